@@ -1,0 +1,245 @@
+"""The experiment: frozen dataclasses, found by name, overridden from the command line, stored as JSON with the run."""
+
+import importlib
+import importlib.util
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+
+from serjax.errors import UserError
+
+SAMPLE_RATE = 16_000
+"""Hz. Every clip is decoded to this rate: it is what all published speech encoders were trained at."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the recordings are and how a clip becomes an input."""
+
+    root: str = ""
+    """Folder of recordings, or a list file (.tsv, .txt, .scp, .csv, .jsonl). Empty with corpus=synthetic."""
+    corpus: Literal["auto", "folder", "ravdess", "emodb", "tsv", "scp", "csv", "jsonl", "synthetic"] = "auto"
+    """How root is read. auto looks at file names: RAVDESS, EMO-DB, else a folder a class, or a list by its suffix."""
+    audio_root: str | None = None
+    """Where relative paths of a list start; by default the folder that holds the list."""
+    label_map: str | None = None
+    """JSON file that maps a corpus's labels to the experiment's ({"exc": "happy"}); unmapped labels are an error."""
+    labels: tuple[str, ...] | None = None
+    """Use only clips with these labels, in this order of classes; by default all labels, sorted."""
+    speaker_pattern: str | None = None
+    """Regular expression on the clip's path below root; its group `speaker` names the speaker."""
+    seconds: float = 3.0
+    """Length in s of a training crop, and the longest stretch that evaluation and prediction look at."""
+    eval_crop: Literal["head", "centre"] = "head"
+    """Which part of a longer clip evaluation and prediction see."""
+    skip_bad: bool = False
+    """Skip unreadable, empty, too short or NaN clips with a list of them, instead of stopping before training."""
+    cache: str | None = None
+    """Folder of the store of decoded clips; by default `clips` beside the run folder."""
+    max_clips: int | None = None
+    """Use only this many clips, an even share of every class (for a quick look)."""
+
+
+@dataclass(frozen=True)
+class FoldsConfig:
+    """How clips are divided into folds."""
+
+    kind: Literal["auto", "stratified", "speaker", "leave_speaker_out", "leave_session_out", "files"] = "auto"
+    """auto: by speaker where every clip names one, else stratified by label."""
+    count: int = 5
+    """Number of folds (stratified, speaker)."""
+    path: str | None = None
+    """kind=files: a folds.json of an earlier run, or a folder in EmoBox's layout of fold_N."""
+    only: tuple[int, ...] | None = None
+    """Train only these folds, counted from 1; their numbers are the same as with all of them."""
+    validation: Literal["train", "test"] = "train"
+    """Early stopping watches clips held out of the training part, or (as many notebooks do) the test fold itself."""
+    validation_share: float = 0.15
+    """Share of the training part's clips (of its speakers where they are known) that is held out for validation."""
+    allow_speaker_overlap: bool = False
+    """Accept folds in which a speaker stands on both sides; the report says so."""
+    together: Literal["auto", "yes", "no"] = "auto"
+    """Train all folds in one vmapped step, or one after the other; auto measures both where it is not clear."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Encoder, pooling and head."""
+
+    family: Literal["hubert", "wav2vec2"] = "hubert"
+    """Which encoder to build when `size` is given; a checkpoint says it itself."""
+    checkpoint: str | None = None
+    """Hugging Face directory or hub id of pretrained weights."""
+    size: Literal["tiny", "small", "base", "large"] | None = None
+    """Start from random weights of this size; wins over `checkpoint`."""
+    pooling: Literal["mean", "stat", "attentive"] = "attentive"
+    """Over frames: mean, mean and standard deviation, or attention weights that are learned."""
+    attention_size: int = 128
+    """Width of attentive pooling's hidden layer."""
+    head: Literal["layernorm_gelu", "layernorm_relu", "linear"] = "layernorm_relu"
+    """LayerNorm, Linear, GELU or ReLU, Dropout, Linear; or one Linear layer."""
+    head_size: int = 256
+    """Width of the head's hidden layer."""
+    dropout: float = 0.1
+    """Dropout in the head."""
+    weighted_layers: bool = False
+    """Learn a softmax-weighted sum of the hidden states of all layers; otherwise the last layer is used."""
+    freeze: Literal["nothing", "cnn", "layers", "trunk"] = "cnn"
+    """Frozen parts get no gradient and no dropout. trunk: clips are encoded once and only heads are trained."""
+    frozen_layers: int = 0
+    """freeze=layers: the CNN and this many transformer layers from the bottom are frozen."""
+    mask_time_prob: float | None = None
+    """SpecAugment over time: share of frames masked in training; by default the checkpoint's own."""
+    mask_feature_prob: float | None = None
+    """SpecAugment over features: share of features masked in training; by default the checkpoint's own."""
+    layerdrop: float | None = None
+    """Probability to skip a transformer layer in training; by default the checkpoint's own."""
+    padding: Literal["exact", "transformers"] = "exact"
+    """exact: padding changes nothing. transformers: group norm sees the padding, as `transformers` computes it."""
+    remat: bool = False
+    """Recompute transformer layers in the backward pass: less memory, about a third more time."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What the forward and backward pass compute in; weights and optimizer stay float32."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW and its schedule."""
+
+    schedule: Literal["onecycle", "cosine", "linear", "constant"] = "onecycle"
+    """onecycle as PyTorch defines it; cosine and linear rise for `warmup` of the steps, then fall to `min_lr`."""
+    max_lr: float | None = None
+    """Peak learning rate; by default 5e-5 for a pretrained trunk, 1e-3 from random weights or for heads alone."""
+    min_lr: float = 0.0
+    """Where cosine and linear end."""
+    warmup: float = 0.3
+    """Share of the steps in which the rate rises (OneCycle's pct_start)."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay of AdamW; never on norms and biases."""
+    beta1: float = 0.9
+    """AdamW's first beta; OneCycle moves it between 0.95 and 0.85 instead."""
+    beta2: float = 0.999
+    """AdamW's second beta."""
+    epsilon: float = 1e-8
+    """AdamW's epsilon."""
+    clip_norm: float | None = 1.0
+    """Gradients are scaled down to this global norm."""
+    groups: tuple[tuple[str, float], ...] = ()
+    """(regular expression, factor) pairs: a parameter's rate is multiplied by the factor of the first full match."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long, in what batches, against what loss."""
+
+    epochs: int = 30
+    """Passes over the training clips, at most."""
+    batch_size: int = 16
+    """Clips a step and fold."""
+    accumulate: int = 1
+    """Split each batch into this many parts and add up their gradients: less memory, the same result."""
+    patience: int = 10
+    """Stop a fold after this many epochs without a better validation macro-F1."""
+    label_smoothing: float = 0.0
+    """Share of the target that is spread over all classes."""
+    balance: Literal["nothing", "weights", "sampling"] = "nothing"
+    """Against unequal classes: weigh the loss, or draw clips, by inverse class frequency."""
+    learning_rates: tuple[float, ...] = ()
+    """freeze=trunk: train a head with each of these peak rates at once; validation chooses, fold by fold."""
+    seeds: int = 1
+    """freeze=trunk: repeat every fold with this many seeds at once; the report gives mean and spread."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that decides a run's numbers."""
+
+    name: str
+    """Name of the run folder."""
+    data: DataConfig = field(default_factory=DataConfig)
+    folds: FoldsConfig = field(default_factory=FoldsConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    seed: int = 0
+    """Decides folds, initial weights, order, crops, masks and dropout."""
+    out: str = "checkpoints"
+    """Folder in which the run folder is made."""
+    overwrite: bool = False
+    """Start again, deleting a run folder of this name that another experiment left."""
+
+    @property
+    def run_dir(self) -> Path:
+        """The run folder, absolute."""
+        return (Path(self.out) / self.name).absolute()
+
+
+_ADAPTER = pydantic.TypeAdapter(Experiment)
+
+
+def to_json(experiment: Experiment) -> str:
+    """Return the experiment as JSON from which `from_json` rebuilds it."""
+    return _ADAPTER.dump_json(experiment, indent=2).decode()
+
+
+def from_json(text: str, source: str) -> Experiment:
+    """Rebuild an experiment; `source` names the file in a `UserError` for what does not fit."""
+    try:
+        return _ADAPTER.validate_json(text, extra="forbid")
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UserError(
+            f"{source}: {key} does not fit this version of serjax ({first['msg']}); correct the value or train again."
+        ) from None
+
+
+def names() -> list[str]:
+    """Return the names of the experiments that come with serjax."""
+    folder = Path(__file__).parent / "experiments"
+    return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+
+
+def find(name: str) -> Experiment:
+    """Return the experiment called `name`, or the one that the Python file `name` defines.
+
+    Such a file has a function `experiment()` that returns an `Experiment`.
+
+    Raises:
+        UserError: no such experiment or file, or a file without that function.
+    """
+    if name.endswith(".py"):
+        path = Path(name)
+        if not path.is_file():
+            raise UserError(f"--exp {name}: there is no such file; give a Python file that defines experiment().")
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        if not hasattr(module, "experiment"):
+            raise UserError(f"{name}: it defines no function experiment() that returns an Experiment; add one.")
+    elif name in names():
+        module = importlib.import_module(f"serjax.experiments.{name}")
+    else:
+        raise UserError(
+            f"--exp {name}: there is no such experiment; choose one of {', '.join(names())}, or give a .py file."
+        )
+    return module.experiment()
+
+
+def label_map(path: str) -> dict[str, str]:
+    """Read a label map, a JSON object from a corpus's label to the experiment's.
+
+    Raises:
+        UserError: the file is missing or is not such an object.
+    """
+    try:
+        mapping = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: the label map cannot be read ({error}); give a JSON object of strings.") from None
+    if not isinstance(mapping, dict) or not all(isinstance(value, str) for value in mapping.values()):
+        raise UserError(f'{path}: a label map is a JSON object of strings, such as {{"exc": "happy"}}; rewrite it so.')
+    return mapping

@@ -1,0 +1,27 @@
+"""What is known of one recording before its samples are read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One labelled stretch of one sound file.
+
+    Attributes:
+        id: unique within its corpus, stable across machines (a path below the corpus root, or a list's key).
+        path: the sound file.
+        label: the emotion, as the corpus or its label map calls it.
+        speaker: who speaks, where the corpus says so; folds are kept speaker-disjoint by it.
+        session: the recording session, where the corpus has such a thing (IEMOCAP).
+        start: where the stretch begins in the file, in seconds.
+        end: where it ends, in seconds; None means the end of the file.
+    """
+
+    id: str
+    path: Path
+    label: str
+    speaker: str | None = None
+    session: str | None = None
+    start: float = 0.0
+    end: float | None = None

@@ -216,7 +216,8 @@ def find(name: str) -> Experiment:
         if not path.is_file():
             raise UserError(f"--exp {name}: there is no such file; give a Python file that defines experiment().")
         spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         if not hasattr(module, "experiment"):

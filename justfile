@@ -1,0 +1,23 @@
+# The Python that has the extra `test` installed.
+python := env("PYTHON", "python")
+
+# The tests that need seconds: no torch, nothing slow.
+test *args:
+    {{python}} -m pytest -m "not slow and not torch and not hf_flax" {{args}}
+
+# Parity with PyTorch and the slow tests (extra `torch`).
+test-all *args:
+    {{python}} -m pytest -m "not hf_flax" {{args}}
+
+# Equality with the Flax classes of transformers 4.57 (extra `hf-flax`, an environment of its own).
+test-hf-flax *args:
+    {{python}} -m pytest -m hf_flax {{args}}
+
+lint:
+    {{python}} -m ruff check .
+    {{python}} -m ruff format --check .
+    {{python}} -m mypy
+
+# The benchmarks that docs/benchmarks.md reports.
+bench *args:
+    {{python}} benchmarks/run.py {{args}}

@@ -1,0 +1,57 @@
+"""Where a checkpoint's files are: a directory, or a repository of the Hugging Face hub."""
+
+import re
+from pathlib import Path
+
+from serjax.checkpoints.tensors import WEIGHT_FILES
+from serjax.errors import UserError
+
+_SMALL_FILES = ["config.json", "preprocessor_config.json", "processor_config.json"]
+
+_ADVICE = (
+    "fetch it on a connected machine and give the directory, or start from random weights with --model.size small."
+)
+
+
+def resolve(source: str) -> Path:
+    """Return the directory of a checkpoint, fetching it from the hub (or its cache) where it is a hub id.
+
+    Weights are fetched in one format only, safetensors where there are any.
+
+    Args:
+        source: a directory, or a hub id such as `facebook/hubert-base-ls960`.
+
+    Raises:
+        UserError: no such directory, no such repository, no right to it, or no connection and nothing in the cache.
+    """
+    path = Path(source).expanduser()
+    if source and path.is_dir():
+        return path
+    if path.is_file():
+        raise UserError(f"{source}: a checkpoint is a directory with config.json and weights; give the directory.")
+    if not re.fullmatch(r"(\w[\w.-]*/)?\w[\w.-]*", source, re.ASCII):
+        raise UserError(f"{source}: there is no such directory, and it is no hub id (owner/name) either; correct it.")
+    return _download(source)
+
+
+def _download(repository: str) -> Path:
+    import huggingface_hub  # slow to import, and seldom needed
+    from huggingface_hub import errors
+
+    try:
+        for names in WEIGHT_FILES:
+            patterns = [*_SMALL_FILES, *names]
+            folder = Path(huggingface_hub.snapshot_download(repository, allow_patterns=patterns))
+            if any(any(folder.glob(name)) for name in names):
+                break
+        return folder
+    except errors.GatedRepoError:
+        problem = "its owner wants users to ask for access; ask, run `hf auth login`, and try again."
+    except errors.RepositoryNotFoundError:
+        problem = "there is no such directory, and the hub has no such repository that you may read; correct the name."
+    except errors.LocalEntryNotFoundError:
+        problem = f"there is no such directory, and the hub is out of reach; {_ADVICE}"
+    except Exception as error:  # the HTTP library beneath has changed with releases, and its errors with it
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        problem = f"it could not be fetched from the hub ({type(error).__name__}: {reason}); {_ADVICE}"
+    raise UserError(f"{repository}: {problem}")

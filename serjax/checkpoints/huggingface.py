@@ -1,0 +1,145 @@
+"""Hugging Face checkpoints of speech encoders, in and out, without PyTorch."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from serjax.checkpoints.hub import resolve
+from serjax.checkpoints.naming import abstract, load_tensors, matches, to_tensors
+from serjax.checkpoints.preprocessor import Preprocessor, read_preprocessor
+from serjax.checkpoints.tensors import read_json, read_tensors, write_tensors
+from serjax.disk import write_text
+from serjax.models import encoder_config
+from serjax.models.encoder import SpeechEncoder
+
+_ARCHITECTURES = {"hubert": "HubertModel", "wav2vec2": "Wav2Vec2Model"}
+_TASK_KEYS = tuple(
+    rf"{name}(\..*)?"
+    for name in ("lm_head", "quantizer", "project_hid", "project_q", "projector", "classifier", "layer_weights", "head")
+)
+"""Keys beside the encoder's in checkpoints of its pretraining, of speech recognition and of classification."""
+
+
+class Checkpoint(NamedTuple):
+    """What a Hugging Face directory holds.
+
+    Attributes:
+        source: the directory or hub id that was asked for.
+        config: config.json.
+        preprocessor: how its input is prepared.
+        tensors: weights by PyTorch's key, mapped from the files.
+        notes: sentences for the user about what was assumed.
+    """
+
+    source: str
+    config: dict[str, Any]
+    preprocessor: Preprocessor
+    tensors: dict[str, np.ndarray]
+    notes: tuple[str, ...]
+
+
+class Pretrained(NamedTuple):
+    """An encoder with its weights.
+
+    Attributes:
+        encoder: ready to call; weights are float32.
+        preprocessor: how its input is prepared.
+        notes: sentences for the user about what was assumed or not used.
+    """
+
+    encoder: SpeechEncoder
+    preprocessor: Preprocessor
+    notes: tuple[str, ...]
+
+
+def read_checkpoint(source: str) -> Checkpoint:
+    """Read a checkpoint, without making a model of it.
+
+    Args:
+        source: a directory, or a hub id such as `facebook/hubert-base-ls960`.
+
+    Raises:
+        UserError: it cannot be found or fetched, or a file of it is missing or damaged.
+    """
+    directory = resolve(source)
+    config = read_json(directory / "config.json")
+    preprocessor, notes = read_preprocessor(directory)
+    return Checkpoint(source, config, preprocessor, read_tensors(directory), notes)
+
+
+def load_encoder(source: str) -> Pretrained:
+    """Load the encoder of a checkpoint of the encoder alone, of its pretraining, or of a task.
+
+    Args:
+        source: a directory, or a hub id such as `facebook/hubert-base-ls960`.
+
+    Raises:
+        UserError: it cannot be found, is damaged, is of another architecture, or its weights do not fit its config.
+    """
+    checkpoint = read_checkpoint(source)
+    config = encoder_config.from_dict(checkpoint.config, f"{source}/config.json")
+    prefix = f"{config.model_type}."
+    if any(key.startswith(prefix) for key in checkpoint.tensors):
+        ignored = tuple(key for key in checkpoint.tensors if not key.startswith(prefix))
+    else:
+        prefix = ""
+        ignored = tuple(key for key in checkpoint.tensors if matches(key, _TASK_KEYS))
+    encoder = abstract(lambda rngs: SpeechEncoder(config, rngs=rngs))
+    state = load_tensors(
+        encoder,
+        checkpoint.tensors,
+        source=source,
+        prefix=prefix,
+        allow_missing=[re.escape(f"{prefix}masked_spec_embed")],
+        allow_extra=[re.escape(key) for key in ignored],
+    )
+    nnx.update(encoder, state)
+    notes = list(checkpoint.notes)
+    if "masked_spec_embed" not in state:
+        encoder.masked_spec_embed.set_value(jnp.zeros(config.hidden_size))
+        if config.mask_time_prob > 0:
+            notes.append(f"{source} has no masked_spec_embed: masked frames start as zeros.")
+    if ignored:
+        names = sorted({key.split(".")[0] for key in ignored})
+        notes.append(f"{source} also holds {', '.join(names)}; only the encoder was loaded.")
+    return Pretrained(encoder, checkpoint.preprocessor, tuple(notes))
+
+
+def save_pretrained(
+    encoder: SpeechEncoder,
+    directory: str | Path,
+    *,
+    preprocessor: Preprocessor,
+    prefix: str = "",
+    extra_tensors: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Write a directory that transformers loads in PyTorch (`HubertModel.from_pretrained`), and `load_encoder` here.
+
+    No reader sees half a file, and config.json comes last.
+
+    Args:
+        encoder: what to save.
+        directory: where to; it is made, and files of the same names in it are replaced.
+        preprocessor: how its input is prepared.
+        prefix: what stands before the encoder's keys; `hubert.` or `wav2vec2.` where a head comes with it.
+        extra_tensors: further tensors by key, such as `to_tensors(head, "head.")`.
+
+    Raises:
+        UserError: the files cannot be written.
+    """
+    config = encoder.config
+    tensors = to_tensors(encoder, prefix)
+    if config.mask_time_prob == 0 and config.mask_feature_prob == 0:
+        del tensors[f"{prefix}masked_spec_embed"]  # transformers then has none
+    tensors |= extra_tensors or {}
+    folder = Path(directory)
+    write_tensors(folder / "model.safetensors", tensors)
+    architecture = {"architectures": [_ARCHITECTURES[config.model_type]]}
+    write_text(folder / "preprocessor_config.json", json.dumps(preprocessor.to_dict(), indent=2) + "\n")
+    write_text(folder / "config.json", json.dumps(architecture | config.to_dict(), indent=2) + "\n")

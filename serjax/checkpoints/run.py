@@ -1,0 +1,114 @@
+"""The models of a finished run: a Hugging Face directory a fold, read back as one stack."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import safetensors.numpy
+from flax import nnx
+
+from serjax.checkpoints.huggingface import read_checkpoint, save_pretrained
+from serjax.checkpoints.naming import load_tensors, to_tensors
+from serjax.checkpoints.preprocessor import Preprocessor
+from serjax.checkpoints.tensors import read_json, read_tensors
+from serjax.config import Experiment, from_json
+from serjax.disk import disk_errors, write_text
+from serjax.errors import UserError
+from serjax.models import encoder_config
+from serjax.models.classifier import Classifier, Head, is_frozen
+from serjax.models.encoder import SpeechEncoder
+
+TRUNK = "trunk"
+HEAD = "head."
+
+
+class LoadedRun(NamedTuple):
+    """A run's models.
+
+    Attributes:
+        experiment: what was run.
+        labels: names of the classes.
+        folds: numbers of the folds.
+        graphdef: of one fold's `Classifier`.
+        params: what was trained, stacked over folds.
+        shared: what was frozen.
+    """
+
+    experiment: Experiment
+    labels: tuple[str, ...]
+    folds: tuple[int, ...]
+    graphdef: nnx.GraphDef[Any]
+    params: Any
+    shared: Any
+
+
+def save_fold(run_dir: Path, fold: int, model: Classifier, preprocessor: Preprocessor) -> None:
+    """Write one fold's model, complete, as a directory whose encoder transformers loads too."""
+    prefix = f"{model.trunk.config.model_type}."
+    tensors = to_tensors(model.head, HEAD)
+    folder = run_dir / f"fold_{fold}"
+    save_pretrained(model.trunk, folder, preprocessor=preprocessor, prefix=prefix, extra_tensors=tensors)
+
+
+def save_head(run_dir: Path, fold: int, head: Head) -> None:
+    """Write one fold's head, for folds that share a frozen trunk."""
+    path = run_dir / f"fold_{fold}" / "model.safetensors"
+    with disk_errors(path, "--out DIR"):
+        path.parent.mkdir(exist_ok=True)
+        safetensors.numpy.save_file(to_tensors(head, HEAD), path, metadata={"format": "pt"})
+
+
+def save_trunk(run_dir: Path, trunk: SpeechEncoder, preprocessor: Preprocessor) -> None:
+    """Write the frozen trunk that all folds share."""
+    save_pretrained(trunk, run_dir / TRUNK, preprocessor=preprocessor)
+
+
+def save_labels(run_dir: Path, labels: Sequence[str], folds: Sequence[int]) -> None:
+    """Write which classes the models tell apart and which folds there are; done last, it says the models are there."""
+    write_text(run_dir / "model.json", json.dumps({"labels": list(labels), "folds": list(folds)}, indent=2) + "\n")
+
+
+def load_run(run_dir: str | Path) -> LoadedRun:
+    """Read a run's models.
+
+    Raises:
+        UserError: the folder is no run folder, the run is not finished, or its files do not fit each other.
+    """
+    folder = Path(run_dir)
+    if not (folder / "experiment.json").is_file():
+        raise UserError(f"{folder}: it holds no experiment.json; give the folder of a run, such as checkpoints/NAME.")
+    if not (folder / "model.json").is_file():
+        raise UserError(f"{folder}: the run is not finished; run its command again to go on where it stopped.")
+    experiment = from_json((folder / "experiment.json").read_text(), str(folder / "experiment.json"))
+    found = read_json(folder / "model.json")
+    labels, folds = tuple(found["labels"]), tuple(found["folds"])
+    common = read_checkpoint(str(folder / (TRUNK if (folder / TRUNK).is_dir() else f"fold_{folds[0]}")))
+    config = encoder_config.from_dict(common.config, f"{common.source}/config.json")
+    prefix = f"{config.model_type}."
+
+    def make() -> Classifier:
+        return Classifier(
+            experiment.model, config, len(labels), normalize=common.preprocessor.normalize, rngs=nnx.Rngs(0)
+        )
+
+    states = []
+    for fold in folds:
+        model = nnx.eval_shape(make)
+        source = folder / f"fold_{fold}"
+        tensors = dict(read_tensors(source))
+        if (folder / TRUNK).is_dir():
+            tensors |= {prefix + key: value for key, value in common.tensors.items()}
+        # Saved under the encoder's published prefix; the classifier calls the same thing its trunk.
+        tensors = {f"trunk.{key[len(prefix) :]}" if key.startswith(prefix) else key: tensors[key] for key in tensors}
+        missing = [r"trunk\.masked_spec_embed"]
+        nnx.update(model, load_tensors(model, tensors, source=str(source), allow_missing=missing))
+        embed = model.trunk.masked_spec_embed
+        if isinstance(embed[...], jax.ShapeDtypeStruct):
+            embed.set_value(jnp.zeros(config.hidden_size))
+        graphdef, trained, shared = nnx.split(model, lambda path, _: not is_frozen(path, experiment.model), ...)
+        states.append(trained)
+    params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    return LoadedRun(experiment, labels, folds, graphdef, params, shared)

@@ -1,0 +1,35 @@
+"""The encoder that an experiment starts from."""
+
+from typing import NamedTuple
+
+from serjax.checkpoints.huggingface import load_encoder
+from serjax.checkpoints.preprocessor import Preprocessor
+from serjax.config import ModelConfig
+from serjax.errors import UserError
+from serjax.models.encoder import SpeechEncoder
+from serjax.models.encoder_config import EncoderConfig, preset
+
+
+class Trunk(NamedTuple):
+    """An encoder's layout, how its input is prepared, its weights where it has been pretrained, and what to say."""
+
+    config: EncoderConfig
+    preprocessor: Preprocessor
+    pretrained: SpeechEncoder | None
+    notes: tuple[str, ...]
+
+
+def find_trunk(model: ModelConfig) -> Trunk:
+    """Return the trunk that `model.size` describes or `model.checkpoint` names.
+
+    Raises:
+        UserError: neither is given, or the checkpoint cannot be used.
+    """
+    if model.size is not None:
+        note = f"{model.family} of size {model.size} starts from random weights."
+        return Trunk(preset(model.family, model.size), Preprocessor(), None, (note,))
+    if model.checkpoint is None:
+        raise UserError("--model.checkpoint and --model.size are both missing; give a checkpoint or a size.")
+    encoder, preprocessor, notes = load_encoder(model.checkpoint)
+    note = f"{encoder.config.model_type} starts from {model.checkpoint}."
+    return Trunk(encoder.config, preprocessor, encoder, (note, *notes))

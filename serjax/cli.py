@@ -1,0 +1,61 @@
+"""What the command lines share: finding the experiment, and turning errors into a sentence and an exit status."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+import tyro
+from rich.console import Console
+
+from serjax import config
+from serjax.config import Experiment
+from serjax.errors import UserError
+
+
+def parse(module: str, argv: Sequence[str]) -> Experiment:
+    """Return the experiment that `--exp` names, with the other arguments laid over its fields.
+
+    Raises:
+        UserError: no --exp, or one that does not exist.
+        SystemExit: --help, or an argument that does not fit (tyro says which).
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--exp")
+    known, rest = parser.parse_known_args(list(argv))
+    wants_help = "-h" in rest or "--help" in rest
+    if known.exp is None and not wants_help:
+        raise UserError(f"--exp is missing: give --exp NAME, one of {', '.join(config.names())}, or a .py file.")
+    name = known.exp or "hubert_kfold"
+    return tyro.cli(
+        Experiment,
+        default=config.find(name),
+        args=rest,
+        prog=f"python -m {module} --exp {name}",
+        description=f"Experiments: {', '.join(config.names())}. Defaults below are those of {name}.",
+    )
+
+
+def compilation_cache() -> None:
+    """Keep compiled programs between processes, in SERJAX_CACHE or the user's cache folder."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = os.environ.get("SERJAX_CACHE") or Path(home) / "serjax" / "xla"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def run(main: Callable[[Sequence[str]], int]) -> None:
+    """Call an entry point with the command line's arguments and exit: 2 after a `UserError`, 130 after Ctrl-C."""
+    try:
+        compilation_cache()
+        status = main(sys.argv[1:])
+    except UserError as error:
+        Console(stderr=True).print(f"[bold red]error:[/] ", end="")
+        print(error, file=sys.stderr)
+        status = 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last epoch that was saved.", file=sys.stderr)
+        status = 130
+    sys.exit(status)

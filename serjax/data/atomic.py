@@ -1,0 +1,71 @@
+"""A folder that is there completely or not at all, however the program ends."""
+
+import contextlib
+import errno
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from serjax.errors import UserError
+
+_STALE = 3600.0
+"""Seconds without a write after which an unfinished folder counts as left by a program that was killed."""
+
+
+@contextlib.contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Yield a new folder beside `target` to write into, which is renamed to `target` when the block ends well.
+
+    Whatever ends the block otherwise removes it; what a kill leaves is removed by a later call for the same target.
+    Where another process was faster, its `target` stays and this folder goes.
+
+    Args:
+        target: a folder that does not exist yet; its parents are made.
+
+    Raises:
+        OSError: the folder cannot be made or renamed.
+    """
+    prefix = f".{target.name}.unfinished-"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_stale(target.parent, prefix)
+    folder = target.parent / f"{prefix}{uuid.uuid4().hex[:8]}"
+    folder.mkdir()
+    try:
+        yield folder
+        try:
+            folder.rename(target)
+        except OSError:
+            if not target.is_dir():
+                raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def unwritable(folder: Path, error: OSError, option: str, needed: int | None = None) -> UserError:
+    """Return the error that says why `folder` cannot be written, and that `option` names another.
+
+    Args:
+        folder: where something was to be written.
+        error: what the system said.
+        option: the command-line option that chooses the folder.
+        needed: bytes that it would take altogether, where that is known.
+    """
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(f"{folder}: it cannot be written ({error.strerror}); choose another folder with {option} DIR.")
+    disk = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    size = f"about {needed / 1e9:.2f} GB are needed and " if needed else ""
+    return UserError(
+        f"{folder}: the disk is full ({size}{shutil.disk_usage(disk).free / 1e9:.2f} GB are free); make room or choose "
+        f"a folder on another disk with {option} DIR."
+    )
+
+
+def _remove_stale(parent: Path, prefix: str) -> None:
+    """Remove unfinished folders into which nobody writes any more."""
+    for folder in parent.glob(f"{prefix}*"):
+        with contextlib.suppress(OSError):  # its owner may be renaming it this moment
+            last = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+            if time.time() - last > _STALE:
+                shutil.rmtree(folder)

@@ -1,0 +1,180 @@
+"""Folders of recordings: a folder a class, or corpora whose file names say everything."""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from serjax.audio.files import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES
+from serjax.data.naming import parse_emodb, parse_ravdess
+from serjax.data.utterance import Utterance
+from serjax.errors import UserError, one_of
+
+_PARTS = frozenset(("train", "training", "test", "val", "valid", "validation", "dev", "eval"))
+"""Names of folders that hold a part of a corpus, not a class."""
+
+
+def audio_files(root: Path) -> tuple[list[Path], list[str]]:
+    """Return all sound files below `root`, sorted, as absolute paths, and notes on what cannot be read.
+
+    Links are followed. Hidden files and folders, and what macOS adds to archives, are not looked at.
+
+    Raises:
+        UserError: there is none, or two differ in their suffix alone.
+    """
+    root = root.absolute()
+    everything = sorted(_walk(root))
+    files = [path for path in everything if path.suffix.lower() in AUDIO_SUFFIXES]
+    others = Counter(path.suffix.lower() for path in everything if path.suffix.lower() in UNREADABLE_SUFFIXES)
+    unread = one_of([f"{count} {suffix} files" for suffix, count in sorted(others.items())])
+    if not files:
+        raise UserError(
+            f"--data.root {root}: there are no sound files below it; "
+            + (f"convert its {unread} to FLAC or WAV." if others else "give the folder that holds the recordings.")
+        )
+    first: dict[str, Path] = {}
+    for path in files:
+        other = first.setdefault(clip_id(path, root), path)
+        if other is not path:
+            raise UserError(
+                f"--data.root {root}: {other.relative_to(root)} and {path.relative_to(root)} would both be the clip "
+                f"{clip_id(path, root)}; rename or move one of them."
+            )
+    return files, [f"{unread} are left out, as libsndfile does not read them."] if others else []
+
+
+def clip_id(path: Path, root: Path) -> str:
+    """Return the path below `root` without its suffix, with slashes on every system."""
+    return path.relative_to(root).with_suffix("").as_posix()
+
+
+def read_classes(root: Path, files: Sequence[Path]) -> list[Utterance]:
+    """Label every file with the first folder below `root` that holds it.
+
+    Raises:
+        UserError: files outside of all classes, or folders that are parts of a corpus.
+    """
+    root = root.absolute()
+    loose = [path.name for path in files if path.parent == root]
+    if loose:
+        raise UserError(
+            f"--data.root {root}: {len(loose)} sound files lie directly in it and have no label ({one_of(loose)}); "
+            "move them into a folder a class, or give a list of paths and labels."
+        )
+    classes = sorted({path.relative_to(root).parts[0] for path in files})
+    parts = all(name.lower() in _PARTS for name in classes)
+    if parts or len(classes) == 1:
+        wrong = "parts of a corpus, not classes" if parts else "a single class, where training needs two"
+        deeper = sorted({path.parts[1] for path in (path.relative_to(root) for path in files) if len(path.parts) > 2})
+        advice = f"if {one_of(deeper)} are the classes, give --data.root {root / classes[0]}" if deeper else ""
+        raise UserError(
+            f"--data.root {root}: its sub-folders are {one_of(classes)}, {wrong}; "
+            f"{advice or 'give a folder with a sub-folder a class'}."
+        )
+    return [Utterance(id=clip_id(path, root), path=path, label=path.relative_to(root).parts[0]) for path in files]
+
+
+def _ravdess(stem: str) -> tuple[str, str] | None:
+    name = parse_ravdess(stem)
+    return (name.actor, name.emotion) if name else None
+
+
+def _emodb(stem: str) -> tuple[str, str] | None:
+    name = parse_emodb(stem)
+    return (name.speaker, name.emotion) if name else None
+
+
+NAMED: dict[str, tuple[str, Callable[[str], tuple[str, str] | None]]] = {
+    "ravdess": ("RAVDESS", _ravdess),
+    "emodb": ("EMO-DB", _emodb),
+}
+"""Corpora told by their file names: what they are called, and stem -> (speaker, emotion) or None."""
+
+
+def recognise(root: Path, files: Sequence[Path]) -> str | None:
+    """Return the key of `NAMED` whose names all files have, None where no corpus's are.
+
+    Raises:
+        UserError: most files have a corpus's names and some have not.
+    """
+    for kind, (title, parse) in NAMED.items():
+        others = [path for path in files if not parse(path.stem)]
+        if not others:
+            return kind
+        if len(others) < len(files) / 2:
+            raise UserError(
+                f"--data.root {root}: {len(files) - len(others)} of {len(files)} file names are those of {title}, "
+                f"others are not ({_listing(others, root)}); move them away, or say --data.corpus folder."
+            )
+    return None
+
+
+def read_named(
+    root: Path, files: Sequence[Path], kind: str, *, folders_label: bool
+) -> tuple[list[Utterance], bool, list[str]]:
+    """Read speakers and labels from file names.
+
+    The published copy of RAVDESS on Kaggle holds every file twice; of files of one name the first is kept.
+
+    Args:
+        root: the folder below which the files are.
+        files: sorted.
+        kind: a key of `NAMED`.
+        folders_label: take labels from the folders below root where these sort the clips by emotion.
+
+    Returns:
+        The clips, whether folders gave their labels, and notes.
+
+    Raises:
+        UserError: names that are not the corpus's.
+    """
+    root = root.absolute()
+    title, parse = NAMED[kind]
+    kept = {path.stem: path for path in reversed(files)}
+    names = {stem: fields for stem in kept if (fields := parse(stem))}
+    if len(names) < len(kept):
+        others = [path for path in files if path.stem not in names]
+        raise UserError(
+            f"--data.root {root}: {len(others)} file names are not those of {title} ({_listing(others, root)}); "
+            "move them away, or choose another --data.corpus."
+        )
+    folders = defaultdict(set)
+    for stem, path in kept.items():
+        folders[names[stem][1]].add(path.relative_to(root).parts[0] if path.parent != root else "")
+    # Speakers, sessions or parts have every emotion in several folders; classes, merged ones too, have it in one.
+    by_folder = (
+        folders_label
+        and all(len(holders) == 1 for holders in folders.values())
+        and len(set.union(*folders.values()) - {""}) > 1
+    )
+    clips = [
+        Utterance(
+            id=clip_id(path, root),
+            path=path,
+            label=path.relative_to(root).parts[0] if by_folder else names[stem][1],
+            speaker=names[stem][0],
+        )
+        for stem, path in sorted(kept.items(), key=lambda item: item[1])
+    ]
+    source = "labels are the folders' names, speakers" if by_folder else "labels and speakers"
+    notes = [f"{title} by its file names: {source} are read from the names."]
+    if len(kept) < len(files):
+        notes.append(f"{len(files) - len(kept)} files that bear the name of another one are left out.")
+    return clips, by_folder, notes
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    """Yield all visible files below root; a folder that links lead to twice is entered once."""
+    entered: set[Path] = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        real = Path(folder).resolve()
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
+        yield from (Path(folder, name) for name in names if not name.startswith("."))
+
+
+def _listing(paths: Sequence[Path], root: Path) -> str:
+    return one_of([clip_id(path, root.absolute()) for path in paths])

@@ -1,0 +1,90 @@
+"""What the file names of RAVDESS and EMO-DB say of a clip."""
+
+import re
+from dataclasses import dataclass
+
+RAVDESS_EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+"""In the order of their codes 01 to 08, which is also the order of the classes."""
+
+EMODB_EMOTIONS = {
+    "W": "anger",
+    "L": "boredom",
+    "E": "disgust",
+    "A": "fear",
+    "F": "happiness",
+    "T": "sadness",
+    "N": "neutral",
+}
+"""By the first letter of the emotion's German name (Wut, Langeweile, Ekel, Angst, Freude, Trauer, neutral)."""
+
+_RAVDESS = re.compile(r"(0[1-3])-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]|1\d|2[0-4])")
+_EMODB = re.compile(r"(\d\d)([ab]\d\d)([WLEAFTN])([a-z])")
+
+
+@dataclass(frozen=True)
+class RavdessName:
+    """The seven fields of a RAVDESS file name (Livingstone & Russo 2018), and the actor's sex, which follows.
+
+    Attributes:
+        modality: full (sound and picture), video or audio.
+        vocal_channel: speech or song.
+        emotion: one of `RAVDESS_EMOTIONS`.
+        intensity: normal or strong.
+        statement: the sentence that is spoken or sung.
+        repetition: 1 or 2.
+        actor: 01 to 24.
+        sex: male (odd actors) or female.
+    """
+
+    modality: str
+    vocal_channel: str
+    emotion: str
+    intensity: str
+    statement: str
+    repetition: int
+    actor: str
+    sex: str
+
+
+@dataclass(frozen=True)
+class EmodbName:
+    """The four fields of an EMO-DB file name (Burkhardt et al. 2005).
+
+    Attributes:
+        speaker: two digits.
+        text: code of the sentence, a01 to b10.
+        emotion: one of the values of `EMODB_EMOTIONS`.
+        version: a letter that counts the takes.
+    """
+
+    speaker: str
+    text: str
+    emotion: str
+    version: str
+
+
+def parse_ravdess(stem: str) -> RavdessName | None:
+    """Return what a file name without its suffix, such as `03-01-06-01-02-01-12`, says; None for another name."""
+    match = _RAVDESS.fullmatch(stem)
+    if not match:
+        return None
+    modality, channel, emotion, intensity, statement, repetition, actor = match.groups()
+    return RavdessName(
+        modality=("full", "video", "audio")[int(modality) - 1],
+        vocal_channel=("speech", "song")[int(channel) - 1],
+        emotion=RAVDESS_EMOTIONS[int(emotion) - 1],
+        intensity=("normal", "strong")[int(intensity) - 1],
+        statement=("Kids are talking by the door", "Dogs are sitting by the door")[int(statement) - 1],
+        repetition=int(repetition),
+        actor=actor,
+        sex="male" if int(actor) % 2 else "female",
+    )
+
+
+def parse_emodb(stem: str) -> EmodbName | None:
+    """Return what a file name without its suffix, such as `03a01Wa`, says; None for another name."""
+    match = _EMODB.fullmatch(stem)
+    if not match:
+        return None
+    speaker, text, letter, version = match.groups()
+    return EmodbName(speaker=speaker, text=text, emotion=EMODB_EMOTIONS[letter], version=version)

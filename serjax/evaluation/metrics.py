@@ -1,0 +1,139 @@
+"""Scores of a classifier, all computed from confusion matrices.
+
+Speech emotion recognition counts in two ways (Schuller, Steidl, Batliner: "The INTERSPEECH 2009 Emotion Challenge"):
+
+* WA, weighted accuracy, is plain accuracy: every clip counts the same. SUPERB's emotion task reports it.
+* UA, unweighted accuracy, is the mean of the classes' recalls: every class counts the same.
+
+EmoBox (Ma et al., 2024) gives both beside macro-F1, the mean of the classes' F1 scores (not the F1 of mean precision
+and mean recall: Opitz and Burst, "Macro F1 and Macro F1", 2019).
+
+A score that would divide by zero is NaN, and means leave it out: UA is the mean over classes that occur in the truth,
+macro-F1 over classes that occur in the truth or among the predictions, as in scikit-learn's `balanced_accuracy_score`
+and `f1_score(average="macro")`. A class that never occurs but is predicted has F1 = 0 and does count.
+"""
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+METRICS = ("wa", "ua", "macro_f1")
+"""Keys of `scores`, in the order of every table."""
+
+_STREAM = 1993
+"""Keeps these draws apart from others that are made with the same seed."""
+
+
+def confusions(
+    labels: Int[np.ndarray, "clips"],
+    predictions: Int[np.ndarray, "clips"],
+    classes: int,
+    groups: Int[np.ndarray, "clips"],
+    count: int,
+) -> Int[np.ndarray, "g c c"]:
+    """Return one confusion matrix a group (fold, speaker): rows are the truth, columns the predictions.
+
+    Args:
+        labels: true class of each clip, 0 to classes - 1.
+        predictions: predicted class of each clip, 0 to classes - 1.
+        classes: number of classes, c.
+        groups: group of each clip, 0 to count - 1.
+        count: number of groups, g.
+    """
+    cells = np.ravel_multi_index((groups, labels, predictions), (count, classes, classes))
+    return np.bincount(cells, minlength=count * classes**2).reshape(count, classes, classes)
+
+
+def confusion(
+    labels: Int[np.ndarray, "clips"], predictions: Int[np.ndarray, "clips"], classes: int
+) -> Int[np.ndarray, "c c"]:
+    """Return the confusion matrix of all clips: rows are the truth, columns the predictions."""
+    return confusions(labels, predictions, classes, np.zeros_like(labels), 1)[0]
+
+
+def recalls(matrix: Int[np.ndarray, "*axes c c"]) -> Float[np.ndarray, "*axes c"]:
+    """Return each class's recall; NaN for a class that does not occur."""
+    return _ratio(_hits(matrix), matrix.sum(-1))
+
+
+def precisions(matrix: Int[np.ndarray, "*axes c c"]) -> Float[np.ndarray, "*axes c"]:
+    """Return each class's precision; NaN for a class that is never predicted."""
+    return _ratio(_hits(matrix), matrix.sum(-2))
+
+
+def f1_scores(matrix: Int[np.ndarray, "*axes c c"]) -> Float[np.ndarray, "*axes c"]:
+    """Return each class's F1, 2 hits / (clips of it + predictions of it); NaN where it has neither."""
+    return _ratio(2 * _hits(matrix), matrix.sum(-1) + matrix.sum(-2))
+
+
+def scores(matrix: Int[np.ndarray, "*axes c c"]) -> dict[str, Float[np.ndarray, "*axes"]]:
+    """Return WA, UA and macro-F1 (keys `METRICS`), from 0 to 1, for each matrix along the leading axes."""
+    return {
+        "wa": _ratio(_hits(matrix).sum(-1), matrix.sum((-2, -1))),
+        "ua": _mean_of_defined(recalls(matrix)),
+        "macro_f1": _mean_of_defined(f1_scores(matrix)),
+    }
+
+
+def bootstrap_intervals(
+    labels: Int[np.ndarray, "clips"],
+    predictions: Int[np.ndarray, "clips"],
+    groups: Sequence[Hashable] | None,
+    classes: int,
+    *,
+    seed: int,
+    draws: int = 2000,
+    level: float = 0.95,
+) -> dict[str, tuple[float, float]]:
+    """Return a percentile bootstrap interval of each score.
+
+    Clips of one speaker resemble each other, so whole groups are drawn with replacement, as many as there are, and
+    their confusion matrices summed (Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8);
+    drawing single clips would give an interval that is too narrow. Its ends are quantiles of the draws' scores (Efron
+    and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13). A draw without some class is scored by the
+    classes it has.
+
+    Args:
+        labels: true class of each clip.
+        predictions: predicted class of each clip.
+        groups: group (speaker) of each clip, at least two different ones; None draws single clips.
+        classes: number of classes.
+        seed: decides the draws.
+        draws: number of bootstrap samples.
+        level: share of the draws that lie within the interval.
+
+    Returns:
+        (low, high) of each of `METRICS`, from 0 to 1.
+    """
+    rng = np.random.default_rng([seed, _STREAM])
+    if groups is None:
+        # Drawing n clips with replacement is a multinomial draw over the cells of their confusion matrix.
+        cells = confusion(labels, predictions, classes).ravel()
+        drawn = rng.multinomial(len(labels), cells / len(labels), size=draws)
+    else:
+        names = {name: index for index, name in enumerate(dict.fromkeys(groups))}
+        index = np.array([names[name] for name in groups])
+        parts = confusions(labels, predictions, classes, index, len(names)).reshape(len(names), -1)
+        times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
+        # In floats, exact for counts, because numpy multiplies integer matrices without BLAS.
+        drawn = np.rint(times.astype(float) @ parts.astype(float)).astype(int)
+    outside = (1 - level) / 2
+    intervals = {}
+    for metric, values in scores(drawn.reshape(draws, classes, classes)).items():
+        low, high = np.quantile(values, [outside, 1 - outside])
+        intervals[metric] = (float(low), float(high))
+    return intervals
+
+
+def _hits(matrix: Int[np.ndarray, "*axes c c"]) -> Int[np.ndarray, "*axes c"]:
+    return np.diagonal(matrix, axis1=-2, axis2=-1)
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    return np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
+
+
+def _mean_of_defined(values: Float[np.ndarray, "*axes c"]) -> Float[np.ndarray, "*axes"]:
+    # Not numpy.nanmean, which warns where nothing is defined.
+    return _ratio(np.nansum(values, axis=-1), np.sum(~np.isnan(values), axis=-1))

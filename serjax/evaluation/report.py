@@ -1,0 +1,216 @@
+"""The report of a run: one JSON object that holds every number the table, the pictures and the model card show."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from serjax.config import Experiment, to_json
+from serjax.evaluation.metrics import (
+    METRICS,
+    bootstrap_intervals,
+    confusion,
+    confusions,
+    f1_scores,
+    precisions,
+    recalls,
+    scores,
+)
+from serjax.evaluation.out_of_fold import OutOfFold
+
+Report = dict[str, Any]
+Row = dict[str, Any]
+
+LEVEL = 0.95
+DRAWS = 2000
+FEW_SPEAKERS = 10
+
+OPTIMISTIC = (
+    "These scores are optimistic: early stopping chose each fold's epoch on the fold's own test clips "
+    "(folds.validation=test)."
+)
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What only the run itself knows of how its numbers came about.
+
+    Attributes:
+        corpus: name of the corpus, for people.
+        clips_per_class: clips of each class in the whole corpus, by the class's name.
+        speakers: number of speakers in the corpus, None where they are not known.
+        fold_kind: how folds were made, after `auto` was resolved.
+        parameters: number of weights of one fold's model.
+        trainable: how many of them were trained.
+        seconds: time of the training, in s.
+        command: the command line that made the run.
+        device: what it ran on.
+        versions: version of Python and of each package that matters, by name.
+        corpus_notes: sentences on the corpus (synthetic, a clip that stands in it twice).
+        leakage_notes: sentences on what stands on both sides of a fold.
+        skipped: a line for every clip that was left out as unreadable.
+        family: the encoder that was built, where a checkpoint decided it; None means what model.family says.
+    """
+
+    corpus: str
+    clips_per_class: Mapping[str, int]
+    speakers: int | None
+    fold_kind: str
+    parameters: int
+    trainable: int
+    seconds: float
+    command: str
+    device: str
+    versions: Mapping[str, str]
+    corpus_notes: tuple[str, ...] = ()
+    leakage_notes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    family: str | None = None
+
+
+def build_report(
+    experiment: Experiment,
+    facts: RunFacts,
+    seeds: Sequence[OutOfFold],
+    history: Sequence[Row],
+    last: OutOfFold | None = None,
+) -> Report:
+    """Return the report; scores in it go from 0 to 1, and null stands for what is not defined.
+
+    Args:
+        experiment: what was run.
+        facts: what only the run knows.
+        seeds: the best epochs' answers, one `OutOfFold` a seed in the order in which `history` first names them. The
+            first is the one that folds, intervals, classes and confusion matrix are of.
+        history: rows of metrics.jsonl.
+        last: the last epoch's answers of the first seed; wanted where early stopping watched the test folds.
+    """
+    oof = seeds[0]
+    main = _scored(oof, experiment.seed)
+    chosen = chosen_histories(history)
+    for fold in main["folds"]:
+        rows = chosen[fold["fold"]]
+        best = best_row(rows)
+        fold |= {"best_epoch": best["epoch"], "epochs": rows[-1]["epoch"], "learning_rate": best.get("learning_rate")}
+    matrix = confusion(oof.label, oof.prediction, len(oof.labels))
+    return {
+        "experiment": json.loads(to_json(experiment)),
+        "facts": json.loads(json.dumps(asdict(facts))),
+        "labels": list(oof.labels),
+        **main,
+        "chance": _chance(matrix),
+        "classes": _per_class(matrix, oof.labels),
+        "confusion": matrix.tolist(),
+        "seeds": _over_seeds(seeds) if len(seeds) > 1 else None,
+        "last_epoch": None if last is None else _scored(last, experiment.seed),
+        "notes": _notes(experiment, facts, main),
+    }
+
+
+def best_row(rows: Sequence[Row]) -> Row:
+    """Return the row with the highest validation macro-F1, the first of equal ones."""
+    return max(rows, key=lambda row: row["validation_macro_f1"])
+
+
+def chosen_histories(history: Sequence[Row]) -> dict[int, list[Row]]:
+    """Return each fold's rows, epoch by epoch: those of the first seed and of the learning rate that was chosen.
+
+    The rate with the best epoch is chosen, of equal ones the one that `history` names first.
+    """
+    by_rate: dict[int, dict[float | None, list[Row]]] = {}
+    for row in history:
+        if row.get("seed") == history[0].get("seed"):
+            by_rate.setdefault(row["fold"], {}).setdefault(row.get("learning_rate"), []).append(row)
+    return {
+        fold: max(rates.values(), key=lambda rows: best_row(rows)["validation_macro_f1"])
+        for fold, rates in by_rate.items()
+    }
+
+
+def _scored(oof: OutOfFold, seed: int) -> Report:
+    """Return the scores of every fold, over folds, and of all clips with their intervals."""
+    numbers, index = np.unique(oof.fold, return_inverse=True)
+    matrices = confusions(oof.label, oof.prediction, len(oof.labels), index, len(numbers))
+    each = scores(matrices)
+    folds = []
+    for k, number in enumerate(numbers):
+        speakers = [oof.speaker[clip] for clip in np.flatnonzero(index == k)]
+        folds.append(
+            {
+                "fold": int(number),
+                "clips": len(speakers),
+                "speakers": None if None in speakers else len(set(speakers)),
+                **{metric: float(each[metric][k]) for metric in METRICS},
+            }
+        )
+    speakers_known = None not in oof.speaker and len(set(oof.speaker)) > 1
+    groups = oof.speaker if speakers_known else None
+    intervals = bootstrap_intervals(
+        oof.label, oof.prediction, groups, len(oof.labels), seed=seed, draws=DRAWS, level=LEVEL
+    )
+    whole = scores(matrices.sum(0))
+    return {
+        "folds": folds,
+        "over_folds": {metric: _mean_and_std(each[metric]) for metric in METRICS},
+        "out_of_fold": {
+            metric: {"score": float(whole[metric]), "low": intervals[metric][0], "high": intervals[metric][1]}
+            for metric in METRICS
+        },
+        "interval": {
+            "level": LEVEL,
+            "draws": DRAWS,
+            "resampled": "speakers" if speakers_known else "clips",
+            "count": len(set(oof.speaker)) if speakers_known else len(oof.ids),
+        },
+    }
+
+
+def _over_seeds(seeds: Sequence[OutOfFold]) -> Report:
+    whole = [scores(confusion(oof.label, oof.prediction, len(oof.labels))) for oof in seeds]
+    values = {metric: np.array([float(one[metric]) for one in whole]) for metric in METRICS}
+    return {"count": len(seeds)} | {
+        metric: {**_mean_and_std(values[metric]), "each": values[metric].tolist()} for metric in METRICS
+    }
+
+
+def _mean_and_std(values: np.ndarray) -> dict[str, float | None]:
+    """Return the mean and the sample's standard deviation (n - 1), which a single value does not have."""
+    return {"mean": float(values.mean()), "std": float(values.std(ddof=1)) if len(values) > 1 else None}
+
+
+def _chance(matrix: np.ndarray) -> dict[str, float]:
+    """Return what needs no listening: WA of always answering the largest class, and UA of any constant answer."""
+    support = matrix.sum(1)
+    return {"wa": float(support.max() / support.sum()), "ua": float(1 / np.count_nonzero(support))}
+
+
+def _per_class(matrix: np.ndarray, labels: Sequence[str]) -> list[Row]:
+    columns = {"precision": precisions(matrix), "recall": recalls(matrix), "f1": f1_scores(matrix)}
+    return [
+        {"label": label, "support": int(matrix[c].sum())}
+        | {name: None if np.isnan(values[c]) else float(values[c]) for name, values in columns.items()}
+        for c, label in enumerate(labels)
+    ]
+
+
+def _notes(experiment: Experiment, facts: RunFacts, main: Report) -> list[str]:
+    """Return everything that a reader of the scores should be told, a sentence each."""
+    notes = [OPTIMISTIC] if experiment.folds.validation == "test" else []
+    if experiment.folds.allow_speaker_overlap:
+        notes.append("Speakers may stand on both sides of a fold (folds.allow_speaker_overlap), which raises scores.")
+    notes += [*facts.leakage_notes, *facts.corpus_notes]
+    if experiment.folds.only:
+        notes.append(f"Only {len(main['folds'])} of the folds were trained, so not every clip has an answer.")
+    if facts.skipped:
+        notes.append(f"{len(facts.skipped)} unreadable clips were skipped; report.json lists them.")
+    interval = main["interval"]
+    if interval["resampled"] == "clips":
+        notes.append(
+            "Intervals draw single clips, since the speakers of all clips are not known; they are too narrow for "
+            "new speakers."
+        )
+    elif interval["count"] < FEW_SPEAKERS:
+        notes.append(f"With {interval['count']} speakers the intervals are rough, and rather too narrow.")
+    return notes

@@ -1,0 +1,106 @@
+"""The table that ends a run, for a terminal and for the model card."""
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from serjax.evaluation.metrics import METRICS
+from serjax.evaluation.report import Report
+
+SCORES = {"wa": "WA", "ua": "UA", "macro_f1": "macro-F1"}
+"""Headings of `METRICS`."""
+
+
+def percent(share: float | None) -> str:
+    """Return 0.6734 as 67.3, and what is not defined as a dash."""
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+def rates_were_tried(report: Report) -> bool:
+    """Return whether each fold chose among several learning rates, which only heads on a frozen trunk do."""
+    return len(report["experiment"]["train"]["learning_rates"]) > 1 and report["folds"][0]["learning_rate"] is not None
+
+
+def fold_headings(report: Report) -> list[str]:
+    """Return the headings of `fold_rows`; a column for the learning rate only where several were tried."""
+    rate = ["rate"] if rates_were_tried(report) else []
+    return ["fold", "speakers", "clips", "best\nepoch", *rate, *SCORES.values()]
+
+
+def fold_rows(report: Report) -> list[list[str]]:
+    """Return a row of text a fold: its test part and its scores in %."""
+    return [
+        [
+            str(fold["fold"]),
+            "-" if fold["speakers"] is None else str(fold["speakers"]),
+            str(fold["clips"]),
+            f"{fold['best_epoch']}/{fold['epochs']}",
+            *([f"{fold['learning_rate']:g}"] if rates_were_tried(report) else []),
+            *(percent(fold[metric]) for metric in METRICS),
+        ]
+        for fold in report["folds"]
+    ]
+
+
+def summary_rows(scored: Report) -> list[list[str]]:
+    """Return rows of a name and three scores in %: mean and spread over folds, all clips together, their interval.
+
+    Args:
+        scored: the report, or its `last_epoch`.
+    """
+    over, whole = scored["over_folds"], scored["out_of_fold"]
+    level = f"{100 * scored['interval']['level']:g} %"
+    return [
+        ["mean ± std", *(mean_and_std(over[metric]) for metric in METRICS)],
+        ["out-of-fold", *(percent(whole[metric]["score"]) for metric in METRICS)],
+        [f"{level} interval", *(f"{percent(whole[m]['low'])}-{percent(whole[m]['high'])}" for m in METRICS)],
+    ]
+
+
+def extra_rows(report: Report) -> list[list[str]]:
+    """Return rows like `summary_rows`': the spread over seeds where there are several, and chance."""
+    seeds, chance = report["seeds"], report["chance"]
+    over_seeds = [[f"{seeds['count']} seeds", *(mean_and_std(seeds[metric]) for metric in METRICS)]] if seeds else []
+    return [*over_seeds, ["chance", percent(chance["wa"]), percent(chance["ua"]), "-"]]
+
+
+def mean_and_std(values: dict[str, float | None]) -> str:
+    """Return `67.3 ± 4.1`, or the mean alone where a single value has no spread."""
+    return percent(values["mean"]) + ("" if values["std"] is None else f" ± {percent(values['std'])}")
+
+
+def print_table(report: Report, console: Console) -> None:
+    """Print the scores of every fold, over folds and out-of-fold in %, and what a reader should know of them.
+
+    Args:
+        report: what `build_report` returned.
+        console: 80 columns are enough; piped, the text is the same without colour.
+    """
+    headings = fold_headings(report)
+    # With a column more, the gaps shrink so that the table stays within 80 columns.
+    table = _table(f"{report['experiment']['name']}, scores in %", headings, gap=0 if rates_were_tried(report) else 1)
+    for row in fold_rows(report):
+        table.add_row(*row)
+    table.add_section()
+    blank = [""] * (len(headings) - 1 - len(METRICS))
+    for name, *cells in summary_rows(report):
+        table.add_row(name, *blank, *cells, style="bold" if name == "out-of-fold" else None)
+    table.add_section()
+    for name, *cells in extra_rows(report):
+        table.add_row(name, *blank, *cells)
+    console.print(table)
+    if report["last_epoch"]:
+        table = _table("at the last epoch instead, scores in %", ["", *SCORES.values()], gap=1)
+        for row in summary_rows(report["last_epoch"]):
+            table.add_row(*row)
+        console.print(table)
+    for note in report["notes"]:
+        console.print(note, markup=False, highlight=False)
+
+
+def _table(title: str, headings: list[str], gap: int) -> Table:
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, gap, 0, 0))
+    for position, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if position else "left", vertical="bottom", no_wrap=True)
+    return table

@@ -1,0 +1,42 @@
+"""Activations and dropout: what happens to each value alone."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+Activation = Literal["gelu", "gelu_new", "relu", "silu"]
+
+
+def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Return x * Phi(x), exactly (not its tanh form); erf itself is faster than `jax.nn.gelu`'s erfc on a CPU."""
+    return 0.5 * x * (1 + lax.erf(x * 0.5**0.5))
+
+
+def gelu_tanh(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Return GELU in its tanh form, which Hugging Face calls gelu_new."""
+    return jax.nn.gelu(x, approximate=True)
+
+
+ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
+    "gelu": gelu,
+    "gelu_new": gelu_tanh,
+    "relu": jax.nn.relu,
+    "silu": jax.nn.silu,
+}
+
+
+def dropout(x: Float[Array, "..."], rate: float, key: PRNGKeyArray | None) -> Float[Array, "..."]:
+    """Set values to zero with probability `rate` and scale up the others; without a key, return x."""
+    if key is None or rate == 0:
+        return x
+    kept = jax.random.bernoulli(key, 1 - rate, x.shape)
+    return jnp.where(kept, x / (1 - rate), 0)
+
+
+def split(key: PRNGKeyArray | None, count: int) -> list[PRNGKeyArray | None]:
+    """Return `count` keys, or as many None where there is no key."""
+    return [None] * count if key is None else list(jax.random.split(key, count))

@@ -1,0 +1,86 @@
+"""From the waveform to a frame every 20 ms: seven strided convolutions, named as in transformers."""
+
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from serjax.models.elementwise import ACTIVATIONS
+from serjax.models.encoder_config import EncoderConfig, frames
+from serjax.models.masking import length_mask
+
+
+class ConvLayer(nnx.Module):
+    """One convolution with its norm, if it has one, and activation."""
+
+    def __init__(self, config: EncoderConfig, index: int, *, rngs: nnx.Rngs):
+        channels = 1 if index == 0 else config.conv_dim[index - 1]
+        self.conv = nnx.Conv(
+            channels,
+            config.conv_dim[index],
+            config.conv_kernel[index],
+            strides=config.conv_stride[index],
+            padding="VALID",
+            use_bias=config.conv_bias,
+            kernel_init=nnx.initializers.he_normal(),
+            rngs=rngs,
+        )
+        self.layer_norm = _norm(config, index, rngs)
+        self.activation = ACTIVATIONS[config.feat_extract_activation]
+
+    def __call__(self, x: Float[Array, "b t c"], lengths: Int[Array, "b"] | None) -> Float[Array, "b n d"]:
+        """Return the layer's output; a group norm's statistics cover `lengths` frames, or all where None."""
+        x = convolve(x, self.conv)
+        if isinstance(self.layer_norm, nnx.GroupNorm):
+            x = channel_norm(x, self.layer_norm, lengths)
+        elif self.layer_norm is not None:
+            x = self.layer_norm(x)
+        return self.activation(x)
+
+
+def _norm(config: EncoderConfig, index: int, rngs: nnx.Rngs) -> nnx.GroupNorm | nnx.LayerNorm | None:
+    """Return the norm of a convolution: after each one, or (feat_extract_norm group) only after the first."""
+    size = config.conv_dim[index]
+    if config.feat_extract_norm == "layer":
+        return nnx.LayerNorm(size, epsilon=1e-5, rngs=rngs)
+    return nnx.GroupNorm(size, num_groups=size, epsilon=1e-5, rngs=rngs) if index == 0 else None
+
+
+class FeatureExtractor(nnx.Module):
+    """The stack of convolutions."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        self.config = config
+        self.conv_layers = nnx.List([ConvLayer(config, index, rngs=rngs) for index in range(len(config.conv_dim))])
+
+    def __call__(self, wave: Float[Array, "b t"], lengths: Int[Array, "b"] | None) -> Float[Array, "b n c"]:
+        """Return the features; group norm looks at the first `lengths` samples of a row, or at all where None."""
+        first = None if lengths is None else frames(self.config, lengths, layers=1)
+        x = wave[:, :, None]
+        for layer in self.conv_layers:
+            x = layer(x, first)
+        return x
+
+
+def convolve(x: Float[Array, "b t c"], conv: nnx.Conv) -> Float[Array, "b n d"]:
+    """Return a strided convolution without padding, with the parameters of `conv`."""
+    return conv(x)
+
+
+def channel_norm(
+    x: Float[Array, "b n d"], norm: nnx.GroupNorm, lengths: Int[Array, "b"] | None
+) -> Float[Array, "b n d"]:
+    """Normalise each channel over time (a group norm of one channel a group), over true frames only.
+
+    Statistics are computed in float32; the result has x's dtype.
+    """
+    size = x.shape[1]
+    full = x.astype(jnp.float32)
+    if lengths is None:
+        weight = jnp.full((x.shape[0], size), 1 / size)
+    else:
+        weight = length_mask(lengths, size) / jnp.maximum(lengths, 1)[:, None]
+    mean = jnp.einsum("bn,bnd->bd", weight, full)[:, None]
+    variance = jnp.einsum("bn,bnd->bd", weight, jnp.square(full - mean))[:, None]
+    scale = lax.rsqrt(variance + norm.epsilon) * norm.scale[...]
+    return ((full - mean) * scale + norm.bias[...]).astype(x.dtype)

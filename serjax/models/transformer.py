@@ -1,0 +1,193 @@
+"""Positional convolution and transformer layers of wav2vec2 and HuBERT, named as in transformers."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from serjax.models.elementwise import ACTIVATIONS, dropout, split
+from serjax.models.encoder_config import EncoderConfig
+
+
+class WeightNormConv(nnx.Module):
+    """A grouped convolution trained as direction and length (PyTorch's weight_norm with dim=2).
+
+    kernel = weight_g * weight_v / |weight_v|, the norm of a tap taken over all its weights (Salimans and Kingma, 2016).
+    """
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        size, taps = config.hidden_size, config.num_conv_pos_embeddings
+        self.groups = config.num_conv_pos_embedding_groups
+        deviation = 2 * math.sqrt(1 / (taps * size))
+        direction = deviation * jax.random.normal(rngs.params(), (taps, size // self.groups, size))
+        self.weight_g = nnx.Param(_tap_norm(direction))
+        self.weight_v = nnx.Param(direction)
+        self.bias = nnx.Param(jnp.zeros(size))
+
+    def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
+        """Return the convolution, as long as x; an even kernel sees one more frame before than after."""
+        direction = self.weight_v[...]
+        taps = direction.shape[0]
+        kernel = direction * (self.weight_g[...] / _tap_norm(direction)).astype(direction.dtype)
+        y = lax.conv_general_dilated(
+            x,
+            kernel,
+            (1,),
+            [(taps // 2, (taps - 1) // 2)],
+            dimension_numbers=("NWC", "WIO", "NWC"),
+            feature_group_count=self.groups,
+        )
+        return y + self.bias[...]
+
+
+def _tap_norm(weight: Float[Array, "k i o"]) -> Float[Array, "k 1 1"]:
+    return jnp.sqrt(jnp.sum(jnp.square(weight.astype(jnp.float32)), axis=(1, 2), keepdims=True))
+
+
+class PositionalConvEmbedding(nnx.Module):
+    """Where a frame stands, told by its neighbourhood."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        self.conv = WeightNormConv(config, rngs=rngs)
+        self.activation = ACTIVATIONS[config.feat_extract_activation]
+
+    def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
+        """Return what is to be added to x."""
+        return self.activation(self.conv(x))
+
+
+def linear(inputs: int, outputs: int, rngs: nnx.Rngs) -> nnx.Linear:
+    """Return a Linear layer initialised as transformers does: normal with deviation 0.02, no bias."""
+    return nnx.Linear(inputs, outputs, kernel_init=nnx.initializers.normal(0.02), rngs=rngs)
+
+
+class Attention(nnx.Module):
+    """Multi-head self-attention."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        size = config.hidden_size
+        self.heads = config.num_attention_heads
+        self.rate = config.attention_dropout
+        self.k_proj = linear(size, size, rngs)
+        self.v_proj = linear(size, size, rngs)
+        self.q_proj = linear(size, size, rngs)
+        self.out_proj = linear(size, size, rngs)
+
+    def __call__(
+        self, x: Float[Array, "b n d"], mask: Bool[Array, "b n"], key: PRNGKeyArray | None
+    ) -> Float[Array, "b n d"]:
+        """Return each frame's mixture of the frames where mask is True."""
+
+        def per_head(y: Float[Array, "b n d"]) -> Float[Array, "b h n e"]:
+            return y.reshape(*y.shape[:2], self.heads, -1).swapaxes(1, 2)
+
+        query, keys, values = per_head(self.q_proj(x)), per_head(self.k_proj(x)), per_head(self.v_proj(x))
+        scores = (query * query.shape[-1] ** -0.5) @ keys.swapaxes(2, 3)
+        # A finite stand-in for minus infinity: a row without any true frame must not become NaN.
+        scores = jnp.where(mask[:, None, None], scores.astype(jnp.float32), jnp.finfo(jnp.float32).min)
+        weights = dropout(jax.nn.softmax(scores, axis=-1).astype(x.dtype), self.rate, key)
+        return self.out_proj((weights @ values).swapaxes(1, 2).reshape(x.shape))
+
+
+class FeedForward(nnx.Module):
+    """Two Linear layers with an activation between."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        self.activation = ACTIVATIONS[config.hidden_act]
+        self.activation_dropout = config.activation_dropout
+        self.hidden_dropout = config.hidden_dropout
+        self.intermediate_dense = linear(config.hidden_size, config.intermediate_size, rngs)
+        self.output_dense = linear(config.intermediate_size, config.hidden_size, rngs)
+
+    def __call__(self, x: Float[Array, "b n d"], key: PRNGKeyArray | None) -> Float[Array, "b n d"]:
+        """Return the layer's output, without the residual."""
+        inner, outer = split(key, 2)
+        x = dropout(self.activation(self.intermediate_dense(x)), self.activation_dropout, inner)
+        return dropout(self.output_dense(x), self.hidden_dropout, outer)
+
+
+class EncoderLayer(nnx.Module):
+    """Attention and feed-forward with residuals; norms after them, or before them (`do_stable_layer_norm`)."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        self.norm_first = config.do_stable_layer_norm
+        self.hidden_dropout = config.hidden_dropout
+        self.attention = Attention(config, rngs=rngs)
+        self.layer_norm = nnx.LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
+        self.feed_forward = FeedForward(config, rngs=rngs)
+        self.final_layer_norm = nnx.LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
+
+    def __call__(
+        self, x: Float[Array, "b n d"], mask: Bool[Array, "b n"], key: PRNGKeyArray | None
+    ) -> Float[Array, "b n d"]:
+        """Return the next hidden states; frames where mask is False are not looked at."""
+        weights, residual, inner = split(key, 3)
+        if self.norm_first:
+            x = x + dropout(self.attention(self.layer_norm(x), mask, weights), self.hidden_dropout, residual)
+            return x + self.feed_forward(self.final_layer_norm(x), inner)
+        x = self.layer_norm(x + dropout(self.attention(x, mask, weights), self.hidden_dropout, residual))
+        return self.final_layer_norm(x + self.feed_forward(x, inner))
+
+
+class Encoder(nnx.Module):
+    """Positional convolution and the stack of layers."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        self.norm_first = config.do_stable_layer_norm
+        self.hidden_dropout = config.hidden_dropout
+        self.layerdrop = config.layerdrop
+        self.pos_conv_embed = PositionalConvEmbedding(config, rngs=rngs)
+        self.layer_norm = nnx.LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
+        self.layers = nnx.List([EncoderLayer(config, rngs=rngs) for _ in range(config.num_hidden_layers)])
+
+    def __call__(
+        self,
+        x: Float[Array, "b n d"],
+        mask: Bool[Array, "b n"],
+        key: PRNGKeyArray | None,
+        *,
+        frozen_layers: int | None,
+        remat: bool,
+    ) -> tuple[Float[Array, "b n d"], ...]:
+        """Return the input of the first layer and the output of each, the last one normalised.
+
+        Args:
+            x: Projected features.
+            mask: True where a frame is a frame of the clip.
+            key: Random key for dropout and layerdrop; None for neither.
+            frozen_layers: So many layers, and the positional convolution, run without either; None for no frozen part.
+            remat: Recompute each layer in the backward pass.
+        """
+        stem, *keys = split(key, 1 + len(self.layers))
+        x = jnp.where(mask[:, :, None], x, 0)
+        x = x + self.pos_conv_embed(x)
+        if not self.norm_first:
+            x = self.layer_norm(x)
+        states = [x if frozen_layers is not None else dropout(x, self.hidden_dropout, stem)]
+        for index, layer in enumerate(self.layers):
+            layer_key = None if frozen_layers is not None and index < frozen_layers else keys[index]
+            states.append(_apply(layer, states[-1], mask, layer_key, self.layerdrop, remat))
+        if self.norm_first:
+            states[-1] = self.layer_norm(states[-1])
+        return tuple(states)
+
+
+def _apply(
+    layer: EncoderLayer,
+    x: Float[Array, "b n d"],
+    mask: Bool[Array, "b n"],
+    key: PRNGKeyArray | None,
+    layerdrop: float,
+    remat: bool,
+) -> Float[Array, "b n d"]:
+    """Run a layer, or skip it with probability `layerdrop`, for the batch as a whole as transformers does."""
+    skip, inner = split(key, 2)
+    if remat:
+        graphdef, state = nnx.split(layer)
+        y = jax.checkpoint(lambda state, *inputs: nnx.merge(graphdef, state)(*inputs))(state, x, mask, inner)
+    else:
+        y = layer(x, mask, inner)
+    return y if skip is None or layerdrop == 0 else jnp.where(jax.random.bernoulli(skip, layerdrop), x, y)

@@ -1,0 +1,193 @@
+"""Emotions of clips, from the ensemble of a run's folds: `python -m serjax.predict RUN CLIP...`."""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int
+from rich.console import Console
+from rich.table import Table
+
+from serjax import cli
+from serjax.audio.files import decode, resample
+from serjax.checkpoints.run import LoadedRun, load_run
+from serjax.config import SAMPLE_RATE
+from serjax.data.batches import bucket, crop_clip
+from serjax.errors import UserError
+from serjax.models.encoder_config import receptive_field
+from serjax.training.step import logits_of
+
+BATCH = 8
+"""Clips a call, at most; fewer clips are rounded up to a power of two, so that few shapes are compiled."""
+
+Clip = str | Path | tuple[np.ndarray, int] | Mapping[str, Any]
+"""A path, or samples [t] or [t c] with their rate in Hz: as a pair, or as {"array", "sampling_rate"}."""
+Scores = list[dict[str, Any]]
+"""[{"label": str, "score": float}, ...] in descending order; the scores add up to 1."""
+
+
+class Ensemble:
+    """A run's folds, answering together."""
+
+    def __init__(self, run: LoadedRun, weights: Sequence[float] | None = None) -> None:
+        """Keep the models; nothing is compiled before the first call.
+
+        Args:
+            run: the models.
+            weights: how much each fold counts; equally by default.
+
+        Raises:
+            UserError: not one weight a fold, a negative one, or all zero.
+        """
+        given = np.ones(len(run.folds)) if weights is None else np.asarray(weights, float)
+        if given.shape != (len(run.folds),) or (given < 0).any() or not given.sum() > 0:
+            raise UserError(
+                f"weights: got {given.tolist()}; expected {len(run.folds)} numbers, one for each of the folds "
+                f"{', '.join(map(str, run.folds))}, none negative and not all zero."
+            )
+        self.labels = run.labels
+        self.folds = run.folds
+        self.experiment = run.experiment
+        self._run = run
+        self._answer = jax.jit(_answer, static_argnames=("graphdef", "dtype"))
+        self._weights = (given / given.sum()).astype(np.float32)
+
+    def __call__(self, clips: Clip | Sequence[Clip]) -> Scores | list[Scores]:
+        """Return the emotions of one clip, or of each of a list of clips.
+
+        Args:
+            clips: a path; samples with their rate; or a list of those.
+
+        Raises:
+            UserError: a clip that cannot be read, or that is too short.
+        """
+        if isinstance(clips, (str, Path, Mapping)) or _is_array(clips):
+            return self([clips])[0]  # type: ignore[list-item,return-value]
+        waves = [read(clip) for clip in clips]  # type: ignore[arg-type]
+        return [self._ranked(row) for row in self.probabilities(waves)]
+
+    def probabilities(self, waves: Sequence[Float[np.ndarray, "t"]]) -> Float[np.ndarray, "clips c"]:
+        """Return the folds' mean class probabilities of mono clips at 16 kHz, in the order of `labels`."""
+        data = self.experiment.data
+        cut = [crop_clip(wave, round(data.seconds * SAMPLE_RATE), data.eval_crop) for wave in waves]
+        result = np.zeros((len(cut), len(self.labels)), np.float32)
+        order = sorted(range(len(cut)), key=lambda index: len(cut[index]))
+        for start in range(0, len(order), BATCH):
+            batch = order[start : start + BATCH]
+            rows = 1 << (len(batch) - 1).bit_length()
+            wave = np.zeros((rows, bucket(len(cut[batch[-1]]))), np.float32)
+            length = np.zeros(rows, np.int32)
+            for row in range(rows):
+                # Rows beyond the last clip repeat it: a row of nothing has no mean to subtract.
+                clip = cut[batch[min(row, len(batch) - 1)]]
+                wave[row, : len(clip)], length[row] = clip, len(clip)
+            found = self._answer(
+                self._run.params,
+                self._run.shared,
+                wave,
+                length,
+                self._weights,
+                graphdef=self._run.graphdef,
+                dtype=self.experiment.model.dtype,
+            )
+            result[batch] = np.asarray(found)[: len(batch)]
+        return result
+
+    def _ranked(self, probability: Float[np.ndarray, "c"]) -> Scores:
+        order = np.argsort(-probability, kind="stable")
+        return [{"label": self.labels[c], "score": float(probability[c])} for c in order]
+
+
+def _answer(
+    params: Any,
+    shared: Any,
+    wave: Float[Array, "b t"],
+    length: Int[Array, "b"],
+    weights: Float[Array, "k"],
+    *,
+    graphdef: Any,
+    dtype: str,
+) -> Float[Array, "b c"]:
+    """Return the weighted mean of the folds' probabilities; what is shared and sees no fold runs once."""
+    logits = jax.vmap(lambda one: logits_of(graphdef, one, shared, (wave, length), None, dtype))(params)
+    return jax.numpy.einsum("k,kbc->bc", weights, jax.nn.softmax(logits))
+
+
+def load(run: str | Path, weights: Sequence[float] | None = None) -> Ensemble:
+    """Return the ensemble of a finished run, to be called with clips.
+
+    Args:
+        run: the run folder.
+        weights: how much each fold counts; equally by default.
+
+    Raises:
+        UserError: the folder holds no finished run, or its files do not fit.
+    """
+    return Ensemble(load_run(run), weights)
+
+
+def read(clip: Clip) -> Float[np.ndarray, "t"]:
+    """Return a clip's samples, mono at 16 kHz.
+
+    Raises:
+        UserError: it cannot be decoded, or is shorter than one frame.
+    """
+    if isinstance(clip, Mapping):
+        clip = clip["array"], clip["sampling_rate"]
+    if isinstance(clip, tuple):
+        return resample(np.asarray(clip[0]), clip[1], SAMPLE_RATE)
+    return decode(clip)
+
+
+def _is_array(clip: Any) -> bool:
+    return isinstance(clip, tuple) and len(clip) == 2 and isinstance(clip[0], np.ndarray) and np.isscalar(clip[1])
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print the emotions of the clips that the command line names."""
+    parser = argparse.ArgumentParser(
+        prog="python -m serjax.predict",
+        description="Emotions of clips, from the ensemble of a run's folds.",
+        epilog="On a terminal a table; piped, or with --json, one JSON list a clip in the order given: "
+        '[{"label": ..., "score": ...}, ...], highest first, empty for a clip that cannot be read.',
+    )
+    parser.add_argument("run", help="folder of a finished run, such as checkpoints/quickstart")
+    parser.add_argument("clips", nargs="+", help="sound files")
+    parser.add_argument("--weights", type=float, nargs="+", help="how much each fold counts; equally by default")
+    parser.add_argument("--json", action="store_true", help="JSON lines on a terminal too")
+    options = parser.parse_args(argv)
+    ensemble = load(options.run, options.weights)
+    waves: dict[int, Any] = {}
+    for number, clip in enumerate(options.clips):
+        try:
+            waves[number] = read(clip)
+        except UserError as error:
+            print(error, file=sys.stderr)
+    found = dict(zip(waves, ensemble.probabilities(list(waves.values())), strict=True)) if waves else {}
+    answers = [ensemble._ranked(found[n]) if n in found else [] for n in range(len(options.clips))]
+    if options.json or not sys.stdout.isatty():
+        for answer in answers:
+            print(json.dumps(answer))
+    else:
+        Console().print(_table(options.clips, answers))
+    return 0 if len(found) == len(options.clips) else 2
+
+
+def _table(clips: Sequence[str], answers: Sequence[Scores]) -> Table:
+    table = Table("clip", "emotion", "others")
+    for clip, answer in zip(clips, answers, strict=True):
+        if answer:
+            first, *others = [f"{entry['label']} {entry['score']:.1%}" for entry in answer]
+            table.add_row(clip, f"[bold]{first}[/]", ", ".join(others))
+        else:
+            table.add_row(clip, "[red]unreadable[/]", "")
+    return table
+
+
+if __name__ == "__main__":
+    cli.run(main)

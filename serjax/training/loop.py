@@ -1,0 +1,155 @@
+"""Epochs: train, validate, keep each job's best state, stop it when it no longer improves, save, go on."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from serjax.checkpoints.resume import ResumePoint
+from serjax.config import TrainConfig
+from serjax.errors import UserError
+from serjax.evaluation.metrics import confusion, scores
+from serjax.training.folds import FoldAxis, PerFold
+from serjax.training.jobs import Job
+from serjax.training.metric_log import Row
+from serjax.training.step import init_state
+
+
+class Engine(Protocol):
+    """Trains all jobs for an epoch and predicts their clips; see `streamed` and `resident`."""
+
+    jobs: Sequence[Job]
+    axis: FoldAxis
+
+    def epoch_clips(self, active: Bool[np.ndarray, "k"]) -> int:
+        """Return how many clips an epoch reads."""
+
+    def train_epoch(
+        self, state: PerFold, epoch: int, active: Bool[np.ndarray, "k"], tick: Callable[[int], None]
+    ) -> tuple[PerFold, Float[np.ndarray, "k"], Float[np.ndarray, "k"]]:
+        """Return the state after the epoch, mean losses and last learning rates."""
+
+    def predict(self, params: PerFold, part: str) -> list[Float[np.ndarray, "clips c"]]:
+        """Return each job's class probabilities for its clips of a part."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What training leaves.
+
+    Attributes:
+        best: parameters of the best epoch of each job.
+        last: parameters after the last epoch of each job.
+        best_epoch: that epoch, from 1.
+        best_score: its validation macro-F1, 0 to 1.
+    """
+
+    best: PerFold
+    last: PerFold
+    best_epoch: Int[np.ndarray, "k"]
+    best_score: Float[np.ndarray, "k"]
+
+
+class Reporter(Protocol):
+    """Where the loop tells how it is getting on."""
+
+    def begin(self, epoch: int, clips: int) -> Callable[[int], None]:
+        """Start an epoch of so many clips; returns what is called with each step's clips."""
+
+    def end(self, epoch: int, rows: list[Row]) -> None:
+        """Finish an epoch; rows hold its metrics, one a job that was active."""
+
+
+def fit(
+    engine: Engine,
+    params: PerFold,
+    labels: Int[np.ndarray, "clips"],
+    classes: int,
+    config: TrainConfig,
+    resume: ResumePoint,
+    reporter: Reporter,
+) -> Fitted:
+    """Train until every job has stopped or run out of epochs, from the resume point where there is one.
+
+    A job's best state is that of the highest validation macro-F1, of equal ones the first; after `patience` epochs
+    without a higher one the job stops. After each epoch everything is saved, so that a run killed at any moment goes
+    on to the same numbers.
+
+    Args:
+        engine: trains and predicts.
+        params: initial trainable parameters of each job.
+        labels: class of each clip of the store.
+        classes: number of classes.
+        config: epochs and patience.
+        resume: where states are saved and restored.
+        reporter: told of progress.
+
+    Raises:
+        UserError: the loss is no longer a number.
+    """
+    jobs, axis = engine.jobs, engine.axis
+    count = len(jobs)
+    tree = {
+        "state": axis.jit(init_state, "k")(params),
+        "best": jax.tree.map(jnp.copy, params),
+        "score": np.full(count, -1.0),
+        "epoch": np.zeros(count, np.int64),
+        "waited": np.zeros(count, np.int64),
+    }
+    epoch = 0
+    restored = resume.restore(tree)
+    if restored is not None:
+        epoch, tree = restored
+    score, best_epoch, waited = (np.array(tree[name]) for name in ("score", "epoch", "waited"))
+    state, best = tree["state"], tree["best"]
+    del tree, restored
+
+    while epoch < config.epochs and (waited < config.patience).any():
+        epoch += 1
+        began = time.monotonic()
+        active = waited < config.patience
+        tick = reporter.begin(epoch, engine.epoch_clips(active))
+        state, loss, rate = engine.train_epoch(state, epoch, active, tick)
+        rows = []
+        for k, probability in enumerate(engine.predict(axis.field(state, "params"), "validation")):
+            job = jobs[k]
+            if not active[k]:
+                continue
+            if not np.isfinite(loss[k]):
+                raise UserError(
+                    f"fold {job.fold}: the training loss of epoch {epoch} is not a number at learning rate "
+                    f"{job.peak:g}; lower --optimizer.max-lr, and --overwrite to start again."
+                )
+            rows.append(_row(job, jobs, epoch, probability, labels[list(job.validation)], classes))
+            rows[-1] |= {"train_loss": float(loss[k]), "lr": float(rate[k]), "seconds": time.monotonic() - began}
+            better = rows[-1]["validation_macro_f1"] > score[k]
+            score[k] = rows[-1]["validation_macro_f1"] if better else score[k]
+            best_epoch[k] = epoch if better else best_epoch[k]
+            waited[k] = 0 if better else waited[k] + 1
+        best = axis.select(active & (best_epoch == epoch), axis.field(state, "params"), best)
+        # The log first: rows of an epoch that was not saved are dropped on resuming, lost rows would stay lost.
+        reporter.end(epoch, rows)
+        resume.save(epoch, {"state": state, "best": best, "score": score, "epoch": best_epoch, "waited": waited})
+    return Fitted(best, axis.field(state, "params"), best_epoch, score)
+
+
+def _row(
+    job: Job,
+    jobs: Sequence[Job],
+    epoch: int,
+    probability: Float[np.ndarray, "clips c"],
+    labels: Int[np.ndarray, "clips"],
+    classes: int,
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"fold": job.fold, "epoch": epoch}
+    if len(jobs) > len({other.fold for other in jobs}):
+        row |= {"seed": job.seed, "learning_rate": job.peak}
+    found = scores(confusion(labels, probability.argmax(-1), classes))
+    likelihood = probability[np.arange(len(labels)), labels]
+    row["validation_loss"] = float(-np.log(np.maximum(likelihood, 1e-9)).mean())
+    return row | {f"validation_{name}": float(value) for name, value in found.items()}

@@ -1,0 +1,118 @@
+"""An engine that trains heads on stored features, all of them on the device: an epoch is one compiled call."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from serjax.config import Experiment
+from serjax.training.folds import FoldAxis, PerFold
+from serjax.training.jobs import Job, class_weights, last_rates, runs, steps_per_epoch
+from serjax.training.optimizer import Params, rate_factors
+from serjax.training.step import Inputs, Run, TrainState, predict_step, train_step
+
+
+class Features(NamedTuple):
+    """What the frozen trunk made of every clip.
+
+    Attributes:
+        states: Float[Array, "clips l n d"], hidden states of l layers; n is 1 where they are already pooled.
+        frames: Int[Array, "clips"], true frames.
+        label: Int[Array, "clips"].
+    """
+
+    states: Float[Array, "clips l n d"]
+    frames: Int[Array, "clips"]
+    label: Int[Array, "clips"]
+
+
+class ResidentEngine:
+    """Trains every job's head on features that all of them share."""
+
+    def __init__(
+        self,
+        graphdef: nnx.GraphDef[Any],
+        params: Params,
+        jobs: Sequence[Job],
+        features: Features,
+        classes: int,
+        experiment: Experiment,
+        axis: FoldAxis,
+    ) -> None:
+        """Place the features on the devices; `params` is one job's state (abstract will do)."""
+        self.jobs, self.classes, self.experiment, self.axis = jobs, classes, experiment, axis
+        self.labels = np.asarray(features.label)
+        self.features = axis.share(features)
+        self.run = axis.put(runs(jobs, self.labels, classes, experiment))
+        self.size = experiment.train.batch_size
+        factors = rate_factors(params, experiment.optimizer.groups)
+        step = partial(train_step, frozen={}, graphdef=graphdef, experiment=experiment, factors=factors)
+        call = partial(predict_step, frozen={}, graphdef=graphdef, dtype=experiment.model.dtype)
+
+        def epoch(
+            state: TrainState, clip: Int[Array, "s b"], weight: Float[Array, "s b"], run: Run, features: Features
+        ) -> Any:
+            def body(state: TrainState, batch: tuple[Array, Array]) -> Any:
+                clip, weight = batch
+                inputs = Inputs((features.states[clip], features.frames[clip]), features.label[clip], weight)
+                new, metrics = step(state, inputs, run)
+                # Folds of fewer clips than the largest end the epoch with batches of nothing.
+                return jax.tree.map(lambda a, b: jnp.where(weight.sum() > 0, a, b), new, state), metrics
+
+            return jax.lax.scan(body, state, (clip, weight))
+
+        def predict(params: Params, clip: Int[Array, "s b"], features: Features) -> Float[Array, "s b c"]:
+            return jax.lax.map(lambda c: call(params, (features.states[c], features.frames[c])), clip)
+
+        self._epoch = axis.jit_step(epoch, "kkkks")
+        self._predict = axis.jit(predict, "kks")
+
+    def epoch_clips(self, active: Bool[np.ndarray, "k"]) -> int:
+        """Return how many clips an epoch reads for the active jobs."""
+        return sum(len(job.train) for job, on in zip(self.jobs, active, strict=True) if on)
+
+    def _order(self, job: Job, epoch: int) -> Int[np.ndarray, "clips"]:
+        """Return the epoch's clips in their random order; the same for all learning rates of a fold and seed."""
+        rng = np.random.default_rng([self.experiment.seed, job.seed, job.fold, epoch])
+        clips = np.array(job.train)
+        if self.experiment.train.balance != "sampling":
+            return rng.permutation(clips)
+        share = class_weights(self.labels[clips], self.classes)[self.labels[clips]]
+        return rng.choice(clips, size=len(clips), p=share / share.sum())
+
+    def _batches(self, rows: Sequence[Int[np.ndarray, "clips"]]) -> tuple[np.ndarray, np.ndarray]:
+        """Lay the jobs' clips out as batches [k s b] of equal number, with weight 0 where there is no clip."""
+        steps = max(steps_per_epoch(len(row), self.size) for row in rows)
+        clip = np.zeros((len(rows), steps * self.size), np.int32)
+        weight = np.zeros(clip.shape, np.float32)
+        for k, row in enumerate(rows):
+            clip[k, : len(row)], weight[k, : len(row)] = row, 1
+        shape = (len(rows), steps, self.size)
+        return clip.reshape(shape), weight.reshape(shape)
+
+    def train_epoch(
+        self, state: PerFold, epoch: int, active: Bool[np.ndarray, "k"], tick: Callable[[int], None]
+    ) -> tuple[PerFold, Float[np.ndarray, "k"], Float[np.ndarray, "k"]]:
+        """Train every active job for one epoch; return the state, the mean losses and the last learning rates."""
+        clip, weight = self._batches([self._order(job, epoch) for job in self.jobs])
+        inputs = self.axis.put(clip), self.axis.put(weight)
+        state, metrics = self._epoch(active, state, *inputs, self.run, self.features)
+        metrics = self.axis.get(metrics)
+        tick(self.epoch_clips(active))
+        return (
+            state,
+            metrics.loss.sum(1) / np.maximum(metrics.weight.sum(1), 1e-9),
+            last_rates(metrics.rate, self.jobs, self.size),
+        )
+
+    def predict(self, params: PerFold, part: str) -> list[Float[np.ndarray, "clips c"]]:
+        """Return each job's class probabilities for its own clips of `validation` or `test`, in their order."""
+        rows = [np.array(job.clips(part), np.int32) for job in self.jobs]
+        clip, _ = self._batches(rows)
+        probability = self.axis.get(self._predict(params, self.axis.put(clip), self.features))
+        return [probability[k].reshape(-1, self.classes)[: len(row)] for k, row in enumerate(rows)]

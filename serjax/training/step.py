@@ -1,0 +1,151 @@
+"""One training step and one prediction, for one fold on one device: pure functions of arrays.
+
+Folds and devices are added by `serjax.training.folds`; nothing here knows of either.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int, Key
+
+from serjax.config import Experiment
+from serjax.training.optimizer import AdamState, Params, adamw, init_adam
+
+
+class Inputs(NamedTuple):
+    """One batch as the device sees it.
+
+    Attributes:
+        arrays: what the model is called with: waves [b t] and lengths [b], or stored features [b l n d] and frames [b].
+        label: Int[Array, "b"].
+        weight: Float[Array, "b"], 0 for rows that only fill up the last batch.
+    """
+
+    arrays: tuple[Array, ...]
+    label: Int[Array, "b"]
+    weight: Float[Array, "b"]
+
+
+class Run(NamedTuple):
+    """What sets one fold's (or seed's, or learning rate's) training apart from its neighbours'."""
+
+    key: Key[Array, ""]
+    steps: Int[Array, ""]
+    peak: Float[Array, ""]
+    class_weight: Float[Array, "c"]
+
+
+class TrainState(NamedTuple):
+    """What a step changes."""
+
+    params: Params
+    adam: AdamState
+
+
+class StepMetrics(NamedTuple):
+    """What a step tells: summed loss and weight (their ratio is the mean loss), learning rate, gradient norm."""
+
+    loss: Float[Array, ""]
+    weight: Float[Array, ""]
+    rate: Float[Array, ""]
+    norm: Float[Array, ""]
+
+
+def init_state(params: Params) -> TrainState:
+    """Return the state before the first step."""
+    return TrainState(params, init_adam(params))
+
+
+def cast(tree: Params, dtype: str) -> Params:
+    """Return the tree with floating-point leaves in `dtype`."""
+    return jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
+
+
+def logits_of(
+    graphdef: nnx.GraphDef[Any],
+    params: Params,
+    frozen: Params,
+    arrays: tuple[Array, ...],
+    key: Key[Array, ""] | None,
+    dtype: str,
+) -> Float[Array, "b c"]:
+    """Return the model's logits in float32, computed in `dtype`; no key means evaluation."""
+    model = nnx.merge(graphdef, cast(params, dtype), cast(frozen, dtype), copy=True)
+    return model(*cast(arrays, dtype), key).astype(jnp.float32)
+
+
+def cross_entropy(
+    logits: Float[Array, "b c"],
+    label: Int[Array, "b"],
+    weight: Float[Array, "b"],
+    class_weight: Float[Array, "c"],
+    smoothing: float,
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Return summed cross-entropy and the summed weight that makes it a mean.
+
+    Smoothing spreads that share of the target evenly over all classes (Szegedy et al. 2016, section 7).
+    """
+    classes = logits.shape[-1]
+    target = (1 - smoothing) * jax.nn.one_hot(label, classes) + smoothing / classes
+    weight = weight * class_weight[label]
+    return -(weight * (target * jax.nn.log_softmax(logits)).sum(-1)).sum(), weight.sum()
+
+
+def train_step(
+    state: TrainState,
+    inputs: Inputs,
+    run: Run,
+    frozen: Params,
+    *,
+    graphdef: nnx.GraphDef[Any],
+    experiment: Experiment,
+    factors: Params,
+) -> tuple[TrainState, StepMetrics]:
+    """Make one update from one batch.
+
+    The batch is split into `train.accumulate` parts whose gradients add up to those of the whole.
+    """
+    train, dtype = experiment.train, experiment.model.dtype
+    key = jax.random.fold_in(run.key, state.adam.count)
+    inputs = jax.tree.map(lambda x: x.reshape(train.accumulate, -1, *x.shape[1:]), inputs)
+
+    def loss(params: Params, part: Inputs, key: Key[Array, ""]) -> tuple[Array, Array]:
+        logits = logits_of(graphdef, params, frozen, part.arrays, key, dtype)
+        return cross_entropy(logits, part.label, part.weight, run.class_weight, train.label_smoothing)
+
+    grad = jax.value_and_grad(loss, has_aux=True)
+
+    def add(total: Any, part: tuple[Inputs, Array]) -> tuple[Any, None]:
+        inputs, number = part
+        (value, weight), gradient = grad(state.params, inputs, jax.random.fold_in(key, number))
+        return jax.tree.map(jnp.add, total, (value, weight, gradient)), None
+
+    zero = (jnp.zeros(()), jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params))
+    # Unrolled on a CPU, where convolutions inside a compiled loop are an order of magnitude slower.
+    unroll = train.accumulate == 1 or jax.default_backend() == "cpu"
+    (value, weight, gradient), _ = jax.lax.scan(add, zero, (inputs, jnp.arange(train.accumulate)), unroll=unroll)
+    gradient = jax.tree.map(lambda g: g / jnp.maximum(weight, 1e-9), gradient)
+    params, adam, rate, norm = adamw(
+        gradient,
+        state.adam,
+        state.params,
+        config=experiment.optimizer,
+        steps=run.steps,
+        peak=run.peak,
+        factors=factors,
+    )
+    return TrainState(params, adam), StepMetrics(value, weight, rate, norm)
+
+
+def predict_step(
+    params: Params,
+    arrays: tuple[Array, ...],
+    frozen: Params,
+    *,
+    graphdef: nnx.GraphDef[Any],
+    dtype: str,
+) -> Float[Array, "b c"]:
+    """Return class probabilities in evaluation mode."""
+    return jax.nn.softmax(logits_of(graphdef, params, frozen, arrays, None, dtype))

@@ -1,0 +1,44 @@
+import json
+
+import pytest
+
+from serjax.checkpoints.preprocessor import Preprocessor, read_preprocessor
+from serjax.errors import UserError
+
+
+def write(folder, values, name="preprocessor_config.json"):
+    (folder / name).write_text(json.dumps(values))
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("masked", [True, False])
+def test_what_is_written_is_read(tmp_path, normalize, masked):
+    preprocessor = Preprocessor(normalize=normalize, return_attention_mask=masked)
+    write(tmp_path, preprocessor.to_dict())
+    assert read_preprocessor(tmp_path) == (preprocessor, ())
+
+
+def test_a_processor_of_transformers_5_holds_it_one_level_down(tmp_path):
+    values = Preprocessor(normalize=False).to_dict()
+    write(tmp_path, {"feature_extractor": values, "processor_class": "Wav2Vec2Processor"}, "processor_config.json")
+    assert read_preprocessor(tmp_path) == (Preprocessor(normalize=False), ())
+
+
+@pytest.mark.parametrize("others", [[], ["processor_config.json"]])
+def test_without_one_the_defaults_are_taken_and_said(tmp_path, others):
+    for name in others:
+        write(tmp_path, {"processor_class": "Wav2Vec2Processor"}, name)
+    preprocessor, (note,) = read_preprocessor(tmp_path)
+    assert preprocessor == Preprocessor(normalize=True, sample_rate=16_000, return_attention_mask=False)
+    assert str(tmp_path) in note
+    assert "normalised" in note
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("sampling_rate", 8000), ("sampling_rate", "16000"), ("do_normalize", "yes"), ("return_attention_mask", 1)],
+)
+def test_a_wrong_value_names_file_and_key(tmp_path, key, value):
+    write(tmp_path, Preprocessor().to_dict() | {key: value})
+    with pytest.raises(UserError, match=rf"preprocessor_config\.json: {key} is {value!r}"):
+        read_preprocessor(tmp_path)

@@ -1,0 +1,86 @@
+"""oof.csv holds what a fold answered, for any names of clips, speakers and classes."""
+
+import csv
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serjax.errors import UserError
+from serjax.evaluation.out_of_fold import OutOfFold, read_oof_csv, write_oof_csv
+
+names = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=8)
+
+
+@st.composite
+def out_of_folds(draw):
+    labels = draw(st.lists(st.one_of(names, st.just("fold")), min_size=2, max_size=5, unique=True))
+    ids = draw(st.lists(names, max_size=8))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    count = len(ids)
+    probability = rng.dirichlet(np.ones(len(labels)), count).astype(np.float32).reshape(count, len(labels))
+    speaker = draw(st.lists(st.one_of(st.none(), names), min_size=count, max_size=count))
+    fold, label = rng.integers(1, 6, count), rng.integers(0, len(labels), count)
+    return OutOfFold(tuple(ids), fold, label, probability, tuple(speaker), tuple(labels))
+
+
+@settings(deadline=None, max_examples=60)
+@given(out_of_folds())
+def test_what_is_read_is_what_was_written(tmp_path_factory, oof):
+    path = tmp_path_factory.mktemp("csv") / "oof.csv"
+    write_oof_csv(path, oof)
+    back = read_oof_csv(path)
+    assert (back.ids, back.speaker, back.labels) == (oof.ids, oof.speaker, oof.labels)
+    for name in ("fold", "label", "probability", "prediction"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(oof, name))
+    assert back.probability.dtype == np.float32
+
+
+def test_columns_are_named_for_people(tmp_path):
+    probability = np.array([[0.25, 0.75], [1, 0]], np.float32)
+    oof = OutOfFold(
+        ("a.wav", "b.wav"), np.array([1, 2]), np.array([0, 0]), probability, ("anna", None), ("sad", "glad")
+    )
+    write_oof_csv(tmp_path / "oof.csv", oof)
+    with (tmp_path / "oof.csv").open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert first == {
+        "clip": "a.wav",
+        "fold": "1",
+        "label": "sad",
+        "prediction": "glad",
+        "speaker": "anna",
+        "p_sad": "0.25",
+        "p_glad": "0.75",
+    }
+    assert (second["prediction"], second["speaker"]) == ("sad", "")
+
+
+HEADER = "clip,fold,label,prediction,speaker,p_sad,p_glad\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("", "line 1"),
+        ("clip,label,p_sad\n", "line 1"),
+        ("clip,fold,label,prediction,speaker,sad,glad\n", "line 1"),
+        (HEADER + "a,1,sad,sad,,1,0\na,one,sad,sad,,1,0\n", "row 3"),
+        (HEADER + "a,1,angry,sad,,1,0\n", "row 2"),
+        (HEADER + "a,1,sad,sad,,1\n", "row 2"),
+        (HEADER + "a,1,sad,sad,,1,0,0\n", "row 2"),
+        (HEADER + "a,1,sad,sad,,1,\n", "row 2"),
+        (HEADER + "a\n", "row 2"),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path, text, where):
+    path = tmp_path / "oof.csv"
+    path.write_text(text)
+    with pytest.raises(UserError, match=rf"oof\.csv, {where}: "):
+        read_oof_csv(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"nowhere\.csv: cannot be read"):
+        read_oof_csv(tmp_path / "nowhere.csv")

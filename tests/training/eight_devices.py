@@ -1,0 +1,121 @@
+"""Run by test_folds_axis.py in a process with eight CPU devices: prints JSON of losses and predictions by layout."""
+
+import json
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh
+
+from serjax.config import DataConfig, Experiment, ModelConfig, TrainConfig
+from serjax.models.classifier import Classifier, is_frozen
+from serjax.models.encoder_config import EncoderConfig
+from serjax.training.folds import FoldAxis, fold_axis
+from serjax.training.init import initial
+from serjax.training.jobs import Job, job_key
+from serjax.training.step import init_state
+from serjax.training.streamed import StreamedEngine
+
+CLASSES = 3
+CONFIG = EncoderConfig(
+    hidden_size=16,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    intermediate_size=16,
+    conv_dim=(8,) * 7,
+    num_conv_pos_embeddings=4,
+    num_conv_pos_embedding_groups=2,
+    feat_extract_norm="layer",
+    do_stable_layer_norm=True,
+    conv_bias=True,
+)
+
+
+class Clips:
+    """Thirty short clips whose class is heard in their pitch."""
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.lengths = rng.integers(3000, 8000, size=30)
+        self.classes = np.arange(30, dtype=np.int32) % CLASSES
+        tones = [np.sin(np.arange(n) * (0.05 + 0.1 * c)) for n, c in zip(self.lengths, self.classes, strict=True)]
+        self.waves = [(tone + rng.normal(0, 0.3, tone.size)).astype(np.float32) for tone in tones]
+
+    def __len__(self):
+        return len(self.waves)
+
+    def clip(self, i):
+        return self.waves[i]
+
+
+def experiment(**train):
+    model = ModelConfig(size="tiny", freeze="cnn", pooling="attentive", attention_size=8, head_size=8)
+    return Experiment(
+        "test", data=DataConfig(seconds=0.4), model=model, train=TrainConfig(epochs=2, batch_size=8, **train), seed=3
+    )
+
+
+def folds():
+    """Five folds of unequal size."""
+    parts = np.split(np.random.default_rng(1).permutation(30), [4, 10, 17, 23])
+    everyone = set(range(30))
+    return [
+        Job(k + 1, 0, 2e-3, tuple(sorted(everyone - set(test.tolist()))), tuple(test.tolist()), tuple(test.tolist()))
+        for k, test in enumerate(parts)
+    ]
+
+
+def train(jobs, axis, **settings):
+    """Return every job's losses over two epochs and its test probabilities."""
+    what, clips = experiment(**settings), Clips()
+    keys = jnp.stack([job_key(what, job) for job in jobs])
+    graphdef, params, frozen = initial(
+        lambda rngs: Classifier(what.model, CONFIG, CLASSES, normalize=True, rngs=rngs),
+        lambda path: is_frozen(path, what.model),
+        keys,
+        jax.random.key(0),
+        axis,
+        {},
+    )
+    engine = StreamedEngine(graphdef, axis.first(params), frozen, jobs, clips, clips.classes, CLASSES, what, axis)
+    state = axis.jit(init_state, "k")(params)
+    losses = []
+    for epoch in (1, 2):
+        state, loss, _ = engine.train_epoch(state, epoch, np.ones(len(jobs), bool), lambda count: None)
+        losses.append(loss.tolist())
+    probabilities = engine.predict(axis.field(state, "params"), "test")
+    return {
+        "losses": np.array(losses).T.tolist(),
+        "probabilities": [probability.tolist() for probability in probabilities],
+    }
+
+
+def layouts():
+    """Return the ways to compute five folds that must agree."""
+    devices = jax.devices()
+    one = Mesh(np.array(devices[:1]).reshape(1, 1), ("fold", "data"))
+
+    def mesh(fold, data):
+        return Mesh(np.array(devices[: fold * data]).reshape(fold, data), ("fold", "data"))
+
+    return {
+        "sequential": FoldAxis(5, one, together=False),
+        "together": FoldAxis(5, one, together=True),
+        "sequential on 1x8": FoldAxis(5, mesh(1, 8), together=False),
+        "chosen mesh": fold_axis(5, 8, together=True),
+        "8x1, three folds of filling": FoldAxis(5, mesh(8, 1), together=True),
+        "4x2": FoldAxis(5, mesh(4, 2), together=True),
+        "5x1": FoldAxis(5, mesh(5, 1), together=True),
+    }
+
+
+if __name__ == "__main__":
+    assert jax.device_count() == 8
+    jobs = folds()
+    found = {name: train(jobs, axis) for name, axis in layouts().items()}
+    alone = fold_axis(2, 8, together=True, devices=jax.devices()[:1])
+    found["folds 2 and 5 alone"] = train([jobs[1], jobs[4]], alone)
+    found["accumulated"] = train(jobs, layouts()["4x2"], accumulate=2)
+    json.dump(found, sys.stdout)

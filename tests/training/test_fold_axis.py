@@ -1,0 +1,78 @@
+"""Folds give the same numbers together, one after the other, sharded, and without their neighbours."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serjax.parallel import mesh_shape
+from serjax.training.folds import choose_together
+
+TOLERANCE = 2e-4
+"""Two epochs of updates carry float32's rounding further than one product does."""
+
+
+@pytest.fixture(scope="module")
+def found():
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    script = Path(__file__).with_name("eight_devices.py")
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
+def agree(one, other):
+    np.testing.assert_allclose(one["losses"], other["losses"], atol=TOLERANCE)
+    for a, b in zip(one["probabilities"], other["probabilities"], strict=True):
+        np.testing.assert_allclose(a, b, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    ["together", "sequential on 1x8", "chosen mesh", "8x1, three folds of filling", "4x2", "5x1"],
+)
+def test_layouts_agree(found, layout):
+    agree(found["sequential"], found[layout])
+
+
+def test_training_moved(found):
+    losses = np.array(found["sequential"]["losses"])
+    assert (losses[:, 1] < losses[:, 0]).all()
+    assert len({round(loss, 6) for loss in losses[:, 0]}) == 5
+
+
+def test_a_fold_does_not_depend_on_its_neighbours(found):
+    picked = {name: [values[1], values[4]] for name, values in found["together"].items()}
+    agree(picked, found["folds 2 and 5 alone"])
+
+
+def test_accumulation_sees_every_clip_once(found):
+    # Dropout draws differ between parts and whole, so only the level of the loss can be compared.
+    losses = np.array(found["accumulated"]["losses"])
+    np.testing.assert_allclose(losses, found["sequential"]["losses"], atol=0.1)
+
+
+@given(st.integers(1, 30), st.integers(1, 64), st.integers(1, 16))
+def test_mesh_shape_fits(folds, batch, devices):
+    fold, data = mesh_shape(folds, batch, devices)
+    assert fold * data <= devices
+    assert batch % data == 0
+    assert fold <= folds
+    turns = -(-folds // fold) * batch // data
+    assert turns <= folds * batch
+    # Never worse than all devices on the fold axis.
+    assert turns <= -(-folds // min(devices, folds)) * batch
+
+
+def test_the_choice_names_its_reason():
+    for backend, frozen, expected in [("cpu", False, False), ("cpu", True, True), ("gpu", False, True)]:
+        together, why = choose_together("auto", backend=backend, frozen_trunk=frozen)
+        assert together is expected
+        assert why.endswith(".")
+    assert choose_together("yes", backend="cpu", frozen_trunk=False)[0]

@@ -52,7 +52,7 @@ def run(main: Callable[[Sequence[str]], int]) -> None:
         compilation_cache()
         status = main(sys.argv[1:])
     except UserError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] ", end="")
+        Console(stderr=True).print("[bold red]error:[/] ", end="")
         print(error, file=sys.stderr)
         status = 2
     except KeyboardInterrupt:

@@ -38,7 +38,7 @@ class DataConfig:
     skip_bad: bool = False
     """Skip unreadable, empty, too short or NaN clips with a list of them, instead of stopping before training."""
     cache: str | None = None
-    """Folder of the store of decoded clips; by default `clips` beside the run folder."""
+    """Folder of decoded clips and of a frozen trunk's features; by default beside the run folder."""
     max_clips: int | None = None
     """Use only this many clips, an even share of every class (for a quick look)."""
 
@@ -62,7 +62,7 @@ class FoldsConfig:
     allow_speaker_overlap: bool = False
     """Accept folds in which a speaker stands on both sides; the report says so."""
     together: Literal["auto", "yes", "no"] = "auto"
-    """Train all folds in one vmapped step, or one after the other; auto measures both where it is not clear."""
+    """Train all folds in one vmapped step, or one after the other; auto knows what is faster where, and says so."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,9 @@ class ModelConfig:
     """Dropout in the head."""
     weighted_layers: bool = False
     """Learn a softmax-weighted sum of the hidden states of all layers; otherwise the last layer is used."""
-    freeze: Literal["nothing", "cnn", "layers", "trunk"] = "cnn"
-    """Frozen parts get no gradient and no dropout. trunk: clips are encoded once and only heads are trained."""
+    freeze: Literal["auto", "nothing", "cnn", "layers", "trunk"] = "auto"
+    """Frozen parts get no gradient and no dropout. auto: the CNN of a checkpoint, nothing of random weights. trunk:
+    clips are encoded once and only heads are trained."""
     frozen_layers: int = 0
     """freeze=layers: the CNN and this many transformer layers from the bottom are frozen."""
     mask_time_prob: float | None = None
@@ -103,6 +104,13 @@ class ModelConfig:
     """Recompute transformer layers in the backward pass: less memory, about a third more time."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """What the forward and backward pass compute in; weights and optimizer stay float32."""
+
+    @property
+    def frozen(self) -> Literal["nothing", "cnn", "layers", "trunk"]:
+        """What is frozen, with auto resolved."""
+        if self.freeze != "auto":
+            return self.freeze
+        return "cnn" if self.size is None else "nothing"
 
 
 @dataclass(frozen=True)
@@ -148,9 +156,9 @@ class TrainConfig:
     balance: Literal["nothing", "weights", "sampling"] = "nothing"
     """Against unequal classes: weigh the loss, or draw clips, by inverse class frequency."""
     learning_rates: tuple[float, ...] = ()
-    """freeze=trunk: train a head with each of these peak rates at once; validation chooses, fold by fold."""
+    """Train every fold with each of these peak rates, side by side; validation chooses, fold by fold."""
     seeds: int = 1
-    """freeze=trunk: repeat every fold with this many seeds at once; the report gives mean and spread."""
+    """Train every fold with this many seeds, side by side; the report gives mean and spread."""
 
 
 @dataclass(frozen=True)

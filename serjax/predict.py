@@ -19,7 +19,6 @@ from serjax.checkpoints.run import LoadedRun, load_run
 from serjax.config import SAMPLE_RATE
 from serjax.data.batches import bucket, crop_clip
 from serjax.errors import UserError
-from serjax.models.encoder_config import receptive_field
 from serjax.training.step import logits_of
 
 BATCH = 8

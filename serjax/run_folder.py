@@ -3,7 +3,6 @@
 import json
 import shutil
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from serjax.config import Experiment, to_json
@@ -52,10 +51,3 @@ def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
         keys = dict.fromkeys([*old, *new])
         return [name for key in keys for name in _differences(old.get(key), new.get(key), f"{prefix}{key}.")]
     return [] if old == new else [prefix.removesuffix(".")]
-
-
-def make_folder(folder: Path) -> Path:
-    """Return the folder, made where it is missing."""
-    with disk_errors(folder, "--out DIR"):
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder

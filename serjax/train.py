@@ -5,13 +5,14 @@ folds are trained, each keeps its best state; every clip is answered by the fold
 scores and pictures are written, and the ensemble that was saved answers for one clip.
 """
 
+import os
 import platform
 import shlex
-import sys
-import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from importlib import metadata
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -28,19 +29,20 @@ from serjax.checkpoints.run import save_fold, save_head, save_labels, save_trunk
 from serjax.checkpoints.trunk import Trunk, find_trunk
 from serjax.config import SAMPLE_RATE, Experiment
 from serjax.data.corpora import read_corpus
-from serjax.data.folds import Fold, make_folds, save_folds
+from serjax.data.folds import Fold, fold_kind, make_folds, save_folds
 from serjax.data.leakage import check_folds
 from serjax.data.store import ClipStore, open_store
 from serjax.errors import UserError
 from serjax.evaluation.out_of_fold import OutOfFold
-from serjax.evaluation.report import Report, RunFacts, build_report
+from serjax.evaluation.report import Report, Row, RunFacts, build_report
 from serjax.evaluation.run_folder import write_all
 from serjax.evaluation.table import print_table
-from serjax.models.classifier import Classifier, Head, is_frozen, training_config
-from serjax.models.pooling import masked_mean
+from serjax.models import pooling
+from serjax.models.classifier import Classifier, Head, is_frozen
+from serjax.models.encoder import SpeechEncoder
 from serjax.predict import load
 from serjax.progress import Reporter
-from serjax.run_folder import make_folder, open_run
+from serjax.run_folder import open_run
 from serjax.training.encode import encode_clips, fingerprint
 from serjax.training.folds import choose_together, fold_axis
 from serjax.training.init import count, flat, initial
@@ -71,7 +73,7 @@ class Setup(NamedTuple):
     params: Any
     graphdef: nnx.GraphDef[Any]
     frozen: Params
-    trunk: nnx.Module | None
+    trunk: SpeechEncoder | None
     trainable: int
     parameters: int
 
@@ -107,7 +109,6 @@ def train(experiment: Experiment, command: str, console: Console) -> Report:
     say(f"{setup.trainable:,} of {setup.parameters:,} parameters are trained; devices: {shape} (fold x data).")
 
     resume = ResumePoint(run_dir / "resume")
-    began = time.monotonic()
     try:
         restored = resume.latest() or 0
         if restored:
@@ -123,7 +124,7 @@ def train(experiment: Experiment, command: str, console: Console) -> Report:
     if experiment.folds.validation == "test":
         last = out_of_fold(data, jobs, setup.engine.predict(fitted.last, "test"), chosen)[0]
     save_models(experiment, data, jobs, chosen[0], setup, fitted, trunk)
-    facts = run_facts(data, setup, experiment, time.monotonic() - began, command)
+    facts = run_facts(data, setup, experiment, trunk, history, command)
     report = build_report(experiment, facts, best, history, last)
     write_all(run_dir, report, best[0], history)
     resume.delete()
@@ -135,13 +136,11 @@ def train(experiment: Experiment, command: str, console: Console) -> Report:
 
 def read_data(experiment: Experiment, say: Any) -> Data:
     """Find, decode and divide the clips; write folds.json."""
-    cache = experiment.data.cache or str(experiment.run_dir.parent / "clips")
+    cache = cache_folder(experiment, "clips")
     corpus = read_corpus(experiment.data, seed=experiment.seed)
     for note in corpus.notes:
         say(note)
-    store = open_store(
-        corpus.utterances, make_folder(type(experiment.run_dir)(cache)), skip_bad=experiment.data.skip_bad
-    )
+    store = open_store(corpus.utterances, cache, skip_bad=experiment.data.skip_bad)
     for line in store.skipped:
         say(f"skipped: {line}")
     folds = make_folds(store.utterances, experiment.folds, experiment.seed)
@@ -151,10 +150,19 @@ def read_data(experiment: Experiment, say: Any) -> Data:
     for note in notes:
         say(note)
     save_folds(
-        experiment.run_dir / "folds.json", folds, store.utterances, kind=experiment.folds.kind, seed=experiment.seed
+        experiment.run_dir / "folds.json",
+        folds,
+        store.utterances,
+        kind=fold_kind(store.utterances, experiment.folds),
+        seed=experiment.seed,
     )
     classes = np.array([corpus.labels.index(clip.label) for clip in store.utterances], np.int32)
     return Data(corpus.name, store, corpus.labels, classes, folds, corpus.notes, notes)
+
+
+def cache_folder(experiment: Experiment, name: str) -> Path:
+    """Return the folder of decoded clips or features: below data.cache, or beside the run folder."""
+    return Path(experiment.data.cache or experiment.run_dir.parent).absolute() / name
 
 
 def make_jobs(experiment: Experiment, folds: Sequence[Fold]) -> list[Job]:
@@ -167,7 +175,7 @@ def make_jobs(experiment: Experiment, folds: Sequence[Fold]) -> list[Job]:
     strange = sorted(set(only) - {fold.number for fold in folds})
     if strange:
         raise UserError(f"--folds.only: there is no fold {strange[0]}; folds are numbered 1 to {len(folds)}.")
-    scratch = experiment.model.size is not None or experiment.model.freeze == "trunk"
+    scratch = experiment.model.size is not None or experiment.model.frozen == "trunk"
     peak = experiment.optimizer.max_lr or (1e-3 if scratch else 5e-5)
     return [
         Job(fold.number, seed, rate, fold.train, fold.validation, fold.test)
@@ -181,21 +189,20 @@ def make_jobs(experiment: Experiment, folds: Sequence[Fold]) -> list[Job]:
 def set_up(experiment: Experiment, data: Data, jobs: Sequence[Job], trunk: Trunk, say: Any) -> Setup:
     """Build what is trained, on all devices."""
     model = experiment.model
-    alone = model.freeze == "trunk"
+    alone = model.frozen == "trunk"
     together, why = choose_together(experiment.folds.together, backend=jax.default_backend(), frozen_trunk=alone)
     say(why)
     axis = fold_axis(len(jobs), experiment.train.batch_size // experiment.train.accumulate, together=together)
     keys = jnp.stack([job_key(experiment, job) for job in jobs])
     shared_key = jax.random.key(experiment.seed)
-    config = training_config(trunk.config, model)
     classes = len(data.labels)
 
     def classifier(rngs: nnx.Rngs) -> Classifier:
-        return Classifier(model, config, classes, normalize=trunk.preprocessor.normalize, rngs=rngs)
+        return Classifier(model, trunk.config, classes, normalize=trunk.preprocessor.normalize, rngs=rngs)
 
     weights = {} if trunk.pretrained is None else flat(nnx.state(trunk.pretrained, nnx.Param))
     given = {f"trunk.{name}": leaf for name, leaf in weights.items()}
-    frozen_at = lambda path: is_frozen(path, model)  # noqa: E731
+    frozen_at = partial(is_frozen, model=model, encoder=trunk.config)
     if not alone:
         graphdef, params, frozen = initial(classifier, frozen_at, keys, shared_key, axis, given)
         one = axis.first(params)
@@ -228,19 +235,19 @@ def encode(experiment: Experiment, data: Data, model: Classifier, say: Any) -> F
         states, frames = nnx.merge(graphdef, state, copy=True).features(wave, length)
         if pooled:
             # The mean over frames is the same before and after the weighted sum of layers: keep it alone.
-            states = jax.vmap(masked_mean, in_axes=(1, None), out_axes=1)(states, frames)[:, :, None]
+            states = jax.vmap(pooling.mean, in_axes=(1, None), out_axes=1)(states, frames)[:, :, None]
             frames = jnp.ones_like(frames)
         return states, frames
 
     samples = round(settings.seconds * SAMPLE_RATE)
     how = (settings.eval_crop, samples, pooled, experiment.model.weighted_layers, experiment.model.padding)
     key = fingerprint(state, data.store.hashes, how)
-    cache = make_folder(data.store.folder.parent.parent / "features")
+    cache = cache_folder(experiment, "features")
     states, frames = encode_clips(
         call, data.store, cache, key=key, samples=samples, crop=settings.eval_crop, batch_size=8
     )
     say(f"{len(frames)} clips are encoded once: {states.nbytes / 2**20:.0f} MiB of features.")
-    return Features(states, frames, data.classes)
+    return Features._make((states, frames, data.classes))
 
 
 def choose_rates(jobs: Sequence[Job], fitted: Fitted) -> list[dict[int, int]]:
@@ -296,22 +303,27 @@ def save_models(
     save_labels(experiment.run_dir, data.labels, list(chosen))
 
 
-def run_facts(data: Data, setup: Setup, experiment: Experiment, seconds: float, command: str) -> RunFacts:
+def run_facts(
+    data: Data, setup: Setup, experiment: Experiment, trunk: Trunk, history: Sequence[Row], command: str
+) -> RunFacts:
     """Return what the report tells beside the scores."""
     clips = data.store.utterances
     speakers = {clip.speaker for clip in clips}
-    kind = experiment.folds.kind
+    seconds: dict[int, float] = {}
+    for row in history:
+        seconds[row["epoch"]] = max(row["seconds"], seconds.get(row["epoch"], 0.0))
     packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
     return RunFacts(
         corpus=data.corpus,
         clips_per_class=dict(Counter(clip.label for clip in clips)),
         speakers=None if None in speakers else len(speakers),
-        fold_kind=("stratified" if None in speakers else "speaker") if kind == "auto" else kind,
+        fold_kind=fold_kind(clips, experiment.folds),
         parameters=setup.parameters,
         trainable=setup.trainable,
-        seconds=seconds,
+        seconds=sum(seconds.values()),
         command=command,
         device=f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        family=trunk.config.model_type,
         versions={
             "python": platform.python_version(),
             "serjax": serjax.__version__,
@@ -326,11 +338,9 @@ def run_facts(data: Data, setup: Setup, experiment: Experiment, seconds: float, 
 def show_example(run_dir: Any, data: Data, say: Any) -> None:
     """Let the saved ensemble answer for one clip, and say how to ask it for others."""
     clip = data.store.utterances[data.folds[0].test[0]]
-    answer = load(run_dir)(clip.path) if clip.start == 0 and clip.end is None else None
-    if answer is not None:
-        scores = ", ".join(f"{entry['label']} {entry['score']:.1%}" for entry in answer)
-        say(f"The ensemble on {clip.path} ({clip.label}): {scores}")
-    say(f"python -m serjax.predict {run_dir} {clip.path}")
+    [answer] = load(run_dir)([clip.path])
+    scores = ", ".join(f"{entry['label']} {entry['score']:.1%}" for entry in answer)
+    say(f"python -m serjax.predict {os.path.relpath(run_dir)} {clip.path}\n{scores}  (its label: {clip.label})")
 
 
 if __name__ == "__main__":

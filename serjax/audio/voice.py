@@ -28,7 +28,7 @@ _BANDWIDTHS = np.array([70.0, 90.0, 130.0, 200.0])
 """Of these formants, in Hz."""
 
 _HIGHER = np.array([4500.0, 5500.0, 6500.0, 7500.0])
-"""Formants in Hz that no vowel moves. They only keep the spectrum from falling too fast, so they are wide."""
+"""Formants in Hz that no vowel moves. They only keep the spectrum from falling too fast."""
 
 _HOP, _WINDOW, _FFT = 128, 512, 1024
 """Samples: every 8 ms the mouth has another shape, which acts on a window of 32 ms and may ring on as long again."""
@@ -89,7 +89,7 @@ def speak(text: Sequence[Syllable], voice: Voice, manner: Manner, rng: np.random
     """Say a text of some syllables.
 
     The source is a saw tooth: it falls by 6 dB an octave, as does the pulse of the glottis after the lips have
-    radiated it (Fant 1960). A formant is a resonance of second order (Klatt 1980).
+    radiated it (Fant 1960). Formants are resonators in a row (Klatt 1980).
 
     Returns:
         About 1.0 to 2.2 s at 16 kHz, within -1..1, with a little noise of a room.
@@ -102,16 +102,16 @@ def speak(text: Sequence[Syllable], voice: Voice, manner: Manner, rng: np.random
     semitones = manner.pitch + manner.movement * accents + manner.slope * np.linspace(-0.5, 0.5, len(text))
     pitch = voice.pitch * 2 ** ((np.interp(time, middles, semitones) + _jitter(len(time), rng)) / 12)
     voiced, hissing = _loudness(text, starts, durations, time, rng)
-    source = voiced * (_saw_tooth(pitch) + 0.1 * manner.breath * rng.standard_normal(len(time)))
+    source = voiced * (_saw_tooth(pitch) + 0.03 * manner.breath * rng.standard_normal(len(time)))
     noise = hissing * rng.standard_normal(len(time))
 
     frames = time[::_HOP]
     vowels = VOWELS[[syllable.vowel for syllable in text]]
     formants = voice.size * np.stack([np.interp(frames, middles, column) for column in vowels.T], axis=1)
     now = np.searchsorted(starts + durations, frames).clip(max=len(text) - 1)
-    hisses = HISSES[[syllable.consonant or 0 for syllable in text]][now]
+    hisses = np.array([syllable.consonant or 0 for syllable in text])[now]
     spectra = _spectra(source) * _tract(formants, voice.brightness + manner.brightness)
-    speech = _overlap_add(spectra + _spectra(noise) * _band(hisses), len(time))
+    speech = _overlap_add(spectra + _spectra(noise) * _band(HISSES)[hisses], len(time))
     speech *= 10 ** ((manner.level - 26) / 20) / np.sqrt(np.mean(speech**2))
     speech += _room(len(time), rng)
     return (speech / max(1.0, np.abs(speech).max() / 0.95)).astype(np.float32)
@@ -143,7 +143,7 @@ def _loudness(
     voiced, hissing = [], []
     for syllable in text:
         vowel = (1.0 if syllable.stressed else 0.7) * rng.lognormal(0.0, 0.15)
-        hiss = 0.0 if syllable.consonant is None else 0.08 * rng.lognormal(0.0, 0.3)
+        hiss = 0.0 if syllable.consonant is None else 0.12 * rng.lognormal(0.0, 0.3)
         closed = 0.35 if syllable.consonant is None else 0.02
         bursts = syllable.consonant is not None and syllable.consonant >= 2
         voiced.append([0.02, closed, closed, vowel, 0.85 * vowel, 0.02])
@@ -173,25 +173,28 @@ def _saw_tooth(pitch: Float64[np.ndarray, "t"]) -> Float64[np.ndarray, "t"]:
 def _tract(formants: Float64[np.ndarray, "n 4"], brightness: float) -> Complex64[np.ndarray, "n f"]:
     """Return the response of the mouth: resonances at the formants, times a slope above 500 Hz."""
     slope = 10 ** (brightness * np.log2(np.maximum(_FREQUENCIES, 500.0) / 500.0) / 20)
-    response = slope.astype(np.float32) * np.prod(_resonance(_HIGHER, 600.0), axis=0)
+    response = slope.astype(np.float32) * np.prod(_resonance(_HIGHER, 400.0), axis=0)
     for centres, width in zip(formants.T, _BANDWIDTHS, strict=True):
         response = response * _resonance(centres, width)
     return response
 
 
-def _band(hisses: Float64[np.ndarray, "n 2"]) -> Complex64[np.ndarray, "n f"]:
-    """Return band passes with a gain of 1 at their centre."""
-    centres, widths = hisses.T
-    return _resonance(centres, widths) * (1j * _FREQUENCIES * (widths / centres**2)[:, None]).astype(np.complex64)
-
-
 def _resonance(
     centres: Float64[np.ndarray, "n"], widths: Float64[np.ndarray, "n"] | float
 ) -> Complex64[np.ndarray, "n f"]:
-    """Return the response of second-order low passes with their resonance at `centres` (Hz)."""
-    damping = np.broadcast_to(widths / centres**2, centres.shape)[:, None]
-    below = (1.0 - (_FREQUENCIES / centres[:, None]) ** 2).astype(np.float32)
-    return 1.0 / (below + 1j * (_FREQUENCIES * damping).astype(np.float32))
+    """Return the response of digital resonators (Klatt 1980) at `centres` (Hz), with a gain of 1 at 0 Hz."""
+    radius = np.broadcast_to(np.exp(-np.pi * widths / SAMPLE_RATE), centres.shape)
+    first, second = 2 * radius * np.cos(2 * np.pi * centres / SAMPLE_RATE), -(radius**2)
+    delay = np.exp(-2j * np.pi * _FREQUENCIES / SAMPLE_RATE).astype(np.complex64)
+    first, second = (track[:, None].astype(np.float32) for track in (first, second))
+    return (1 - first - second) / (1 - (first + second * delay) * delay)
+
+
+def _band(hisses: Float64[np.ndarray, "h 2"]) -> Complex64[np.ndarray, "h f"]:
+    """Return the response of band passes of second order, with a gain of 1 at their centre."""
+    centres, widths = hisses.T[:, :, None]
+    through = 1j * _FREQUENCIES * widths
+    return (through / (centres**2 - _FREQUENCIES**2 + through)).astype(np.complex64)
 
 
 def _spectra(samples: Float64[np.ndarray, "t"]) -> Complex64[np.ndarray, "n f"]:
@@ -213,6 +216,6 @@ def _overlap_add(spectra: Complex64[np.ndarray, "n f"], length: int) -> Float32[
 
 def _room(length: int, rng: np.random.Generator) -> Float64[np.ndarray, "t"]:
     """Return noise of -60 to -50 dB that falls by 3 dB an octave."""
-    spectrum = np.fft.rfft(rng.standard_normal(length))
-    noise = np.fft.irfft(spectrum / np.sqrt(np.arange(1, len(spectrum) + 1)), length)
+    spectrum = np.fft.rfft(rng.standard_normal(1 << length.bit_length()))  # other lengths can take ten times as long
+    noise = np.fft.irfft(spectrum / np.sqrt(np.arange(1, len(spectrum) + 1)))[:length]
     return noise * 10 ** (rng.uniform(-60.0, -50.0) / 20) / np.sqrt(np.mean(noise**2))

@@ -108,7 +108,7 @@ def load_run(run_dir: str | Path) -> LoadedRun:
         embed = model.trunk.masked_spec_embed
         if isinstance(embed[...], jax.ShapeDtypeStruct):
             embed.set_value(jnp.zeros(config.hidden_size))
-        graphdef, trained, shared = nnx.split(model, lambda path, _: not is_frozen(path, experiment.model), ...)
+        graphdef, trained, *rest = nnx.split(model, lambda path, _: not is_frozen(path, experiment.model, config), ...)
         states.append(trained)
     params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-    return LoadedRun(experiment, labels, folds, graphdef, params, shared)
+    return LoadedRun(experiment, labels, folds, graphdef, params, rest[0])

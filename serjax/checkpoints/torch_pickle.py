@@ -118,12 +118,12 @@ def _read_legacy(path: Path) -> dict[str, np.ndarray]:
 def _views(tensors: Any, storage_bytes: Callable[[_Storage], np.ndarray], path: Path) -> dict[str, np.ndarray]:
     """Turn the pickle's tensors into views of the mapped bytes; numpy checks that each lies inside its storage."""
     if not isinstance(tensors, Mapping):
-        raise UserError(f"{path}: it holds a {type(tensors).__name__}, not a state dict; save model.state_dict().")
+        raise UserError(f"{path}: it holds one {type(tensors).__name__}, no state dict; save model.state_dict().")
     arrays = {}
     for key, tensor in tensors.items():
         if not isinstance(key, str) or not isinstance(tensor, _Tensor):
             raise UserError(
-                f"{path}: key {key!r} holds a {type(tensor).__name__}, not a tensor; save model.state_dict() alone."
+                f"{path}: key {key!r} is of type {type(tensor).__name__}, no tensor; save model.state_dict() alone."
             )
         dtype = tensor.storage.dtype
         arrays[key] = np.ndarray(

@@ -8,6 +8,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from rich.filesize import decimal
+
 from serjax.errors import UserError
 
 _STALE = 3600.0
@@ -55,9 +57,9 @@ def unwritable(folder: Path, error: OSError, option: str, needed: int | None = N
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return UserError(f"{folder}: it cannot be written ({error.strerror}); choose another folder with {option} DIR.")
     disk = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    size = f"about {needed / 1e9:.2f} GB are needed and " if needed else ""
+    size = f"about {decimal(needed)} are needed, " if needed else ""
     return UserError(
-        f"{folder}: the disk is full ({size}{shutil.disk_usage(disk).free / 1e9:.2f} GB are free); make room or choose "
+        f"{folder}: the disk is full ({size}{decimal(shutil.disk_usage(disk).free)} are free); make room or choose "
         f"a folder on another disk with {option} DIR."
     )
 

@@ -1,7 +1,6 @@
 """Batches of clips, cropped and padded, read by Grain ahead of the device."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
 import grain
@@ -46,14 +45,14 @@ class Batch(NamedTuple):
         length: Int32 [b], samples of the clip in `wave`, at least 1.
         label: Int32 [b], class.
         weight: Float32 [b], 1, or 0 for rows that only fill up.
-        index: Int32 [b], number of the clip in the store.
+        clip: Int32 [b], number of the clip in the store.
     """
 
     wave: Float32[np.ndarray, "*k b t"]
     length: Int32[np.ndarray, "*k b"]
     label: Int32[np.ndarray, "*k b"]
     weight: Float32[np.ndarray, "*k b"]
-    index: Int32[np.ndarray, "*k b"]
+    clip: Int32[np.ndarray, "*k b"]
 
 
 def train_batches(
@@ -139,6 +138,9 @@ def bucket(samples: int, *, smallest: int = 16_000, ratio: float = 1.25) -> int:
     """Return the length to which an input of `samples` is padded, so that few lengths are ever compiled.
 
     Lengths grow by `ratio` from `smallest`, each rounded up to whole frames of 320 samples: 1 s, 1.26, 1.58, 1.98 ...
+    Up to 30 s that makes 17 lengths, and adds 11 % of padding to RAVDESS (3 to 5 s), 12 % to EMO-DB (1.4 to 9 s), 12 %
+    to lengths spread evenly up to 30 s. A ratio of 1.1 pads by 5 % but has 36 lengths to compile; doubling has 6 and
+    pads by 27 to 41 %.
     """
     length = smallest
     while length < samples:
@@ -160,30 +162,20 @@ def _dataset(
     samples: int,
     read: grain.ReadOptions,
 ) -> grain.IterDataset[Batch]:
-    # A whole batch is one Grain element: it costs 30 microseconds an element, which for single clips would add up.
-    fill = partial(_fill, clips, labels, order, starts, batch_size, samples)
+    """Lay out clip `order[i]`, from sample `starts[i]` on, as row `i % batch_size` of batch `i // batch_size`."""
+
+    def fill(number: int) -> Batch:
+        rows = slice(number * batch_size, (number + 1) * batch_size)
+        chosen, missing = order[rows], max(0, (number + 1) * batch_size - len(order))
+        chosen = np.concatenate([chosen, np.repeat(chosen[:1], missing)])
+        length = np.minimum(clips.lengths[chosen], samples)
+        wave = np.zeros((batch_size, samples), np.float32)
+        for row, start in enumerate(starts[rows]):
+            wave[row, : length[row]] = clips.clip(int(chosen[row]))[start : start + samples]
+        wave[batch_size - missing :] = wave[0]
+        weight = np.ones(batch_size, np.float32)
+        weight[batch_size - missing :] = 0
+        return Batch(wave, length.astype(np.int32), labels[chosen].astype(np.int32), weight, chosen.astype(np.int32))
+
+    # Grain spends some 30 microseconds on an element, so an element is a whole batch and not a clip.
     return grain.MapDataset.range(steps_per_epoch(len(order), batch_size)).map(fill).to_iter_dataset(read)
-
-
-def _fill(
-    clips: Clips,
-    labels: Int[np.ndarray, "clips"],
-    order: Int64[np.ndarray, "n"],
-    starts: Int64[np.ndarray, "n"],
-    batch_size: int,
-    samples: int,
-    number: int,
-) -> Batch:
-    """Read batch `number` of those that `order` and `starts` lay out."""
-    rows = range(number * batch_size, min((number + 1) * batch_size, len(order)))
-    chosen = np.resize(order[rows.start : rows.stop], batch_size)
-    chosen[len(rows) :] = chosen[0]
-    wave = np.zeros((batch_size, samples), np.float32)
-    length = np.minimum(clips.lengths[chosen], samples).astype(np.int32)
-    for row, (index, start) in enumerate(
-        zip(order[rows.start : rows.stop], starts[rows.start : rows.stop], strict=True)
-    ):
-        wave[row, : length[row]] = clips.clip(int(index))[start : start + samples]
-    wave[len(rows) :] = wave[0]
-    weight = (np.arange(batch_size) < len(rows)).astype(np.float32)
-    return Batch(wave, length, labels[chosen].astype(np.int32), weight, chosen.astype(np.int32))

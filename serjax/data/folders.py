@@ -49,29 +49,39 @@ def clip_id(path: Path, root: Path) -> str:
 
 
 def read_classes(root: Path, files: Sequence[Path]) -> list[Utterance]:
-    """Label every file with the first folder below `root` that holds it.
+    """Label every file with the first folder below `root`, or below its only folder `train`, that holds it.
 
     Raises:
-        UserError: files outside of all classes, or folders that are parts of a corpus.
+        UserError: files outside of all classes, a single class, or folders that are parts of a corpus.
     """
     root = root.absolute()
-    loose = [path.name for path in files if path.parent == root]
+    top = _top(root, files)
+    loose = [path.name for path in files if path.parent == top]
     if loose:
         raise UserError(
-            f"--data.root {root}: {len(loose)} sound files lie directly in it and have no label ({one_of(loose)}); "
+            f"--data.root {top}: {len(loose)} sound files lie directly in it and have no label ({one_of(loose)}); "
             "move them into a folder a class, or give a list of paths and labels."
         )
-    classes = sorted({path.relative_to(root).parts[0] for path in files})
-    parts = all(name.lower() in _PARTS for name in classes)
-    if parts or len(classes) == 1:
-        wrong = "parts of a corpus, not classes" if parts else "a single class, where training needs two"
-        deeper = sorted({path.parts[1] for path in (path.relative_to(root) for path in files) if len(path.parts) > 2})
-        advice = f"if {one_of(deeper)} are the classes, give --data.root {root / classes[0]}" if deeper else ""
+    clips = [Utterance(id=clip_id(path, root), path=path, label=path.relative_to(top).parts[0]) for path in files]
+    classes = sorted({clip.label for clip in clips})
+    if all(name.lower() in _PARTS for name in classes):
         raise UserError(
-            f"--data.root {root}: its sub-folders are {one_of(classes)}, {wrong}; "
-            f"{advice or 'give a folder with a sub-folder a class'}."
+            f"--data.root {top}: its folders {one_of(classes)} are parts of a corpus, not classes; give one of them, "
+            "or a list of paths and labels."
         )
-    return [Utterance(id=clip_id(path, root), path=path, label=path.relative_to(root).parts[0]) for path in files]
+    if len(classes) == 1:
+        raise UserError(
+            f"--data.root {top}: {classes[0]} is its only folder and so the only class; give the folder that holds a "
+            "folder a class, two or more."
+        )
+    return clips
+
+
+def _top(root: Path, files: Sequence[Path]) -> Path:
+    """Return the folder that holds the classes: root, or where all there is in it is a `train` or the like, that."""
+    first = {path.relative_to(root).parts[0] for path in files}
+    only = root / first.pop() if len(first) == 1 else None
+    return only if only and only.is_dir() and only.name.lower() in _PARTS else root
 
 
 def _ravdess(stem: str) -> tuple[str, str] | None:
@@ -138,20 +148,18 @@ def read_named(
             f"--data.root {root}: {len(others)} file names are not those of {title} ({_listing(others, root)}); "
             "move them away, or choose another --data.corpus."
         )
+    top = _top(root, files)
     folders = defaultdict(set)
     for stem, path in kept.items():
-        folders[names[stem][1]].add(path.relative_to(root).parts[0] if path.parent != root else "")
-    # Speakers, sessions or parts have every emotion in several folders; classes, merged ones too, have it in one.
-    by_folder = (
-        folders_label
-        and all(len(holders) == 1 for holders in folders.values())
-        and len(set.union(*folders.values()) - {""}) > 1
-    )
+        folders[names[stem][1]].add(path.relative_to(top).parts[0] if path.parent != top else None)
+    # Folders of speakers, sessions or parts have an emotion in several of them; classes, merged ones too, in one.
+    found = set.union(*folders.values())
+    by_folder = folders_label and all(len(f) == 1 for f in folders.values()) and len(found) > 1 and None not in found
     clips = [
         Utterance(
             id=clip_id(path, root),
             path=path,
-            label=path.relative_to(root).parts[0] if by_folder else names[stem][1],
+            label=path.relative_to(top).parts[0] if by_folder else names[stem][1],
             speaker=names[stem][0],
         )
         for stem, path in sorted(kept.items(), key=lambda item: item[1])

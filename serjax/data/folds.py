@@ -1,20 +1,41 @@
-"""Folds: which clips each one trains on, stops early by and is tested on."""
+"""Folds: which clips each one trains on, stops early by and is tested on; made, written down and read again."""
 
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
-from sklearn.model_selection import StratifiedKFold
 
 from serjax.config import FoldsConfig
-from serjax.data.fold_files import Fold, read_folds
+from serjax.data import splits
+from serjax.data.emobox import read_emobox
 from serjax.data.utterance import Utterance
+from serjax.disk import write_text
 from serjax.errors import UserError, one_of
 
-_DRAWS = 256
-"""Random choices of validation speakers among which the best balanced is taken; it costs about a millisecond."""
+PARTS = ("train", "validation", "test")
+
+_UNUSED = "-"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One division of the clips; all values are positions in the list of utterances, ascending.
+
+    Attributes:
+        number: from 1; results are filed under it.
+        train: clips to learn from.
+        validation: clips that early stopping watches; the same as `test` where that is asked for.
+        test: clips that are scored at the end.
+    """
+
+    number: int
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
 
 
 def fold_kind(utterances: Sequence[Utterance], config: FoldsConfig) -> str:
@@ -51,14 +72,14 @@ def make_folds(utterances: Sequence[Utterance], config: FoldsConfig, seed: int) 
             raise UserError(
                 "--folds.kind files needs --folds.path: a folds.json, or a folder that holds fold_1 and so on."
             )
-        drafts = read_folds(Path(config.path), utterances)
+        drafts = _read(Path(config.path), utterances)
     else:
         if kind == "stratified":
-            tests = _stratified(utterances, config.count, seed)
+            tests = splits.stratified(utterances, config.count, seed)
         elif kind == "speaker":
-            tests = _deal(utterances, config.count, seed)
+            tests = splits.deal_speakers(utterances, config.count, seed)
         else:
-            tests = _leave_out(utterances, "speaker" if kind == "leave_speaker_out" else "session")
+            tests = splits.leave_out(utterances, "speaker" if kind == "leave_speaker_out" else "session")
         everything = set(range(len(utterances)))
         drafts = tuple(
             Fold(number, tuple(sorted(everything.difference(test))), (), tuple(sorted(test)))
@@ -76,7 +97,7 @@ def require_classes(fold: Fold, utterances: Sequence[Utterance]) -> None:
     Raises:
         UserError: a part is empty, or the training part lacks a class.
     """
-    for part in ("train", "validation", "test"):
+    for part in PARTS:
         if not getattr(fold, part):
             raise UserError(
                 f"fold {fold.number}: its {part} part has no clip; use other --folds.kind or --folds.count."
@@ -89,83 +110,75 @@ def require_classes(fold: Fold, utterances: Sequence[Utterance]) -> None:
         )
 
 
-def _require_count(count: int) -> None:
-    if count < 2:
-        raise UserError(f"--folds.count {count}: cross-validation needs two folds or more.")
+def save_folds(path: Path, folds: Sequence[Fold], utterances: Sequence[Utterance], *, kind: str, seed: int) -> None:
+    """Write folds.json: a summary of every fold, then a line a clip with its part in each fold.
 
+    In the lines `test train - validation` reads: test in the first fold, unused in the third. With validation on the
+    test part, lines say test. The file is written whole or not at all.
 
-def _require_named(utterances: Sequence[Utterance], what: str, kind: str) -> list[str]:
-    """Return every clip's speaker or session."""
-    names = [getattr(clip, what) for clip in utterances]
-    unnamed = [clip.id for clip, name in zip(utterances, names, strict=True) if name is None]
-    if unnamed:
-        source = "name speakers with --data.speaker-pattern" if what == "speaker" else "name sessions in a list"
-        raise UserError(
-            f"--folds.kind {kind}: {len(unnamed)} of {len(utterances)} clips have no {what} ({one_of(unnamed)}); "
-            f"{source}, or use --folds.kind stratified."
-        )
-    return names
+    Args:
+        path: where to.
+        folds: parts must not overlap, as `check_folds` makes sure.
+        utterances: what the folds' positions mean; ids are unique.
+        kind: how the folds were made, and
+        seed: with which seed; both for the reader only.
 
-
-def _stratified(utterances: Sequence[Utterance], count: int, seed: int) -> list[Sequence[int]]:
-    _require_count(count)
-    labels = [clip.label for clip in utterances]
-    label, fewest = min(sorted(Counter(labels).items()), key=lambda item: item[1])
-    if fewest < count:
-        raise UserError(
-            f"Class {label} has {fewest} clips, fewer than the {count} folds; lower --folds.count or leave the class "
-            "out with --data.labels."
-        )
-    splitter = StratifiedKFold(count, shuffle=True, random_state=seed)
-    return [test.tolist() for _, test in splitter.split(labels, labels)]
-
-
-def _deal(utterances: Sequence[Utterance], count: int, seed: int) -> list[Sequence[int]]:
-    """Deal whole speakers to folds so that each gets about as many clips of every class.
-
-    The largest speaker first, each goes where the sum of squared loads (a class's clips in the fold over all its
-    clips) grows least. scikit-learn's StratifiedGroupKFold has the same aim, but did not stratify shuffled groups
-    before 1.8 (its pull request 32540) and can leave a fold empty (its issue 34828).
+    Raises:
+        UserError: the disk is full or the folder cannot be written to.
     """
-    _require_count(count)
-    names = _require_named(utterances, "speaker", "speaker")
-    speakers = defaultdict(set)
-    for clip in utterances:
-        speakers[clip.label].add(clip.speaker)
-    if len(set(names)) < count:
-        raise UserError(
-            f"The clips have {len(set(names))} speakers, fewer than the {count} folds; lower --folds.count, or use "
-            "--folds.kind stratified with --folds.allow-speaker-overlap."
-        )
-    label = min(sorted(speakers), key=lambda name: len(speakers[name]))
-    if len(speakers[label]) < count:
-        raise UserError(
-            f"Class {label} has {len(speakers[label])} speakers, fewer than the {count} folds; lower --folds.count or "
-            "leave the class out with --data.labels."
-        )
-    groups, shares = _class_shares(utterances, names, range(len(utterances)))
-    order = np.random.default_rng([seed]).permutation(len(groups))
-    order = order[np.argsort(-shares[order].sum(1).round(9), kind="stable")]
-    loads = np.zeros((count, shares.shape[1]))
-    dealt: list[list[int]] = [[] for _ in range(count)]
-    for left, group in zip(range(len(order), 0, -1), order.tolist(), strict=True):
-        growth = (2 * loads + shares[group]) @ shares[group]
-        empty = np.array([not fold for fold in dealt])
-        if empty.sum() == left:
-            growth[~empty] = np.inf
-        # Rounded, so that what is equal but for float noise is equal on every machine.
-        best = int(growth.round(9).argmin())
-        loads[best] += shares[group]
-        dealt[best] += groups[group]
-    return list(dealt)
+    rows = {clip.id: [_UNUSED] * len(folds) for clip in utterances}
+    for column, fold in enumerate(folds):
+        for part in PARTS:  # test comes last, and so wins over a validation part that equals it
+            for i in getattr(fold, part):
+                rows[utterances[i].id][column] = part
+    head = {
+        "kind": kind,
+        "seed": seed,
+        "validation": "test" if any(fold.validation == fold.test for fold in folds) else "train",
+    }
+    summaries = [json.dumps(_summary(fold, utterances), ensure_ascii=False) for fold in folds]
+    lines = [f'{json.dumps(name, ensure_ascii=False)}: "{" ".join(parts)}"' for name, parts in rows.items()]
+    text = json.dumps(head, indent=1)[:-2]
+    text += ',\n "folds": [\n  ' + ",\n  ".join(summaries) + "\n ],\n"
+    text += ' "clips": {\n  ' + ",\n  ".join(lines) + "\n }\n}\n"
+    write_text(path, text)
 
 
-def _leave_out(utterances: Sequence[Utterance], what: str) -> list[Sequence[int]]:
-    names = _require_named(utterances, what, f"leave_{what}_out")
-    found = sorted(set(names))
-    if len(found) < 2:
-        raise UserError(f"--folds.kind leave_{what}_out: all clips are of {what} {found[0]}; two {what}s are needed.")
-    return [[i for i, name in enumerate(names) if name == out] for out in found]
+def load_folds(path: Path, utterances: Sequence[Utterance]) -> tuple[Fold, ...]:
+    """Read what `save_folds` wrote; clips are found by their ids, in whatever order they are now.
+
+    Raises:
+        UserError: the file cannot be read, is not such a file, or its clips are not exactly `utterances`.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        numbers = [int(fold["number"]) for fold in content["folds"]]
+        rows = {name: parts.split() for name, parts in content["clips"].items()}
+        on_test = content["validation"] == "test"
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: not a folds.json of serjax ({error!r}); give one that a run has written.") from None
+    for name, parts in rows.items():
+        if len(parts) != len(numbers) or not set(parts) <= {*PARTS, _UNUSED}:
+            raise UserError(
+                f"{path}: clip {name} has the parts {' '.join(parts) or '(none)'}, where {len(numbers)} words out of "
+                f"{', '.join(PARTS)} and {_UNUSED} are due; correct the line."
+            )
+    position = {clip.id: i for i, clip in enumerate(utterances)}
+    strange = [name for name in rows if name not in position]
+    absent = [name for name in position if name not in rows]
+    if strange or absent:
+        what = (
+            f"{len(strange)} clips of the file are not" if strange else f"the file lacks {len(absent)} clips that are"
+        )
+        raise UserError(
+            f"{path}: {what} among the recordings ({one_of(strange or absent)}); use the recordings and labels that "
+            "these folds were made for, or make new folds."
+        )
+    folds = []
+    for column, number in enumerate(numbers):
+        parts = [tuple(sorted(position[name] for name, row in rows.items() if row[column] == part)) for part in PARTS]
+        folds.append(Fold(number, parts[0], parts[2] if on_test else parts[1], parts[2]))
+    return tuple(folds)
 
 
 def _with_validation(fold: Fold, utterances: Sequence[Utterance], config: FoldsConfig, kind: str, seed: int) -> Fold:
@@ -185,60 +198,34 @@ def _with_validation(fold: Fold, utterances: Sequence[Utterance], config: FoldsC
     found = {names[i] for i in fold.train}
     # One voice cannot be held apart from itself: where there is no second one at all, classes are divided instead.
     if None in found or (len(found) < 2 and (kind == "stratified" or len(set(names)) < 2)):
-        held = _hold_out_clips(utterances, fold.train, config.validation_share, rng)
+        held = splits.hold_out_clips(utterances, fold.train, config.validation_share, rng)
     elif len(found) < 2:
         raise UserError(
             f"fold {fold.number}: all its train clips are of {found.pop()}, and validation needs a speaker or session "
             "of its own; use more folds, or --folds.validation test."
         )
     else:
-        held = _hold_out_groups(utterances, fold.train, names, config.validation_share, rng)
+        held = splits.hold_out_groups(utterances, fold.train, names, config.validation_share, rng)
     return Fold(fold.number, tuple(i for i in fold.train if i not in held), tuple(sorted(held)), fold.test)
 
 
-def _hold_out_groups(
-    utterances: Sequence[Utterance],
-    train: Sequence[int],
-    names: Sequence[Hashable],
-    share: float,
-    rng: np.random.Generator,
-) -> set[int]:
-    """Choose whole speakers: of many random choices that which best holds `share` of every class."""
-    groups, shares = _class_shares(utterances, names, train)
-    count = min(max(1, round(share * len(groups))), len(groups) - 1)
-    draws = np.stack([rng.permutation(len(groups))[:count] for _ in range(_DRAWS)])
-    held = shares[draws].sum(1).round(9)
-    lost, unseen = (held == 1).sum(1), (held == 0).sum(1)
-    best = np.lexsort((np.abs(held - share).sum(1).round(9), unseen, lost))[0]
-    return {i for group in draws[best] for i in groups[group]}
+def _read(path: Path, utterances: Sequence[Utterance]) -> tuple[Fold, ...]:
+    """Read folds made elsewhere; those without a validation part come back with an empty one."""
+    if path.suffix == ".json":
+        folds = load_folds(path, utterances)
+    else:
+        folds = tuple(
+            Fold(number, parts["train"], parts.get("validation", ()), parts["test"])
+            for number, parts in read_emobox(path, utterances).items()
+        )
+    tested = Counter(i for fold in folds for i in fold.test)
+    again = [utterances[i].id for i, times in tested.items() if times > 1]
+    if again:
+        raise UserError(f"{path}: several folds test {one_of(again)}; a clip may be in the test part of one fold only.")
+    return folds
 
 
-def _hold_out_clips(
-    utterances: Sequence[Utterance], train: Sequence[int], share: float, rng: np.random.Generator
-) -> set[int]:
-    """Choose a share of every class, at least one clip of each that has two."""
-    by_label = defaultdict(list)
-    for i in train:
-        by_label[utterances[i].label].append(i)
-    held: set[int] = set()
-    for label in sorted(by_label):
-        clips = by_label[label]
-        count = min(max(1, round(share * len(clips))), len(clips) - 1)
-        held.update(clips[j] for j in rng.permutation(len(clips))[:count])
-    return held
-
-
-def _class_shares(
-    utterances: Sequence[Utterance], names: Sequence[Hashable], clips: Sequence[int]
-) -> tuple[list[list[int]], Float[np.ndarray, "groups c"]]:
-    """Return the clips of each group, in order of the names, and which share of every class's clips they are."""
-    groups = defaultdict(list)
-    for i in clips:
-        groups[names[i]].append(i)
-    classes = {label: c for c, label in enumerate(sorted({utterances[i].label for i in clips}))}
-    counts = np.zeros((len(groups), len(classes)))
-    ordered = [groups[name] for name in sorted(groups, key=str)]
-    for row, members in enumerate(ordered):
-        for i in members:
-            counts[row, classes[utterances[i].label]] += 1
-    return ordered, counts / counts.sum(0)
+def _summary(fold: Fold, utterances: Sequence[Utterance]) -> dict[str, Any]:
+    speakers = {utterances[i].speaker for i in fold.test} - {None}
+    counts = {part: dict(sorted(Counter(utterances[i].label for i in getattr(fold, part)).items())) for part in PARTS}
+    return {"number": fold.number, "test_speakers": sorted(map(str, speakers)), **counts}

@@ -4,8 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from serjax.data.fold_files import Fold
-from serjax.data.folds import require_classes
+from serjax.data.folds import Fold, require_classes
 from serjax.data.utterance import Utterance
 from serjax.errors import UserError, one_of
 
@@ -40,8 +39,11 @@ def check_folds(
     copies = _copies(utterances, hashes)
     cleaned = [_without_copies(fold, copies) for fold in folds]
     notes += [_describe(group, folds, cleaned, utterances) for group in copies]
-    for fold in cleaned:
-        require_classes(fold, utterances)
+    for before, after in zip(folds, cleaned, strict=True):
+        try:
+            require_classes(after, utterances)
+        except UserError as error:
+            raise error if after == before else UserError(f"Without clips that others repeat, {error}") from None
     return tuple(cleaned), tuple(notes)
 
 

@@ -25,7 +25,7 @@ EMOTIONS = {
     "anger": Manner(pitch=3.0, movement=1.3, slope=-5.0, tempo=1.18, level=7.0, brightness=3.0, breath=1.0),
     "happy": Manner(pitch=5.0, movement=2.0, slope=2.0, tempo=1.08, level=3.0, brightness=1.0, breath=0.8),
     "neutral": Manner(pitch=0.0, movement=0.8, slope=-2.0, tempo=1.0, level=0.0, brightness=0.0, breath=1.0),
-    "sad": Manner(pitch=-1.0, movement=0.5, slope=-3.0, tempo=0.78, level=-5.0, brightness=-2.2, breath=3.0),
+    "sad": Manner(pitch=-1.0, movement=0.5, slope=-3.0, tempo=0.78, level=-5.0, brightness=-2.2, breath=2.0),
 }
 """The classes. Anger and happiness are neighbours, and so are neutral and sad, as they are for listeners."""
 

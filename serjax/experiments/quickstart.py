@@ -14,7 +14,7 @@ def experiment() -> Experiment:
     return Experiment(
         name="quickstart",
         data=DataConfig(corpus="synthetic", seconds=1.5),
-        model=ModelConfig(family="hubert", size="tiny", freeze="nothing"),
+        model=ModelConfig(family="hubert", size="tiny"),
         optimizer=OptimizerConfig(),
         train=TrainConfig(epochs=8, batch_size=16, patience=10),
     )

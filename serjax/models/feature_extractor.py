@@ -5,6 +5,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from serjax.models.convolution import strided
 from serjax.models.elementwise import ACTIVATIONS
 from serjax.models.encoder_config import EncoderConfig, frames
 from serjax.models.masking import length_mask
@@ -19,18 +20,19 @@ class ConvLayer(nnx.Module):
             channels,
             config.conv_dim[index],
             config.conv_kernel[index],
-            strides=config.conv_stride[index],
-            padding="VALID",
             use_bias=config.conv_bias,
             kernel_init=nnx.initializers.he_normal(),
             rngs=rngs,
         )
+        self.stride = config.conv_stride[index]
         self.layer_norm = _norm(config, index, rngs)
         self.activation = ACTIVATIONS[config.feat_extract_activation]
 
     def __call__(self, x: Float[Array, "b t c"], lengths: Int[Array, "b"] | None) -> Float[Array, "b n d"]:
         """Return the layer's output; a group norm's statistics cover `lengths` frames, or all where None."""
-        x = convolve(x, self.conv)
+        x = strided(x, self.conv.kernel[...], self.stride)
+        if self.conv.bias is not None:
+            x = x + self.conv.bias[...]
         if isinstance(self.layer_norm, nnx.GroupNorm):
             x = channel_norm(x, self.layer_norm, lengths)
         elif self.layer_norm is not None:
@@ -62,11 +64,6 @@ class FeatureExtractor(nnx.Module):
         return x
 
 
-def convolve(x: Float[Array, "b t c"], conv: nnx.Conv) -> Float[Array, "b n d"]:
-    """Return a strided convolution without padding, with the parameters of `conv`."""
-    return conv(x)
-
-
 def channel_norm(
     x: Float[Array, "b n d"], norm: nnx.GroupNorm, lengths: Int[Array, "b"] | None
 ) -> Float[Array, "b n d"]:
@@ -74,13 +71,13 @@ def channel_norm(
 
     Statistics are computed in float32; the result has x's dtype.
     """
-    size = x.shape[1]
-    full = x.astype(jnp.float32)
     if lengths is None:
-        weight = jnp.full((x.shape[0], size), 1 / size)
-    else:
-        weight = length_mask(lengths, size) / jnp.maximum(lengths, 1)[:, None]
-    mean = jnp.einsum("bn,bnd->bd", weight, full)[:, None]
-    variance = jnp.einsum("bn,bnd->bd", weight, jnp.square(full - mean))[:, None]
-    scale = lax.rsqrt(variance + norm.epsilon) * norm.scale[...]
-    return ((full - mean) * scale + norm.bias[...]).astype(x.dtype)
+        lengths = jnp.full(x.shape[0], x.shape[1])
+    full = x.astype(jnp.float32)
+    within = length_mask(lengths, x.shape[1])[:, :, None]
+    count = jnp.maximum(lengths, 1)[:, None, None]
+    mean = jnp.sum(jnp.where(within, full, 0), axis=1, keepdims=True) / count
+    variance = jnp.sum(jnp.where(within, jnp.square(full - mean), 0), axis=1, keepdims=True) / count
+    assert norm.scale is not None
+    assert norm.bias is not None
+    return ((full - mean) * (lax.rsqrt(variance + norm.epsilon) * norm.scale[...]) + norm.bias[...]).astype(x.dtype)

@@ -5,9 +5,9 @@ import math
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax import lax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from serjax.models.convolution import grouped
 from serjax.models.elementwise import ACTIVATIONS, dropout, split
 from serjax.models.encoder_config import EncoderConfig
 
@@ -30,17 +30,8 @@ class WeightNormConv(nnx.Module):
     def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
         """Return the convolution, as long as x; an even kernel sees one more frame before than after."""
         direction = self.weight_v[...]
-        taps = direction.shape[0]
         kernel = direction * (self.weight_g[...] / _tap_norm(direction)).astype(direction.dtype)
-        y = lax.conv_general_dilated(
-            x,
-            kernel,
-            (1,),
-            [(taps // 2, (taps - 1) // 2)],
-            dimension_numbers=("NWC", "WIO", "NWC"),
-            feature_group_count=self.groups,
-        )
-        return y + self.bias[...]
+        return grouped(x, kernel, self.groups) + self.bias[...]
 
 
 def _tap_norm(weight: Float[Array, "k i o"]) -> Float[Array, "k 1 1"]:

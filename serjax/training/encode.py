@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from rich.progress import Progress
 
-from serjax.data.batches import Clips, bucket, crop_clip
+from serjax.data.batches import Clips, Crop, bucket, crop_clip
 from serjax.disk import disk_errors
 
 Encode = Callable[[Float[Array, "b t"], Int[Array, "b"]], tuple[Float[Array, "b l n d"], Int[Array, "b"]]]
@@ -25,7 +25,7 @@ def fingerprint(*parts: Any) -> str:
     for part in parts:
         for path, leaf in jax.tree_util.tree_leaves_with_path(part):
             digest.update(str(path).encode())
-            digest.update(np.ascontiguousarray(leaf) if hasattr(leaf, "shape") else repr(leaf).encode())
+            digest.update(np.asarray(leaf).tobytes() if hasattr(leaf, "shape") else repr(leaf).encode())
     return digest.hexdigest()
 
 
@@ -36,7 +36,7 @@ def encode_clips(
     *,
     key: str,
     samples: int,
-    crop: str,
+    crop: Crop,
     batch_size: int,
     progress: bool = True,
 ) -> tuple[Float[np.ndarray, "clips l n d"], Int[np.ndarray, "clips"]]:
@@ -61,7 +61,8 @@ def encode_clips(
     target = folder / key
     if not (target / "frames.npy").exists():
         part = folder / f"{key}.part"
-        part.mkdir(parents=True, exist_ok=True)
+        with disk_errors(part, "--data.cache DIR"):
+            part.mkdir(parents=True, exist_ok=True)
         lengths = np.minimum(np.asarray(clips.lengths), samples)
         order = np.argsort(lengths, kind="stable")
         batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
@@ -77,7 +78,7 @@ def _encode(
     part: Path,
     batches: Sequence[Int[np.ndarray, "b"]],
     samples: int,
-    crop: str,
+    crop: Crop,
     batch_size: int,
     progress: bool,
 ) -> None:

@@ -84,7 +84,10 @@ class FoldAxis:
             roles: k, a value a fold; b, a batch a fold; s, shared by all folds.
             output: what every array that is returned is.
         """
-        shardings = {"in_shardings": tuple(map(self._sharding, roles)), "out_shardings": self._sharding(output)}
+        shardings: dict[str, Any] = {
+            "in_shardings": tuple(map(self._sharding, roles)),
+            "out_shardings": self._sharding(output),
+        }
         if self.together:
             return jax.jit(_mapped(function, roles), **shardings)
         single = jax.jit(function, **shardings)
@@ -97,7 +100,7 @@ class FoldAxis:
         it is, and their metrics mean nothing. The old state's memory is taken over by the new one.
         """
         # Output shardings are pinned, or the state comes back laid out otherwise and the next step compiles again.
-        shardings = {"out_shardings": (self._sharding("k"), self._sharding("k"))}
+        shardings: dict[str, Any] = {"out_shardings": (self._sharding("k"), self._sharding("k"))}
         inputs = tuple(map(self._sharding, roles))
         if self.together:
 
@@ -119,7 +122,7 @@ class FoldAxis:
 
         def one_by_one(active: Bool[np.ndarray, "k"], *arguments: Any) -> tuple[PerFold, PerFold]:
             states, metrics = list(arguments[0]), [None] * self.count
-            for k in np.flatnonzero(active):
+            for k in np.flatnonzero(active).tolist():
                 states[k], metrics[k] = single(*_at(k, (states, *arguments[1:]), roles))
             if not idle:
                 idle.append(jax.tree.map(jnp.zeros_like, next(m for m in metrics if m is not None)))

@@ -23,7 +23,7 @@ def count(state: Params) -> int:
 
 def initial(
     make: Callable[[nnx.Rngs], nnx.Module],
-    frozen: Callable[[tuple[Any, ...]], bool],
+    frozen: Callable[[Any], bool],
     keys: Key[Array, "k"],
     shared_key: Key[Array, ""],
     axis: FoldAxis,
@@ -40,7 +40,7 @@ def initial(
         given: parameters by name that come from a checkpoint; what they replace is never drawn.
     """
 
-    def split(model: nnx.Module) -> tuple[Any, Any, Any]:
+    def split(model: nnx.Module) -> Any:
         return nnx.split(model, lambda path, _: not frozen(path), ...)
 
     def draw(part: int, key: Key[Array, ""], given: Mapping[str, Array]) -> Params:

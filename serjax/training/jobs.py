@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -65,9 +66,10 @@ def runs(jobs: Sequence[Job], labels: Int[np.ndarray, "clips"], classes: int, ex
         class_weights(labels[list(job.train)], classes) if train.balance == "weights" else np.ones(classes, np.float32)
         for job in jobs
     ]
+    steps = [steps_per_epoch(len(job.train), train.batch_size) * train.epochs for job in jobs]
     return Run(
-        key=jax.numpy.stack([job_key(experiment, job) for job in jobs]),
-        steps=np.array([steps_per_epoch(len(job.train), train.batch_size) * train.epochs for job in jobs], np.int32),
-        peak=np.array([job.peak for job in jobs], np.float32),
-        class_weight=np.stack(weights),
+        key=jnp.stack([job_key(experiment, job) for job in jobs]),
+        steps=jnp.array(steps, jnp.int32),
+        peak=jnp.array([job.peak for job in jobs], jnp.float32),
+        class_weight=jnp.stack(weights),
     )

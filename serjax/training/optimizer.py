@@ -29,7 +29,7 @@ Params = Any
 class AdamState(NamedTuple):
     """Moments of AdamW and the number of updates made."""
 
-    count: Int[Array, ""]
+    updates: Int[Array, ""]
     mean: Params
     square: Params
 
@@ -139,16 +139,16 @@ def adamw(
     if config.clip_norm is not None:
         scale = jnp.minimum(1.0, config.clip_norm / (norm + 1e-6))
         gradients = jax.tree.map(lambda gradient: gradient * scale, gradients)
-    rate, beta1 = rate_and_beta1(config, adam.count, steps, peak)
-    count = adam.count + 1
+    rate, beta1 = rate_and_beta1(config, adam.updates, steps, peak)
+    updates = adam.updates + 1
     mean = optax.tree.update_moment(gradients, adam.mean, beta1, 1)
     square = optax.tree.update_moment_per_elem_norm(gradients, adam.square, config.beta2, 2)
-    mean_hat = optax.tree.bias_correction(mean, beta1, count)
-    square_hat = optax.tree.bias_correction(square, config.beta2, count)
+    mean_hat = optax.tree.bias_correction(mean, beta1, updates)
+    square_hat = optax.tree.bias_correction(square, config.beta2, updates)
 
     def update(param: Array, m: Array, v: Array, factor: float, decay: bool) -> Array:
         change = m / (jnp.sqrt(v) + config.epsilon) + (config.weight_decay * param if decay else 0.0)
         return param - rate * factor * change
 
     params = jax.tree.map(update, params, mean_hat, square_hat, factors, decayed(params))
-    return params, AdamState(count, mean, square), rate, norm
+    return params, AdamState(updates, mean, square), rate, norm

@@ -19,8 +19,8 @@ class Inputs(NamedTuple):
 
     Attributes:
         arrays: what the model is called with: waves [b t] and lengths [b], or stored features [b l n d] and frames [b].
-        label: Int[Array, "b"].
-        weight: Float[Array, "b"], 0 for rows that only fill up the last batch.
+        label: class of each row.
+        weight: 0 for rows that only fill up the last batch, else 1.
     """
 
     arrays: tuple[Array, ...]
@@ -108,7 +108,7 @@ def train_step(
     The batch is split into `train.accumulate` parts whose gradients add up to those of the whole.
     """
     train, dtype = experiment.train, experiment.model.dtype
-    key = jax.random.fold_in(run.key, state.adam.count)
+    key = jax.random.fold_in(run.key, state.adam.updates)
     inputs = jax.tree.map(lambda x: x.reshape(train.accumulate, -1, *x.shape[1:]), inputs)
 
     def loss(params: Params, part: Inputs, key: Key[Array, ""]) -> tuple[Array, Array]:

@@ -78,7 +78,7 @@ class StreamedEngine:
         for number in range(steps):
             now = np.array([on and number < count for on, count in zip(active, counts, strict=True)])
             batch = _side_by_side([next(s) if on else None for s, on in zip(streams, now, strict=True)])
-            inputs = self.axis.put(Inputs((batch.wave, batch.length), batch.label, batch.weight), "b")
+            inputs = self.axis.put(Inputs._make(((batch.wave, batch.length), batch.label, batch.weight)), "b")
             state, new = self._step(now, state, inputs, self.run, self.frozen)
             metrics.append(new)
             if number:

@@ -166,7 +166,7 @@ def test_listed_keys_may_be_missing_or_left_over_and_no_others():
 
 def test_keys_outside_the_prefix_are_left_over():
     tensors = {f"hubert.{key}": value for key, value in random_tensors().items()} | {"scale": np.zeros((3, 4))}
-    with pytest.raises(UserError, match="left over: scale$"):
+    with pytest.raises(UserError, match=r"left over: scale$"):
         loaded(tensors, prefix="hubert.")
 
 
@@ -199,7 +199,7 @@ def test_layers_compute_what_pytorchs_compute():
         ]
     ).eval()
     state = peers.state_dict()
-    for key, value in state.items():
+    for value in state.values():
         if value.is_floating_point():
             value.copy_(torch.rand(value.shape, generator=generator) + 0.1)
     tensors = {key: value.numpy().copy() for key, value in state.items()}

@@ -6,7 +6,6 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax.sharding import Mesh
 
 from serjax.config import DataConfig, Experiment, ModelConfig, TrainConfig
@@ -24,7 +23,9 @@ CONFIG = EncoderConfig(
     num_hidden_layers=1,
     num_attention_heads=2,
     intermediate_size=16,
-    conv_dim=(8,) * 7,
+    conv_dim=(8,) * 3,
+    conv_stride=(5, 8, 8),
+    conv_kernel=(10, 8, 8),
     num_conv_pos_embeddings=4,
     num_conv_pos_embedding_groups=2,
     feat_extract_norm="layer",

@@ -1,0 +1,188 @@
+import json
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from serjax.checkpoints.huggingface import load_encoder, read_checkpoint, save_pretrained
+from serjax.checkpoints.naming import to_tensors
+from serjax.checkpoints.preprocessor import Preprocessor
+from serjax.checkpoints.tensors import read_tensors, write_tensors
+from serjax.errors import UserError
+from serjax.models.encoder import SpeechEncoder
+from serjax.models.encoder_config import EncoderConfig
+
+SMALL = EncoderConfig(
+    hidden_size=24,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=32,
+    conv_dim=(8, 12, 8),
+    conv_kernel=(10, 3, 2),
+    conv_stride=(5, 2, 2),
+    num_conv_pos_embeddings=8,
+    num_conv_pos_embedding_groups=4,
+)
+CONFIGS = {
+    "hubert": SMALL,
+    "wav2vec2": replace(SMALL, model_type="wav2vec2"),
+    "layer_norm": replace(SMALL, feat_extract_norm="layer", do_stable_layer_norm=True, conv_bias=True),
+    "no_projection_norm": replace(SMALL, feat_proj_layer_norm=False),
+    "unmasked": replace(SMALL, mask_time_prob=0.0),
+}
+
+
+def random_encoder(config=SMALL, seed=0):
+    """Return an encoder in which no two leaves are alike, norms and biases included."""
+    encoder = SpeechEncoder(config, rngs=nnx.Rngs(seed))
+    state = nnx.state(encoder)
+    leaves, structure = jax.tree.flatten(state)
+    keys = jax.random.split(jax.random.key(seed), len(leaves))
+    values = [jax.random.normal(key, leaf.shape) for key, leaf in zip(keys, leaves, strict=True)]
+    nnx.update(encoder, jax.tree.unflatten(structure, values))
+    return encoder
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Return a directory as save_pretrained writes it."""
+    save_pretrained(random_encoder(), tmp_path, preprocessor=Preprocessor())
+    return tmp_path
+
+
+def edit(path, **changes):
+    """Change values of a JSON file; None deletes."""
+    values = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in values.items() if value is not None}))
+
+
+def assert_same_weights(one, other):
+    expected = to_tensors(other)
+    for key, value in to_tensors(one).items():
+        np.testing.assert_array_equal(value, expected[key], err_msg=key)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("prefix", ["", "family."])
+def test_what_is_saved_is_loaded(tmp_path, name, prefix):
+    encoder = random_encoder(CONFIGS[name])
+    if prefix:
+        prefix = f"{encoder.config.model_type}."
+    preprocessor = Preprocessor(normalize=False, return_attention_mask=True)
+    save_pretrained(encoder, tmp_path, preprocessor=preprocessor, prefix=prefix)
+    loaded = load_encoder(str(tmp_path))
+    assert loaded.encoder.config == encoder.config
+    assert loaded.preprocessor == preprocessor
+    assert loaded.notes == ()
+    if name == "unmasked":  # transformers has no such parameter then, and would call it unexpected
+        assert not any("masked_spec_embed" in key for key in read_tensors(tmp_path))
+        assert not loaded.encoder.masked_spec_embed[...].any()
+        loaded.encoder.masked_spec_embed = encoder.masked_spec_embed
+    assert_same_weights(loaded.encoder, encoder)
+
+
+def test_a_loaded_encoder_runs_and_holds_arrays_alone(saved):
+    encoder = load_encoder(str(saved)).encoder
+    leaves = jax.tree.leaves(nnx.state(encoder))
+    assert all(isinstance(leaf, jax.Array) and leaf.dtype == jnp.float32 for leaf in leaves)
+    wave = jax.random.normal(jax.random.key(1), (2, 600))
+    lengths = jnp.array([600, 400])
+    for mine, other in zip(encoder(wave, lengths).states, random_encoder()(wave, lengths).states, strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+def test_files_are_those_that_transformers_reads(saved):
+    assert {path.name for path in saved.iterdir()} == {"config.json", "preprocessor_config.json", "model.safetensors"}
+    config = json.loads((saved / "config.json").read_text())
+    assert config["architectures"] == ["HubertModel"]
+    assert config["model_type"] == "hubert"
+    preprocessor = json.loads((saved / "preprocessor_config.json").read_text())
+    assert preprocessor["feature_extractor_type"] == "Wav2Vec2FeatureExtractor"
+
+
+def test_saving_again_replaces(saved):
+    save_pretrained(random_encoder(seed=1), saved, preprocessor=Preprocessor())
+    assert_same_weights(load_encoder(str(saved)).encoder, random_encoder(seed=1))
+
+
+def test_a_head_travels_along_and_is_left_out_of_the_trunk_with_a_note(tmp_path):
+    encoder, head = random_encoder(), nnx.Linear(24, 4, rngs=nnx.Rngs(0))
+    extra = to_tensors(head, "head.")
+    save_pretrained(encoder, tmp_path, preprocessor=Preprocessor(), prefix="hubert.", extra_tensors=extra)
+    loaded = load_encoder(str(tmp_path))
+    assert_same_weights(loaded.encoder, encoder)
+    assert loaded.notes == (f"{tmp_path} also holds head; only the encoder was loaded.",)
+    np.testing.assert_array_equal(read_checkpoint(str(tmp_path)).tensors["head.weight"], head.kernel[...].T)
+
+
+@pytest.mark.parametrize("prefix", ["", "hubert."])
+@pytest.mark.parametrize(
+    "key", ["lm_head.weight", "quantizer.codevectors", "project_hid.bias", "classifier.dense.bias"]
+)
+def test_keys_of_a_task_are_left_out_with_a_note(tmp_path, prefix, key):
+    extra = {key: np.zeros(3, np.float32)}
+    save_pretrained(random_encoder(), tmp_path, preprocessor=Preprocessor(), prefix=prefix, extra_tensors=extra)
+    (note,) = load_encoder(str(tmp_path)).notes
+    assert f"also holds {key.split('.')[0]};" in note
+
+
+@pytest.mark.parametrize("key", ["encoder.layers.2.layer_norm.weight", "encoder.adapter.weight", "lm_headache.weight"])
+def test_other_keys_are_an_error(saved, key):
+    write_tensors(saved / "model.safetensors", read_tensors(saved) | {key: np.zeros(3, np.float32)})
+    with pytest.raises(UserError, match=rf"1 left over(.|\n)*left over: {key}$"):
+        load_encoder(str(saved))
+
+
+def test_a_missing_mask_embedding_is_zero_and_said(saved):
+    tensors = dict(read_tensors(saved))
+    del tensors["masked_spec_embed"]
+    write_tensors(saved / "model.safetensors", tensors)
+    loaded = load_encoder(str(saved))
+    np.testing.assert_array_equal(loaded.encoder.masked_spec_embed[...], np.zeros(24))
+    assert loaded.notes == (f"{saved} has no masked_spec_embed: masked frames start as zeros.",)
+
+
+def test_weights_of_another_config_are_named_key_by_key(saved):
+    edit(saved / "config.json", num_hidden_layers=3, intermediate_size=40)
+    with pytest.raises(UserError) as raised:
+        load_encoder(str(saved))
+    message = str(raised.value)
+    assert "16 missing, 0 left over, 6 of another shape" in message
+    assert "missing: encoder.layers.2.attention.k_proj.weight" in message
+    assert (
+        "misfit: encoder.layers.0.feed_forward.intermediate_dense.weight is float32 (32, 24), "
+        "but the model needs floats (40, 24)" in message
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model_type": "wavlm"}, "model_type is 'wavlm'"),
+        ({"model_type": None}, "model_type is missing"),
+        ({"hidden_act": "mish"}, "hidden_act is 'mish'"),
+        ({"add_adapter": True}, "add_adapter"),
+    ],
+)
+def test_another_architecture_is_refused_by_its_config(saved, changes, words):
+    edit(saved / "config.json", **changes)
+    with pytest.raises(UserError, match=rf"config\.json: {words}"):
+        load_encoder(str(saved))
+
+
+def test_a_missing_preprocessor_is_noted_and_a_missing_config_an_error(saved):
+    (saved / "preprocessor_config.json").unlink()
+    (note,) = load_encoder(str(saved)).notes
+    assert "has no preprocessor_config.json" in note
+    (saved / "config.json").unlink()
+    with pytest.raises(UserError, match=r"config\.json: it cannot be read"):
+        load_encoder(str(saved))
+
+
+def test_nothing_is_written_where_the_folder_is_a_file(tmp_path):
+    (tmp_path / "taken").touch()
+    with pytest.raises(UserError, match="taken"):
+        save_pretrained(random_encoder(), tmp_path / "taken", preprocessor=Preprocessor())

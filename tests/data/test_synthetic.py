@@ -1,0 +1,114 @@
+"""The synthetic corpus: whole, repeatable, and as hard as it says."""
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from serjax.data import synthetic
+from serjax.data.synthetic import EMOTIONS, render, speaker
+from serjax.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return render(tmp_path_factory.mktemp("synthetic") / "corpus", seed=0, clips_per_class=40)
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_it_is_a_folder_a_class_with_the_same_speakers(corpus):
+    assert sorted(path.name for path in corpus.iterdir() if path.is_dir()) == sorted(EMOTIONS)
+    for emotion in EMOTIONS:
+        clips = sorted((corpus / emotion).iterdir())
+        assert [clip.name for clip in clips] == [f"spk{s:02d}_{n:02d}.flac" for s in range(1, 11) for n in range(4)]
+        assert speaker(clips[5]) == "spk02"
+        assert {soundfile.info(clip).samplerate for clip in clips} == {16_000}
+
+
+def test_the_seed_decides_everything(tmp_path):
+    few = {"speakers": 2, "clips_per_class": 4}
+    first = contents(render(tmp_path / "a", seed=1, **few))
+    assert contents(render(tmp_path / "b", seed=1, **few)) == first
+    other = contents(render(tmp_path / "c", seed=2, **few))
+    assert other.keys() == first.keys()
+    assert not set(other.values()) & set(first.values())
+    assert len(set(first.values())) == len(first)
+
+
+def test_a_clip_depends_on_no_other(tmp_path):
+    small = contents(render(tmp_path / "a", seed=1, speakers=2, clips_per_class=2))
+    large = contents(render(tmp_path / "b", seed=1, speakers=2, clips_per_class=6))
+    assert all(large[path] == content for path, content in small.items() if path.suffix == ".flac")
+
+
+def test_a_corpus_that_is_there_is_kept(tmp_path, monkeypatch):
+    few = {"seed": 1, "speakers": 2, "clips_per_class": 2}
+    before = contents(render(tmp_path / "corpus", **few))
+    monkeypatch.setattr(synthetic, "speak", None)
+    assert contents(render(tmp_path / "corpus", **few)) == before
+    with pytest.raises(UserError, match="something else than the synthetic corpus of seed 2 and version"):
+        render(tmp_path / "corpus", **few | {"seed": 2})
+
+
+def test_a_folder_of_others_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("important")
+    with pytest.raises(UserError, match="something else than the synthetic corpus"):
+        render(tmp_path, seed=0)
+    assert contents(tmp_path) == {Path("thesis.txt"): b"important"}
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UserError, match=r"the disk is full \(.* are free\); make room .* --data\.root DIR"):
+        render(tmp_path / "corpus", seed=0, speakers=1, clips_per_class=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def prosody(path):
+    """Return level, duration, pitch, its movement and slope, and brightness of a clip."""
+    samples, rate = soundfile.read(path)
+    frames = np.lib.stride_tricks.sliding_window_view(samples, 640)[::160] * np.hanning(640)
+    correlation = np.fft.irfft(np.abs(np.fft.rfft(frames, 2_048)) ** 2)
+    lags = correlation[:, 40:230].argmax(axis=1) + 40
+    loud = correlation[:, 0] > 0.01 * correlation[:, 0].max()
+    voiced = loud & (correlation[np.arange(len(lags)), lags] > 0.4 * correlation[:, 0])
+    pitch = 12 * np.log2(rate / lags[voiced])
+    power, frequency = np.abs(np.fft.rfft(samples)) ** 2, np.fft.rfftfreq(len(samples), 1 / rate)
+    bright = np.log(power[(frequency > 1_000) & (frequency < 4_000)].sum() / power[frequency < 1_000].sum())
+    slope = np.polyfit(np.arange(len(pitch)), pitch, 1)[0]
+    return [np.log(samples.std()), len(samples), np.median(pitch), pitch.std(), np.diff(pitch).std(), slope, bright]
+
+
+def test_prosody_tells_emotions_of_new_speakers_well_but_not_perfectly(corpus):
+    paths = sorted(corpus.rglob("*.flac"))
+    values = np.array([prosody(path) for path in paths])
+    labels = np.array([path.parent.name for path in paths])
+    speakers = np.array([speaker(path) for path in paths])
+
+    def score(columns):
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1_000))
+        predicted = cross_val_predict(model, values[:, columns], labels, groups=speakers, cv=GroupKFold(5))
+        return balanced_accuracy_score(labels, predicted)
+
+    assert 0.7 < score(list(range(7))) < 0.97
+    assert max(score([column]) for column in range(7)) < 0.75
+    means = {label: values[labels == label].mean(axis=0) for label in EMOTIONS}
+    order = {0: "sad neutral happy anger", 1: "anger happy neutral sad", 2: "sad neutral anger happy"}
+    for column, sorted_labels in order.items():
+        assert sorted(means, key=lambda label: means[label][column]) == sorted_labels.split()
+    assert means["anger"][5] < means["neutral"][5] < means["happy"][5]
+    assert means["sad"][6] < means["neutral"][6] < means["happy"][6] < means["anger"][6]

@@ -11,6 +11,7 @@ import tyro
 from rich.console import Console
 
 from serjax import config
+from serjax.allocator import keep_memory
 from serjax.config import Experiment
 from serjax.errors import UserError
 
@@ -49,6 +50,7 @@ def compilation_cache() -> None:
 def run(main: Callable[[Sequence[str]], int]) -> None:
     """Call an entry point with the command line's arguments and exit: 2 after a `UserError`, 130 after Ctrl-C."""
     try:
+        keep_memory()
         compilation_cache()
         status = main(sys.argv[1:])
     except UserError as error:

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import jax
 import numpy as np
@@ -56,7 +56,13 @@ class Ensemble:
         self._answer = jax.jit(_answer, static_argnames=("graphdef", "dtype"))
         self._weights = (given / given.sum()).astype(np.float32)
 
-    def __call__(self, clips: Clip | Sequence[Clip]) -> Scores | list[Scores]:
+    @overload
+    def __call__(self, clips: Clip) -> Scores: ...
+
+    @overload
+    def __call__(self, clips: list[Clip]) -> list[Scores]: ...
+
+    def __call__(self, clips: Clip | list[Clip]) -> Scores | list[Scores]:
         """Return the emotions of one clip, or of each of a list of clips.
 
         Args:
@@ -65,10 +71,9 @@ class Ensemble:
         Raises:
             UserError: a clip that cannot be read, or that is too short.
         """
-        if isinstance(clips, (str, Path, Mapping)) or _is_array(clips):
-            return self([clips])[0]  # type: ignore[list-item,return-value]
-        waves = [read(clip) for clip in clips]  # type: ignore[arg-type]
-        return [self._ranked(row) for row in self.probabilities(waves)]
+        if not isinstance(clips, list):
+            return self([clips])[0]
+        return [self.ranked(row) for row in self.probabilities([read(clip) for clip in clips])]
 
     def probabilities(self, waves: Sequence[Float[np.ndarray, "t"]]) -> Float[np.ndarray, "clips c"]:
         """Return the folds' mean class probabilities of mono clips at 16 kHz, in the order of `labels`."""
@@ -97,7 +102,8 @@ class Ensemble:
             result[batch] = np.asarray(found)[: len(batch)]
         return result
 
-    def _ranked(self, probability: Float[np.ndarray, "c"]) -> Scores:
+    def ranked(self, probability: Float[np.ndarray, "c"]) -> Scores:
+        """Return the classes with their probabilities, the most probable first."""
         order = np.argsort(-probability, kind="stable")
         return [{"label": self.labels[c], "score": float(probability[c])} for c in order]
 
@@ -143,10 +149,6 @@ def read(clip: Clip) -> Float[np.ndarray, "t"]:
     return decode(clip)
 
 
-def _is_array(clip: Any) -> bool:
-    return isinstance(clip, tuple) and len(clip) == 2 and isinstance(clip[0], np.ndarray) and np.isscalar(clip[1])
-
-
 def main(argv: Sequence[str]) -> int:
     """Print the emotions of the clips that the command line names."""
     parser = argparse.ArgumentParser(
@@ -168,7 +170,7 @@ def main(argv: Sequence[str]) -> int:
         except UserError as error:
             print(error, file=sys.stderr)
     found = dict(zip(waves, ensemble.probabilities(list(waves.values())), strict=True)) if waves else {}
-    answers = [ensemble._ranked(found[n]) if n in found else [] for n in range(len(options.clips))]
+    answers = [ensemble.ranked(found[n]) if n in found else [] for n in range(len(options.clips))]
     if options.json or not sys.stdout.isatty():
         for answer in answers:
             print(json.dumps(answer))

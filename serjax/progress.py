@@ -68,4 +68,5 @@ class Reporter:
             f"{mean['validation_loss']:.3f}  macro-F1 {fmean(score):.3f} ({min(score):.3f} to {max(score):.3f})  "
             f"{len(rows)} training  {self._clips / seconds:.0f} clips/s",
             highlight=False,
+            soft_wrap=True,
         )

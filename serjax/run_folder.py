@@ -18,7 +18,7 @@ def open_run(experiment: Experiment) -> bool:
     """
     folder = experiment.run_dir
     path = folder / "experiment.json"
-    with disk_errors(folder, "--out DIR"):
+    with disk_errors(folder, "--out"):
         if experiment.overwrite and path.is_file():
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ import platform
 import shlex
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -91,7 +92,7 @@ def train(experiment: Experiment, command: str, console: Console) -> Report:
     Raises:
         UserError: data, folds, model or run folder are not as they must be.
     """
-    say = lambda text: console.print(text, highlight=False, markup=False)  # noqa: E731
+    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     run_dir = experiment.run_dir
     if open_run(experiment):
         raise UserError(
@@ -137,7 +138,7 @@ def train(experiment: Experiment, command: str, console: Console) -> Report:
 def read_data(experiment: Experiment, say: Any) -> Data:
     """Find, decode and divide the clips; write folds.json."""
     cache = cache_folder(experiment, "clips")
-    corpus = read_corpus(experiment.data, seed=experiment.seed)
+    corpus = read_corpus(replace(experiment.data, cache=str(cache.parent)), seed=experiment.seed)
     for note in corpus.notes:
         say(note)
     store = open_store(corpus.utterances, cache, skip_bad=experiment.data.skip_bad)
@@ -235,7 +236,7 @@ def encode(experiment: Experiment, data: Data, model: Classifier, say: Any) -> F
         states, frames = nnx.merge(graphdef, state, copy=True).features(wave, length)
         if pooled:
             # The mean over frames is the same before and after the weighted sum of layers: keep it alone.
-            states = jax.vmap(pooling.mean, in_axes=(1, None), out_axes=1)(states, frames)[:, :, None]
+            states = jax.vmap(pooling.masked_mean, in_axes=(1, None), out_axes=1)(states, frames)[:, :, None]
             frames = jnp.ones_like(frames)
         return states, frames
 

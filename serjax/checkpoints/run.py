@@ -7,15 +7,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import safetensors.numpy
 from flax import nnx
 
 from serjax.checkpoints.huggingface import read_checkpoint, save_pretrained
-from serjax.checkpoints.naming import load_tensors, to_tensors
+from serjax.checkpoints.naming import abstract, load_tensors, to_tensors
 from serjax.checkpoints.preprocessor import Preprocessor
-from serjax.checkpoints.tensors import read_json, read_tensors
+from serjax.checkpoints.tensors import read_json, read_tensors, write_tensors
 from serjax.config import Experiment, from_json
-from serjax.disk import disk_errors, write_text
+from serjax.disk import write_text
 from serjax.errors import UserError
 from serjax.models import encoder_config
 from serjax.models.classifier import Classifier, Head, is_frozen
@@ -55,10 +54,7 @@ def save_fold(run_dir: Path, fold: int, model: Classifier, preprocessor: Preproc
 
 def save_head(run_dir: Path, fold: int, head: Head) -> None:
     """Write one fold's head, for folds that share a frozen trunk."""
-    path = run_dir / f"fold_{fold}" / "model.safetensors"
-    with disk_errors(path, "--out DIR"):
-        path.parent.mkdir(exist_ok=True)
-        safetensors.numpy.save_file(to_tensors(head, HEAD), path, metadata={"format": "pt"})
+    write_tensors(run_dir / f"fold_{fold}" / "model.safetensors", to_tensors(head, HEAD))
 
 
 def save_trunk(run_dir: Path, trunk: SpeechEncoder, preprocessor: Preprocessor) -> None:
@@ -89,14 +85,12 @@ def load_run(run_dir: str | Path) -> LoadedRun:
     config = encoder_config.from_dict(common.config, f"{common.source}/config.json")
     prefix = f"{config.model_type}."
 
-    def make() -> Classifier:
-        return Classifier(
-            experiment.model, config, len(labels), normalize=common.preprocessor.normalize, rngs=nnx.Rngs(0)
-        )
+    def make(rngs: nnx.Rngs) -> Classifier:
+        return Classifier(experiment.model, config, len(labels), normalize=common.preprocessor.normalize, rngs=rngs)
 
     states = []
     for fold in folds:
-        model = nnx.eval_shape(make)
+        model = abstract(make)
         source = folder / f"fold_{fold}"
         tensors = dict(read_tensors(source))
         if (folder / TRUNK).is_dir():

@@ -15,9 +15,9 @@ FRAME = 320
 READ = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
 """One thread that prepares four batches ahead.
 
-Clips are views of a memory-mapped file, so a batch is a few copies of memory: one thread fills tens of thousands of
-clips a second, a hundred times what a train step takes, and several threads only wait for Python's lock (with two, a
-third of the rate on two cores). Four batches bridge a step in which the reader meets pages that are still on disk.
+Clips are views of a memory-mapped file, so a batch is a few copies of memory: on two busy cores one thread fills some
+20,000 clips of 3 s a second, and 3,000 while the file is not in memory yet, far more than a train step takes. Four
+threads make it 26,000 and 4,000 at the price of as many threads a fold. Four batches bridge a slow read.
 """
 
 

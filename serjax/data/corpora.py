@@ -60,7 +60,7 @@ def read_corpus(config: DataConfig, *, seed: int = 0) -> Corpus:
     if others:
         notes.append(f"{others.total()} clips that --data.labels does not name are left out ({_listing(others)}).")
         clips = [clip for clip in clips if clip.label in labels]
-    if config.max_clips is not None:
+    if config.max_clips is not None and config.max_clips < len(clips):
         notes.append(f"--data.max-clips uses {config.max_clips} of {len(clips)} clips, an even share of every class.")
         clips = _share(clips, labels, config.max_clips, seed)
     speakers = {clip.speaker for clip in clips}

@@ -67,13 +67,10 @@ def deal_speakers(utterances: Sequence[Utterance], count: int, seed: int) -> lis
     order = order[np.argsort(-shares[order].sum(1).round(9), kind="stable")]
     loads = np.zeros((count, shares.shape[1]))
     dealt: list[list[int]] = [[] for _ in range(count)]
-    for left, group in zip(range(len(order), 0, -1), order.tolist(), strict=True):
-        growth = (2 * loads + shares[group]) @ shares[group]
-        empty = np.array([not fold for fold in dealt])
-        if empty.sum() == left:
-            growth[~empty] = np.inf
-        # Rounded, so that what is equal but for float noise is equal on every machine.
-        best = int(growth.round(9).argmin())
+    for group in order.tolist():
+        # Rounded, so that what is equal but for float noise is equal on every machine. An empty fold grows least but
+        # for those without the speaker's classes, so none stays empty: every class has speakers for all folds.
+        best = int(((2 * loads + shares[group]) @ shares[group]).round(12).argmin())
         loads[best] += shares[group]
         dealt[best] += groups[group]
     return list(dealt)

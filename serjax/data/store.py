@@ -16,8 +16,8 @@ from jaxtyping import Float32, Int64
 
 from serjax.audio.files import decode
 from serjax.config import SAMPLE_RATE
-from serjax.data.atomic import atomic_folder, unwritable
 from serjax.data.utterance import Utterance
+from serjax.disk import atomic_folder, unwritable
 from serjax.errors import UserError
 
 _VERSION = 1

@@ -16,7 +16,7 @@ import soundfile
 
 from serjax.audio.voice import HISSES, VOWELS, Manner, Syllable, Voice, speak
 from serjax.config import SAMPLE_RATE
-from serjax.data.atomic import atomic_folder, unwritable
+from serjax.disk import atomic_folder, unwritable
 from serjax.errors import UserError
 
 NAME = "synthetic-speech"

@@ -123,7 +123,7 @@ def save_png(path: Path, figure: Figure) -> None:
         UserError: the disk is full, or the folder cannot be written to.
     """
     temporary = path.with_name(f"{path.name}.tmp")
-    with disk_errors(path, "--out DIR"):
+    with disk_errors(path, "--out"):
         # By default matplotlib writes its own version into the file.
         figure.savefig(temporary, format="png", dpi=160, metadata={"Software": None})
         os.replace(temporary, path)

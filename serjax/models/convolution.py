@@ -22,17 +22,16 @@ def strided(x: Float[Array, "b t i"], kernel: Float[Array, "k i o"], stride: int
     return lax.conv_general_dilated(x, kernel, (stride,), "VALID", dimension_numbers=_LAYOUT)
 
 
-def _strided_product(x: Float[Array, "b t i"], kernel: Float[Array, "k i o"], stride: int) -> Float[Array, "b n o"]:
-    """Compute `strided` as windows times kernel; windows are put together from blocks of `stride` samples."""
-    taps, inputs, outputs = kernel.shape
-    count = (x.shape[1] - taps) // stride + 1
+def _windows(x: Float[Array, "b t i"], taps: int, stride: int) -> Float[Array, "b n ki"]:
+    """Return what each output sees, put together from blocks of `stride` samples."""
+    batch, length, inputs = x.shape
+    count = (length - taps) // stride + 1
     blocks = -(-taps // stride)
     needed = (count + blocks - 1) * stride
-    x = jnp.pad(x[:, :needed], ((0, 0), (0, max(0, needed - x.shape[1])), (0, 0)))
-    x = x.reshape(x.shape[0], -1, stride * inputs)
+    x = jnp.pad(x[:, :needed], ((0, 0), (0, max(0, needed - length)), (0, 0)))
+    x = x.reshape(batch, -1, stride * inputs)
     widths = [min(stride, taps - j * stride) * inputs for j in range(blocks)]
-    windows = jnp.concatenate([x[:, j : j + count, :width] for j, width in enumerate(widths)], axis=-1)
-    return windows @ kernel.reshape(taps * inputs, outputs)
+    return jnp.concatenate([x[:, j : j + count, :width] for j, width in enumerate(widths)], axis=-1)
 
 
 def _strided_forward(x: Array, kernel: Array, stride: int) -> tuple[Array, tuple[Array, Array]]:
@@ -40,7 +39,10 @@ def _strided_forward(x: Array, kernel: Array, stride: int) -> tuple[Array, tuple
 
 
 def _strided_backward(stride: int, kept: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
-    return jax.vjp(partial(_strided_product, stride=stride), *kept)[1](gradient)
+    x, kernel = kept
+    windows, spread = jax.vjp(partial(_windows, taps=kernel.shape[0], stride=stride), x)
+    to_kernel = jnp.einsum("bnk,bno->ko", windows, gradient).reshape(kernel.shape)
+    return spread(gradient @ kernel.reshape(-1, kernel.shape[2]).T)[0], to_kernel
 
 
 strided.defvjp(_strided_forward, _strided_backward)

@@ -61,12 +61,12 @@ def encode_clips(
     target = folder / key
     if not (target / "frames.npy").exists():
         part = folder / f"{key}.part"
-        with disk_errors(part, "--data.cache DIR"):
+        with disk_errors(part, "--data.cache"):
             part.mkdir(parents=True, exist_ok=True)
         lengths = np.minimum(np.asarray(clips.lengths), samples)
         order = np.argsort(lengths, kind="stable")
         batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-        with disk_errors(part, "--data.cache DIR"):
+        with disk_errors(part, "--data.cache"):
             _encode(encode, clips, part, batches, samples, crop, batch_size, progress)
         part.rename(target)
     return np.load(target / "states.npy", mmap_mode="r"), np.load(target / "frames.npy")

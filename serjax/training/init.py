@@ -7,6 +7,7 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Key
 
+from serjax.checkpoints.naming import abstract
 from serjax.training.folds import FoldAxis, PerFold
 from serjax.training.optimizer import Params, path_name
 
@@ -47,7 +48,7 @@ def initial(
         state = split(make(nnx.Rngs(key)))[part]
         return jax.tree_util.tree_map_with_path(lambda path, leaf: given.get(path_name(path), leaf), state)
 
-    graphdef = split(nnx.eval_shape(lambda: make(nnx.Rngs(0))))[0]
+    graphdef = split(abstract(make))[0]
     given = axis.share(dict(given))
     params = axis.jit(lambda key, given: draw(1, key, given), "ks")(axis.put(keys), given)
     return graphdef, params, jax.jit(lambda key, given: draw(2, key, given))(shared_key, given)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from serjax.config import Experiment
+from serjax.data.batches import steps_per_epoch
 from serjax.training.step import Run
 
 
@@ -35,11 +36,6 @@ class Job:
     def clips(self, part: str) -> tuple[int, ...]:
         """Return the clips of `train`, `validation` or `test`."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[part]
-
-
-def steps_per_epoch(clips: int, batch: int) -> int:
-    """Return the number of batches that hold `clips` clips, the last one filled up."""
-    return -(-clips // batch)
 
 
 def last_rates(rate: Float[np.ndarray, "k s"], jobs: Sequence[Job], batch: int) -> Float[np.ndarray, "k"]:

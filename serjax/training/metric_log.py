@@ -23,7 +23,7 @@ from serjax.errors import UserError
 Row = dict[str, Any]
 """fold, epoch, (with a frozen trunk) seed and learning_rate, then values: train_loss, validation_macro_f1 ..."""
 
-_REMEDY = "--out DIR"
+_REMEDY = "--out"
 _KEYS = ("fold", "seed", "learning_rate", "epoch")
 
 

@@ -11,8 +11,9 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from serjax.config import Experiment
+from serjax.data.batches import steps_per_epoch
 from serjax.training.folds import FoldAxis, PerFold
-from serjax.training.jobs import Job, class_weights, last_rates, runs, steps_per_epoch
+from serjax.training.jobs import Job, class_weights, last_rates, runs
 from serjax.training.optimizer import Params, rate_factors
 from serjax.training.step import Inputs, Run, TrainState, predict_step, train_step
 

@@ -11,9 +11,9 @@ from flax import nnx
 from jaxtyping import Bool, Float, Int
 
 from serjax.config import SAMPLE_RATE, Experiment
-from serjax.data.batches import Batch, Clips, eval_batches, train_batches
+from serjax.data.batches import Batch, Clips, eval_batches, stack, steps_per_epoch, train_batches
 from serjax.training.folds import FoldAxis, PerFold
-from serjax.training.jobs import Job, last_rates, runs, steps_per_epoch
+from serjax.training.jobs import Job, last_rates, runs
 from serjax.training.optimizer import Params, rate_factors
 from serjax.training.step import Inputs, predict_step, train_step
 
@@ -131,4 +131,4 @@ def _in_step(streams: list[Iterator[Batch]], size: int) -> Iterator[tuple[int, l
 def _side_by_side(batches: Sequence[Batch | None]) -> Batch:
     """Stack the jobs' batches; a job without one gets its neighbour's, which nobody looks at."""
     some = next(batch for batch in batches if batch is not None)
-    return Batch(*(np.stack(parts) for parts in zip(*(batch or some for batch in batches), strict=True)))
+    return stack([batch or some for batch in batches])

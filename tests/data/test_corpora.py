@@ -261,6 +261,7 @@ def test_a_share_is_even_over_speakers(tmp_path):
     assert set(Counter((clip.speaker, clip.label) for clip in found.utterances).values()) == {1}
     assert found.utterances != read(tmp_path, seed=1, **fields).utterances
     assert "--data.max-clips uses 18 of 162 clips, an even share of every class." in found.notes
+    assert read(tmp_path, max_clips=162).utterances == read(tmp_path).utterances
 
 
 @real

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from serjax.config import FoldsConfig
 from serjax.data.folds import Fold, fold_kind, load_folds, make_folds, save_folds
+from serjax.data.splits import deal_speakers
 from serjax.data.utterance import Utterance
 from serjax.errors import UserError
 
@@ -100,6 +101,15 @@ def test_speakers_who_complement_each_other_meet_in_a_fold(counts, seed):
     clips = corpus(counts)
     for fold in make_folds(clips, FoldsConfig(kind="speaker", count=3, validation="test"), seed):
         assert Counter(clips[i].label for i in fold.test) == {"c0": 8, "c1": 8, "c2": 2}
+
+
+@few
+@given(st.lists(st.lists(st.integers(0, 3), min_size=3, max_size=3), min_size=3, max_size=9), st.integers(0, 9))
+def test_no_fold_stays_empty_where_speakers_lack_classes(counts, seed):
+    clips = corpus([*counts, [1, 0, 0], [0, 9, 0], [9, 0, 0], [0, 1, 0], [0, 0, 2], [0, 1, 0], [0, 0, 2], [9, 0, 9]])
+    tests = deal_speakers(clips, 3, seed)
+    assert all(tests)
+    assert sorted(i for test in tests for i in test) == list(range(len(clips)))
 
 
 @few

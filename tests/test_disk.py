@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from serjax.data.atomic import atomic_folder
+from serjax.disk import atomic_folder
 
 
 def test_a_folder_appears_at_the_end(tmp_path):

@@ -1,0 +1,170 @@
+"""Clips a second that reach the train step: serjax's store and Grain, a loop that decodes, and a PyTorch DataLoader.
+
+    python benchmarks/input_pipeline.py [--data.root DIR --seconds 3 --batch 16 --folds 5 --rounds 5 --train-step 60]
+
+Every way delivers one epoch of shuffled, randomly cropped, padded batches of float32 at 16 kHz. The loop and the
+DataLoader decode the files in every epoch with soundfile and soxr; serjax decodes them once, and what that costs is
+printed too. The ways take turns, one epoch each a round, and medians over the rounds are shown. Without --data.root, a
+folder of noise is made: 3 to 5 s, 44.1 kHz, 16 bit WAV. The DataLoader needs the extra `torch`.
+"""
+
+import argparse
+import importlib.util
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from serjax.config import SAMPLE_RATE, DataConfig
+from serjax.data.batches import stack, train_batches
+from serjax.data.corpora import read_corpus
+from serjax.data.store import ClipStore, open_store
+
+
+class Files:
+    """Files as a PyTorch data set: one random crop each, decoded when it is asked for."""
+
+    def __init__(self, paths: Sequence[Path], samples: int) -> None:
+        self.paths, self.samples = paths, samples
+        self.rng = np.random.default_rng()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        """Return [t]."""
+        wave, rate = soundfile.read(self.paths[i], dtype="float32", always_2d=True)
+        wave = wave.mean(1)
+        if rate != SAMPLE_RATE:
+            wave = soxr.resample(wave, rate, SAMPLE_RATE)
+        start = self.rng.integers(max(len(wave) - self.samples, 0) + 1)
+        wave = wave[start : start + self.samples]
+        return np.pad(wave, (0, self.samples - len(wave)))
+
+
+def make_noise(folder: Path, clips: int) -> Path:
+    rng = np.random.default_rng(0)
+    for i in range(clips):
+        path = folder / ("ab"[i % 2]) / f"{i}.wav"
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, rng.normal(0, 0.1, rng.integers(3 * 44_100, 5 * 44_100)), 44_100)
+    return folder
+
+
+def count(batches: Iterator[np.ndarray]) -> int:
+    """Read all batches and touch them, as a copy to the device would; return the clips they hold."""
+    clips = 0
+    for wave in batches:
+        clips += wave.size // wave.shape[-1]
+        wave.sum()
+    return clips
+
+
+def from_store(store: ClipStore, options: argparse.Namespace, folds: int) -> Callable[[int], int]:
+    """Return an epoch that reads as many folds side by side; each reads all clips."""
+    labels = np.zeros(len(store), np.int32)
+    settings = {"batch_size": options.batch, "samples": round(options.seconds * SAMPLE_RATE)}
+
+    def epoch(number: int) -> int:
+        streams = [
+            train_batches(store, labels, range(len(store)), seed=(0, fold, number), **settings) for fold in range(folds)
+        ]
+        return count(stack(batches).wave for batches in zip(*streams, strict=True))
+
+    return epoch
+
+
+def from_loop(files: Files, options: argparse.Namespace) -> Callable[[int], int]:
+    def epoch(number: int) -> int:
+        order = np.random.default_rng(number).permutation(len(files))
+        rows = (order[i : i + options.batch] for i in range(0, len(order), options.batch))
+        return count(np.stack([files[i] for i in row]) for row in rows)
+
+    return epoch
+
+
+def from_dataloader(files: Files, options: argparse.Namespace) -> Callable[[int], int]:
+    import torch
+
+    loader = torch.utils.data.DataLoader(
+        files,
+        options.batch,
+        shuffle=True,
+        num_workers=options.workers,
+        persistent_workers=True,
+        multiprocessing_context="spawn",
+    )
+    return lambda number: count(wave.numpy() for wave in loader)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data.root", dest="root", help="folder or list of recordings; by default noise is made")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of a crop")
+    parser.add_argument("--batch", type=int, default=16, help="clips a batch (and fold)")
+    parser.add_argument("--folds", type=int, default=5, help="streams that are read side by side in the second row")
+    parser.add_argument("--rounds", type=int, default=5, help="epochs of each way that are timed")
+    parser.add_argument("--workers", type=int, default=2, help="processes of the DataLoader")
+    parser.add_argument("--train-step", type=float, help="clips/s of a train step, to compare with")
+    options = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as scratch:
+        root = options.root or str(make_noise(Path(scratch), 400))
+        utterances = read_corpus(DataConfig(root=root)).utterances
+        began = time.perf_counter()
+        open_store(utterances, Path(scratch) / "store", skip_bad=False, progress=False)
+        decoded = time.perf_counter() - began
+        began = time.perf_counter()
+        store = open_store(utterances, Path(scratch) / "store", skip_bad=False, progress=False)
+        opened = time.perf_counter() - began
+
+        files = Files([clip.path for clip in utterances], round(options.seconds * SAMPLE_RATE))
+        ways = {
+            "serjax, one stream": from_store(store, options, 1),
+            f"serjax, {options.folds} streams stacked": from_store(store, options, options.folds),
+            "loop, soundfile + soxr": from_loop(files, options),
+        }
+        if importlib.util.find_spec("torch"):
+            ways[f"PyTorch DataLoader, {options.workers} workers"] = from_dataloader(files, options)
+        speeds = measure(ways, options.rounds)
+
+    hours = store.lengths.sum() / SAMPLE_RATE / 3600
+    print(f"{len(store)} clips, {hours:.2f} h; crops of {options.seconds:g} s, batches of {options.batch}.")
+    print(f"Decoding them once takes {decoded:.2f} s, opening the store again {opened * 1e3:.0f} ms.\n")
+    print_table(speeds, options.train_step)
+
+
+def measure(ways: dict[str, Callable[[int], int]], rounds: int) -> dict[str, list[float]]:
+    """Return clips/s of each way and round; a round before the first is not counted."""
+    speeds: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, epoch in ways.items():
+            began = time.perf_counter()
+            clips = epoch(number)
+            if number:
+                speeds[name].append(clips / (time.perf_counter() - began))
+    return speeds
+
+
+def print_table(speeds: dict[str, list[float]], train_step: float | None) -> None:
+    loop = statistics.median(speeds["loop, soundfile + soxr"])
+    rows = [["", "clips/s", "lowest to highest", "to the loop"]]
+    for name, found in speeds.items():
+        median = statistics.median(found)
+        rows.append([name, f"{median:,.0f}", f"{min(found):,.0f} to {max(found):,.0f}", f"{median / loop:.2f}x"])
+    if train_step is not None:
+        for row, title in zip(rows, ["to the train step", *map(statistics.median, speeds.values())], strict=True):
+            row.append(title if isinstance(title, str) else f"{title / train_step:,.1f}x")
+    for number, row in enumerate(rows):
+        print("| " + " | ".join(row) + " |")
+        if number == 0:
+            print("|---" + "|---:" * (len(row) - 1) + "|")
+
+
+if __name__ == "__main__":
+    main()

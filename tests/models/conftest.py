@@ -1,0 +1,43 @@
+from dataclasses import replace
+
+import jax
+import pytest
+
+from serjax.models.encoder_config import EncoderConfig
+
+# Three convolutions instead of seven: a frame sees 30 samples and the next one starts 20 later.
+GROUP = EncoderConfig(
+    hidden_size=16,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=24,
+    conv_dim=(8, 8, 8),
+    conv_kernel=(10, 3, 2),
+    conv_stride=(5, 2, 2),
+    num_conv_pos_embeddings=6,
+    num_conv_pos_embedding_groups=4,
+    mask_time_prob=0.3,
+    mask_time_length=3,
+    layerdrop=0.0,
+)
+LAYER = replace(GROUP, model_type="wav2vec2", feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True)
+
+
+@pytest.fixture(scope="session", params=[GROUP, LAYER], ids=["group norm, post-LN", "layer norm, pre-LN"])
+def config(request):
+    """The two published layouts, small."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def layer_config():
+    """The layout of our own sizes, where one layout shows as much as two."""
+    return LAYER
+
+
+@pytest.fixture(autouse=True)
+def compile_quickly():
+    """Nearly all time here is XLA's, which many small programs wait for; what they compute stays the same."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

@@ -1,0 +1,78 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import lax
+
+from serjax.models.convolution import grouped, strided
+
+
+def plain_strided(x, kernel, stride):
+    return lax.conv_general_dilated(x, kernel, (stride,), "VALID", dimension_numbers=("NWC", "WIO", "NWC"))
+
+
+def plain_grouped(x, kernel, groups):
+    taps = kernel.shape[0]
+    pad = [(taps // 2, (taps - 1) // 2)]
+    return lax.conv_general_dilated(
+        x, kernel, (1,), pad, dimension_numbers=("NWC", "WIO", "NWC"), feature_group_count=groups
+    )
+
+
+def assert_same_values_and_gradients(ours, plain, x, kernel):
+    y, ours_back = jax.vjp(ours, x, kernel)
+    expected, plain_back = jax.vjp(plain, x, kernel)
+    np.testing.assert_array_equal(y, expected)
+    cotangent = jnp.asarray(np.random.default_rng(1).normal(size=y.shape), y.dtype)
+    for got, want in zip(ours_back(cotangent), plain_back(cotangent), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+        assert got.dtype == want.dtype
+
+
+def normal(shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+@settings(deadline=None, max_examples=6)
+@given(taps=st.integers(1, 6), stride=st.integers(1, 5), extra=st.integers(0, 9), inputs=st.integers(1, 3))
+def test_strided_has_the_gradients_of_a_convolution(taps, stride, extra, inputs):
+    x, kernel = normal((2, taps + extra, inputs)), normal((taps, inputs, 4))
+    assert_same_values_and_gradients(partial(strided, stride=stride), partial(plain_strided, stride=stride), x, kernel)
+
+
+@settings(deadline=None, max_examples=6)
+@given(taps=st.integers(1, 9), length=st.integers(1, 12), groups=st.sampled_from([1, 2, 4]))
+def test_grouped_has_the_gradients_of_a_convolution(taps, length, groups):
+    x, kernel = normal((2, length, 8)), normal((taps, 8 // groups, 8))
+    assert_same_values_and_gradients(partial(grouped, groups=groups), partial(plain_grouped, groups=groups), x, kernel)
+
+
+def test_long_clips_lose_no_precision():
+    # 30 s at base size's 128 taps: angles of the transform reach thousands of turns.
+    x, kernel, cotangent = normal((1, 1499, 4)), normal((128, 4, 4)), normal((1, 1499, 4), seed=1)
+    got = jax.vjp(partial(grouped, groups=1), x, kernel)[1](cotangent)
+    want = jax.vjp(partial(plain_grouped, groups=1), x, kernel)[1](cotangent)
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max())
+
+
+@pytest.mark.parametrize(
+    ("function", "shapes"), [(partial(strided, stride=2), (3, 5)), (partial(grouped, groups=2), (4, 3))]
+)
+def test_gradients_under_vmap_are_those_of_each_fold(function, shapes):
+    taps, inputs = shapes
+    x, kernel = normal((3, 2, 9, 2 * inputs)), normal((3, taps, inputs, 6))
+    if function.func is strided:
+        x = x[..., :inputs]
+
+    def gradients(x, kernel):
+        return jax.grad(lambda x, kernel: jnp.sum(jnp.sin(function(x, kernel))), (0, 1))(x, kernel)
+
+    together = jax.vmap(gradients)(x, kernel)
+    for fold in range(3):
+        for got, want in zip(together, gradients(x[fold], kernel[fold]), strict=True):
+            np.testing.assert_allclose(got[fold], want, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,60 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serjax.models.pooling import AttentivePooling, masked_mean, masked_mean_and_deviation
+
+ATTENTIVE = AttentivePooling(5, 4, rngs=nnx.Rngs(0))
+POOLS = [masked_mean, masked_mean_and_deviation, ATTENTIVE]
+IDS = ["mean", "stat", "attentive"]
+
+
+@pytest.mark.parametrize("pool", POOLS, ids=IDS)
+@settings(deadline=None, max_examples=15)
+@given(length=st.integers(1, 9), padding=st.integers(0, 6), filler=st.sampled_from([0.0, 1e4, float("inf")]))
+def test_padding_changes_nothing(pool, length, padding, filler):
+    clip = np.random.default_rng(length).normal(size=(1, length, 5)).astype(np.float32)
+    padded = np.concatenate([clip, np.full((1, padding, 5), filler, np.float32)], axis=1)
+    frames = jnp.array([length])
+    np.testing.assert_allclose(pool(jnp.asarray(padded), frames), pool(jnp.asarray(clip), frames), atol=1e-5)
+
+
+def test_statistics_are_mean_and_population_deviation():
+    x = np.random.default_rng(0).normal(size=(2, 7, 5)).astype(np.float32)
+    got = masked_mean_and_deviation(jnp.asarray(x), jnp.array([7, 4]))
+    for row, length in enumerate((7, 4)):
+        clip = x[row, :length]
+        np.testing.assert_allclose(got[row], np.concatenate([clip.mean(0), clip.std(0)]), atol=1e-6)
+
+
+def test_attention_is_softmax_of_linear_tanh_linear():
+    x = np.random.default_rng(0).normal(size=(1, 6, 5)).astype(np.float32)
+    hidden, score = ATTENTIVE.hidden, ATTENTIVE.score
+    energy = np.tanh(x[0] @ hidden.kernel[...] + hidden.bias[...]) @ score.kernel[...] + score.bias[...]
+    expected = np.exp(energy[:4, 0]) / np.exp(energy[:4, 0]).sum()
+    weights = ATTENTIVE.weights(jnp.asarray(x), jnp.array([4]))
+    np.testing.assert_allclose(weights[0], [*expected, 0, 0], atol=1e-6)
+    assert float(weights.sum()) == pytest.approx(1, abs=1e-6)
+    np.testing.assert_allclose(ATTENTIVE(jnp.asarray(x), jnp.array([4]))[0], expected @ x[0, :4], atol=1e-6)
+
+
+@pytest.mark.parametrize("pool", POOLS, ids=IDS)
+@pytest.mark.parametrize("length", [0, 1])
+def test_gradients_are_finite_for_the_shortest_clips(pool, length):
+    x = jnp.ones((1, 3, 5))
+    value, gradient = jax.value_and_grad(lambda x: pool(x, jnp.array([length])).sum())(x)
+    assert jnp.isfinite(value)
+    assert jnp.isfinite(gradient).all()
+    assert (gradient[:, length:] == 0).all()
+
+
+@pytest.mark.parametrize("pool", [masked_mean, masked_mean_and_deviation], ids=IDS[:2])
+def test_bfloat16_is_summed_in_float32(pool):
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 3000, 2)) + 3, jnp.bfloat16)
+    got = pool(x, jnp.array([3000]))
+    assert got.dtype == jnp.bfloat16
+    np.testing.assert_allclose(got.astype(jnp.float32), pool(x.astype(jnp.float32), jnp.array([3000])), rtol=2**-8)

@@ -1,0 +1,283 @@
+"""The command line from recordings to answers: run folder, resuming, frozen trunks, and what bad input gets."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from rich.console import Console
+
+import serjax
+from serjax.config import DataConfig, Experiment, FoldsConfig, ModelConfig, TrainConfig, from_json
+from serjax.errors import UserError
+from serjax.evaluation.out_of_fold import read_oof_csv
+from serjax.predict import main as predict_main
+from serjax.train import train
+
+RUN_FILES = {
+    "README.md",
+    "confusion.png",
+    "curves.png",
+    "experiment.json",
+    "fold_1",
+    "fold_2",
+    "fold_3",
+    "folds.json",
+    "metrics.jsonl",
+    "model.json",
+    "oof.csv",
+    "report.json",
+    "tensorboard",
+}
+
+
+def write_corpus(root, *, speakers=6, clips=3):
+    """Tones whose class is their pitch, in the voice (the harmonics) of each speaker."""
+    rng = np.random.default_rng(0)
+    for label, pitch in (("high", 900), ("low", 200)):
+        (root / label).mkdir(parents=True)
+        for speaker in range(speakers):
+            for number in range(clips):
+                time_axis = np.arange(rng.integers(5000, 9000)) / 16000
+                tone = np.sin(2 * np.pi * (pitch + 10 * speaker) * time_axis) + rng.normal(0, 0.1, time_axis.size)
+                soundfile.write(root / label / f"spk{speaker}_{number}.wav", 0.3 * tone, 16000)
+    return root
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("corpus") / "tones")
+
+
+def small(corpus, out, name="run", **changes):
+    experiment = Experiment(
+        name=name,
+        data=DataConfig(root=str(corpus), seconds=0.4, speaker_pattern=r"(?P<speaker>spk\d+)"),
+        folds=FoldsConfig(count=3),
+        model=ModelConfig(size="tiny", attention_size=8, head_size=16),
+        train=TrainConfig(epochs=2, batch_size=8),
+        out=str(out),
+    )
+    return replace(experiment, **changes)
+
+
+def quiet():
+    return Console(file=io.StringIO(), width=120)
+
+
+@pytest.fixture(scope="module")
+def run(corpus, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs")
+    experiment = small(corpus, out)
+    return experiment, train(experiment, "the command", quiet())
+
+
+def test_run_folder_is_complete(run):
+    experiment, report = run
+    assert {path.name for path in experiment.run_dir.iterdir()} == RUN_FILES
+    stored = from_json((experiment.run_dir / "experiment.json").read_text(), "experiment.json")
+    assert replace(stored, out=experiment.out) == experiment
+    assert json.loads((experiment.run_dir / "report.json").read_text()) == report
+    oof = read_oof_csv(experiment.run_dir / "oof.csv")
+    assert len(set(oof.ids)) == len(oof.ids) == 36
+    for speaker in set(oof.speaker):
+        assert len({fold for fold, who in zip(oof.fold, oof.speaker, strict=True) if who == speaker}) == 1
+
+
+def test_saved_folds_answer_as_they_did_in_training(run):
+    experiment, _ = run
+    oof = read_oof_csv(experiment.run_dir / "oof.csv")
+    for fold in (1, 2, 3):
+        weights = [float(fold == other) for other in (1, 2, 3)]
+        alone = serjax.load(experiment.run_dir, weights)
+        rows = np.flatnonzero(oof.fold == fold)
+        answers = alone([Path(experiment.data.root) / f"{oof.ids[row]}.wav" for row in rows])
+        for row, answer in zip(rows, answers, strict=True):
+            scores = {entry["label"]: entry["score"] for entry in answer}
+            np.testing.assert_allclose([scores[label] for label in oof.labels], oof.probability[row], atol=1e-4)
+
+
+def test_ensemble_takes_paths_arrays_and_lists(run):
+    experiment, _ = run
+    ensemble = serjax.load(experiment.run_dir)
+    path = next(Path(experiment.data.root).rglob("*.wav"))
+    samples, rate = soundfile.read(path, dtype="float32")
+    one = ensemble(path)
+    assert [entry["label"] for entry in one] == [entry["label"] for entry in sorted(one, key=lambda e: -e["score"])]
+    assert sum(entry["score"] for entry in one) == pytest.approx(1, abs=1e-5)
+    two = ensemble([(samples, rate), {"array": samples, "sampling_rate": rate}, str(path)])
+    for other in two:
+        assert [e["score"] for e in other] == pytest.approx([e["score"] for e in one], abs=1e-5)
+    with pytest.raises(UserError, match="one for each of the folds 1, 2, 3"):
+        serjax.load(experiment.run_dir, [1.0, 2.0])
+
+
+def test_predict_prints_json_lines_and_names_bad_clips(run, capsys, tmp_path):
+    experiment, _ = run
+    path = next(Path(experiment.data.root).rglob("*.wav"))
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"")
+    assert predict_main([str(experiment.run_dir), str(path), str(bad)]) == 2
+    captured = capsys.readouterr()
+    first, second = map(json.loads, captured.out.splitlines())
+    assert {entry["label"] for entry in first} == {"high", "low"}
+    assert second == []
+    assert "bad.wav" in captured.err
+
+
+def test_a_finished_run_is_not_trained_again(run):
+    experiment, _ = run
+    with pytest.raises(UserError, match="this run is finished"):
+        train(experiment, "x", quiet())
+    with pytest.raises(UserError, match=r"other seed; choose another --name"):
+        train(replace(experiment, seed=1), "x", quiet())
+
+
+@pytest.mark.parametrize("pooling", ["attentive", "mean"])
+def test_frozen_trunk_trains_seeds_and_rates_side_by_side(corpus, tmp_path, pooling):
+    experiment = small(
+        corpus,
+        tmp_path,
+        model=ModelConfig(
+            size="tiny", freeze="trunk", weighted_layers=True, pooling=pooling, attention_size=8, head_size=16
+        ),
+        train=TrainConfig(epochs=3, batch_size=8, seeds=2, learning_rates=(1e-4, 1e-2)),
+    )
+    report = train(experiment, "x", quiet())
+    assert report["seeds"]["count"] == 2
+    assert {fold["learning_rate"] for fold in report["folds"]} <= {1e-4, 1e-2}
+    oof = read_oof_csv(experiment.run_dir / "oof.csv")
+    rows = np.flatnonzero(oof.fold == 1)
+    answers = serjax.load(experiment.run_dir, [1, 0, 0])([Path(corpus) / f"{oof.ids[row]}.wav" for row in rows])
+    for row, answer in zip(rows, answers, strict=True):
+        scores = {entry["label"]: entry["score"] for entry in answer}
+        np.testing.assert_allclose([scores[label] for label in oof.labels], oof.probability[row], atol=1e-4)
+
+
+def test_validation_on_the_test_fold_is_reported(corpus, tmp_path):
+    experiment = small(corpus, tmp_path, folds=FoldsConfig(count=3, only=(2,), validation="test"))
+    report = train(experiment, "x", quiet())
+    assert report["last_epoch"] is not None
+    assert any("optimistic" in note for note in report["notes"])
+
+
+def command():
+    code = (
+        "import sys; from serjax import cli, config, train; from rich.console import Console;"
+        "cli.run(lambda argv: train.train(config.from_json(sys.stdin.read(), 'stdin'), 'x', Console()) and 0)"
+    )
+    return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_run_resumes_to_identical_weights(corpus, tmp_path, how):
+    from safetensors.numpy import load_file
+
+    from serjax.config import to_json
+
+    whole = small(corpus, tmp_path / "whole", train=TrainConfig(epochs=6, batch_size=8))
+    train(whole, "x", quiet())
+    broken = replace(whole, out=str(tmp_path / "broken"))
+    for epochs_seen in (1, 3):
+        process = command()
+        process.stdin.write(to_json(broken))
+        process.stdin.close()
+        log = broken.run_dir / "metrics.jsonl"
+        while process.poll() is None and not (log.exists() and f'"epoch": {epochs_seen}' in log.read_text()):
+            time.sleep(0.01)
+        process.send_signal(how)
+        process.wait()
+        assert not (broken.run_dir / "report.json").exists()
+    train(broken, "x", quiet())
+    for fold in ("fold_1", "fold_2", "fold_3"):
+        one, other = (load_file(e.run_dir / fold / "model.safetensors") for e in (whole, broken))
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
+    without_times = [
+        [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in (e.run_dir / "metrics.jsonl").open()]
+        for e in (whole, broken)
+    ]
+    assert without_times[0] == without_times[1]
+
+
+def run_cli(*arguments):
+    environment = os.environ | {"COLUMNS": "200"}
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], capture_output=True, text=True, check=False, env=environment
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "--exp is missing"),
+        (["--exp", "nope"], "there is no such experiment"),
+        (["--exp", "nope.py"], "there is no such file"),
+        (["--exp", "hubert_kfold", "--data.root", "/nowhere"], "there is no such folder"),
+        (["--exp", "hubert_kfold", "--model.size", "tiny", "--folds.only", "9", "--data.corpus", "synthetic"], "fold 9"),
+    ],
+)
+def test_wrong_commands_get_a_sentence(arguments, expected, tmp_path):
+    done = run_cli("serjax.train", *arguments, *(["--out", str(tmp_path)] if arguments else []))
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_help_shows_every_field_and_its_default():
+    done = run_cli("serjax.train", "--help")
+    assert done.returncode == 0
+    for text in ("--data.root", "--folds.validation", "--optimizer.max-lr", "(default: 30)", "Decides folds"):
+        assert text in done.stdout
+
+
+def test_a_checkpoint_that_cannot_be_had_gets_a_sentence(corpus, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    experiment = small(corpus, tmp_path, model=ModelConfig(checkpoint=str(tmp_path / "missing")))
+    with pytest.raises(UserError, match="missing"):
+        train(experiment, "x", quiet())
+    with pytest.raises(UserError, match="both missing"):
+        train(replace(experiment, name="other", model=ModelConfig()), "x", quiet())
+
+
+def test_bad_clips_stop_the_run_before_training(corpus, tmp_path):
+    root = write_corpus(tmp_path / "tones", speakers=3, clips=1)
+    (root / "low" / "spk0_broken.wav").write_bytes(b"RIFF")
+    soundfile.write(root / "low" / "spk1_short.wav", np.zeros(100), 16000)
+    experiment = small(root, tmp_path / "out")
+    with pytest.raises(UserError, match=r"(?s)2 of 8 clips.*broken.*short"):
+        train(experiment, "x", quiet())
+    skipping = replace(experiment, data=replace(experiment.data, skip_bad=True), overwrite=True)
+    report = train(skipping, "x", quiet())
+    assert len(report["facts"]["skipped"]) == 2
+
+
+def test_a_run_of_another_layout_is_refused(run, tmp_path):
+    import shutil
+
+    experiment, _ = run
+    copy = tmp_path / "copy"
+    shutil.copytree(experiment.run_dir, copy)
+    stored = json.loads((copy / "experiment.json").read_text())
+    stored["model"]["head_size"] = 99
+    (copy / "experiment.json").write_text(json.dumps(stored))
+    with pytest.raises(UserError, match=r"(?s)do not fit the model.*head\."):
+        serjax.load(copy)
+    labels = json.loads((copy / "model.json").read_text())
+    stored["model"]["head_size"] = 16
+    (copy / "experiment.json").write_text(json.dumps(stored))
+    labels["labels"].append("third")
+    (copy / "model.json").write_text(json.dumps(labels))
+    with pytest.raises(UserError, match=r"(?s)do not fit the model.*head\.classifier\.out_proj"):
+        serjax.load(copy)

@@ -57,7 +57,7 @@ class FoldsConfig:
     """Train only these folds, counted from 1; their numbers are the same as with all of them."""
     validation: Literal["train", "test"] = "train"
     """Early stopping watches clips held out of the training part, or (as many notebooks do) the test fold itself."""
-    validation_share: float = 0.15
+    validation_share: float = 0.2
     """Share of the training part's clips (of its speakers where they are known) that is held out for validation."""
     allow_speaker_overlap: bool = False
     """Accept folds in which a speaker stands on both sides; the report says so."""

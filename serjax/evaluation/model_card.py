@@ -6,6 +6,7 @@ from pathlib import PurePath
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from serjax.config import ModelConfig
 from serjax.evaluation.metrics import METRICS
 from serjax.evaluation.report import Report
 from serjax.evaluation.table import (
@@ -128,7 +129,8 @@ def _protocol(report: Report) -> str:
     facts, folds = report["facts"], report["experiment"]["folds"]
     model, train = report["experiment"]["model"], report["experiment"]["train"]
     start = f"random weights of size {model['size']}" if model["size"] else f"`{model['checkpoint']}`"
-    frozen = f"{model['frozen_layers']} layers" if model["freeze"] == "layers" else model["freeze"]
+    frozen: str = ModelConfig(**model).frozen
+    frozen = f"{model['frozen_layers']} layers" if frozen == "layers" else frozen
     watched = {
         "train": f"{100 * folds['validation_share']:g} % of the training part",
         "test": "the fold's own test clips",

@@ -16,5 +16,5 @@ def experiment() -> Experiment:
         data=DataConfig(corpus="synthetic", seconds=1.5),
         model=ModelConfig(family="hubert", size="tiny"),
         optimizer=OptimizerConfig(),
-        train=TrainConfig(epochs=8, batch_size=16, patience=10),
+        train=TrainConfig(epochs=14, batch_size=8, patience=10),
     )

@@ -15,7 +15,8 @@ from serjax.models.elementwise import Activation
 Length = TypeVar("Length", int, jax.Array)
 Positive = Annotated[int, pydantic.Field(gt=0)]
 Count = Annotated[int, pydantic.Field(ge=0)]
-Share = Annotated[float, pydantic.Field(ge=0, lt=1)]
+Rate = Annotated[float, pydantic.Field(ge=0, lt=1)]
+Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,13 @@ class EncoderConfig:
     num_attention_heads: Positive = 12
     intermediate_size: Positive = 3072
     hidden_act: Activation = "gelu"
-    hidden_dropout: Share = 0.1
-    activation_dropout: Share = 0.1
-    attention_dropout: Share = 0.1
+    hidden_dropout: Rate = 0.1
+    activation_dropout: Rate = 0.1
+    attention_dropout: Rate = 0.1
     feat_proj_layer_norm: bool = True
-    feat_proj_dropout: Share = 0.0
-    final_dropout: Share = 0.1
-    layerdrop: Share = 0.1
+    feat_proj_dropout: Rate = 0.0
+    final_dropout: Rate = 0.1
+    layerdrop: Rate = 0.1
     layer_norm_eps: float = 1e-5
     feat_extract_norm: Literal["group", "layer"] = "group"
     feat_extract_activation: Activation = "gelu"

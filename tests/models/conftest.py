@@ -35,7 +35,7 @@ def layer_config():
     return LAYER
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def compile_quickly():
     """Nearly all time here is XLA's, which many small programs wait for; what they compute stays the same."""
     jax.config.update("jax_disable_most_optimizations", True)

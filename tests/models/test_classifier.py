@@ -10,6 +10,7 @@ from serjax.config import ModelConfig
 from serjax.errors import UserError
 from serjax.models.classifier import Classifier, Head, is_frozen, training_config, unit_variance
 
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 KEY = jax.random.key(0)
 LENGTHS = jnp.array([640, 300])
 WAVE = jnp.where(jnp.arange(640) < LENGTHS[:, None], np.random.default_rng(0).normal(2, 3, (2, 640)), 0).astype(

@@ -10,6 +10,8 @@ from jax import lax
 
 from serjax.models.convolution import grouped, strided
 
+pytestmark = pytest.mark.usefixtures("compile_quickly")
+
 
 def plain_strided(x, kernel, stride):
     return lax.conv_general_dilated(x, kernel, (stride,), "VALID", dimension_numbers=("NWC", "WIO", "NWC"))

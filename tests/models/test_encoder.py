@@ -14,6 +14,7 @@ from serjax.models.encoder import SpeechEncoder
 from serjax.models.encoder_config import frames
 from serjax.models.masking import length_mask
 
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 KEY = jax.random.key(7)
 LENGTHS = jnp.array([600, 311, 30])
 

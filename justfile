@@ -18,6 +18,8 @@ lint:
     {{python}} -m ruff format --check .
     {{python}} -m mypy
 
-# The benchmarks that docs/benchmarks.md reports.
-bench *args:
-    {{python}} benchmarks/run.py {{args}}
+# The benchmarks that docs/benchmarks.md reports (extra `torch`).
+bench:
+    {{python}} benchmarks/input_pipeline.py
+    {{python}} benchmarks/folds_together.py
+    {{python}} benchmarks/frozen_heads.py

@@ -23,6 +23,7 @@ import transformers
 from flax import nnx
 
 from serjax import cli
+from serjax.allocator import keep_memory
 from serjax.checkpoints.huggingface import save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.config import SAMPLE_RATE, Experiment, ModelConfig, TrainConfig
@@ -32,6 +33,7 @@ from serjax.training.encode import encode_clips, fingerprint
 from serjax.training.folds import fold_axis
 from serjax.training.init import initial
 from serjax.training.jobs import Job, job_key
+from serjax.training.optimizer import Params
 from serjax.training.resident import Features, ResidentEngine
 from serjax.training.step import init_state
 
@@ -69,13 +71,21 @@ def serjax_heads(model: Classifier, experiment: Experiment, jobs: list[Job], cli
     began = time.perf_counter()
     graphdef, state = nnx.split(model)
 
-    def encode(wave: jax.Array, length: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def encode(state: Params, wave: jax.Array, length: jax.Array) -> tuple[jax.Array, jax.Array]:
         return nnx.merge(graphdef, state, copy=True).features(wave, length)
 
     with tempfile.TemporaryDirectory() as folder:
         samples = SECONDS * SAMPLE_RATE
         states, frames = encode_clips(
-            encode, clips, Path(folder), key=fingerprint(), samples=samples, crop="head", batch_size=8, progress=False
+            encode,
+            state,
+            clips,
+            Path(folder),
+            key=fingerprint(),
+            samples=samples,
+            crop="head",
+            batch_size=8,
+            progress=False,
         )
         axis = fold_axis(len(jobs), BATCH, together=True)
         keys = jnp.stack([job_key(experiment, job) for job in jobs])
@@ -167,6 +177,7 @@ def main() -> None:
     parser.add_argument("--json", help="write the table's rows to this file too")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    keep_memory()  # for both sides: PyTorch gains from it as well
     cli.compilation_cache()
     experiment = Experiment(
         "bench",

@@ -205,6 +205,38 @@ def from_json(text: str, source: str) -> Experiment:
         ) from None
 
 
+def check(experiment: Experiment) -> None:
+    """Look for values that no experiment can have.
+
+    Raises:
+        UserError: names the first field that does not fit.
+    """
+    data, model, optimizer, train = experiment.data, experiment.model, experiment.optimizer, experiment.train
+    rules = [
+        ("data.seconds", data.seconds, data.seconds > 0, "above 0 s"),
+        ("model.dropout", model.dropout, 0 <= model.dropout < 1, "from 0 to below 1"),
+        ("model.frozen_layers", model.frozen_layers, model.frozen_layers >= 0, "0 or more"),
+        ("optimizer.max_lr", optimizer.max_lr, (optimizer.max_lr or 1) > 0, "above 0"),
+        ("optimizer.warmup", optimizer.warmup, 0 <= optimizer.warmup <= 1, "from 0 to 1"),
+        ("optimizer.clip_norm", optimizer.clip_norm, (optimizer.clip_norm or 1) > 0, "above 0"),
+        ("train.epochs", train.epochs, train.epochs >= 1, "1 or more"),
+        ("train.batch_size", train.batch_size, train.batch_size >= 1, "1 or more"),
+        (
+            "train.accumulate",
+            train.accumulate,
+            train.accumulate >= 1 and train.batch_size % train.accumulate == 0,
+            f"a divisor of train.batch_size ({train.batch_size})",
+        ),
+        ("train.patience", train.patience, train.patience >= 1, "1 or more"),
+        ("train.label_smoothing", train.label_smoothing, 0 <= train.label_smoothing < 1, "from 0 to below 1"),
+        ("train.seeds", train.seeds, train.seeds >= 1, "1 or more"),
+        ("train.learning_rates", train.learning_rates, all(rate > 0 for rate in train.learning_rates), "all above 0"),
+    ]
+    for name, value, fits, expected in rules:
+        if not fits:
+            raise UserError(f"{name} is {value}; it must be {expected}.")
+
+
 def names() -> list[str]:
     """Return the names of the experiments that come with serjax."""
     folder = Path(__file__).parent / "experiments"

@@ -224,7 +224,10 @@ def run_cli(*arguments):
         (["--exp", "nope"], "there is no such experiment"),
         (["--exp", "nope.py"], "there is no such file"),
         (["--exp", "hubert_kfold", "--data.root", "/nowhere"], "there is no such folder"),
-        (["--exp", "hubert_kfold", "--model.size", "tiny", "--folds.only", "9", "--data.corpus", "synthetic"], "fold 9"),
+        (
+            ["--exp", "hubert_kfold", "--model.size", "tiny", "--folds.only", "9", "--data.corpus", "synthetic"],
+            "fold 9",
+        ),
     ],
 )
 def test_wrong_commands_get_a_sentence(arguments, expected, tmp_path):

@@ -14,9 +14,10 @@ from rich.progress import Progress
 
 from serjax.data.batches import Clips, Crop, bucket, crop_clip
 from serjax.disk import disk_errors
+from serjax.training.optimizer import Params
 
-Encode = Callable[[Float[Array, "b t"], Int[Array, "b"]], tuple[Float[Array, "b l n d"], Int[Array, "b"]]]
-"""From waves and true lengths in samples to hidden states and true frames."""
+Encode = Callable[[Params, Float[Array, "b t"], Int[Array, "b"]], tuple[Float[Array, "b l n d"], Int[Array, "b"]]]
+"""From weights, waves and true lengths in samples to hidden states and true frames."""
 
 
 def fingerprint(*parts: Any) -> str:
@@ -31,6 +32,7 @@ def fingerprint(*parts: Any) -> str:
 
 def encode_clips(
     encode: Encode,
+    weights: Params,
     clips: Clips,
     folder: Path,
     *,
@@ -47,6 +49,7 @@ def encode_clips(
 
     Args:
         encode: compiled here, once for each shape.
+        weights: its first argument.
         clips: the store.
         folder: where features are kept, in a folder called `key`.
         key: what the features depend on (weights, clips, crop), as a `fingerprint`.
@@ -67,13 +70,14 @@ def encode_clips(
         order = np.argsort(lengths, kind="stable")
         batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
         with disk_errors(part, "--data.cache"):
-            _encode(encode, clips, part, batches, samples, crop, batch_size, progress)
+            _encode(encode, weights, clips, part, batches, samples, crop, batch_size, progress)
         part.rename(target)
     return np.load(target / "states.npy", mmap_mode="r"), np.load(target / "frames.npy")
 
 
 def _encode(
     encode: Encode,
+    weights: Params,
     clips: Clips,
     part: Path,
     batches: Sequence[Int[np.ndarray, "b"]],
@@ -85,7 +89,7 @@ def _encode(
     call = jax.jit(encode)
     longest = int(min(np.max(clips.lengths), samples))
     shape, _ = jax.eval_shape(
-        encode, jax.ShapeDtypeStruct((1, longest), np.float32), jax.ShapeDtypeStruct((1,), np.int32)
+        encode, weights, jax.ShapeDtypeStruct((1, longest), np.float32), jax.ShapeDtypeStruct((1,), np.int32)
     )
     size = (sum(len(batch) for batch in batches), *shape.shape[1:])
     marker, path, counts = part / "done.json", part / "states.npy", part / "counts.npy"
@@ -105,7 +109,7 @@ def _encode(
             for row, clip in enumerate(cut):
                 wave[row] = 0
                 wave[row, : len(clip)], length[row] = clip, len(clip)
-            found, count = jax.device_get(call(wave, length))
+            found, count = jax.device_get(call(weights, wave, length))
             states[batch, :, : found.shape[2]], frames[batch] = found[: len(batch)], count[: len(batch)]
             if number % 16 == 15:
                 states.flush()

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from serjax.config import FoldsConfig
@@ -50,7 +50,12 @@ def speakers(clips: list[Utterance], part: tuple[int, ...]) -> set[str | None]:
 @few
 @given(corpora(), kinds, st.integers(2, 4), st.integers(0, 9))
 def test_every_clip_is_tested_once_and_no_fold_uses_one_twice(clips, kind, count, seed):
-    folds = make_folds(clips, FoldsConfig(kind=kind, count=count), seed)
+    try:
+        folds = make_folds(clips, FoldsConfig(kind=kind, count=count), seed)
+    except UserError as error:
+        # A stratified half may leave two speakers of one class each: then nothing can be held out, and that is said.
+        assume(kind != "stratified" or "its train part has no clip of" not in str(error))
+        raise
     assert sorted(i for fold in folds for i in fold.test) == list(range(len(clips)))
     assert [fold.number for fold in folds] == list(range(1, len(folds) + 1))
     for fold in folds:
@@ -343,7 +348,7 @@ def test_the_actors_of_ravdess_are_dealt_evenly():
     folds = make_folds(clips, FoldsConfig(), 0)
     assert [len(fold.test) for fold in folds] == [300, 300, 300, 300, 240]
     for fold in folds:
-        assert len(speakers(clips, fold.validation)) == 3
+        assert len(speakers(clips, fold.validation)) == 4
         for part in (fold.train, fold.validation, fold.test):
             counts = Counter(clips[i].label for i in part)
             assert set(counts.values()) == {counts["01"], 2 * counts["01"]}

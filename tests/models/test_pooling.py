@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from serjax.models.pooling import AttentivePooling, masked_mean, masked_mean_and_deviation
@@ -13,14 +13,15 @@ POOLS = [masked_mean, masked_mean_and_deviation, ATTENTIVE]
 IDS = ["mean", "stat", "attentive"]
 
 
-@pytest.mark.parametrize("pool", POOLS, ids=IDS)
+@pytest.mark.parametrize("pool", [jax.jit(pool) for pool in POOLS], ids=IDS)
 @settings(deadline=None, max_examples=15)
-@given(length=st.integers(1, 9), padding=st.integers(0, 6), filler=st.sampled_from([0.0, 1e4, float("inf")]))
-def test_padding_changes_nothing(pool, length, padding, filler):
+@example(length=8, filler=float("inf"))
+@given(length=st.integers(1, 8), filler=st.sampled_from([0.0, 1e4, float("inf")]))
+def test_padding_changes_nothing(pool, length, filler):
     clip = np.random.default_rng(length).normal(size=(1, length, 5)).astype(np.float32)
-    padded = np.concatenate([clip, np.full((1, padding, 5), filler, np.float32)], axis=1)
-    frames = jnp.array([length])
-    np.testing.assert_allclose(pool(jnp.asarray(padded), frames), pool(jnp.asarray(clip), frames), atol=1e-5)
+    rest = np.full((1, 12 - length, 5), filler, np.float32)
+    padded, frames = np.concatenate([clip, rest], axis=1), np.array([length])
+    np.testing.assert_allclose(pool(padded, frames), pool(padded[:, :8], frames), atol=1e-5)
 
 
 def test_statistics_are_mean_and_population_deviation():

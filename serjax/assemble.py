@@ -1,0 +1,111 @@
+"""From an experiment, its data and its trunk to what is trained: models, parameters and the engine that trains them."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from serjax.checkpoints.trunk import Trunk
+from serjax.config import SAMPLE_RATE, Experiment
+from serjax.errors import UserError
+from serjax.models import pooling
+from serjax.models.classifier import Classifier, Head, is_frozen
+from serjax.models.encoder import SpeechEncoder
+from serjax.models.encoder_config import receptive_field
+from serjax.prepare import Data, Say, cache_folder
+from serjax.training.encode import encode_clips, fingerprint
+from serjax.training.folds import choose_together, fold_axis
+from serjax.training.init import count, flat, initial
+from serjax.training.jobs import Job, job_key
+from serjax.training.loop import Engine
+from serjax.training.optimizer import Params
+from serjax.training.resident import Features, ResidentEngine
+from serjax.training.streamed import StreamedEngine
+
+
+class Setup(NamedTuple):
+    """What is trained: an engine, its first parameters, and what puts a job's model together again."""
+
+    engine: Engine
+    params: Any
+    graphdef: nnx.GraphDef[Any]
+    frozen: Params
+    trunk: SpeechEncoder | None
+    trainable: int
+    parameters: int
+
+
+def set_up(experiment: Experiment, data: Data, jobs: Sequence[Job], trunk: Trunk, say: Say) -> Setup:
+    """Build what is trained, on all devices.
+
+    Raises:
+        UserError: crops are too short for one frame.
+    """
+    model = experiment.model
+    shortest = receptive_field(trunk.config) / SAMPLE_RATE
+    if experiment.data.seconds < shortest:
+        raise UserError(
+            f"--data.seconds {experiment.data.seconds:g}: the encoder's first frame takes {shortest:g} s; give more."
+        )
+    alone = model.frozen == "trunk"
+    together, why = choose_together(experiment.folds.together, backend=jax.default_backend(), frozen_trunk=alone)
+    say(why)
+    axis = fold_axis(len(jobs), experiment.train.batch_size // experiment.train.accumulate, together=together)
+    keys = jnp.stack([job_key(experiment, job) for job in jobs])
+    shared_key = jax.random.key(experiment.seed)
+    classes = len(data.labels)
+
+    def classifier(rngs: nnx.Rngs) -> Classifier:
+        return Classifier(model, trunk.config, classes, normalize=trunk.preprocessor.normalize, rngs=rngs)
+
+    weights = {} if trunk.pretrained is None else flat(nnx.state(trunk.pretrained, nnx.Param))
+    given = {f"trunk.{name}": leaf for name, leaf in weights.items()}
+    frozen_at = partial(is_frozen, model=model, encoder=trunk.config)
+    if not alone:
+        graphdef, params, frozen = initial(classifier, frozen_at, keys, shared_key, axis, given)
+        one = axis.first(params)
+        engine: Engine = StreamedEngine(
+            graphdef, one, frozen, jobs, data.store, data.classes, classes, experiment, axis
+        )
+        return Setup(engine, params, graphdef, frozen, None, count(one), count(one) + count(frozen))
+
+    # One model, for its trunk; every job gets a head of its own.
+    single = fold_axis(1, 1, together=True, devices=jax.devices()[:1])
+    graphdef, params, frozen = initial(classifier, frozen_at, keys[:1], shared_key, single, given)
+    whole = nnx.merge(graphdef, single.first(params), frozen)
+    features = encode(experiment, data, whole, say)
+    layers, width = features.states.shape[1], features.states.shape[3]
+    head_def, heads, _ = initial(
+        lambda rngs: Head(model, layers, width, classes, rngs=rngs), lambda path: False, keys, shared_key, axis, {}
+    )
+    one = axis.first(heads)
+    engine = ResidentEngine(head_def, one, jobs, features, classes, experiment, axis)
+    return Setup(engine, heads, head_def, {}, whole.trunk, count(one), count(one) + count(frozen))
+
+
+def encode(experiment: Experiment, data: Data, model: Classifier, say: Say) -> Features:
+    """Return what the frozen trunk makes of every clip, computed once and kept on disk."""
+    settings = experiment.data
+    graphdef, state = nnx.split(model)
+    pooled = experiment.model.pooling == "mean"
+
+    def call(state: Params, wave: Any, length: Any) -> Any:
+        states, frames = nnx.merge(graphdef, state, copy=True).features(wave, length)
+        if pooled:
+            # The mean over frames is the same before and after the weighted sum of layers: keep it alone.
+            states = jax.vmap(pooling.masked_mean, in_axes=(1, None), out_axes=1)(states, frames)[:, :, None]
+            frames = jnp.ones_like(frames)
+        return states, frames
+
+    samples = round(settings.seconds * SAMPLE_RATE)
+    wanted = (settings.eval_crop, samples, pooled, experiment.model.weighted_layers, experiment.model.padding)
+    key = fingerprint(state, data.store.hashes, wanted, model.trunk.config, model.normalize)
+    cache = cache_folder(experiment, "features")
+    states, frames = encode_clips(
+        call, state, data.store, cache, key=key, samples=samples, crop=settings.eval_crop, batch_size=8
+    )
+    say(f"{len(frames)} clips are encoded once: {states.nbytes / 2**20:.0f} MiB of features.")
+    return Features._make((states, frames, data.classes))

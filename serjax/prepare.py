@@ -1,0 +1,84 @@
+"""What an experiment trains on: its clips, decoded and divided, and the jobs that come of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from serjax.config import Experiment
+from serjax.data.corpora import read_corpus
+from serjax.data.folds import Fold, fold_kind, make_folds, save_folds
+from serjax.data.leakage import check_folds
+from serjax.data.store import ClipStore, open_store
+from serjax.errors import UserError
+from serjax.training.jobs import Job
+
+Say = Callable[[str], None]
+"""Prints a sentence for the user."""
+
+
+class Data(NamedTuple):
+    """Clips, their classes and their folds, checked."""
+
+    corpus: str
+    store: ClipStore
+    labels: tuple[str, ...]
+    classes: Int[np.ndarray, "clips"]
+    folds: tuple[Fold, ...]
+    corpus_notes: tuple[str, ...]
+    leakage_notes: tuple[str, ...]
+
+
+def read_data(experiment: Experiment, say: Say) -> Data:
+    """Find, decode and divide the clips; write folds.json."""
+    cache = cache_folder(experiment, "clips")
+    corpus = read_corpus(replace(experiment.data, cache=str(cache.parent)), seed=experiment.seed)
+    for note in corpus.notes:
+        say(note)
+    store = open_store(corpus.utterances, cache, skip_bad=experiment.data.skip_bad)
+    for line in store.skipped:
+        say(f"skipped: {line}")
+    folds = make_folds(store.utterances, experiment.folds, experiment.seed)
+    folds, notes = check_folds(
+        folds, store.utterances, store.hashes, allow_speaker_overlap=experiment.folds.allow_speaker_overlap
+    )
+    for note in notes:
+        say(note)
+    save_folds(
+        experiment.run_dir / "folds.json",
+        folds,
+        store.utterances,
+        kind=fold_kind(store.utterances, experiment.folds),
+        seed=experiment.seed,
+    )
+    classes = np.array([corpus.labels.index(clip.label) for clip in store.utterances], np.int32)
+    return Data(corpus.name, store, corpus.labels, classes, folds, corpus.notes, notes)
+
+
+def cache_folder(experiment: Experiment, name: str) -> Path:
+    """Return the folder of decoded clips or features: below data.cache, or beside the run folder."""
+    return Path(experiment.data.cache or experiment.run_dir.parent).absolute() / name
+
+
+def make_jobs(experiment: Experiment, folds: Sequence[Fold]) -> list[Job]:
+    """Return every fold, seed and learning rate that is to be trained.
+
+    Raises:
+        UserError: folds.only names a fold that there is not.
+    """
+    only = experiment.folds.only or tuple(fold.number for fold in folds)
+    strange = sorted(set(only) - {fold.number for fold in folds})
+    if strange:
+        raise UserError(f"--folds.only: there is no fold {strange[0]}; folds are numbered 1 to {len(folds)}.")
+    scratch = experiment.model.size is not None or experiment.model.frozen == "trunk"
+    peak = experiment.optimizer.max_lr or (1e-3 if scratch else 5e-5)
+    return [
+        Job(fold.number, seed, rate, fold.train, fold.validation, fold.test)
+        for seed in range(experiment.train.seeds)
+        for rate in experiment.train.learning_rates or (peak,)
+        for fold in folds
+        if fold.number in only
+    ]

@@ -74,7 +74,7 @@ def train(jobs, axis, **settings):
     keys = jnp.stack([job_key(what, job) for job in jobs])
     graphdef, params, frozen = initial(
         lambda rngs: Classifier(what.model, CONFIG, CLASSES, normalize=True, rngs=rngs),
-        lambda path: is_frozen(path, what.model),
+        lambda path: is_frozen(path, what.model, CONFIG),
         keys,
         jax.random.key(0),
         axis,

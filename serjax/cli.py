@@ -1,6 +1,7 @@
 """What the command lines share: finding the experiment, and turning errors into a sentence and an exit status."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -50,6 +51,8 @@ def compilation_cache() -> None:
 def run(main: Callable[[Sequence[str]], int]) -> None:
     """Call an entry point with the command line's arguments and exit: 2 after a `UserError`, 130 after Ctrl-C."""
     try:
+        # Orbax logs tracebacks of errors that it also raises, and that are answered with a sentence.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
         keep_memory()
         compilation_cache()
         status = main(sys.argv[1:])

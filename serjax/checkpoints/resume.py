@@ -1,11 +1,17 @@
 """Where a killed run goes on: the training state of the last epochs, written by Orbax while training continues."""
 
+import contextlib
+import errno
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+
+from serjax.disk import unwritable
 
 
 class ResumePoint:
@@ -31,15 +37,35 @@ class ResumePoint:
         return epoch, self._manager.restore(epoch, args=ocp.args.StandardRestore(abstract))
 
     def save(self, epoch: int, tree: Any) -> None:
-        """Write the pytree in the background."""
-        self._manager.save(epoch, args=ocp.args.StandardSave(tree))
+        """Write the pytree in the background.
+
+        Raises:
+            UserError: the disk is full, now or when the epoch before was written.
+        """
+        with self._sentence():
+            self._manager.save(epoch, args=ocp.args.StandardSave(tree))
 
     def close(self) -> None:
-        """Wait for what is being written."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        """Wait for what is being written.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        with self._sentence():
+            self._manager.wait_until_finished()
+            self._manager.close()
+
+    @contextlib.contextmanager
+    def _sentence(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            # TensorStore reports what the system said as text in a ValueError.
+            if "No space left" not in str(error):
+                raise
+            full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise unwritable(self.folder, full, "--out") from None
 
     def delete(self) -> None:
         """Remove what was saved: the run is complete."""
-        self.close()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,7 +1,8 @@
-"""Run by test_folds_axis.py in a process with eight CPU devices: prints JSON of losses and predictions by layout."""
+"""Run by test_fold_axis.py in a process with eight CPU devices: prints JSON of losses and predictions by layout."""
 
 import json
 import sys
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +33,15 @@ CONFIG = EncoderConfig(
     do_stable_layer_norm=True,
     conv_bias=True,
 )
+STILL = replace(
+    CONFIG,
+    hidden_dropout=0.0,
+    activation_dropout=0.0,
+    attention_dropout=0.0,
+    layerdrop=0.0,
+    mask_time_prob=0.0,
+)
+"""Nothing is drawn at random in a step, so that whole batches and parts of batches compute the same."""
 
 
 class Clips:
@@ -68,13 +78,15 @@ def folds():
     ]
 
 
-def train(jobs, axis, **settings):
+def train(jobs, axis, config=CONFIG, **settings):
     """Return every job's losses over two epochs and its test probabilities."""
     what, clips = experiment(**settings), Clips()
+    if config is STILL:
+        what = replace(what, model=replace(what.model, dropout=0.0))
     keys = jnp.stack([job_key(what, job) for job in jobs])
     graphdef, params, frozen = initial(
-        lambda rngs: Classifier(what.model, CONFIG, CLASSES, normalize=True, rngs=rngs),
-        lambda path: is_frozen(path, what.model, CONFIG),
+        lambda rngs: Classifier(what.model, config, CLASSES, normalize=True, rngs=rngs),
+        lambda path: is_frozen(path, what.model, config),
         keys,
         jax.random.key(0),
         axis,
@@ -116,7 +128,8 @@ if __name__ == "__main__":
     assert jax.device_count() == 8
     jobs = folds()
     found = {name: train(jobs, axis) for name, axis in layouts().items()}
-    alone = fold_axis(2, 8, together=True, devices=jax.devices()[:1])
-    found["folds 2 and 5 alone"] = train([jobs[1], jobs[4]], alone)
-    found["accumulated"] = train(jobs, layouts()["4x2"], accumulate=2)
+    pair = fold_axis(2, 8, together=True, devices=jax.devices()[:1])
+    found["folds 2 and 5 alone"] = train([jobs[1], jobs[4]], pair)
+    for parts in (1, 2):
+        found[f"batch in {parts}"] = train(jobs[:2], pair, STILL, accumulate=parts)
     json.dump(found, sys.stdout)

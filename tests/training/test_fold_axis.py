@@ -52,10 +52,8 @@ def test_a_fold_does_not_depend_on_its_neighbours(found):
     agree(picked, found["folds 2 and 5 alone"])
 
 
-def test_accumulation_sees_every_clip_once(found):
-    # Dropout draws differ between parts and whole, so only the level of the loss can be compared.
-    losses = np.array(found["accumulated"]["losses"])
-    np.testing.assert_allclose(losses, found["sequential"]["losses"], atol=0.1)
+def test_accumulated_parts_are_the_whole_batch(found):
+    agree(found["batch in 1"], found["batch in 2"])
 
 
 @given(st.integers(1, 30), st.integers(1, 64), st.integers(1, 16))

@@ -23,3 +23,9 @@ bench:
     {{python}} benchmarks/input_pipeline.py
     {{python}} benchmarks/folds_together.py
     {{python}} benchmarks/frozen_heads.py
+
+rooms := "audio data models checkpoints training evaluation config train predict parallel"
+
+# API pages from the docstrings, into site/ (extra `docs`).
+docs:
+    {{python}} -m pdoc --docformat google --output-directory site {{prepend('serjax.', rooms)}}

@@ -1,9 +1,13 @@
-"""One cache of compiled programs for the whole session, tests in other processes included."""
+"""One cache of compiled programs for the whole session, other processes included; no test fails for being slow."""
 
 import os
 
+import hypothesis
 import jax
 import pytest
+
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session", autouse=True)

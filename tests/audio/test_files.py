@@ -15,7 +15,7 @@ from serjax.errors import UserError
 
 SHARED = Path(__file__).parents[2] / "../shared/data"
 RATES = (8_000, 11_025, 16_000, 22_050, 44_100, 48_000)
-examples = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+examples = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def noise(length, channels=1, seed=0):

@@ -38,7 +38,7 @@ def level_of(samples, low=0.0, high=8_000.0):
     return 10 * np.log10(power[(low <= frequency) & (frequency < high)].sum())
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     text=st.lists(syllables, min_size=4, max_size=9),
     pitch=st.floats(70, 300),

@@ -89,7 +89,7 @@ def test_leaves_lie_as_the_rule_says():
 
 
 @given(seed=st.integers(0, 1000), prefix=st.sampled_from(["", "hubert.", "a.b."]))
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 def test_out_undoes_in(seed, prefix):
     tensors = {prefix + key: value for key, value in random_tensors(seed).items()}
     written = to_tensors(loaded(tensors, prefix=prefix), prefix)

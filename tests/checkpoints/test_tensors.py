@@ -89,7 +89,7 @@ def test_an_index_cannot_lead_out_of_its_directory(tmp_path, name):
 
 
 @given(cut=st.floats(0, 1, exclude_max=True))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_a_truncated_file_is_one_sentence(tmp_path_factory, cut):
     for name in ("model.safetensors", "flax_model.msgpack"):
         folder = tmp_path_factory.mktemp("cut")

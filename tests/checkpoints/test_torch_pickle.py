@@ -240,7 +240,7 @@ def test_compressed_and_big_endian_archives_are_refused(tmp_path):
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_damage_gives_a_sentence_or_arrays_and_no_other_error(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("damaged")
     state = {"weight": tensor("FloatStorage", "a", 6, 0, (2, 3), (3, 1))}

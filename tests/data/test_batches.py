@@ -20,7 +20,7 @@ from serjax.data.batches import (
     train_batches,
 )
 
-few = settings(max_examples=30, deadline=None)
+few = settings(max_examples=30)
 
 
 class Memory:

@@ -40,7 +40,7 @@ def corpora(draw: st.DrawFn) -> list[Utterance]:
 
 
 kinds = st.sampled_from(["stratified", "speaker", "leave_speaker_out", "leave_session_out"])
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=40)
 
 
 def speakers(clips: list[Utterance], part: tuple[int, ...]) -> set[str | None]:

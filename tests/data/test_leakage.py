@@ -150,7 +150,7 @@ def test_a_part_must_be_left_when_copies_are_gone(labels, fold, message):
         check([fold], clips, hashes)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_no_samples_are_on_both_sides_and_nothing_else_goes(data):
     count = data.draw(st.integers(16, 24))

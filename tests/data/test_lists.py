@@ -12,7 +12,7 @@ from serjax.data.lists import read_list
 from serjax.data.utterance import Utterance
 from serjax.errors import UserError
 
-examples = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+examples = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 letters = string.ascii_letters + string.digits + "äß语"
 words = st.text(letters, min_size=1, max_size=6)
 # Lower case alone: some file systems do not tell the cases apart.

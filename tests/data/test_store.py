@@ -54,7 +54,7 @@ def decoded(monkeypatch):
     return paths
 
 
-@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), count=st.integers(1, 30))
 def test_clips_are_what_decode_gives_in_their_order(tmp_path_factory, data, count):
     folder = tmp_path_factory.mktemp("store")

@@ -30,7 +30,6 @@ def answers(draw, most_classes=6):
     return labels, predictions, classes
 
 
-@settings(deadline=None)
 @given(answers())
 def test_scores_are_scikit_learns(case):
     labels, predictions, classes = case
@@ -52,7 +51,6 @@ def test_scores_are_scikit_learns(case):
     np.testing.assert_allclose(f1_scores(matrix), f1)
 
 
-@settings(deadline=None)
 @given(answers(), st.integers(1, 5), st.randoms(use_true_random=False))
 def test_leading_axes_are_scored_one_by_one(case, count, random):
     labels, predictions, classes = case
@@ -106,7 +104,7 @@ def test_every_clip_its_own_group_is_the_same_as_no_groups():
         np.testing.assert_allclose(own[metric], none[metric], atol=0.015)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(answers(), st.integers(0, 9), st.booleans())
 def test_intervals_are_finite_ordered_and_decided_by_the_seed(case, seed, grouped):
     # With few clips most draws lack a class, which must not make a NaN.

@@ -25,7 +25,7 @@ def out_of_folds(draw):
     return OutOfFold(tuple(ids), fold, label, probability, tuple(speaker), tuple(labels))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(out_of_folds())
 def test_what_is_read_is_what_was_written(tmp_path_factory, oof):
     path = tmp_path_factory.mktemp("csv") / "oof.csv"

@@ -39,7 +39,7 @@ def normal(shape, seed=0):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
 
 
-@settings(deadline=None, max_examples=6)
+@settings(max_examples=6)
 @given(taps=st.integers(1, 6), stride=st.integers(1, 5), extra=st.integers(0, 9), inputs=st.integers(1, 3))
 def test_strided_has_the_gradients_of_a_convolution(taps, stride, extra, inputs):
     x, kernel = normal((2, taps + extra, inputs)), normal((taps, inputs, 4))

@@ -15,7 +15,7 @@ def reference_count(length, size, probability, span, minimum, uniform):
     return max(min(count, length - (span - 1)), 0)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     lengths=st.lists(st.integers(0, 60), min_size=4, max_size=4),
     spare=st.integers(0, 20),
@@ -30,7 +30,7 @@ def test_counts_follow_transformers_rule(lengths, spare, probability, span, mini
     assert got.tolist() == [reference_count(n, size, probability, span, minimum, uniform) for n in lengths]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 1000),
     lengths=st.lists(st.integers(0, 40), min_size=3, max_size=3),

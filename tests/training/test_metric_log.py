@@ -44,7 +44,7 @@ def test_no_log_is_no_history(tmp_path):
     assert read_history(tmp_path) == []
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(epochs=st.integers(1, 5), restored=st.integers(0, 6), torn=st.integers(0, 60))
 def test_resume_keeps_exactly_the_restored_epochs(tmp_path_factory, epochs, restored, torn):
     folder = tmp_path_factory.mktemp("run")

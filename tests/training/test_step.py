@@ -24,7 +24,7 @@ def test_cross_entropy_is_pytorchs(weights):
     assert float(smooth / weight) == pytest.approx(float(function(torch.tensor(logits), torch.tensor(label))), abs=1e-6)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 6), st.integers(0, 5), st.floats(0, 0.5))
 def test_rows_of_weight_zero_count_for_nothing(rows, filler, smoothing):
     rng = np.random.default_rng(rows)

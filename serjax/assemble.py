@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array
 
 from serjax.checkpoints.trunk import Trunk
 from serjax.config import SAMPLE_RATE, Experiment
-from serjax.errors import UserError
+from serjax.errors import UserError, one_of
 from serjax.models import pooling
 from serjax.models.classifier import Classifier, Head, is_frozen
 from serjax.models.encoder import SpeechEncoder
@@ -23,6 +24,7 @@ from serjax.training.jobs import Job, job_key
 from serjax.training.loop import Engine
 from serjax.training.optimizer import Params
 from serjax.training.resident import Features, ResidentEngine
+from serjax.training.step import cast
 from serjax.training.streamed import StreamedEngine
 
 
@@ -42,13 +44,20 @@ def set_up(experiment: Experiment, data: Data, jobs: Sequence[Job], trunk: Trunk
     """Build what is trained, on all devices.
 
     Raises:
-        UserError: crops are too short for one frame.
+        UserError: crops or clips are too short for one frame.
     """
     model = experiment.model
-    shortest = receptive_field(trunk.config) / SAMPLE_RATE
-    if experiment.data.seconds < shortest:
+    field = receptive_field(trunk.config)
+    if experiment.data.seconds < field / SAMPLE_RATE:
         raise UserError(
-            f"--data.seconds {experiment.data.seconds:g}: the encoder's first frame takes {shortest:g} s; give more."
+            f"--data.seconds {experiment.data.seconds:g}: the encoder's first frame takes {field / SAMPLE_RATE:g} s; "
+            "give more."
+        )
+    short = [clip.id for clip, length in zip(data.store.utterances, data.store.lengths, strict=True) if length < field]
+    if short:
+        raise UserError(
+            f"{len(short)} clips are shorter than this encoder's receptive field of {field} samples at 16 kHz "
+            f"({one_of(short)}); leave them out."
         )
     alone = model.frozen == "trunk"
     together, why = choose_together(experiment.folds.together, backend=jax.default_backend(), frozen_trunk=alone)
@@ -61,8 +70,7 @@ def set_up(experiment: Experiment, data: Data, jobs: Sequence[Job], trunk: Trunk
     def classifier(rngs: nnx.Rngs) -> Classifier:
         return Classifier(model, trunk.config, classes, normalize=trunk.preprocessor.normalize, rngs=rngs)
 
-    weights = {} if trunk.pretrained is None else flat(nnx.state(trunk.pretrained, nnx.Param))
-    given = {f"trunk.{name}": leaf for name, leaf in weights.items()}
+    given = {f"trunk.{name}": leaf for name, leaf in pretrained_weights(trunk).items()}
     frozen_at = partial(is_frozen, model=model, encoder=trunk.config)
     if not alone:
         graphdef, params, frozen = initial(classifier, frozen_at, keys, shared_key, axis, given)
@@ -86,14 +94,21 @@ def set_up(experiment: Experiment, data: Data, jobs: Sequence[Job], trunk: Trunk
     return Setup(engine, heads, head_def, {}, whole.trunk, count(one), count(one) + count(frozen))
 
 
+def pretrained_weights(trunk: Trunk) -> dict[str, Array]:
+    """Return a trunk's parameters by name, such as `encoder.layer_norm.scale`; none of one that starts at random."""
+    return {} if trunk.pretrained is None else flat(nnx.state(trunk.pretrained, nnx.Param))
+
+
 def encode(experiment: Experiment, data: Data, model: Classifier, say: Say) -> Features:
     """Return what the frozen trunk makes of every clip, computed once and kept on disk."""
     settings = experiment.data
     graphdef, state = nnx.split(model)
-    pooled = experiment.model.pooling == "mean"
+    pooled, dtype = experiment.model.pooling == "mean", experiment.model.dtype
 
     def call(state: Params, wave: Any, length: Any) -> Any:
-        states, frames = nnx.merge(graphdef, state, copy=True).features(wave, length)
+        model = nnx.merge(graphdef, cast(state, dtype), copy=True)
+        states, frames = model.features(wave.astype(dtype), length)
+        states = states.astype(jnp.float32)
         if pooled:
             # The mean over frames is the same before and after the weighted sum of layers: keep it alone.
             states = jax.vmap(pooling.masked_mean, in_axes=(1, None), out_axes=1)(states, frames)[:, :, None]
@@ -101,7 +116,7 @@ def encode(experiment: Experiment, data: Data, model: Classifier, say: Say) -> F
         return states, frames
 
     samples = round(settings.seconds * SAMPLE_RATE)
-    wanted = (settings.eval_crop, samples, pooled, experiment.model.weighted_layers, experiment.model.padding)
+    wanted = (settings.eval_crop, samples, pooled, dtype, experiment.model.weighted_layers, experiment.model.padding)
     key = fingerprint(state, data.store.hashes, wanted, model.trunk.config, model.normalize)
     cache = cache_folder(experiment, "features")
     states, frames = encode_clips(

@@ -48,8 +48,13 @@ def compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
-def run(main: Callable[[Sequence[str]], int]) -> None:
-    """Call an entry point with the command line's arguments and exit: 2 after a `UserError`, 130 after Ctrl-C."""
+def run(main: Callable[[Sequence[str]], int], stopped: str = "stopped.") -> None:
+    """Call an entry point with the command line's arguments and exit: 2 after a `UserError`, 130 after Ctrl-C.
+
+    Args:
+        main: takes the arguments, returns the exit status.
+        stopped: what to say after Ctrl-C.
+    """
     try:
         # Orbax logs tracebacks of errors that it also raises, and that are answered with a sentence.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
@@ -61,6 +66,6 @@ def run(main: Callable[[Sequence[str]], int]) -> None:
         print(error, file=sys.stderr)
         status = 2
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last epoch that was saved.", file=sys.stderr)
+        print(stopped, file=sys.stderr)
         status = 130
     sys.exit(status)

@@ -3,9 +3,11 @@
 import importlib
 import importlib.util
 import json
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pydantic
 
@@ -177,7 +179,7 @@ class Experiment:
     out: str = "checkpoints"
     """Folder in which the run folder is made."""
     overwrite: bool = False
-    """Start again, deleting a run folder of this name that another experiment left."""
+    """Delete what a finished run, or one of another experiment, left under this name, and start again."""
 
     @property
     def run_dir(self) -> Path:
@@ -211,30 +213,59 @@ def check(experiment: Experiment) -> None:
     Raises:
         UserError: names the first field that does not fit.
     """
-    data, model, optimizer, train = experiment.data, experiment.model, experiment.optimizer, experiment.train
-    rules = [
-        ("data.seconds", data.seconds, data.seconds > 0, "above 0 s"),
-        ("model.dropout", model.dropout, 0 <= model.dropout < 1, "from 0 to below 1"),
-        ("model.frozen_layers", model.frozen_layers, model.frozen_layers >= 0, "0 or more"),
-        ("optimizer.max_lr", optimizer.max_lr, (optimizer.max_lr or 1) > 0, "above 0"),
-        ("optimizer.warmup", optimizer.warmup, 0 <= optimizer.warmup <= 1, "from 0 to 1"),
-        ("optimizer.clip_norm", optimizer.clip_norm, (optimizer.clip_norm or 1) > 0, "above 0"),
-        ("train.epochs", train.epochs, train.epochs >= 1, "1 or more"),
-        ("train.batch_size", train.batch_size, train.batch_size >= 1, "1 or more"),
-        (
-            "train.accumulate",
-            train.accumulate,
-            train.accumulate >= 1 and train.batch_size % train.accumulate == 0,
-            f"a divisor of train.batch_size ({train.batch_size})",
-        ),
-        ("train.patience", train.patience, train.patience >= 1, "1 or more"),
-        ("train.label_smoothing", train.label_smoothing, 0 <= train.label_smoothing < 1, "from 0 to below 1"),
-        ("train.seeds", train.seeds, train.seeds >= 1, "1 or more"),
-        ("train.learning_rates", train.learning_rates, all(rate > 0 for rate in train.learning_rates), "all above 0"),
-    ]
-    for name, value, fits, expected in rules:
-        if not fits:
-            raise UserError(f"{name} is {value}; it must be {expected}.")
+    values = _flat(asdict(experiment))
+    for name, value in values.items():
+        if any(isinstance(number, float) and not math.isfinite(number) for number in _numbers(value)):
+            raise UserError(f"{name} is {value}; it must be finite.")
+    for names, fits, expected in _RULES:
+        for name in names:
+            if values[name] is not None and not all(fits(number) for number in _numbers(values[name])):
+                raise UserError(f"{name} is {values[name]}; it must be {expected}.")
+    train, rates = experiment.train, experiment.train.learning_rates
+    if train.batch_size % train.accumulate:
+        raise UserError(
+            f"train.accumulate is {train.accumulate}; it must be a divisor of train.batch_size ({train.batch_size})."
+        )
+    if len(set(rates)) < len(rates):
+        raise UserError(f"train.learning_rates is {rates}; it must name each rate once.")
+    if rates and experiment.optimizer.max_lr is not None:
+        raise UserError("optimizer.max_lr and train.learning_rates are both given; leave out one of them.")
+    if experiment.folds.path is not None and experiment.folds.kind != "files":
+        raise UserError("folds.path is given, but folds.kind is not files; say --folds.kind files, or leave it out.")
+    if experiment.name != Path(experiment.name).name or experiment.name in ("", ".", ".."):
+        raise UserError(f"name is {experiment.name!r}; it must be the name of a folder below --out.")
+
+
+_RULES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
+    (("seed",), lambda x: 0 <= x < 2**32, "from 0 to 4294967295"),
+    (("data.seconds", "optimizer.max_lr", "optimizer.clip_norm", "optimizer.epsilon"), lambda x: x > 0, "above 0"),
+    (("train.learning_rates",), lambda x: x > 0, "all above 0"),
+    (("optimizer.min_lr", "optimizer.weight_decay", "model.frozen_layers"), lambda x: x >= 0, "0 or more"),
+    (
+        ("train.epochs", "train.batch_size", "train.accumulate", "train.patience", "train.seeds"),
+        lambda x: x >= 1,
+        "1 or more",
+    ),
+    (("model.head_size", "model.attention_size"), lambda x: x >= 1, "1 or more"),
+    (("optimizer.warmup", "model.mask_time_prob", "model.mask_feature_prob"), lambda x: 0 <= x <= 1, "from 0 to 1"),
+    (("model.dropout", "model.layerdrop"), lambda x: 0 <= x < 1, "from 0 to below 1"),
+    (("optimizer.beta1", "optimizer.beta2", "train.label_smoothing"), lambda x: 0 <= x < 1, "from 0 to below 1"),
+)
+"""Fields, what each number in them must satisfy, and that in words."""
+
+
+def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    pairs: dict[str, Any] = {}
+    for name, value in fields.items():
+        pairs |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return pairs
+
+
+def _numbers(value: Any) -> list[float]:
+    """Return the numbers in a field: itself, or those in its tuples."""
+    if isinstance(value, (tuple, list)):
+        return [number for part in value for number in _numbers(part)]
+    return [value] if isinstance(value, (int, float)) else []
 
 
 def names() -> list[str]:
@@ -268,7 +299,10 @@ def find(name: str) -> Experiment:
         raise UserError(
             f"--exp {name}: there is no such experiment; choose one of {', '.join(names())}, or give a .py file."
         )
-    return module.experiment()
+    found = module.experiment()
+    if not isinstance(found, Experiment):
+        raise UserError(f"{name}: experiment() returns a {type(found).__name__}; it must return an Experiment.")
+    return found
 
 
 def label_map(path: str) -> dict[str, str]:
@@ -281,6 +315,8 @@ def label_map(path: str) -> dict[str, str]:
         mapping = json.loads(Path(path).read_text())
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: the label map cannot be read ({error}); give a JSON object of strings.") from None
-    if not isinstance(mapping, dict) or not all(isinstance(value, str) for value in mapping.values()):
-        raise UserError(f'{path}: a label map is a JSON object of strings, such as {{"exc": "happy"}}; rewrite it so.')
+    if not isinstance(mapping, dict) or not all(value and isinstance(value, str) for value in mapping.values()):
+        raise UserError(
+            f'{path}: a label map is a JSON object of strings, none empty, such as {{"exc": "happy"}}; rewrite it so.'
+        )
     return mapping

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from serjax import cli
 from serjax.audio.files import decode, resample
@@ -23,6 +24,9 @@ from serjax.training.step import logits_of
 
 BATCH = 8
 """Clips a call, at most; fewer clips are rounded up to a power of two, so that few shapes are compiled."""
+
+CHUNK = 32 * BATCH
+"""Files that the command line decodes before it answers for them; memory holds no more."""
 
 Clip = str | Path | tuple[np.ndarray, int] | Mapping[str, Any]
 """A path, or samples [t] or [t c] with their rate in Hz: as a pair, or as {"array", "sampling_rate"}."""
@@ -44,10 +48,11 @@ class Ensemble:
             UserError: not one weight a fold, a negative one, or all zero.
         """
         given = np.ones(len(run.folds)) if weights is None else np.asarray(weights, float)
-        if given.shape != (len(run.folds),) or (given < 0).any() or not given.sum() > 0:
+        fits = given.shape == (len(run.folds),) and np.isfinite(given).all()
+        if not fits or (given < 0).any() or not given.sum() > 0:
             raise UserError(
                 f"weights: got {given.tolist()}; expected {len(run.folds)} numbers, one for each of the folds "
-                f"{', '.join(map(str, run.folds))}, none negative and not all zero."
+                f"{', '.join(map(str, run.folds))}, finite, none negative and not all zero."
             )
         self.labels = run.labels
         self.folds = run.folds
@@ -100,6 +105,8 @@ class Ensemble:
                 dtype=self.experiment.model.dtype,
             )
             result[batch] = np.asarray(found)[: len(batch)]
+        if not np.isfinite(result).all():
+            raise UserError("the models' answers are not finite numbers: a fold's weights are damaged; train it again.")
         return result
 
     def ranked(self, probability: Float[np.ndarray, "c"]) -> Scores:
@@ -142,11 +149,17 @@ def read(clip: Clip) -> Float[np.ndarray, "t"]:
     Raises:
         UserError: it cannot be decoded, or is shorter than one frame.
     """
-    if isinstance(clip, Mapping):
+    if isinstance(clip, Mapping) and {"array", "sampling_rate"} <= clip.keys():
         clip = clip["array"], clip["sampling_rate"]
-    if isinstance(clip, tuple):
-        return resample(np.asarray(clip[0]), clip[1], SAMPLE_RATE)
-    return decode(clip)
+    match clip:
+        case str() | Path():
+            return decode(clip)
+        case (samples, int() | float() | np.number() as rate):
+            return resample(np.asarray(samples), float(rate), SAMPLE_RATE)
+    raise UserError(
+        f"a clip is given as {type(clip).__name__}; give a path, (samples, rate in Hz), "
+        '{"array": samples, "sampling_rate": rate in Hz}, or a list of those.'
+    )
 
 
 def main(argv: Sequence[str]) -> int:
@@ -159,24 +172,33 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("run", help="folder of a finished run, such as checkpoints/quickstart")
     parser.add_argument("clips", nargs="+", help="sound files")
-    parser.add_argument("--weights", type=float, nargs="+", help="how much each fold counts; equally by default")
+    parser.add_argument("--weights", type=float, nargs="+", help="how much each fold counts, after the clips")
     parser.add_argument("--json", action="store_true", help="JSON lines on a terminal too")
     options = parser.parse_args(argv)
     ensemble = load(options.run, options.weights)
-    waves: dict[int, Any] = {}
-    for number, clip in enumerate(options.clips):
+    terminal = sys.stdout.isatty() and not options.json
+    answers: list[Scores] = []
+    for start in range(0, len(options.clips), CHUNK):
+        some = _answers(ensemble, options.clips[start : start + CHUNK])
+        answers += some
+        if not terminal:
+            for answer in some:
+                print(json.dumps(answer), flush=True)
+    if terminal:
+        Console().print(_table(options.clips, answers))
+    return 0 if all(answers) else 2
+
+
+def _answers(ensemble: Ensemble, clips: Sequence[str]) -> list[Scores]:
+    """Return each file's scores, none for one that cannot be read, which is said on stderr."""
+    waves = {}
+    for number, clip in enumerate(clips):
         try:
             waves[number] = read(clip)
         except UserError as error:
             print(error, file=sys.stderr)
     found = dict(zip(waves, ensemble.probabilities(list(waves.values())), strict=True)) if waves else {}
-    answers = [ensemble.ranked(found[n]) if n in found else [] for n in range(len(options.clips))]
-    if options.json or not sys.stdout.isatty():
-        for answer in answers:
-            print(json.dumps(answer))
-    else:
-        Console().print(_table(options.clips, answers))
-    return 0 if len(found) == len(options.clips) else 2
+    return [ensemble.ranked(found[n]) if n in found else [] for n in range(len(clips))]
 
 
 def _table(clips: Sequence[str], answers: Sequence[Scores]) -> Table:
@@ -184,9 +206,9 @@ def _table(clips: Sequence[str], answers: Sequence[Scores]) -> Table:
     for clip, answer in zip(clips, answers, strict=True):
         if answer:
             first, *others = [f"{entry['label']} {entry['score']:.1%}" for entry in answer]
-            table.add_row(clip, f"[bold]{first}[/]", ", ".join(others))
+            table.add_row(Text(clip), Text(first, "bold"), Text(", ".join(others)))
         else:
-            table.add_row(clip, "[red]unreadable[/]", "")
+            table.add_row(Text(clip), Text("unreadable", "red"), "")
     return table
 
 

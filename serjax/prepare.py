@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from serjax.config import Experiment
-from serjax.data.corpora import read_corpus
+from serjax.data.corpora import describe, read_corpus
 from serjax.data.folds import Fold, fold_kind, make_folds, save_folds
 from serjax.data.leakage import check_folds
 from serjax.data.store import ClipStore, open_store
@@ -33,7 +33,12 @@ class Data(NamedTuple):
 
 
 def read_data(experiment: Experiment, say: Say) -> Data:
-    """Find, decode and divide the clips; write folds.json."""
+    """Find, decode and divide the clips.
+
+    Raises:
+        UserError: clips that cannot be used, labels, speakers or folds that do not fit; see `read_corpus`,
+            `open_store`, `make_folds` and `check_folds`.
+    """
     cache = cache_folder(experiment, "clips")
     corpus = read_corpus(replace(experiment.data, cache=str(cache.parent)), seed=experiment.seed)
     for note in corpus.notes:
@@ -41,21 +46,22 @@ def read_data(experiment: Experiment, say: Say) -> Data:
     store = open_store(corpus.utterances, cache, skip_bad=experiment.data.skip_bad)
     for line in store.skipped:
         say(f"skipped: {line}")
+    say(describe(store.utterances, corpus.labels))
     folds = make_folds(store.utterances, experiment.folds, experiment.seed)
     folds, notes = check_folds(
         folds, store.utterances, store.hashes, allow_speaker_overlap=experiment.folds.allow_speaker_overlap
     )
     for note in notes:
         say(note)
-    save_folds(
-        experiment.run_dir / "folds.json",
-        folds,
-        store.utterances,
-        kind=fold_kind(store.utterances, experiment.folds),
-        seed=experiment.seed,
-    )
     classes = np.array([corpus.labels.index(clip.label) for clip in store.utterances], np.int32)
     return Data(corpus.name, store, corpus.labels, classes, folds, corpus.notes, notes)
+
+
+def write_folds(experiment: Experiment, data: Data) -> None:
+    """Write the run's folds.json."""
+    clips = data.store.utterances
+    kind = fold_kind(clips, experiment.folds)
+    save_folds(experiment.run_dir / "folds.json", data.folds, clips, kind=kind, seed=experiment.seed)
 
 
 def cache_folder(experiment: Experiment, name: str) -> Path:

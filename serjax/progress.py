@@ -1,7 +1,7 @@
 """What training shows: a bar while an epoch runs, a line when it ends."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import fmean
 from types import TracebackType
 from typing import Any, Self
@@ -54,10 +54,12 @@ class Reporter:
 
         return tick
 
-    def end(self, epoch: int, rows: list[dict[str, Any]]) -> None:
-        """Log the epoch's rows and print their means."""
+    def end(self, epoch: int, rows: list[dict[str, Any]], notes: Sequence[str] = ()) -> None:
+        """Log the epoch's rows and print their means, and what there is to note."""
         self._log.write(rows)
         self._bar.remove_task(self._task)
+        for note in notes:
+            self._console.print(note, highlight=False, markup=False, soft_wrap=True)
         if not rows:
             return
         mean = {name: fmean(row[name] for row in rows) for name in ("train_loss", "validation_loss")}

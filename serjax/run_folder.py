@@ -1,44 +1,84 @@
-"""A run's folder: new, to be resumed, or finished."""
+"""A run's folder: claimed by one process, and new, to be resumed or finished."""
 
+import contextlib
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+
+import filelock
 
 from serjax.config import Experiment, to_json
 from serjax.disk import disk_errors, write_text
 from serjax.errors import UserError, one_of
 
 
-def open_run(experiment: Experiment) -> bool:
-    """Make the run folder, or find one of the same experiment in it; return whether that run is finished.
+@contextlib.contextmanager
+def claim(experiment: Experiment) -> Iterator[None]:
+    """Keep other processes from training into the same run folder.
 
     Raises:
-        UserError: the folder holds something else, or cannot be written.
+        UserError: another process does so already, or the folder's parent cannot be written.
+    """
+    folder = experiment.run_dir
+    with disk_errors(folder.parent, "--out"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder.parent / f".{folder.name}.lock")
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            raise UserError(f"{folder}: another process is training this run; wait for it, or give a --name.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def find_run(experiment: Experiment) -> bool:
+    """Return whether the run folder holds this experiment, unfinished; nothing is changed.
+
+    Raises:
+        UserError: it holds a finished run or another experiment, and --overwrite is not given; or something else.
     """
     folder = experiment.run_dir
     path = folder / "experiment.json"
+    finished = (folder / "report.json").is_file()
+    if not path.is_file():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise UserError(f"{folder}: the folder is not empty and holds no run; choose another --name or --out.")
+        return False
+    try:
+        changed = _differences(json.loads(path.read_text()), json.loads(to_json(_kept(experiment))))
+    except ValueError:
+        changed = ["contents (experiment.json is damaged)"]
+    # A run that has saved no epoch is no loss.
+    trained = finished or any((folder / "resume").glob("[0-9]*"))
+    if changed and trained and not experiment.overwrite:
+        raise UserError(
+            f"{folder}: another experiment was run here, with other {one_of(changed)}; choose another --name, or "
+            "--overwrite to delete that run."
+        )
+    if finished and not changed and not experiment.overwrite:
+        raise UserError(
+            f"{folder}: this run is finished, its scores are in README.md; choose another --name, or --overwrite to "
+            "train again."
+        )
+    return trained and not changed and not finished
+
+
+def begin_run(experiment: Experiment) -> None:
+    """Make the folder anew, in place of whatever run `find_run` found there.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    folder = experiment.run_dir
     with disk_errors(folder, "--out"):
-        if experiment.overwrite and path.is_file():
+        if folder.is_dir():
             shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-    new = to_json(_kept(experiment))
-    if path.is_file():
-        try:
-            old = json.loads(path.read_text())
-        except ValueError:
-            raise UserError(f"{path}: it is damaged; start again with --overwrite.") from None
-        changed = _differences(old, json.loads(new))
-        if changed:
-            raise UserError(
-                f"{folder}: another experiment was run here, with other {one_of(changed)}; choose another --name, or "
-                "--overwrite to delete that run."
-            )
-    elif any(folder.iterdir()):
-        raise UserError(f"{folder}: the folder is not empty and holds no run; choose another --name or --out.")
-    else:
-        write_text(path, new + "\n")
-    return (folder / "report.json").is_file()
+        folder.mkdir(parents=True)
+    write_text(folder / "experiment.json", to_json(_kept(experiment)) + "\n")
 
 
 def _kept(experiment: Experiment) -> Experiment:

@@ -21,21 +21,21 @@ from rich.console import Console
 
 import serjax
 from serjax import cli, config
-from serjax.assemble import Setup, set_up
+from serjax.assemble import Setup, pretrained_weights, set_up
 from serjax.checkpoints.resume import ResumePoint
 from serjax.checkpoints.run import save_fold, save_head, save_labels, save_trunk
 from serjax.checkpoints.trunk import Trunk, find_trunk
-from serjax.config import Experiment
+from serjax.config import SAMPLE_RATE, Experiment
 from serjax.data.folds import fold_kind
-from serjax.errors import UserError
 from serjax.evaluation.out_of_fold import OutOfFold
 from serjax.evaluation.report import Report, Row, RunFacts, build_report
 from serjax.evaluation.run_folder import write_all
 from serjax.evaluation.table import print_table
 from serjax.predict import load
-from serjax.prepare import Data, make_jobs, read_data
+from serjax.prepare import Data, make_jobs, read_data, write_folds
 from serjax.progress import Reporter
-from serjax.run_folder import open_run
+from serjax.run_folder import begin_run, claim, find_run
+from serjax.training.encode import fingerprint
 from serjax.training.jobs import Job
 from serjax.training.loop import Fitted, fit
 from serjax.training.metric_log import MetricLog, read_history
@@ -54,14 +54,15 @@ def train(experiment: Experiment, command: str, console: Console) -> Report:
     Raises:
         UserError: data, folds, model or run folder are not as they must be.
     """
+    config.check(experiment)
+    with claim(experiment):
+        return _train(experiment, command, console)
+
+
+def _train(experiment: Experiment, command: str, console: Console) -> Report:
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     run_dir = experiment.run_dir
-    config.check(experiment)
-    if open_run(experiment):
-        raise UserError(
-            f"{run_dir}: this run is finished, its scores are in README.md; choose another --name, or --overwrite to "
-            "train again."
-        )
+    begun = find_run(experiment)
     data = read_data(experiment, say)
     jobs = make_jobs(experiment, data.folds)
     trunk = find_trunk(experiment.model)
@@ -72,8 +73,14 @@ def train(experiment: Experiment, command: str, console: Console) -> Report:
     shape = f"{axis.mesh.shape['fold']} x {axis.mesh.shape['data']}"
     say(f"{setup.trainable:,} of {setup.parameters:,} parameters are trained; devices: {shape} (fold x data).")
 
-    resume = ResumePoint(run_dir / "resume")
+    # Only now, with data and models at hand, does the folder change.
+    if not begun:
+        begin_run(experiment)
+    layout = (axis.together, axis.padded)
+    seen = fingerprint(data.store.hashes, data.classes, data.folds, layout, pretrained_weights(trunk))
+    resume = ResumePoint(run_dir / "resume", seen, overwrite=experiment.overwrite)
     try:
+        write_folds(experiment, data)
         restored = resume.latest() or 0
         if restored:
             say(f"Resuming after epoch {restored}.")
@@ -147,7 +154,7 @@ def save_models(
         if setup.trunk is not None:
             save_head(experiment.run_dir, fold, model)
         else:
-            save_fold(experiment.run_dir, fold, model, trunk.preprocessor)
+            save_fold(experiment.run_dir, fold, model, trunk.preprocessor, data.labels)
     save_labels(experiment.run_dir, data.labels, list(chosen))
 
 
@@ -186,10 +193,11 @@ def run_facts(
 def show_example(run_dir: Any, data: Data, say: Any) -> None:
     """Let the saved ensemble answer for one clip, and say how to ask it for others."""
     clip = data.store.utterances[data.folds[0].test[0]]
-    [answer] = load(run_dir)([clip.path])
+    answer = load(run_dir)((data.store.clip(data.folds[0].test[0]), SAMPLE_RATE))
     scores = ", ".join(f"{entry['label']} {entry['score']:.1%}" for entry in answer)
-    say(f"python -m serjax.predict {os.path.relpath(run_dir)} {clip.path}\n{scores}  (its label: {clip.label})")
+    shown = shlex.join(["python", "-m", "serjax.predict", os.path.relpath(run_dir), os.path.relpath(clip.path)])
+    say(f"{shown}\n{scores}  (its label: {clip.label})")
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, "stopped; the same command goes on from the last epoch that was saved.")

@@ -118,6 +118,7 @@ def save_pretrained(
     preprocessor: Preprocessor,
     prefix: str = "",
     extra_tensors: Mapping[str, np.ndarray] | None = None,
+    extra_config: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a directory that transformers loads in PyTorch (`HubertModel.from_pretrained`), and `load_encoder` here.
 
@@ -129,6 +130,7 @@ def save_pretrained(
         preprocessor: how its input is prepared.
         prefix: what stands before the encoder's keys; `hubert.` or `wav2vec2.` where a head comes with it.
         extra_tensors: further tensors by key, such as `to_tensors(head, "head.")`.
+        extra_config: further entries of config.json, such as id2label.
 
     Raises:
         UserError: the files cannot be written.
@@ -140,6 +142,6 @@ def save_pretrained(
     tensors |= extra_tensors or {}
     folder = Path(directory)
     write_tensors(folder / "model.safetensors", tensors)
-    architecture = {"architectures": [_ARCHITECTURES[config.model_type]]}
+    entries = {"architectures": [_ARCHITECTURES[config.model_type]], **config.to_dict(), **(extra_config or {})}
     write_text(folder / "preprocessor_config.json", json.dumps(preprocessor.to_dict(), indent=2) + "\n")
-    write_text(folder / "config.json", json.dumps(architecture | config.to_dict(), indent=2) + "\n")
+    write_text(folder / "config.json", json.dumps(entries, indent=2) + "\n")

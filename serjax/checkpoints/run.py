@@ -44,12 +44,16 @@ class LoadedRun(NamedTuple):
     shared: Any
 
 
-def save_fold(run_dir: Path, fold: int, model: Classifier, preprocessor: Preprocessor) -> None:
+def save_fold(run_dir: Path, fold: int, model: Classifier, preprocessor: Preprocessor, labels: Sequence[str]) -> None:
     """Write one fold's model, complete, as a directory whose encoder transformers loads too."""
-    prefix = f"{model.trunk.config.model_type}."
-    tensors = to_tensors(model.head, HEAD)
-    folder = run_dir / f"fold_{fold}"
-    save_pretrained(model.trunk, folder, preprocessor=preprocessor, prefix=prefix, extra_tensors=tensors)
+    save_pretrained(
+        model.trunk,
+        run_dir / f"fold_{fold}",
+        preprocessor=preprocessor,
+        prefix=f"{model.trunk.config.model_type}.",
+        extra_tensors=to_tensors(model.head, HEAD),
+        extra_config={"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}},
+    )
 
 
 def save_head(run_dir: Path, fold: int, head: Head) -> None:
@@ -80,8 +84,14 @@ def load_run(run_dir: str | Path) -> LoadedRun:
         raise UserError(f"{folder}: the run is not finished; run its command again to go on where it stopped.")
     experiment = from_json((folder / "experiment.json").read_text(), str(folder / "experiment.json"))
     found = read_json(folder / "model.json")
-    labels, folds = tuple(found["labels"]), tuple(found["folds"])
-    common = read_checkpoint(str(folder / (TRUNK if (folder / TRUNK).is_dir() else f"fold_{folds[0]}")))
+    labels, folds = tuple(found.get("labels", ())), tuple(found.get("folds", ()))
+    if not labels or not folds:
+        raise UserError(f"{folder / 'model.json'}: it names no labels or no folds; train the run again.")
+    shared = folder / TRUNK if (folder / TRUNK).is_dir() else None
+    for name in (f"fold_{fold}" for fold in folds):
+        if not (folder / name).is_dir():
+            raise UserError(f"{folder / name}: this fold of the run is missing; copy it here too, or train again.")
+    common = read_checkpoint(str(shared or folder / f"fold_{folds[0]}"))
     config = encoder_config.from_dict(common.config, f"{common.source}/config.json")
     prefix = f"{config.model_type}."
 
@@ -93,7 +103,9 @@ def load_run(run_dir: str | Path) -> LoadedRun:
         model = abstract(make)
         source = folder / f"fold_{fold}"
         tensors = dict(read_tensors(source))
-        if (folder / TRUNK).is_dir():
+        if shared is None:
+            _check_labels(source, labels)
+        else:
             tensors |= {prefix + key: value for key, value in common.tensors.items()}
         # Saved under the encoder's published prefix; the classifier calls the same thing its trunk.
         tensors = {f"trunk.{key[len(prefix) :]}" if key.startswith(prefix) else key: tensors[key] for key in tensors}
@@ -106,3 +118,13 @@ def load_run(run_dir: str | Path) -> LoadedRun:
         states.append(trained)
     params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
     return LoadedRun(experiment, labels, folds, graphdef, params, rest[0])
+
+
+def _check_labels(fold: Path, labels: Sequence[str]) -> None:
+    """Refuse a fold's folder that another run, with other labels, has written."""
+    named = read_json(fold / "config.json").get("id2label", {})
+    found = [named.get(str(i)) for i in range(len(named))]
+    if found != list(labels):
+        raise UserError(
+            f"{fold}/config.json: its labels are {found}, but the run's are {list(labels)}; they must agree."
+        )

@@ -27,14 +27,31 @@ class Corpus:
         name: the corpus's own name where it has one, else that of its folder or list.
         utterances: the clips, in the order of their paths, or of their list.
         labels: the classes, in the order of a model's outputs; every one has a clip.
-        notes: sentences for the log and the model card: how the corpus was recognised, how much it holds and what was
-            left out.
+        notes: sentences for the log and the model card: how the corpus was recognised and what was left out.
     """
 
     name: str
     utterances: tuple[Utterance, ...]
     labels: tuple[str, ...]
     notes: tuple[str, ...]
+
+
+def describe(clips: Sequence[Utterance], labels: Sequence[str]) -> str:
+    """Return a sentence on how many clips, speakers and classes there are.
+
+    Raises:
+        UserError: a class has no clip.
+    """
+    counts = Counter(clip.label for clip in clips)
+    absent = [label for label in labels if not counts[label]]
+    if absent:
+        raise UserError(
+            f"No clip of {one_of(absent)} can be used; repair some, or leave the class out with --data.labels."
+        )
+    speakers = {clip.speaker for clip in clips}
+    voices = "speakers unknown" if None in speakers else f"{len(speakers)} speaker{'s' if len(speakers) > 1 else ''}"
+    listing = _listing({label: counts[label] for label in labels})
+    return f"{len(clips)} clips, {voices}, {len(labels)} classes ({listing})."
 
 
 def read_corpus(config: DataConfig, *, seed: int = 0) -> Corpus:
@@ -63,13 +80,6 @@ def read_corpus(config: DataConfig, *, seed: int = 0) -> Corpus:
     if config.max_clips is not None and config.max_clips < len(clips):
         notes.append(f"--data.max-clips uses {config.max_clips} of {len(clips)} clips, an even share of every class.")
         clips = _share(clips, labels, config.max_clips, seed)
-    speakers = {clip.speaker for clip in clips}
-    counts = Counter(clip.label for clip in clips)
-    notes.append(
-        f"{len(clips)} clips, "
-        + (f"{len(speakers)} speakers, " if None not in speakers else "speakers unknown, ")
-        + f"{len(labels)} classes ({_listing({label: counts[label] for label in labels})})."
-    )
     return Corpus(corpus.name, tuple(clips), labels, tuple(notes))
 
 

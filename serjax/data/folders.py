@@ -25,6 +25,12 @@ def audio_files(root: Path) -> tuple[list[Path], list[str]]:
     root = root.absolute()
     everything = sorted(_walk(root))
     files = [path for path in everything if path.suffix.lower() in AUDIO_SUFFIXES]
+    unnamed = [ascii(path.name) for path in files if not _is_text(path)]
+    if unnamed:
+        raise UserError(
+            f"--data.root {root}: {len(unnamed)} of its paths are not UTF-8 ({one_of(unnamed)}); rename them, say with "
+            "convmv."
+        )
     others = Counter(path.suffix.lower() for path in everything if path.suffix.lower() in UNREADABLE_SUFFIXES)
     unread = one_of([f"{count} {suffix} files" for suffix, count in sorted(others.items())])
     if not files:
@@ -41,6 +47,14 @@ def audio_files(root: Path) -> tuple[list[Path], list[str]]:
                 f"{clip_id(path, root)}; rename or move one of them."
             )
     return files, [f"{unread} are left out, as libsndfile does not read them."] if others else []
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def clip_id(path: Path, root: Path) -> str:

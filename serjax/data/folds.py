@@ -155,8 +155,12 @@ def load_folds(path: Path, utterances: Sequence[Utterance]) -> tuple[Fold, ...]:
         numbers = [int(fold["number"]) for fold in content["folds"]]
         rows = {name: parts.split() for name, parts in content["clips"].items()}
         on_test = content["validation"] == "test"
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except OSError as error:
+        raise UserError(f"{path}: it cannot be read ({error.strerror}); correct --folds.path.") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: not a folds.json of serjax ({error!r}); give one that a run has written.") from None
+    if len(set(numbers)) < len(numbers):
+        raise UserError(f"{path}: two folds have the same number ({numbers}); number them 1 to {len(numbers)}.")
     for name, parts in rows.items():
         if len(parts) != len(numbers) or not set(parts) <= {*PARTS, _UNUSED}:
             raise UserError(

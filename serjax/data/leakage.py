@@ -79,10 +79,12 @@ def _check_speakers(folds: Sequence[Fold], utterances: Sequence[Utterance], allo
                 clips = [
                     next(utterances[i].id for i in side if utterances[i].speaker in shared) for side in (part, other)
                 ]
+                anonymous = any(clip.speaker is None for clip in utterances)
+                remedy = f"{'name the speaker of every clip and ' if anonymous else ''}use --folds.kind speaker"
                 raise UserError(
                     f"fold {fold.number}: {_plural(len(shared), 'speaker')} ({one_of(sorted(map(str, shared)))}) can "
-                    f"be heard in its {name} part and in its {other_name} part, as in {clips[0]} and {clips[1]}; use "
-                    "--folds.kind speaker, or accept speaker-dependent scores with --folds.allow-speaker-overlap."
+                    f"be heard in its {name} part and in its {other_name} part, as in {clips[0]} and {clips[1]}; "
+                    f"{remedy}, or accept speaker-dependent scores with --folds.allow-speaker-overlap."
                 )
             overlap[name, other_name].append((fold.number, shared))
     notes = [

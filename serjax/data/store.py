@@ -105,10 +105,10 @@ def open_store(utterances: Sequence[Utterance], folder: Path, *, skip_bad: bool,
             _build(utterances, target, pool, progress)
     store = ClipStore(target, utterances)
     if store.skipped and not (skip_bad and len(store)):
-        advice = "leave them out with --data.skip-bad" if len(store) else "no clip is left"
+        remedy = "repair or remove them, or leave them out with --data.skip-bad"
         raise UserError(
-            f"{len(store.skipped)} of {len(utterances)} clips cannot be used; repair or remove them, or {advice}:\n"
-            + "\n".join(store.skipped)
+            f"{len(store.skipped)} of {len(utterances)} clips cannot be used; "
+            f"{remedy if len(store) else 'repair them'}:\n" + "\n".join(store.skipped)
         )
     return store
 

@@ -118,7 +118,7 @@ def _data(report: Report) -> str:
     counts = facts["clips_per_class"]
     speakers = "unknown speakers" if facts["speakers"] is None else f"{facts['speakers']} speakers"
     return (
-        f"{facts['corpus']}: {sum(counts.values())} clips of {speakers} "
+        " ".join([*facts["corpus_notes"], ""]) + f"{facts['corpus']}: {sum(counts.values())} clips of {speakers} "
         f"({', '.join(f'{label} {count}' for label, count in counts.items())}). Clips are decoded to 16 kHz mono. "
         f"Training sees random crops of {data['seconds']:g} s, evaluation the {data['eval_crop']} of a clip, up to "
         "the same length."

@@ -107,7 +107,8 @@ def curves_figure(histories: Mapping[int, Sequence[Row]]) -> Figure:
             axes.plot(range(1, shared + 1), mean, color=_INK, linewidth=2.2, zorder=4 if many else 2, label="mean")
     for key, axes in panels.items():
         _dress(axes, PANELS[key])
-    panels["validation_macro_f1"].set_ylim(bottom=0)
+    scores = panels["validation_macro_f1"]
+    scores.set_ylim(0, max(scores.get_ylim()[1], 0.1))
     axes.plot([], [], "o", color=_FAINT, markersize=dot, label="best epoch")
     lines, names = axes.get_legend_handles_labels()
     if many:

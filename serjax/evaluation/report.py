@@ -48,7 +48,7 @@ class RunFacts:
         command: the command line that made the run.
         device: what it ran on.
         versions: version of Python and of each package that matters, by name.
-        corpus_notes: sentences on the corpus (synthetic, a clip that stands in it twice).
+        corpus_notes: sentences on the corpus: how it was recognised, what was left out.
         leakage_notes: sentences on what stands on both sides of a fold.
         skipped: a line for every clip that was left out as unreadable.
         family: the encoder that was built, where a checkpoint decided it; None means what model.family says.
@@ -200,7 +200,9 @@ def _notes(experiment: Experiment, facts: RunFacts, main: Report) -> list[str]:
     notes = [OPTIMISTIC] if experiment.folds.validation == "test" else []
     if experiment.folds.allow_speaker_overlap:
         notes.append("Speakers may stand on both sides of a fold (folds.allow_speaker_overlap), which raises scores.")
-    notes += [*facts.leakage_notes, *facts.corpus_notes]
+    if experiment.data.corpus == "synthetic":
+        notes.append("The clips are rendered, not recorded: these scores say nothing of people.")
+    notes += facts.leakage_notes
     if experiment.folds.only:
         notes.append(f"Only {len(main['folds'])} of the folds were trained, so not every clip has an answer.")
     if facts.skipped:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import filelock
 import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -62,16 +63,19 @@ def encode_clips(
         UserError: the disk is full.
     """
     target = folder / key
-    if not (target / "frames.npy").exists():
-        part = folder / f"{key}.part"
-        with disk_errors(part, "--data.cache"):
-            part.mkdir(parents=True, exist_ok=True)
-        lengths = np.minimum(np.asarray(clips.lengths), samples)
-        order = np.argsort(lengths, kind="stable")
-        batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-        with disk_errors(part, "--data.cache"):
-            _encode(encode, weights, clips, part, batches, samples, crop, batch_size, progress)
-        part.rename(target)
+    with disk_errors(folder, "--data.cache"):
+        folder.mkdir(parents=True, exist_ok=True)
+    # Another run that wants the same features waits for them.
+    with filelock.FileLock(folder / f".{key}.lock"):
+        if not (target / "frames.npy").exists():
+            part = folder / f"{key}.part"
+            lengths = np.minimum(np.asarray(clips.lengths), samples)
+            order = np.argsort(lengths, kind="stable")
+            batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+            with disk_errors(part, "--data.cache"):
+                part.mkdir(exist_ok=True)
+                _encode(encode, weights, clips, part, batches, samples, crop, batch_size, progress)
+            part.rename(target)
     return np.load(target / "states.npy", mmap_mode="r"), np.load(target / "frames.npy")
 
 
@@ -118,5 +122,5 @@ def _encode(
             bar.advance(task)
     states.flush()
     frames.flush()
+    marker.unlink(missing_ok=True)  # first: a call killed between the two begins anew
     shutil.move(counts, part / "frames.npy")
-    marker.unlink(missing_ok=True)

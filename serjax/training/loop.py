@@ -61,8 +61,8 @@ class Reporter(Protocol):
     def begin(self, epoch: int, clips: int) -> Callable[[int], None]:
         """Start an epoch of so many clips; returns what is called with each step's clips."""
 
-    def end(self, epoch: int, rows: list[Row]) -> None:
-        """Finish an epoch; rows hold its metrics, one a job that was active."""
+    def end(self, epoch: int, rows: list[Row], notes: Sequence[str]) -> None:
+        """Finish an epoch; rows hold its metrics, one a job that was active; notes are sentences for the user."""
 
 
 def fit(
@@ -77,8 +77,8 @@ def fit(
     """Train until every job has stopped or run out of epochs, from the resume point where there is one.
 
     A job's best state is that of the highest validation macro-F1, of equal ones the first; after `patience` epochs
-    without a higher one the job stops. After each epoch everything is saved, so that a run killed at any moment goes
-    on to the same numbers.
+    without a higher one the job stops, and at once where its numbers are no longer finite. After each epoch everything
+    is saved, so that a run killed at any moment goes on to the same numbers.
 
     Args:
         engine: trains and predicts.
@@ -90,7 +90,7 @@ def fit(
         reporter: told of progress.
 
     Raises:
-        UserError: the loss is no longer a number.
+        UserError: the loss of a fold is no longer a number, at none of its learning rates.
     """
     jobs, axis = engine.jobs, engine.axis
     count = len(jobs)
@@ -100,31 +100,30 @@ def fit(
         "score": np.full(count, -1.0),
         "epoch": np.zeros(count, np.int64),
         "waited": np.zeros(count, np.int64),
+        "diverged": np.zeros(count, bool),
     }
     epoch = 0
     restored = resume.restore(tree)
     if restored is not None:
         epoch, tree = restored
-    score, best_epoch, waited = (np.array(tree[name]) for name in ("score", "epoch", "waited"))
+    score, best_epoch, waited, diverged = (np.array(tree[name]) for name in ("score", "epoch", "waited", "diverged"))
     state, best = tree["state"], tree["best"]
     del tree, restored
 
-    while epoch < config.epochs and (waited < config.patience).any():
+    while epoch < config.epochs and (active := (waited < config.patience) & ~diverged).any():
         epoch += 1
         began = time.monotonic()
-        active = waited < config.patience
         tick = reporter.begin(epoch, engine.epoch_clips(active))
         state, loss, rate = engine.train_epoch(state, epoch, active, tick)
-        rows = []
+        rows, notes = [], []
         for k, probability in enumerate(engine.predict(axis.field(state, "params"), "validation")):
             job = jobs[k]
             if not active[k]:
                 continue
-            if not np.isfinite(loss[k]):
-                raise UserError(
-                    f"fold {job.fold}: the training loss of epoch {epoch} is not a number at learning rate "
-                    f"{job.peak:g}; lower --optimizer.max-lr, and --overwrite to start again."
-                )
+            if not (np.isfinite(loss[k]) and np.isfinite(probability).all()):
+                diverged[k] = True
+                notes.append(_given_up(k, jobs, diverged, epoch))
+                continue
             rows.append(_row(job, jobs, epoch, probability, labels[list(job.validation)], classes))
             rows[-1] |= {"train_loss": float(loss[k]), "lr": float(rate[k]), "seconds": time.monotonic() - began}
             better = rows[-1]["validation_macro_f1"] > score[k]
@@ -133,9 +132,21 @@ def fit(
             waited[k] = 0 if better else waited[k] + 1
         best = axis.select(active & (best_epoch == epoch), axis.field(state, "params"), best)
         # The log first: rows of an epoch that was not saved are dropped on resuming, lost rows would stay lost.
-        reporter.end(epoch, rows)
-        resume.save(epoch, {"state": state, "best": best, "score": score, "epoch": best_epoch, "waited": waited})
+        reporter.end(epoch, rows, notes)
+        kept = {"score": score, "epoch": best_epoch, "waited": waited, "diverged": diverged}
+        resume.save(epoch, {"state": state, "best": best, **kept})
     return Fitted(best, axis.field(state, "params"), best_epoch, score)
+
+
+def _given_up(k: int, jobs: Sequence[Job], diverged: Bool[np.ndarray, "k"], epoch: int) -> str:
+    """Return a sentence on job k, whose numbers are no longer finite; raise where no other job can stand in for it."""
+    job = jobs[k]
+    told = f"fold {job.fold}: the numbers of epoch {epoch} are not finite at learning rate {job.peak:g}"
+    rates = [i for i, other in enumerate(jobs) if (other.fold, other.seed) == (job.fold, job.seed)]
+    if diverged[rates].all():
+        option = "--optimizer.max-lr" if len(rates) == 1 else "--train.learning-rates"
+        raise UserError(f"{told}; lower {option}.")
+    return f"{told}; that rate is given up."
 
 
 def _row(

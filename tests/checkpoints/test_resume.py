@@ -13,7 +13,7 @@ from serjax.training.step import TrainState, init_state
 def test_the_last_epoch_comes_back_although_its_memory_was_taken_over(tmp_path):
     step = jax.jit(lambda state: jax.tree.map(lambda x: x + 1, state), donate_argnums=0)
     state = init_state({"w": jnp.arange(200_000.0)})
-    point = ResumePoint(tmp_path)
+    point = ResumePoint(tmp_path, "these")
     assert point.restore({"state": state}) is None
     for epoch in (1, 2, 3):
         state = step(state)
@@ -22,7 +22,7 @@ def test_the_last_epoch_comes_back_although_its_memory_was_taken_over(tmp_path):
         for _ in range(5):
             state = step(state)
     point.close()
-    again = ResumePoint(tmp_path)
+    again = ResumePoint(tmp_path, "these")
     epoch, tree = again.restore({"state": state, "waited": np.zeros(2, int)})
     assert epoch == again.latest() == 3
     assert isinstance(tree["state"], TrainState)
@@ -34,7 +34,7 @@ def test_the_last_epoch_comes_back_although_its_memory_was_taken_over(tmp_path):
 
 
 def test_a_full_disk_gets_a_sentence(tmp_path, monkeypatch):
-    point = ResumePoint(tmp_path)
+    point = ResumePoint(tmp_path, "these")
 
     def full(*arguments, **settings):
         raise ValueError('RESOURCE_EXHAUSTED: Error writing "x": No space left on device')
@@ -44,3 +44,14 @@ def test_a_full_disk_gets_a_sentence(tmp_path, monkeypatch):
         point.save(1, {"x": jnp.zeros(2)})
     monkeypatch.undo()
     point.close()
+
+
+def test_what_was_saved_from_other_recordings_is_refused_or_deleted(tmp_path):
+    point = ResumePoint(tmp_path / "resume", "these")
+    point.save(1, {"x": jnp.zeros(2)})
+    point.close()
+    with pytest.raises(UserError, match=r"changed.*--overwrite"):
+        ResumePoint(tmp_path / "resume", "those")
+    again = ResumePoint(tmp_path / "resume", "those", overwrite=True)
+    assert again.latest() is None
+    again.close()

@@ -1,6 +1,7 @@
 """From --data.root to clips: labels, speakers, the order of classes, and a sentence for what does not fit."""
 
 import json
+import os
 import string
 from collections import Counter
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from serjax.config import DataConfig
 from serjax.data import corpora, synthetic
-from serjax.data.corpora import read_corpus
+from serjax.data.corpora import describe, read_corpus
 from serjax.data.naming import RAVDESS_EMOTIONS
 from serjax.data.utterance import Utterance
 from serjax.errors import UserError
@@ -176,7 +177,9 @@ def test_labels_are_mapped_filtered_and_ordered(tmp_path):
     assert [(clip.id, clip.label) for clip in found.utterances] == [
         ("exc/b", "happy"), ("hap/c", "happy"), ("neu/d", "neutral")]  # fmt: skip
     assert "2 clips that --data.labels does not name are left out (anger 1, other 1)." in found.notes
-    assert found.notes[-1] == "3 clips, speakers unknown, 2 classes (neutral 1, happy 2)."
+    assert describe(found.utterances, found.labels) == "3 clips, speakers unknown, 2 classes (neutral 1, happy 2)."
+    with pytest.raises(UserError, match="No clip of neutral can be used"):
+        describe(found.utterances[:2], found.labels)
 
 
 def test_a_label_map_keeps_the_order_of_ravdess(tmp_path):
@@ -280,3 +283,14 @@ def test_the_real_emodb(root):
     assert (found.name, found.labels) == ("EMO-DB", ("anger", "happy", "neutral", "sad"))
     assert [counts[label] for label in found.labels] == [127, 71, 79, 62]
     assert len({clip.speaker for clip in found.utterances}) == 10
+
+
+def test_paths_that_are_not_utf8_are_named(tmp_path):
+    fill(tmp_path, "anger/a.wav", "sad/b.wav")
+    odd = os.fsencode(tmp_path / "sad") + b"/w\xfctend.wav"
+    try:
+        os.rename(tmp_path / "sad" / "b.wav", odd)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names alone")
+    with pytest.raises(UserError, match=r"1 of its paths are not UTF-8 \('w\\udcfctend.wav'\)"):
+        read(tmp_path)

@@ -199,7 +199,7 @@ def test_folds_come_back_from_their_file(tmp_path_factory, clips, kind, validati
     path = tmp_path_factory.mktemp("run") / "folds.json"
     folds = make_folds(clips, FoldsConfig(kind=kind, count=3, validation=validation), 0)
     first = folds[0]
-    folds = (Fold(7, first.train[1:], first.validation, first.test), *folds[1:])
+    folds = (Fold(70, first.train[1:], first.validation, first.test), *folds[1:])
     save_folds(path, folds, clips, kind=kind, seed=0)
     assert load_folds(path, clips) == folds
     # Positions are of this list alone: in another order the same ids are found.
@@ -310,12 +310,11 @@ def test_a_file_of_other_clips_is_refused_by_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", [None, "{", "[]", "{}", '{"validation": "train", "folds": [{}], "clips": {}}', '{"folds": [], "clips": []}']
+    "text", ["{", "[]", "{}", '{"validation": "train", "folds": [{}], "clips": {}}', '{"folds": [], "clips": []}']
 )
 def test_a_file_that_holds_no_folds_is_refused(tmp_path, text):
     path = tmp_path / "folds.json"
-    if text is not None:
-        path.write_text(text)
+    path.write_text(text)
     with pytest.raises(UserError, match=r"folds.json: not a folds.json of serjax \(.+\); give one that a run"):
         load_folds(path, [])
 
@@ -352,3 +351,16 @@ def test_the_actors_of_ravdess_are_dealt_evenly():
         for part in (fold.train, fold.validation, fold.test):
             counts = Counter(clips[i].label for i in part)
             assert set(counts.values()) == {counts["01"], 2 * counts["01"]}
+
+
+def test_a_file_that_is_missing_or_numbers_folds_twice_is_refused(tmp_path):
+    path = tmp_path / "folds.json"
+    with pytest.raises(UserError, match=r"cannot be read \(No such file or directory\); correct --folds\.path"):
+        load_folds(path, [])
+    save_folds(path, [Fold(1, (1,), (2,), (0,)), Fold(1, (0,), (2,), (1,))], clips_of(3), kind="files", seed=0)
+    with pytest.raises(UserError, match="two folds have the same number"):
+        load_folds(path, clips_of(3))
+
+
+def clips_of(count):
+    return [clip(f"c{i}", "sad", f"s{i}") for i in range(count)]

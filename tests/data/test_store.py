@@ -167,7 +167,7 @@ def test_a_file_that_comes_back_is_tried_again(tmp_path):
 def test_nothing_left_is_an_error(tmp_path):
     utterances = write_clips(tmp_path, 1)
     utterances[0].path.write_bytes(b"")
-    with pytest.raises(UserError, match=r"^1 of 1 clips cannot be used; .* no clip is left:\n.*clip0.wav: the file is"):
+    with pytest.raises(UserError, match=r"^1 of 1 clips cannot be used; repair them:\n.*clip0.wav: the file is"):
         open_store(utterances, tmp_path / "clips", skip_bad=True)
 
 

@@ -72,5 +72,5 @@ def test_stopping_on_the_test_fold_is_said(make_run):
 
 
 def test_names_are_not_read_as_markup(make_run):
-    text = printed(make_run(corpus_notes=("A note on [bold] clips.",)).report)
+    text = printed(make_run(leakage_notes=("A note on [bold] clips.",)).report)
     assert "A note on [bold] clips." in text

@@ -262,7 +262,9 @@ def test_validation_on_the_test_fold_is_reported(corpus, tmp_path):
 
 
 def command():
+    # A shell's background job, such as a CI's, starts with SIGINT ignored.
     code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "import sys; from serjax import cli, config, train; from rich.console import Console;"
         "cli.run(lambda argv: train.train(config.from_json(sys.stdin.read(), 'stdin'), 'x', Console()) and 0)"
     )

@@ -71,7 +71,7 @@ class FoldsConfig:
 class ModelConfig:
     """Encoder, pooling and head."""
 
-    family: Literal["hubert", "wav2vec2"] = "hubert"
+    family: Literal["hubert", "wav2vec2", "wavlm"] = "hubert"
     """Which encoder to build when `size` is given; a checkpoint says it itself."""
     checkpoint: str | None = None
     """Hugging Face directory or hub id of pretrained weights."""

@@ -18,7 +18,7 @@ from serjax.disk import write_text
 from serjax.models import encoder_config
 from serjax.models.encoder import SpeechEncoder
 
-_ARCHITECTURES = {"hubert": "HubertModel", "wav2vec2": "Wav2Vec2Model"}
+_ARCHITECTURES = {"hubert": "HubertModel", "wav2vec2": "Wav2Vec2Model", "wavlm": "WavLMModel"}
 _TASK_KEYS = tuple(
     rf"{name}(\..*)?"
     for name in ("lm_head", "quantizer", "project_hid", "project_q", "projector", "classifier", "layer_weights", "head")
@@ -128,7 +128,7 @@ def save_pretrained(
         encoder: what to save.
         directory: where to; it is made, and files of the same names in it are replaced.
         preprocessor: how its input is prepared.
-        prefix: what stands before the encoder's keys; `hubert.` or `wav2vec2.` where a head comes with it.
+        prefix: what stands before the encoder's keys; `hubert.`, `wav2vec2.` or `wavlm.` where a head comes with it.
         extra_tensors: further tensors by key, such as `to_tensors(head, "head.")`.
         extra_config: further entries of config.json, such as id2label.
 

@@ -1,4 +1,4 @@
-"""wav2vec2 and HuBERT: one encoder, told apart by its configuration.
+"""wav2vec2, HuBERT and WavLM: one encoder, told apart by its configuration.
 
 Attributes are called what transformers' PyTorch modules call them, so that a checkpoint's names need no table.
 """
@@ -24,10 +24,13 @@ class Hidden(NamedTuple):
         states: The first layer's input and each layer's output; the last one is normalised in both layouts, as
             `last_hidden_state` is in transformers. Values beyond a clip's frames mean nothing.
         frames: Number of frames of each clip.
+        attentions: How much of each frame (last axis) each frame takes, in every head of every layer; empty unless
+            asked for.
     """
 
     states: tuple[Float[Array, "b n d"], ...]
     frames: Int[Array, "b"]
+    attentions: tuple[Float[Array, "b h n n"], ...] = ()
 
 
 class FeatureProjection(nnx.Module):
@@ -69,6 +72,7 @@ class SpeechEncoder(nnx.Module):
         padding: Literal["exact", "transformers"] = "exact",
         frozen_layers: int | None = None,
         remat: bool = False,
+        attentions: bool = False,
     ) -> Hidden:
         """Encode a batch of clips.
 
@@ -80,6 +84,7 @@ class SpeechEncoder(nnx.Module):
             frozen_layers: Everything up to this many transformer layers runs without dropout and layerdrop
                 (SpecAugment stays); None where no more than the convolutions is frozen.
             remat: Recompute transformer layers in the backward pass instead of keeping what they computed.
+            attentions: Return attention weights too.
         """
         projected, masks, layers = split(key, 3)
         x = self.feature_extractor(wave, lengths if padding == "exact" else None)
@@ -90,8 +95,8 @@ class SpeechEncoder(nnx.Module):
             x = dropout(x, self.config.feat_proj_dropout, projected)
         if masks is not None and self.config.apply_spec_augment:
             x = self._augment(x, count, masks)
-        states = self.encoder(x, within, layers, frozen_layers=frozen_layers, remat=remat)
-        return Hidden(states, count)
+        states, shares = self.encoder(x, within, layers, frozen_layers=frozen_layers, remat=remat)
+        return Hidden(states, count, shares if attentions else ())
 
     def _augment(self, x: Float[Array, "b n d"], count: Int[Array, "b"], key: PRNGKeyArray) -> Float[Array, "b n d"]:
         """Put the mask embedding over spans of frames and zero over spans of features (Park et al., 2019)."""

@@ -12,6 +12,7 @@ import pydantic
 from serjax.errors import UserError
 from serjax.models.elementwise import Activation
 
+Family = Literal["hubert", "wav2vec2", "wavlm"]
 Length = TypeVar("Length", int, jax.Array)
 Positive = Annotated[int, pydantic.Field(gt=0)]
 Count = Annotated[int, pydantic.Field(ge=0)]
@@ -21,13 +22,13 @@ Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Layout of a wav2vec2 or HuBERT encoder.
+    """Layout of a wav2vec2, HuBERT or WavLM encoder.
 
-    Names, meanings and defaults are those of `HubertConfig` and `Wav2Vec2Config` in transformers (which agree on
-    them), so that a published config.json needs no translation.
+    Names, meanings and defaults are those of `HubertConfig`, `Wav2Vec2Config` and `WavLMConfig` in transformers (which
+    agree on them), so that a published config.json needs no translation.
     """
 
-    model_type: Literal["hubert", "wav2vec2"] = "hubert"
+    model_type: Family = "hubert"
     hidden_size: Positive = 768
     num_hidden_layers: Count = 12
     num_attention_heads: Positive = 12
@@ -57,10 +58,15 @@ class EncoderConfig:
     mask_feature_prob: Share = 0.0
     mask_feature_length: Positive = 10
     mask_feature_min_masks: Count = 0
+    num_buckets: Annotated[int, pydantic.Field(ge=4)] = 320
+    max_bucket_distance: Positive = 800
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a config.json holds them (lists for tuples)."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        if self.model_type != "wavlm":
+            del values["num_buckets"], values["max_bucket_distance"]
+        return values
 
 
 _ADAPTER = pydantic.TypeAdapter(EncoderConfig)
@@ -85,9 +91,9 @@ def from_dict(mapping: Mapping[str, Any], source: str) -> EncoderConfig:
                 f"{source}: {key} is {mapping[key]!r}, which serjax does not compute; give a checkpoint without it."
             )
     if "model_type" not in mapping:
-        raise UserError(f"{source}: model_type is missing; it must say hubert or wav2vec2.")
+        raise UserError(f"{source}: model_type is missing; it must say hubert, wav2vec2 or wavlm.")
     known = {key: value for key, value in mapping.items() if key in _NAMES}
-    if known["model_type"] == "wav2vec2":
+    if known["model_type"] != "hubert":
         known.pop("feat_proj_layer_norm", None)  # transformers heeds the key in HuBERT alone
     try:
         config = _ADAPTER.validate_python(known)
@@ -105,17 +111,23 @@ def _check(config: EncoderConfig, source: str) -> None:
     for key in ("num_attention_heads", "num_conv_pos_embedding_groups"):
         if width % getattr(config, key):
             raise UserError(f"{source}: {key} is {getattr(config, key)}, which does not divide hidden_size ({width}).")
+    if config.max_bucket_distance <= config.num_buckets // 4:
+        raise UserError(
+            f"{source}: max_bucket_distance is {config.max_bucket_distance}; it must be above a quarter of num_buckets "
+            f"({config.num_buckets})."
+        )
     layers = len(config.conv_dim)
     for key in ("conv_kernel", "conv_stride"):
         if len(getattr(config, key)) != layers:
             raise UserError(f"{source}: {key} has {len(getattr(config, key))} entries and conv_dim {layers}.")
 
 
-def preset(family: Literal["hubert", "wav2vec2"], size: Literal["tiny", "small", "base", "large"]) -> EncoderConfig:
+def preset(family: Family, size: Literal["tiny", "small", "base", "large"]) -> EncoderConfig:
     """Return a published layout (base, large) or one of ours for training from scratch (tiny, small).
 
-    base is facebook/hubert-base-ls960 and facebook/wav2vec2-base, large is facebook/hubert-large-ll60k and
-    facebook/wav2vec2-large-lv60. tiny learns from some hundred clips, small is a size to pretrain on a desk.
+    base is facebook/hubert-base-ls960, facebook/wav2vec2-base and microsoft/wavlm-base; large is
+    facebook/hubert-large-ll60k, facebook/wav2vec2-large-xlsr-53 and microsoft/wavlm-large. tiny learns from some
+    hundred clips, small is a size to pretrain on a desk.
     """
     layer_norm: dict[str, Any] = {"feat_extract_norm": "layer", "conv_bias": True, "do_stable_layer_norm": True}
     sizes: dict[str, dict[str, Any]] = {
@@ -151,6 +163,7 @@ def preset(family: Literal["hubert", "wav2vec2"], size: Literal["tiny", "small",
             "num_attention_heads": 16,
             "intermediate_size": 4096,
             "feat_proj_dropout": 0.1,
+            "conv_bias": family != "wavlm",
         },
     }
     return EncoderConfig(model_type=family, **sizes[size])

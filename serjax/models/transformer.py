@@ -1,4 +1,4 @@
-"""Positional convolution and transformer layers of wav2vec2 and HuBERT, named as in transformers."""
+"""Positional convolution and transformer layers of the speech encoders, named as in transformers."""
 
 import math
 
@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from serjax.models.attention import Attention, GatedAttention, linear
 from serjax.models.convolution import grouped
 from serjax.models.elementwise import ACTIVATIONS, dropout, split
 from serjax.models.encoder_config import EncoderConfig
@@ -50,39 +51,6 @@ class PositionalConvEmbedding(nnx.Module):
         return self.activation(self.conv(x))
 
 
-def linear(inputs: int, outputs: int, rngs: nnx.Rngs) -> nnx.Linear:
-    """Return a Linear layer initialised as transformers does: normal with deviation 0.02, no bias."""
-    return nnx.Linear(inputs, outputs, kernel_init=nnx.initializers.normal(0.02), rngs=rngs)
-
-
-class Attention(nnx.Module):
-    """Multi-head self-attention."""
-
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
-        size = config.hidden_size
-        self.heads = config.num_attention_heads
-        self.rate = config.attention_dropout
-        self.k_proj = linear(size, size, rngs)
-        self.v_proj = linear(size, size, rngs)
-        self.q_proj = linear(size, size, rngs)
-        self.out_proj = linear(size, size, rngs)
-
-    def __call__(
-        self, x: Float[Array, "b n d"], mask: Bool[Array, "b n"], key: PRNGKeyArray | None
-    ) -> Float[Array, "b n d"]:
-        """Return each frame's mixture of the frames where mask is True."""
-
-        def per_head(y: Float[Array, "b n d"]) -> Float[Array, "b h n e"]:
-            return y.reshape(*y.shape[:2], self.heads, -1).swapaxes(1, 2)
-
-        query, keys, values = per_head(self.q_proj(x)), per_head(self.k_proj(x)), per_head(self.v_proj(x))
-        scores = (query * query.shape[-1] ** -0.5) @ keys.swapaxes(2, 3)
-        # A finite stand-in for minus infinity: a row without any true frame must not become NaN.
-        scores = jnp.where(mask[:, None, None], scores.astype(jnp.float32), jnp.finfo(jnp.float32).min)
-        weights = dropout(jax.nn.softmax(scores, axis=-1).astype(x.dtype), self.rate, key)
-        return self.out_proj((weights @ values).swapaxes(1, 2).reshape(x.shape))
-
-
 class FeedForward(nnx.Module):
     """Two Linear layers with an activation between."""
 
@@ -103,24 +71,32 @@ class FeedForward(nnx.Module):
 class EncoderLayer(nnx.Module):
     """Attention and feed-forward with residuals; norms after them, or before them (`do_stable_layer_norm`)."""
 
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: EncoderConfig, index: int, *, rngs: nnx.Rngs):
         self.norm_first = config.do_stable_layer_norm
         self.hidden_dropout = config.hidden_dropout
-        self.attention = Attention(config, rngs=rngs)
+        if config.model_type == "wavlm":
+            self.attention: Attention = GatedAttention(config, first=index == 0, rngs=rngs)
+        else:
+            self.attention = Attention(config, rngs=rngs)
         self.layer_norm = nnx.LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
         self.feed_forward = FeedForward(config, rngs=rngs)
         self.final_layer_norm = nnx.LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
 
     def __call__(
-        self, x: Float[Array, "b n d"], mask: Bool[Array, "b n"], key: PRNGKeyArray | None
-    ) -> Float[Array, "b n d"]:
-        """Return the next hidden states; frames where mask is False are not looked at."""
-        weights, residual, inner = split(key, 3)
+        self,
+        x: Float[Array, "b n d"],
+        mask: Bool[Array, "b n"],
+        key: PRNGKeyArray | None,
+        position: Float[Array, "h n n"] | None = None,
+    ) -> tuple[Float[Array, "b n d"], Float[Array, "b h n n"]]:
+        """Return the next hidden states and the attention's shares; frames where mask is False are not looked at."""
+        shares, residual, inner = split(key, 3)
+        y, weights = self.attention(self.layer_norm(x) if self.norm_first else x, mask, shares, position)
+        x = x + dropout(y, self.hidden_dropout, residual)
         if self.norm_first:
-            x = x + dropout(self.attention(self.layer_norm(x), mask, weights), self.hidden_dropout, residual)
-            return x + self.feed_forward(self.final_layer_norm(x), inner)
-        x = self.layer_norm(x + dropout(self.attention(x, mask, weights), self.hidden_dropout, residual))
-        return self.final_layer_norm(x + self.feed_forward(x, inner))
+            return x + self.feed_forward(self.final_layer_norm(x), inner), weights
+        x = self.layer_norm(x)
+        return self.final_layer_norm(x + self.feed_forward(x, inner)), weights
 
 
 class Encoder(nnx.Module):
@@ -129,10 +105,14 @@ class Encoder(nnx.Module):
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
         self.norm_first = config.do_stable_layer_norm
         self.hidden_dropout = config.hidden_dropout
-        self.layerdrop = config.layerdrop
+        # WavLM never skips its first layer.
+        self.layerdrop = [
+            0.0 if index == 0 and config.model_type == "wavlm" else config.layerdrop
+            for index in range(config.num_hidden_layers)
+        ]
         self.pos_conv_embed = PositionalConvEmbedding(config, rngs=rngs)
         self.layer_norm = nnx.LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
-        self.layers = nnx.List([EncoderLayer(config, rngs=rngs) for _ in range(config.num_hidden_layers)])
+        self.layers = nnx.List([EncoderLayer(config, index, rngs=rngs) for index in range(config.num_hidden_layers)])
 
     def __call__(
         self,
@@ -142,8 +122,8 @@ class Encoder(nnx.Module):
         *,
         frozen_layers: int | None,
         remat: bool,
-    ) -> tuple[Float[Array, "b n d"], ...]:
-        """Return the input of the first layer and the output of each, the last one normalised.
+    ) -> tuple[tuple[Float[Array, "b n d"], ...], tuple[Float[Array, "b h n n"], ...]]:
+        """Return hidden states (the first layer's input, each layer's output, the last normalised) and attention.
 
         Args:
             x: Projected features.
@@ -158,12 +138,17 @@ class Encoder(nnx.Module):
         if not self.norm_first:
             x = self.layer_norm(x)
         states = [x if frozen_layers is not None else dropout(x, self.hidden_dropout, stem)]
+        shares = []
+        first = self.layers[0].attention if self.layers else None
+        position = first.relative_position(x.shape[1]) if isinstance(first, GatedAttention) else None
         for index, layer in enumerate(self.layers):
             layer_key = None if frozen_layers is not None and index < frozen_layers else keys[index]
-            states.append(_apply(layer, states[-1], mask, layer_key, self.layerdrop, remat))
+            state, weights = _apply(layer, states[-1], mask, layer_key, position, self.layerdrop[index], remat)
+            states.append(state)
+            shares.append(weights)
         if self.norm_first:
             states[-1] = self.layer_norm(states[-1])
-        return tuple(states)
+        return tuple(states), tuple(shares)
 
 
 def _apply(
@@ -171,14 +156,16 @@ def _apply(
     x: Float[Array, "b n d"],
     mask: Bool[Array, "b n"],
     key: PRNGKeyArray | None,
+    position: Float[Array, "h n n"] | None,
     layerdrop: float,
     remat: bool,
-) -> Float[Array, "b n d"]:
+) -> tuple[Float[Array, "b n d"], Float[Array, "b h n n"]]:
     """Run a layer, or skip it with probability `layerdrop`, for the batch as a whole as transformers does."""
     skip, inner = split(key, 2)
     if remat:
         graphdef, state = nnx.split(layer)
-        y = jax.checkpoint(lambda state, *inputs: nnx.merge(graphdef, state)(*inputs))(state, x, mask, inner)
+        run = jax.checkpoint(lambda state, *inputs: nnx.merge(graphdef, state)(*inputs))
+        y, weights = run(state, x, mask, inner, position)
     else:
-        y = layer(x, mask, inner)
-    return y if skip is None or layerdrop == 0 else jnp.where(jax.random.bernoulli(skip, layerdrop), x, y)
+        y, weights = layer(x, mask, inner, position)
+    return y if skip is None or layerdrop == 0 else jnp.where(jax.random.bernoulli(skip, layerdrop), x, y), weights

@@ -21,11 +21,14 @@ GROUP = EncoderConfig(
     layerdrop=0.0,
 )
 LAYER = replace(GROUP, model_type="wav2vec2", feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True)
+WAVLM = replace(GROUP, model_type="wavlm", num_buckets=8, max_bucket_distance=6)
 
 
-@pytest.fixture(scope="session", params=[GROUP, LAYER], ids=["group norm, post-LN", "layer norm, pre-LN"])
+@pytest.fixture(
+    scope="session", params=[GROUP, LAYER, WAVLM], ids=["group norm, post-LN", "layer norm, pre-LN", "WavLM"]
+)
 def config(request):
-    """The two published layouts, small."""
+    """The published layouts, small."""
     return request.param
 
 

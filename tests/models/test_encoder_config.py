@@ -11,7 +11,7 @@ from serjax.errors import UserError
 from serjax.models.encoder import SpeechEncoder
 from serjax.models.encoder_config import EncoderConfig, frame_hop, frames, from_dict, preset, receptive_field
 
-FAMILIES = ("hubert", "wav2vec2")
+FAMILIES = ("hubert", "wav2vec2", "wavlm")
 
 
 def parameters(config: EncoderConfig) -> int:
@@ -32,6 +32,7 @@ def test_numbers_of_parameters():
     # base and large: HubertModel and Wav2Vec2Model of transformers; tiny and small: kept from growing unnoticed.
     counts = {size: parameters(preset("hubert", size)) for size in ("tiny", "small", "base", "large")}
     assert counts == {"tiny": 617_184, "small": 6_124_608, "base": 94_371_712, "large": 315_438_720}
+    assert [parameters(preset("wavlm", size)) for size in ("base", "large")] == [94_381_936, 315_453_120]
 
 
 @given(samples=st.integers(0, 100_000), layers=st.integers(1, 7))
@@ -65,6 +66,8 @@ def test_receptive_field_is_the_shortest_clip_with_a_frame():
         ({"num_conv_pos_embedding_groups": 7}, "num_conv_pos_embedding_groups"),
         ({"num_attention_heads": 0}, "num_attention_heads"),
         ({"hidden_dropout": 1.0}, "hidden_dropout"),
+        ({"num_buckets": 2}, "num_buckets"),
+        ({"max_bucket_distance": 80}, "max_bucket_distance"),
         ({"conv_stride": [5, 2, 2, 2, 2, 2, 0]}, "conv_stride"),
     ],
 )
@@ -94,7 +97,7 @@ def test_defaults_and_sizes_are_those_of_transformers(family):
     import torch
     import transformers
 
-    name = {"hubert": "Hubert", "wav2vec2": "Wav2Vec2"}[family]
+    name = {"hubert": "Hubert", "wav2vec2": "Wav2Vec2", "wavlm": "WavLM"}[family]
     theirs = getattr(transformers, f"{name}Config")()
     assert from_dict(theirs.to_dict(), "") == EncoderConfig(model_type=family)
     for size in ("tiny", "small", "base", "large"):

@@ -10,6 +10,7 @@ from flax import nnx
 
 from serjax.checkpoints.huggingface import load_encoder, read_checkpoint, save_pretrained
 from serjax.checkpoints.naming import load_tensors, to_tensors
+from serjax.models.attention import bucket
 from serjax.models.classifier import unit_variance
 from serjax.models.pooling import masked_mean
 
@@ -19,7 +20,11 @@ with warnings.catch_warnings():
     transformers = pytest.importorskip("transformers")
     import safetensors.torch
 
-pytestmark = pytest.mark.torch
+pytestmark = [
+    pytest.mark.torch,
+    # transformers' WavLM hands PyTorch a boolean and a float mask.
+    pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask:UserWarning"),
+]
 
 TOLERANCE = 1e-4
 TINY = {
@@ -43,6 +48,7 @@ LAYOUTS = {
 FAMILIES = {
     "hubert": (transformers.HubertConfig, transformers.HubertModel),
     "wav2vec2": (transformers.Wav2Vec2Config, transformers.Wav2Vec2Model),
+    "wavlm": (transformers.WavLMConfig, transformers.WavLMModel),
 }
 
 
@@ -139,6 +145,42 @@ def test_hubert_without_the_projections_norm(tmp_path):
     check_every_way(model, load_encoder(str(tmp_path)).encoder, [4000, 1000])
 
 
+def test_attention_weights_of_every_layer(tmp_path):
+    model = reference("hubert")
+    model.set_attn_implementation("eager")
+    model.save_pretrained(tmp_path)
+    wave, lengths = waves([5000, 2100]), jnp.array([5000, 2100])
+    mask = torch.tensor(np.arange(5000) < np.array(lengths)[:, None]).long()
+    with torch.no_grad():
+        expected = model(torch.tensor(wave), attention_mask=mask, output_attentions=True).attentions
+    encoder = load_encoder(str(tmp_path)).encoder
+    assert encoder(wave, lengths).attentions == ()
+    hidden = encoder(wave, lengths, padding="transformers", attentions=True)
+    assert len(hidden.attentions) == len(expected) == 3
+    for mine, other in zip(hidden.attentions, expected, strict=True):
+        for shares, peer, count in zip(mine, other.numpy(), hidden.frames, strict=True):
+            np.testing.assert_allclose(shares[:, :count], peer[:, :count], rtol=0, atol=TOLERANCE)
+
+
+def test_attention_weights_of_wavlm_are_their_mean_over_heads(tmp_path):
+    model = reference("wavlm")
+    model.save_pretrained(tmp_path)
+    with torch.no_grad():
+        expected = model(torch.tensor(waves([5000])), output_attentions=True).attentions
+    hidden = load_encoder(str(tmp_path)).encoder(waves([5000]), jnp.array([5000]), attentions=True)
+    for mine, other in zip(hidden.attentions, expected, strict=True):
+        # torch gives the heads' mean, and transformers that mean as every head's.
+        np.testing.assert_allclose(mine.mean(1), other.numpy()[:, 0], rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(("buckets", "furthest"), [(320, 800), (32, 128), (8, 6)])
+def test_buckets_of_every_distance(buckets, furthest):
+    attention = transformers.models.wavlm.modeling_wavlm.WavLMAttention(8, 2, 0.0, buckets, furthest)
+    distance = np.arange(-4000, 4001)
+    expected = attention._relative_positions_bucket(torch.tensor(distance)).numpy()
+    np.testing.assert_array_equal(bucket(distance, buckets, furthest), expected)
+
+
 @pytest.mark.parametrize("activation", ["gelu_new", "relu", "silu"])
 def test_activations(tmp_path, activation):
     model = reference("wav2vec2", hidden_act=activation, feat_extract_activation=activation)
@@ -217,10 +259,11 @@ def test_every_way_in_which_weights_are_stored(tmp_path, store, dtype):
         ("HubertForSequenceClassification", "classifier, projector"),
         ("Wav2Vec2ForPreTraining", "project_hid, project_q, quantizer"),
         ("Wav2Vec2ForSequenceClassification", "classifier, projector"),
+        ("WavLMForSequenceClassification", "classifier, projector"),
     ],
 )
 def test_the_trunk_of_a_task_checkpoint(tmp_path, name, heads):
-    family = "hubert" if name.startswith("Hubert") else "wav2vec2"
+    family = next(family for family in FAMILIES if name.lower().startswith(family))
     model = randomise(getattr(transformers, name)(FAMILIES[family][0](**TINY, codevector_dim=8)), 3)
     model.save_pretrained(tmp_path)
     loaded = load_encoder(str(tmp_path))
@@ -233,7 +276,7 @@ def test_the_trunk_of_a_task_checkpoint(tmp_path, name, heads):
 @pytest.mark.parametrize("layout", ["group, post-LN", "layer, pre-LN"])
 @pytest.mark.parametrize("padded", [False, True])
 def test_logits_of_their_classifier(tmp_path, family, layout, padded):
-    name = {"hubert": "HubertForSequenceClassification", "wav2vec2": "Wav2Vec2ForSequenceClassification"}[family]
+    name = FAMILIES[family][1].__name__.replace("Model", "ForSequenceClassification")
     config = FAMILIES[family][0](**{**TINY, **LAYOUTS[layout]}, classifier_proj_size=20, num_labels=5)
     model = randomise(getattr(transformers, name)(config), 5)
     model.save_pretrained(tmp_path)

@@ -1,8 +1,9 @@
-"""Emotions of clips, from the ensemble of a run's folds: `python -m serjax.predict RUN CLIP...`."""
+"""Emotions of clips, from a run's folds or a published model: `python -m serjax.predict RUN_OR_CHECKPOINT CLIP...`."""
 
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -15,8 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from serjax import cli
-from serjax.audio.files import decode, resample
-from serjax.checkpoints.run import LoadedRun, load_run
+from serjax.audio.files import decode, resample, sample_rate
+from serjax.checkpoints.models import Models, Outputs
+from serjax.checkpoints.published import load_published
+from serjax.checkpoints.run import load_run
 from serjax.config import SAMPLE_RATE
 from serjax.data.batches import bucket, crop_clip
 from serjax.errors import UserError
@@ -31,34 +34,39 @@ CHUNK = 32 * BATCH
 Clip = str | Path | tuple[np.ndarray, int] | Mapping[str, Any]
 """A path, or samples [t] or [t c] with their rate in Hz: as a pair, or as {"array", "sampling_rate"}."""
 Scores = list[dict[str, Any]]
-"""[{"label": str, "score": float}, ...] in descending order; the scores add up to 1."""
+"""[{"label": str, "score": float}, ...] in descending order.
+
+Scores are probabilities that add up to 1, or as the checkpoint's problem_type says: one probability a label
+(multi_label_classification), or values that are no probabilities (regression).
+"""
 
 
 class Ensemble:
-    """A run's folds, answering together."""
+    """A run's folds, or one published model, answering together."""
 
-    def __init__(self, run: LoadedRun, weights: Sequence[float] | None = None) -> None:
+    def __init__(self, models: Models, weights: Sequence[float] | None = None) -> None:
         """Keep the models; nothing is compiled before the first call.
 
         Args:
-            run: the models.
+            models: the members.
             weights: how much each fold counts; equally by default.
 
         Raises:
             UserError: not one weight a fold, a negative one, or all zero.
         """
-        given = np.ones(len(run.folds)) if weights is None else np.asarray(weights, float)
-        fits = given.shape == (len(run.folds),) and np.isfinite(given).all()
+        given = np.ones(len(models.folds)) if weights is None else np.asarray(weights, float)
+        fits = given.shape == (len(models.folds),) and np.isfinite(given).all()
         if not fits or (given < 0).any() or not given.sum() > 0:
             raise UserError(
-                f"weights: got {given.tolist()}; expected {len(run.folds)} numbers, one for each of the folds "
-                f"{', '.join(map(str, run.folds))}, finite, none negative and not all zero."
+                f"weights: got {given.tolist()}; expected {len(models.folds)} numbers, one for each of the folds "
+                f"{', '.join(map(str, models.folds))}, finite, none negative and not all zero."
             )
-        self.labels = run.labels
-        self.folds = run.folds
-        self.experiment = run.experiment
-        self._run = run
-        self._answer = jax.jit(_answer, static_argnames=("graphdef", "dtype"))
+        self.labels = models.labels
+        self.folds = models.folds
+        self.outputs = models.outputs
+        self.notes = models.notes
+        self._models = models
+        self._answer = jax.jit(_answer, static_argnames=("graphdef", "dtype", "outputs"))
         self._weights = (given / given.sum()).astype(np.float32)
 
     @overload
@@ -81,9 +89,10 @@ class Ensemble:
         return [self.ranked(row) for row in self.probabilities([read(clip) for clip in clips])]
 
     def probabilities(self, waves: Sequence[Float[np.ndarray, "t"]]) -> Float[np.ndarray, "clips c"]:
-        """Return the folds' mean class probabilities of mono clips at 16 kHz, in the order of `labels`."""
-        data = self.experiment.data
-        cut = [crop_clip(wave, round(data.seconds * SAMPLE_RATE), data.eval_crop) for wave in waves]
+        """Return the members' mean scores of mono clips at 16 kHz, in the order of `labels`."""
+        models = self._models
+        longest = max(map(len, waves)) if models.seconds is None else round(models.seconds * SAMPLE_RATE)
+        cut = [crop_clip(wave, longest, models.crop) for wave in waves]
         result = np.zeros((len(cut), len(self.labels)), np.float32)
         order = sorted(range(len(cut)), key=lambda index: len(cut[index]))
         for start in range(0, len(order), BATCH):
@@ -96,17 +105,18 @@ class Ensemble:
                 clip = cut[batch[min(row, len(batch) - 1)]]
                 wave[row, : len(clip)], length[row] = clip, len(clip)
             found = self._answer(
-                self._run.params,
-                self._run.shared,
+                models.params,
+                models.shared,
                 wave,
                 length,
                 self._weights,
-                graphdef=self._run.graphdef,
-                dtype=self.experiment.model.dtype,
+                graphdef=models.graphdef,
+                dtype=models.dtype,
+                outputs=models.outputs,
             )
             result[batch] = np.asarray(found)[: len(batch)]
         if not np.isfinite(result).all():
-            raise UserError("the models' answers are not finite numbers: a fold's weights are damaged; train it again.")
+            raise UserError("the answers are not finite numbers: the weights are damaged; train or fetch them again.")
         return result
 
     def ranked(self, probability: Float[np.ndarray, "c"]) -> Scores:
@@ -124,23 +134,28 @@ def _answer(
     *,
     graphdef: Any,
     dtype: str,
+    outputs: Outputs,
 ) -> Float[Array, "b c"]:
-    """Return the weighted mean of the folds' probabilities; what is shared and sees no fold runs once."""
+    """Return the weighted mean of the members' scores; what is shared and sees no member runs once."""
     logits = jax.vmap(lambda one: logits_of(graphdef, one, shared, (wave, length), None, dtype))(params)
-    return jax.numpy.einsum("k,kbc->bc", weights, jax.nn.softmax(logits))
+    scores = {"softmax": jax.nn.softmax, "sigmoid": jax.nn.sigmoid, "identity": lambda x: x}[outputs](logits)
+    return jax.numpy.einsum("k,kbc->bc", weights, scores)
 
 
-def load(run: str | Path, weights: Sequence[float] | None = None) -> Ensemble:
-    """Return the ensemble of a finished run, to be called with clips.
+def load(source: str | Path, weights: Sequence[float] | None = None) -> Ensemble:
+    """Return the ensemble of a finished run, or a published classifier, to be called with clips.
 
     Args:
-        run: the run folder.
+        source: the run folder; or a Hugging Face directory or hub id of a classifier.
         weights: how much each fold counts; equally by default.
 
     Raises:
-        UserError: the folder holds no finished run, or its files do not fit.
+        UserError: there is no such run or checkpoint, or its files do not fit.
     """
-    return Ensemble(load_run(run), weights)
+    folder = Path(source)
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        return Ensemble(load_run(folder), weights)
+    return Ensemble(load_published(str(source)), weights)
 
 
 def read(clip: Clip) -> Float[np.ndarray, "t"]:
@@ -166,46 +181,61 @@ def main(argv: Sequence[str]) -> int:
     """Print the emotions of the clips that the command line names."""
     parser = argparse.ArgumentParser(
         prog="python -m serjax.predict",
-        description="Emotions of clips, from the ensemble of a run's folds.",
+        description="Emotions of clips, from the ensemble of a run's folds or from a published classifier.",
         epilog="On a terminal a table; piped, or with --json, one JSON list a clip in the order given: "
         '[{"label": ..., "score": ...}, ...], highest first, empty for a clip that cannot be read.',
     )
-    parser.add_argument("run", help="folder of a finished run, such as checkpoints/quickstart")
+    parser.add_argument(
+        "model",
+        help="folder of a finished run, such as checkpoints/quickstart; or a Hugging Face directory or hub id",
+    )
     parser.add_argument("clips", nargs="+", help="sound files")
     parser.add_argument("--weights", type=float, nargs="+", help="how much each fold counts, after the clips")
     parser.add_argument("--json", action="store_true", help="JSON lines on a terminal too")
     options = parser.parse_args(argv)
-    ensemble = load(options.run, options.weights)
+    ensemble = load(options.model, options.weights)
+    for note in ensemble.notes:
+        print(note, file=sys.stderr)
     terminal = sys.stdout.isatty() and not options.json
     answers: list[Scores] = []
+    rates: Counter[int] = Counter()
     for start in range(0, len(options.clips), CHUNK):
-        some = _answers(ensemble, options.clips[start : start + CHUNK])
+        some = _answers(ensemble, options.clips[start : start + CHUNK], rates)
         answers += some
         if not terminal:
             for answer in some:
                 print(json.dumps(answer), flush=True)
     if terminal:
-        Console().print(_table(options.clips, answers))
+        Console().print(_table(options.clips, answers, ensemble.outputs))
+    for rate, count in sorted(rates.items()):
+        if rate != SAMPLE_RATE:
+            clips = "1 clip was" if count == 1 else f"{count} clips were"
+            print(f"{clips} resampled from {rate} Hz to {SAMPLE_RATE} Hz.", file=sys.stderr)
     return 0 if all(answers) else 2
 
 
-def _answers(ensemble: Ensemble, clips: Sequence[str]) -> list[Scores]:
-    """Return each file's scores, none for one that cannot be read, which is said on stderr."""
+def _answers(ensemble: Ensemble, clips: Sequence[str], rates: Counter[int]) -> list[Scores]:
+    """Return each file's scores, none for one that cannot be read, which is said on stderr; count the files' rates."""
     waves = {}
     for number, clip in enumerate(clips):
         try:
             waves[number] = read(clip)
+            rates[sample_rate(clip)] += 1
         except UserError as error:
             print(error, file=sys.stderr)
     found = dict(zip(waves, ensemble.probabilities(list(waves.values())), strict=True)) if waves else {}
     return [ensemble.ranked(found[n]) if n in found else [] for n in range(len(clips))]
 
 
-def _table(clips: Sequence[str], answers: Sequence[Scores]) -> Table:
+def _shown(score: float, outputs: Outputs) -> str:
+    return f"{score:.3f}" if outputs == "identity" else f"{score:.1%}"
+
+
+def _table(clips: Sequence[str], answers: Sequence[Scores], outputs: Outputs) -> Table:
     table = Table("clip", "emotion", "others")
     for clip, answer in zip(clips, answers, strict=True):
         if answer:
-            first, *others = [f"{entry['label']} {entry['score']:.1%}" for entry in answer]
+            first, *others = [f"{entry['label']} {_shown(entry['score'], outputs)}" for entry in answer]
             table.add_row(Text(clip), Text(first, "bold"), Text(", ".join(others)))
         else:
             table.add_row(Text(clip), Text("unreadable", "red"), "")

@@ -104,6 +104,11 @@ def resample(
     return mono if from_rate == to_rate else soxr.resample(mono, from_rate, to_rate, quality="HQ")
 
 
+def sample_rate(path: str | Path) -> int:
+    """Return the rate of a sound file that `decode` reads, in Hz."""
+    return soundfile.info(path).samplerate
+
+
 def check_readable(path: Path) -> None:
     """Raise a `UserError` where there is no file, or an empty one, at `path`."""
     try:

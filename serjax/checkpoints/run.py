@@ -3,17 +3,17 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from serjax.checkpoints.huggingface import read_checkpoint, save_pretrained
+from serjax.checkpoints.models import Models
 from serjax.checkpoints.naming import abstract, load_tensors, to_tensors
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.checkpoints.tensors import read_json, read_tensors, write_tensors
-from serjax.config import Experiment, from_json
+from serjax.config import from_json
 from serjax.disk import write_text
 from serjax.errors import UserError
 from serjax.models import encoder_config
@@ -22,26 +22,6 @@ from serjax.models.encoder import SpeechEncoder
 
 TRUNK = "trunk"
 HEAD = "head."
-
-
-class LoadedRun(NamedTuple):
-    """A run's models.
-
-    Attributes:
-        experiment: what was run.
-        labels: names of the classes.
-        folds: numbers of the folds.
-        graphdef: of one fold's `Classifier`.
-        params: what was trained, stacked over folds.
-        shared: what was frozen.
-    """
-
-    experiment: Experiment
-    labels: tuple[str, ...]
-    folds: tuple[int, ...]
-    graphdef: nnx.GraphDef[Any]
-    params: Any
-    shared: Any
 
 
 def save_fold(run_dir: Path, fold: int, model: Classifier, preprocessor: Preprocessor, labels: Sequence[str]) -> None:
@@ -71,7 +51,7 @@ def save_labels(run_dir: Path, labels: Sequence[str], folds: Sequence[int]) -> N
     write_text(run_dir / "model.json", json.dumps({"labels": list(labels), "folds": list(folds)}, indent=2) + "\n")
 
 
-def load_run(run_dir: str | Path) -> LoadedRun:
+def load_run(run_dir: str | Path) -> Models:
     """Read a run's models.
 
     Raises:
@@ -79,7 +59,9 @@ def load_run(run_dir: str | Path) -> LoadedRun:
     """
     folder = Path(run_dir)
     if not (folder / "experiment.json").is_file():
-        raise UserError(f"{folder}: it holds no experiment.json; give the folder of a run, such as checkpoints/NAME.")
+        raise UserError(
+            f"{folder}: it holds no experiment.json (a run's) and no config.json (a checkpoint's); give such a folder."
+        )
     if not (folder / "model.json").is_file():
         raise UserError(f"{folder}: the run is not finished; run its command again to go on where it stopped.")
     experiment = from_json((folder / "experiment.json").read_text(), str(folder / "experiment.json"))
@@ -117,7 +99,8 @@ def load_run(run_dir: str | Path) -> LoadedRun:
         graphdef, trained, *rest = nnx.split(model, lambda path, _: not is_frozen(path, experiment.model, config), ...)
         states.append(trained)
     params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-    return LoadedRun(experiment, labels, folds, graphdef, params, rest[0])
+    data, dtype = experiment.data, experiment.model.dtype
+    return Models(labels, folds, graphdef, params, rest[0], data.seconds, data.eval_crop, dtype, "softmax")
 
 
 def _check_labels(fold: Path, labels: Sequence[str]) -> None:

@@ -106,10 +106,10 @@ class Encoder(nnx.Module):
         self.norm_first = config.do_stable_layer_norm
         self.hidden_dropout = config.hidden_dropout
         # WavLM never skips its first layer.
-        self.layerdrop = [
+        self.layerdrop = tuple(
             0.0 if index == 0 and config.model_type == "wavlm" else config.layerdrop
             for index in range(config.num_hidden_layers)
-        ]
+        )
         self.pos_conv_embed = PositionalConvEmbedding(config, rngs=rngs)
         self.layer_norm = nnx.LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
         self.layers = nnx.List([EncoderLayer(config, index, rngs=rngs) for index in range(config.num_hidden_layers)])

@@ -1,0 +1,36 @@
+"""Models that are ready to answer for a clip, wherever they came from."""
+
+from typing import Any, Literal, NamedTuple
+
+from flax import nnx
+
+Outputs = Literal["softmax", "sigmoid", "identity"]
+"""What turns logits into scores: one label of several, each label for itself, or values that are no probabilities."""
+
+
+class Models(NamedTuple):
+    """The members of an ensemble, a run's folds or one published model.
+
+    Attributes:
+        labels: names of the outputs.
+        folds: numbers of the members.
+        graphdef: of one member, called with waves [b t], true lengths [b] and no key, returning logits [b c].
+        params: what members have of their own, stacked.
+        shared: what they have in common.
+        seconds: the longest stretch of a clip that they look at, in s; None for whole clips.
+        crop: which stretch of a longer clip.
+        dtype: what they compute in.
+        outputs: from logits to scores.
+        notes: sentences for the user about what was assumed.
+    """
+
+    labels: tuple[str, ...]
+    folds: tuple[int, ...]
+    graphdef: nnx.GraphDef[Any]
+    params: Any
+    shared: Any
+    seconds: float | None
+    crop: Literal["head", "centre"]
+    dtype: str
+    outputs: Outputs
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,112 @@
+"""Classifiers that others have published as Hugging Face checkpoints, told apart by their heads' keys."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from serjax.checkpoints.huggingface import Checkpoint, read_checkpoint
+from serjax.checkpoints.models import Models, Outputs
+from serjax.checkpoints.naming import abstract, load_tensors
+from serjax.errors import UserError
+from serjax.models import encoder_config
+from serjax.models.published import HeadLayout, Pooling, PublishedClassifier
+
+_OUTPUTS: dict[str, Outputs] = {
+    "single_label_classification": "softmax",
+    "multi_label_classification": "sigmoid",
+    "regression": "identity",
+}
+_POOLINGS: dict[str, Pooling] = {"mean": "mean", "sum": "sum", "max": "max"}
+
+
+def load_published(source: str) -> Models:
+    """Load a published classifier.
+
+    Known are the heads of transformers' ForSequenceClassification classes, of soxan's Wav2Vec2- and
+    HubertForSpeechClassification, of ehcalabres' checkpoints and of audEERING's dimensional model.
+
+    Args:
+        source: a directory, or a hub id such as `superb/hubert-base-superb-er`.
+
+    Raises:
+        UserError: it cannot be found, is damaged, is of another architecture, or its head is of no known layout or does
+            not fit its config; a head is never made at random.
+    """
+    checkpoint = read_checkpoint(source)
+    config = encoder_config.from_dict(checkpoint.config, f"{source}/config.json")
+    prefix = f"{config.model_type}."
+    head = {key: tensor for key, tensor in checkpoint.tensors.items() if not key.startswith(prefix)}
+    layout = _layout(checkpoint, head)
+    normalize = checkpoint.preprocessor.normalize
+    model = abstract(lambda rngs: PublishedClassifier(config, layout, normalize=normalize, rngs=rngs))
+    # The encoder stands under its family's name in the file, and is the trunk here.
+    tensors = {
+        f"trunk.{key[len(prefix) :]}" if key.startswith(prefix) else key: tensor
+        for key, tensor in checkpoint.tensors.items()
+    }
+    state = load_tensors(model, tensors, source=source, allow_missing=[r"trunk\.masked_spec_embed"])
+    nnx.update(model, state)
+    if "masked_spec_embed" not in state["trunk"]:
+        model.trunk.masked_spec_embed.set_value(jnp.zeros(config.hidden_size))
+    # The encoder is what all members of an ensemble share, though there is but one member here.
+    graphdef, own, *rest = nnx.split(model, lambda path, _: path[0] != "trunk", ...)
+    problem = checkpoint.config.get("problem_type") or "single_label_classification"
+    if problem not in _OUTPUTS:
+        raise UserError(
+            f"{source}/config.json: problem_type is {problem!r}; serjax knows {', '.join(_OUTPUTS)}; correct it."
+        )
+    return Models(
+        labels=_labels(checkpoint, layout.classes),
+        folds=(1,),
+        graphdef=graphdef,
+        params=jax.tree.map(lambda leaf: leaf[None], own),
+        shared=rest[0],
+        seconds=None,
+        crop="head",
+        dtype="float32",
+        outputs=_OUTPUTS[problem],
+        notes=checkpoint.notes,
+    )
+
+
+def _layout(checkpoint: Checkpoint, head: Mapping[str, np.ndarray]) -> HeadLayout:
+    """Return the layout that the keys and the configuration tell."""
+    settings, source = checkpoint.config, checkpoint.source
+    for last in ("out_proj", "output"):
+        if {"classifier.dense.weight", f"classifier.{last}.weight"} <= head.keys():
+            pooling = settings.get("pooling_mode") or "mean"
+            if pooling not in _POOLINGS:
+                raise UserError(f"{source}/config.json: pooling_mode is {pooling!r}; it must be mean, sum or max.")
+            width, classes = len(head["classifier.dense.weight"]), len(head[f"classifier.{last}.weight"])
+            return HeadLayout("dense", classes, width, pooling=_POOLINGS[pooling], last=last)
+    if {"projector.weight", "classifier.weight"} <= head.keys():
+        weighted = bool(settings.get("use_weighted_layer_sum", False))
+        return HeadLayout("projector", len(head["classifier.weight"]), len(head["projector.weight"]), weighted)
+    alone = not head or len(head) == len(checkpoint.tensors)  # an encoder alone is stored without its prefix
+    found = "none, it is an encoder alone" if alone else ", ".join(sorted(head))
+    raise UserError(
+        f"{source}: its head is of no layout that serjax knows.\nfound: {found}\n"
+        "expected: projector.* and classifier.* (transformers), classifier.dense.* and classifier.out_proj.* (soxan, "
+        "audEERING), or classifier.dense.* and classifier.output.* (ehcalabres); to train a head of your own, say "
+        f"python -m serjax.train --exp hubert_kfold --model.checkpoint {source}."
+    )
+
+
+def _labels(checkpoint: Checkpoint, classes: int) -> tuple[str, ...]:
+    """Return the names of the outputs in their order."""
+    path, named = f"{checkpoint.source}/config.json", checkpoint.config.get("id2label")
+    if named is None:
+        return tuple(f"LABEL_{index}" for index in range(classes))  # what transformers calls them then
+    try:
+        labels = {int(index): str(name) for index, name in named.items()}
+    except (AttributeError, ValueError):
+        raise UserError(f"{path}: id2label is {named!r}; it must map numbers to names.") from None
+    if sorted(labels) != list(range(classes)):
+        raise UserError(
+            f"{path}: id2label names the outputs {sorted(labels)}, but the head has {classes}; give weights and "
+            "config.json of one model."
+        )
+    return tuple(labels[index] for index in range(classes))

@@ -1,0 +1,91 @@
+"""Classifiers as they are published: an encoder with the head that its authors trained, named as they store it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from serjax.models.classifier import unit_variance
+from serjax.models.encoder import SpeechEncoder
+from serjax.models.encoder_config import EncoderConfig
+from serjax.models.masking import length_mask
+from serjax.models.pooling import masked_mean
+
+Pooling = Literal["mean", "sum", "max"]
+
+
+@dataclass(frozen=True)
+class HeadLayout:
+    """What a published head looks like.
+
+    Attributes:
+        kind: projector is that of transformers' ForSequenceClassification: Linear, mean over frames, Linear. dense is
+            that of soxan and of audEERING: pooling, Linear, tanh, Linear.
+        classes: How many outputs.
+        width: Of the layer before the last.
+        weighted_layers: projector only: frames are a softmax-weighted sum of all hidden states.
+        pooling: dense only: over true frames.
+        last: dense only: what the last layer is called; `output` in ehcalabres' checkpoints.
+    """
+
+    kind: Literal["projector", "dense"]
+    classes: int
+    width: int
+    weighted_layers: bool = False
+    pooling: Pooling = "mean"
+    last: Literal["out_proj", "output"] = "out_proj"
+
+
+class DenseHead(nnx.Module):
+    """Linear, tanh, Linear."""
+
+    def __init__(self, features: int, layout: HeadLayout, *, rngs: nnx.Rngs):
+        self.dense = nnx.Linear(features, layout.width, rngs=rngs)
+        self.last = layout.last
+        setattr(self, layout.last, nnx.Linear(layout.width, layout.classes, rngs=rngs))
+
+    def __call__(self, x: Float[Array, "b d"]) -> Float[Array, "b c"]:
+        """Return the logits."""
+        return getattr(self, self.last)(jnp.tanh(self.dense(x)))
+
+
+class PublishedClassifier(nnx.Module):
+    """An encoder and a head of one of the layouts, for evaluation."""
+
+    def __init__(self, config: EncoderConfig, layout: HeadLayout, *, normalize: bool, rngs: nnx.Rngs):
+        self.layout = layout
+        self.normalize = normalize
+        self.trunk = SpeechEncoder(config, rngs=rngs)
+        if layout.kind == "dense":
+            self.classifier: nnx.Module = DenseHead(config.hidden_size, layout, rngs=rngs)
+            return
+        self.projector = nnx.Linear(config.hidden_size, layout.width, rngs=rngs)
+        self.classifier = nnx.Linear(layout.width, layout.classes, rngs=rngs)
+        layers = config.num_hidden_layers + 1
+        self.layer_weights = nnx.Param(jnp.full(layers, 1 / layers)) if layout.weighted_layers else None
+
+    def __call__(
+        self, wave: Float[Array, "b t"], lengths: Int[Array, "b"], key: PRNGKeyArray | None = None
+    ) -> Float[Array, "b c"]:
+        """Return the logits of clips at 16 kHz; `lengths` are their true samples. The head has no dropout."""
+        hidden = self.trunk(unit_variance(wave, lengths) if self.normalize else wave, lengths, key)
+        x = hidden.states[-1]
+        if self.layout.kind == "dense":
+            return self.classifier(_pool(x, hidden.frames, self.layout.pooling))
+        if self.layer_weights is not None:
+            shares = jax.nn.softmax(self.layer_weights[...].astype(jnp.float32)).astype(x.dtype)
+            x = sum(share * state for share, state in zip(shares, hidden.states, strict=True))
+        return self.classifier(masked_mean(self.projector(x), hidden.frames))
+
+
+def _pool(x: Float[Array, "b n d"], frames: Int[Array, "b"], how: Pooling) -> Float[Array, "b d"]:
+    if how == "mean":
+        return masked_mean(x, frames)
+    if how == "sum":
+        total = masked_mean(x, frames).astype(jnp.float32) * frames[:, None]
+        return total.astype(x.dtype)
+    within = length_mask(frames, x.shape[1])[:, :, None]
+    return jnp.max(jnp.where(within, x, jnp.finfo(x.dtype).min), axis=1)

@@ -1,0 +1,213 @@
+"""Published classifiers answer as the code that trained them does, and what fits no known head is refused."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+import soundfile
+from flax import nnx
+
+import serjax
+from serjax.checkpoints.huggingface import save_pretrained
+from serjax.checkpoints.naming import to_tensors
+from serjax.checkpoints.preprocessor import Preprocessor
+from serjax.errors import UserError
+from serjax.models.encoder import SpeechEncoder
+from serjax.models.encoder_config import EncoderConfig
+from serjax.models.published import HeadLayout, PublishedClassifier
+from serjax.predict import main
+
+CONFIG = EncoderConfig(
+    model_type="wav2vec2",
+    hidden_size=16,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    intermediate_size=16,
+    conv_dim=(8, 8, 8),
+    conv_stride=(5, 8, 8),
+    conv_kernel=(10, 8, 8),
+    num_conv_pos_embeddings=4,
+    num_conv_pos_embedding_groups=2,
+)
+LABELS = ("angry", "happy", "sad")
+
+
+def publish(folder, layout, labels=LABELS, drop=(), **config):
+    """Write a checkpoint whose head is of the layout."""
+    model = PublishedClassifier(CONFIG, layout, normalize=True, rngs=nnx.Rngs(3))
+    head = {key: value for key, value in to_tensors(model).items() if not key.startswith("trunk.")}
+    save_pretrained(
+        SpeechEncoder(CONFIG, rngs=nnx.Rngs(4)),
+        folder,
+        preprocessor=Preprocessor(),
+        prefix="wav2vec2.",
+        extra_tensors={key: value for key, value in head.items() if key not in drop},
+        extra_config={"id2label": {str(i): name for i, name in enumerate(labels)}, **config},
+    )
+    return folder
+
+
+DENSE = HeadLayout("dense", 3, 16)
+PROJECTOR = HeadLayout("projector", 3, 8)
+
+
+@pytest.fixture
+def clip(tmp_path):
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 44100), 44100)
+    return path
+
+
+def test_the_command_line_answers_and_says_that_it_resampled(tmp_path, clip, capsys):
+    folder = publish(tmp_path / "model", DENSE)
+    assert main([str(folder), str(clip), "--json"]) == 0
+    printed = capsys.readouterr()
+    [answer] = [json.loads(line) for line in printed.out.splitlines()]
+    assert {entry["label"] for entry in answer} == set(LABELS)
+    scores = [entry["score"] for entry in answer]
+    assert scores == sorted(scores, reverse=True)
+    assert sum(scores) == pytest.approx(1, abs=1e-5)
+    assert "1 clip was resampled from 44100 Hz to 16000 Hz." in printed.err
+
+
+def test_scores_follow_the_problem_type(tmp_path, clip):
+    answers = {}
+    for problem in ("single_label_classification", "multi_label_classification", "regression"):
+        model = serjax.load(publish(tmp_path / problem, PROJECTOR, problem_type=problem))
+        answers[problem] = {entry["label"]: entry["score"] for entry in model(clip)}
+    raw = np.array([answers["regression"][label] for label in LABELS])
+    sigmoid = [answers["multi_label_classification"][label] for label in LABELS]
+    softmax = [answers["single_label_classification"][label] for label in LABELS]
+    np.testing.assert_allclose(sigmoid, 1 / (1 + np.exp(-raw)), atol=1e-5)
+    np.testing.assert_allclose(softmax, np.exp(raw) / np.exp(raw).sum(), atol=1e-5)
+
+
+def test_a_long_clip_is_heard_as_a_whole(tmp_path):
+    model = serjax.load(publish(tmp_path, DENSE, problem_type="regression"))
+    rng = np.random.default_rng(1)
+    start, end = rng.normal(0, 0.1, (2, 16000 * 4))
+    whole, head = model((np.concatenate([start, end]), 16000)), model((start, 16000))
+    assert [entry["score"] for entry in whole] != pytest.approx([entry["score"] for entry in head], abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", [DENSE, PROJECTOR], ids=lambda layout: layout.kind)
+def test_a_head_that_lacks_a_key_is_refused_with_the_key(tmp_path, kind):
+    missing = "classifier.dense.bias" if kind is DENSE else "projector.bias"
+    with pytest.raises(UserError, match=rf"(?s)1 missing, 0 left over.*missing: {missing}"):
+        serjax.load(publish(tmp_path, kind, drop=(missing,)))
+
+
+def test_a_head_of_no_known_layout_is_refused_with_both_lists(tmp_path):
+    folder = publish(tmp_path, DENSE, drop=("classifier.dense.weight",))
+    with pytest.raises(UserError, match=r"(?s)found: classifier\.dense\.bias, .*expected: projector\.\*"):
+        serjax.load(folder)
+    save_pretrained(SpeechEncoder(CONFIG, rngs=nnx.Rngs(0)), tmp_path / "bare", preprocessor=Preprocessor())
+    with pytest.raises(UserError, match="found: none, it is an encoder alone"):
+        serjax.load(tmp_path / "bare")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"labels": ("angry", "sad")}, r"id2label names the outputs \[0, 1\], but the head has 3"),
+        ({"id2label": {"a": "b"}}, "must map numbers to names"),
+        ({"problem_type": "ranking"}, "problem_type is 'ranking'"),
+        ({"pooling_mode": "last"}, "pooling_mode is 'last'"),
+        ({"model_type": "bert"}, "model_type"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(tmp_path, config, message):
+    with pytest.raises(UserError, match=rf"config\.json: .*{message}"):
+        serjax.load(publish(tmp_path, DENSE, **config))
+
+
+@pytest.mark.torch
+class TestAgainstTheirCode:
+    """Logits equal those of the PyTorch classes that the checkpoints were trained with."""
+
+    LENGTHS = (9000, 4000)
+
+    def reference(self, family, head_layers, pool, **options):
+        """Return soxan's classifier, rebuilt from its description, with random weights of no usual scale."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import torch
+            import transformers
+
+        names = {"hubert": "Hubert", "wav2vec2": "Wav2Vec2"}
+        settings = CONFIG.to_dict() | {"model_type": family} | options
+        encoder = getattr(transformers, f"{names[family]}Model")(
+            getattr(transformers, f"{names[family]}Config")(**settings)
+        )
+
+        class Head(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.dense = torch.nn.Linear(16, 16)
+                setattr(self, head_layers, torch.nn.Linear(16, 3))
+
+            def forward(self, x):
+                return getattr(self, head_layers)(torch.tanh(self.dense(x)))
+
+        class Model(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                setattr(self, family, encoder)
+                self.classifier = Head()
+
+            def forward(self, wave):
+                states = getattr(self, family)(wave).last_hidden_state
+                return self.classifier({"mean": states.mean, "sum": states.sum, "max": states.amax}[pool](dim=1))
+
+        torch.manual_seed(0)
+        model = Model().eval()
+        with torch.no_grad():
+            for value in model.parameters():
+                value.copy_(value + 0.1 * torch.randn(value.shape))
+        return torch, model
+
+    def check(self, torch, model, folder, tolerance=1e-4):
+        ensemble = serjax.load(folder)
+        rng = np.random.default_rng(0)
+        waves = [rng.normal(0.1, 0.2, length).astype(np.float32) for length in self.LENGTHS]
+        mine = ensemble.probabilities(waves)
+        for wave, scores in zip(waves, mine, strict=True):
+            normal = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
+            with torch.no_grad():
+                logits = model(torch.tensor(normal)[None])
+                expected = getattr(logits, "logits", logits)[0].numpy()
+            np.testing.assert_allclose(scores, expected, atol=tolerance)
+
+    @pytest.mark.parametrize("family", ["hubert", "wav2vec2"])
+    @pytest.mark.parametrize("last", ["out_proj", "output"])
+    @pytest.mark.parametrize("pool", ["mean", "sum", "max"])
+    def test_soxan_and_ehcalabres(self, tmp_path, family, last, pool):
+        torch, model = self.reference(family, last, pool)
+        torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+        # As identity, so that logits are seen.
+        settings = CONFIG.to_dict() | {"model_type": family, "pooling_mode": pool, "problem_type": "regression"}
+        settings["id2label"] = {"0": "arousal", "1": "dominance", "2": "valence"}
+        (tmp_path / "config.json").write_text(json.dumps(settings))
+        self.check(torch, model, tmp_path)
+
+    @pytest.mark.parametrize("family", ["Hubert", "Wav2Vec2", "WavLM"])
+    @pytest.mark.parametrize("weighted", [False, True])
+    @pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask:UserWarning")
+    def test_for_sequence_classification(self, tmp_path, family, weighted):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import torch
+            import transformers
+        settings = CONFIG.to_dict() | {"num_labels": 3, "classifier_proj_size": 8, "use_weighted_layer_sum": weighted}
+        settings |= {"problem_type": "regression", "num_buckets": 8, "max_bucket_distance": 6}
+        del settings["model_type"]
+        model = getattr(transformers, f"{family}ForSequenceClassification")(
+            getattr(transformers, f"{family}Config")(**settings)
+        ).eval()
+        torch.manual_seed(1)
+        with torch.no_grad():
+            for value in model.parameters():
+                value.copy_(value + 0.1 * torch.randn(value.shape))
+        model.save_pretrained(tmp_path)
+        self.check(torch, model, tmp_path)

@@ -161,7 +161,7 @@ def test_weights_of_another_config_are_named_key_by_key(saved):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"model_type": "data2vec-audio"}, "model_type is 'wavlm'"),
+        ({"model_type": "data2vec-audio"}, "model_type is 'data2vec-audio'"),
         ({"model_type": None}, "model_type is missing"),
         ({"hidden_act": "mish"}, "hidden_act is 'mish'"),
         ({"add_adapter": True}, "add_adapter"),

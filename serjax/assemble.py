@@ -1,6 +1,7 @@
 """From an experiment, its data and its trunk to what is trained: models, parameters and the engine that trains them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -38,6 +39,17 @@ class Setup(NamedTuple):
     trunk: SpeechEncoder | None
     trainable: int
     parameters: int
+
+    def with_heads(self, heads: Params) -> "Setup":
+        """Return the setup with other first heads [k, ...], such as `first_stage` has trained, one a job."""
+        axis = self.engine.axis
+
+        def put(params: Params, head: Params) -> Params:
+            given = {("head", *path): leaf for path, leaf in nnx.to_flat_state(head)}
+            leaves = nnx.to_flat_state(params)
+            return nnx.from_flat_state([(path, given.get(path, leaf)) for path, leaf in leaves])
+
+        return self._replace(params=axis.jit(put, "kk")(self.params, axis.put(heads)))
 
 
 def set_up(experiment: Experiment, data: Data, jobs: Sequence[Job], trunk: Trunk, say: Say) -> Setup:
@@ -92,6 +104,19 @@ def set_up(experiment: Experiment, data: Data, jobs: Sequence[Job], trunk: Trunk
     one = axis.first(heads)
     engine = ResidentEngine(head_def, one, jobs, features, classes, experiment, axis)
     return Setup(engine, heads, head_def, {}, whole.trunk, count(one), count(one) + count(frozen))
+
+
+def first_stage(
+    experiment: Experiment, data: Data, jobs: Sequence[Job], trunk: Trunk, say: Say
+) -> tuple[Experiment, Setup]:
+    """Return what trains the jobs' heads alone, before `experiment` trains more."""
+    train = experiment.train
+    first = replace(
+        experiment,
+        model=replace(experiment.model, freeze="trunk"),
+        train=replace(train, epochs=train.head_epochs, head_epochs=0),
+    )
+    return first, set_up(first, data, [replace(job, peak=train.head_lr) for job in jobs], trunk, say)
 
 
 def pretrained_weights(trunk: Trunk) -> dict[str, Array]:

@@ -49,12 +49,20 @@ class DataConfig:
 class FoldsConfig:
     """How clips are divided into folds."""
 
-    kind: Literal["auto", "stratified", "speaker", "leave_speaker_out", "leave_session_out", "files"] = "auto"
-    """auto: by speaker where every clip names one, else stratified by label."""
+    kind: Literal[
+        "auto", "stratified", "speaker", "leave_speaker_out", "leave_session_out", "split", "split_speakers", "files"
+    ] = "auto"
+    """auto: by speaker where every clip names one, else stratified by label. split and split_speakers make one fold."""
     count: int = 5
     """Number of folds (stratified, speaker)."""
     path: str | None = None
     """kind=files: a folds.json of an earlier run, or a folder in EmoBox's layout of fold_N."""
+    split: tuple[float, float] = (0.7, 0.15)
+    """kind=split: shares of every class for training and validation; the rest is tested."""
+    validation_speakers: tuple[str, ...] = ()
+    """kind=split_speakers: who is validated on; by default a share of the others, as in any fold."""
+    test_speakers: tuple[str, ...] = ()
+    """kind=split_speakers: who is tested on."""
     only: tuple[int, ...] | None = None
     """Train only these folds, counted from 1; their numbers are the same as with all of them."""
     validation: Literal["train", "test"] = "train"
@@ -81,8 +89,8 @@ class ModelConfig:
     """Over frames: mean, mean and standard deviation, or attention weights that are learned."""
     attention_size: int = 128
     """Width of attentive pooling's hidden layer."""
-    head: Literal["layernorm_gelu", "layernorm_relu", "linear"] = "layernorm_relu"
-    """LayerNorm, Linear, GELU or ReLU, Dropout, Linear; or one Linear layer."""
+    head: Literal["layernorm_gelu", "layernorm_relu", "relu", "linear"] = "layernorm_relu"
+    """LayerNorm, Linear, GELU or ReLU, Dropout, Linear; relu: the same without LayerNorm; or one Linear layer."""
     head_size: int = 256
     """Width of the head's hidden layer."""
     dropout: float = 0.1
@@ -151,6 +159,11 @@ class TrainConfig:
     """Clips a step and fold."""
     accumulate: int = 1
     """Split each batch into this many parts and add up their gradients: less memory, the same result."""
+    head_epochs: int = 0
+    """Two stages: first train heads alone on the frozen trunk for at most this many epochs, then what `model.freeze`
+    leaves, from each fold's best head."""
+    head_lr: float = 1e-3
+    """Peak learning rate of the first stage."""
     patience: int = 10
     """Stop a fold after this many epochs without a better validation macro-F1."""
     label_smoothing: float = 0.0
@@ -230,6 +243,11 @@ def check(experiment: Experiment) -> None:
         raise UserError(f"train.learning_rates is {rates}; it must name each rate once.")
     if rates and experiment.optimizer.max_lr is not None:
         raise UserError("optimizer.max_lr and train.learning_rates are both given; leave out one of them.")
+    if train.head_epochs and (experiment.model.frozen == "trunk" or experiment.model.size is not None):
+        raise UserError(
+            f"train.head_epochs is {train.head_epochs}; it must be 0 where the trunk stays frozen or starts "
+            "from random weights (model.size)."
+        )
     if experiment.folds.path is not None and experiment.folds.kind != "files":
         raise UserError("folds.path is given, but folds.kind is not files; say --folds.kind files, or leave it out.")
     if experiment.name != Path(experiment.name).name or experiment.name in ("", ".", ".."):
@@ -239,8 +257,12 @@ def check(experiment: Experiment) -> None:
 _RULES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     (("seed",), lambda x: 0 <= x < 2**32, "from 0 to 4294967295"),
     (("data.seconds", "optimizer.max_lr", "optimizer.clip_norm", "optimizer.epsilon"), lambda x: x > 0, "above 0"),
-    (("train.learning_rates",), lambda x: x > 0, "all above 0"),
-    (("optimizer.min_lr", "optimizer.weight_decay", "model.frozen_layers"), lambda x: x >= 0, "0 or more"),
+    (("train.learning_rates", "train.head_lr"), lambda x: x > 0, "above 0"),
+    (
+        ("optimizer.min_lr", "optimizer.weight_decay", "model.frozen_layers", "train.head_epochs"),
+        lambda x: x >= 0,
+        "0 or more",
+    ),
     (
         ("train.epochs", "train.batch_size", "train.accumulate", "train.patience", "train.seeds"),
         lambda x: x >= 1,

@@ -13,6 +13,14 @@ from serjax.config import Experiment, to_json
 from serjax.disk import disk_errors, write_text
 from serjax.errors import UserError, one_of
 
+RESUME = "resume"
+"""Folder of the states from which a stage goes on."""
+
+FIRST_STAGE = "first_stage"
+"""Folder of the log, and of the states, of the first of two stages."""
+
+_MADE_FROM = "made_from.txt"
+
 
 @contextlib.contextmanager
 def claim(experiment: Experiment) -> Iterator[None]:
@@ -53,7 +61,7 @@ def find_run(experiment: Experiment) -> bool:
     except ValueError:
         changed = ["contents (experiment.json is damaged)"]
     # A run that has saved no epoch is no loss.
-    trained = finished or any((folder / "resume").glob("[0-9]*"))
+    trained = finished or any(folder.glob(f"**/{RESUME}/[0-9]*"))
     if changed and trained and not experiment.overwrite:
         raise UserError(
             f"{folder}: another experiment was run here, with other {one_of(changed)}; choose another --name, or "
@@ -67,18 +75,41 @@ def find_run(experiment: Experiment) -> bool:
     return trained and not changed and not finished
 
 
-def begin_run(experiment: Experiment) -> None:
-    """Make the folder anew, in place of whatever run `find_run` found there.
+def begin_run(experiment: Experiment, begun: bool, made_from: str) -> None:
+    """Make the folder anew, in place of whatever run `find_run` found there; one that was begun before stays.
+
+    Args:
+        experiment: what is run.
+        begun: what `find_run` returned.
+        made_from: fingerprint of all that training rests on and that the experiment does not say: recordings, folds,
+            pretrained weights, the layout on the devices.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the run was begun from something else, and --overwrite is not given; or it cannot be written.
     """
     folder = experiment.run_dir
+    path = folder / _MADE_FROM
+    if begun and path.is_file() and path.read_text() == made_from:
+        return
+    if begun and not experiment.overwrite:
+        raise UserError(
+            f"{folder}: since this run was stopped, its recordings, folds or pretrained weights changed, or it ran on "
+            "other devices; restore them, choose another --name, or --overwrite to start again."
+        )
     with disk_errors(folder, "--out"):
         if folder.is_dir():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
+    write_text(path, made_from)
     write_text(folder / "experiment.json", to_json(_kept(experiment)) + "\n")
+
+
+def end_run(experiment: Experiment) -> None:
+    """Remove what only a run that goes on needs."""
+    folder = experiment.run_dir
+    for stage in (folder, folder / FIRST_STAGE):
+        shutil.rmtree(stage / RESUME, ignore_errors=True)
+    (folder / _MADE_FROM).unlink(missing_ok=True)
 
 
 def _kept(experiment: Experiment) -> Experiment:

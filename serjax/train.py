@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -21,7 +22,7 @@ from rich.console import Console
 
 import serjax
 from serjax import cli, config
-from serjax.assemble import Setup, pretrained_weights, set_up
+from serjax.assemble import Setup, first_stage, pretrained_weights, set_up
 from serjax.checkpoints.resume import ResumePoint
 from serjax.checkpoints.run import save_fold, save_head, save_labels, save_trunk
 from serjax.checkpoints.trunk import Trunk, find_trunk
@@ -34,7 +35,7 @@ from serjax.evaluation.table import print_table
 from serjax.predict import load
 from serjax.prepare import Data, make_jobs, read_data, write_folds
 from serjax.progress import Reporter
-from serjax.run_folder import begin_run, claim, find_run
+from serjax.run_folder import FIRST_STAGE, RESUME, begin_run, claim, end_run, find_run
 from serjax.training.encode import fingerprint
 from serjax.training.jobs import Job
 from serjax.training.loop import Fitted, fit
@@ -74,20 +75,17 @@ def _train(experiment: Experiment, command: str, console: Console) -> Report:
     say(f"{setup.trainable:,} of {setup.parameters:,} parameters are trained; devices: {shape} (fold x data).")
 
     # Only now, with data and models at hand, does the folder change.
-    if not begun:
-        begin_run(experiment)
     layout = (axis.together, axis.padded)
-    seen = fingerprint(data.store.hashes, data.classes, data.folds, layout, pretrained_weights(trunk))
-    resume = ResumePoint(run_dir / "resume", seen, overwrite=experiment.overwrite)
-    try:
-        write_folds(experiment, data)
-        restored = resume.latest() or 0
-        if restored:
-            say(f"Resuming after epoch {restored}.")
-        with Reporter(console, MetricLog(run_dir, restored), experiment.train.epochs) as reporter:
-            fitted = fit(setup.engine, setup.params, data.classes, len(data.labels), experiment.train, resume, reporter)
-    finally:
-        resume.close()
+    made_from = fingerprint(data.store.hashes, data.classes, data.folds, layout, pretrained_weights(trunk))
+    begin_run(experiment, begun, made_from)
+    write_folds(experiment, data)
+    if experiment.train.head_epochs:
+        say("First stage: heads on the frozen trunk.")
+        stage, heads = first_stage(experiment, data, jobs, trunk, say)
+        trained = fit_stage(stage, heads, data, run_dir / FIRST_STAGE, console)
+        setup = setup.with_heads(heads.engine.axis.get(trained.best))
+        say("Second stage.")
+    fitted = fit_stage(experiment, setup, data, run_dir, console)
     history = read_history(run_dir)
     chosen = choose_rates(jobs, fitted)
     best = out_of_fold(data, jobs, setup.engine.predict(fitted.best, "test"), chosen)
@@ -98,11 +96,24 @@ def _train(experiment: Experiment, command: str, console: Console) -> Report:
     facts = run_facts(data, setup, experiment, trunk, history, command)
     report = build_report(experiment, facts, best, history, last)
     write_all(run_dir, report, best[0], history)
-    resume.delete()
+    end_run(experiment)
     print_table(report, console)
     say(f"Written to {run_dir}: README.md, confusion.png, curves.png, oof.csv, report.json, fold_N.")
     show_example(run_dir, data, say)
     return report
+
+
+def fit_stage(experiment: Experiment, setup: Setup, data: Data, folder: Path, console: Console) -> Fitted:
+    """Train all jobs of a stage, whose log and resume point are in `folder`."""
+    resume = ResumePoint(folder / RESUME)
+    try:
+        restored = resume.latest() or 0
+        if restored:
+            console.print(f"Resuming after epoch {restored}.", highlight=False)
+        with Reporter(console, MetricLog(folder, restored), experiment.train.epochs) as reporter:
+            return fit(setup.engine, setup.params, data.classes, len(data.labels), experiment.train, resume, reporter)
+    finally:
+        resume.close()
 
 
 def choose_rates(jobs: Sequence[Job], fitted: Fitted) -> list[dict[int, int]]:

@@ -5,7 +5,7 @@ from math import inf, nan
 
 import pytest
 
-from serjax.config import Experiment, check, find, from_json, label_map, names, to_json
+from serjax.config import Experiment, ModelConfig, check, find, from_json, label_map, names, to_json
 from serjax.errors import UserError
 
 
@@ -41,6 +41,7 @@ def with_value(field, value):
         ("optimizer.groups", (("head", inf),)),
         ("train.accumulate", 3),
         ("train.epochs", 0),
+        ("train.head_epochs", -1),
         ("train.learning_rates", (1e-3, 0.0)),
         ("train.learning_rates", (1e-3, 1e-3)),
         ("folds.path", "folds.json"),
@@ -50,6 +51,12 @@ def test_values_that_cannot_be_are_named(field, value):
     with pytest.raises(UserError, match=rf"^{field} is ") as raised:
         check(with_value(field, value))
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("model", [ModelConfig(freeze="trunk"), ModelConfig(size="tiny")])
+def test_two_stages_want_a_pretrained_trunk_that_is_trained(model):
+    with pytest.raises(UserError, match=r"^train\.head_epochs is 2; it must be 0"):
+        check(replace(with_value("train.head_epochs", 2), model=model))
 
 
 def test_two_ways_to_give_the_rate_are_one_too_many():

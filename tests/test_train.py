@@ -14,16 +14,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from flax import nnx
 from rich.console import Console
+from safetensors.numpy import load_file
 
 import serjax
+from serjax.checkpoints.huggingface import save_pretrained
+from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.checkpoints.resume import ResumePoint
 from serjax.config import DataConfig, Experiment, FoldsConfig, ModelConfig, TrainConfig, from_json
 from serjax.errors import UserError
 from serjax.evaluation.out_of_fold import read_oof_csv
+from serjax.models.encoder import SpeechEncoder
+from serjax.models.encoder_config import preset
 from serjax.predict import main as predict_main
 from serjax.run_folder import claim
 from serjax.train import train
+from serjax.training.metric_log import read_history
 
 RUN_FILES = {
     "README.md",
@@ -254,6 +261,50 @@ def test_what_is_no_clip_gets_a_sentence(run, clip):
         serjax.load(run[0].run_dir)(clip)
 
 
+@pytest.fixture
+def pretrained(tmp_path):
+    """A small WavLM as others would publish it."""
+    config = replace(preset("wavlm", "tiny"), num_hidden_layers=2, num_buckets=32, max_bucket_distance=80)
+    encoder = SpeechEncoder(config, rngs=nnx.Rngs(5))
+    save_pretrained(encoder, tmp_path / "wavlm", preprocessor=Preprocessor())
+    return str(tmp_path / "wavlm")
+
+
+def test_two_stages_train_heads_and_then_the_last_layers(corpus, tmp_path, pretrained, monkeypatch):
+    model = ModelConfig(checkpoint=pretrained, freeze="layers", frozen_layers=1, pooling="mean", head="relu")
+    settings = TrainConfig(epochs=2, head_epochs=3, head_lr=1e-2, batch_size=8)
+    folds = FoldsConfig(count=3, together="yes")
+    experiment = small(corpus, tmp_path, model=model, train=settings, folds=folds)
+    console = Console(file=io.StringIO(), width=120)
+    report = train(experiment, "x", console)
+    said = console.file.getvalue()
+    assert (
+        said.index("First stage") < said.index("epoch   3/3") < said.index("Second stage") < said.index("epoch   2/2")
+    )
+    first, second = (read_history(experiment.run_dir / stage) for stage in ("first_stage", "."))
+    assert max(row["epoch"] for row in first) == 3
+    # The second stage begins where the first one ended.
+    assert np.mean([r["train_loss"] for r in second if r["epoch"] == 1]) < np.mean(
+        [r["train_loss"] for r in first if r["epoch"] == 1]
+    )
+    assert report["facts"]["trainable"] < report["facts"]["parameters"]
+    assert not list(experiment.run_dir.rglob("resume"))
+    # A frozen layer stays, a tuned one moves.
+    published = load_file(Path(pretrained) / "model.safetensors")
+    saved = load_file(experiment.run_dir / "fold_1" / "model.safetensors")
+    for layer, same in ((0, True), (1, False)):
+        key = f"encoder.layers.{layer}.attention.q_proj.weight"
+        assert np.array_equal(published[key], saved[f"wavlm.{key}"]) == same
+    # One after the other, and stopped in both stages, it ends the same.
+    broken = replace(experiment, name="broken", folds=replace(folds, together="no"))
+    for _ in range(4):
+        stopped_after_an_epoch(broken, monkeypatch)
+    again = train(broken, "x", quiet())
+    for fold, other in zip(report["folds"], again["folds"], strict=True):
+        assert fold["ua"] == pytest.approx(other["ua"])
+        assert fold["best_epoch"] == other["best_epoch"]
+
+
 def test_validation_on_the_test_fold_is_reported(corpus, tmp_path):
     experiment = small(corpus, tmp_path, folds=FoldsConfig(count=3, only=(2,), validation="test"))
     report = train(experiment, "x", quiet())
@@ -274,8 +325,6 @@ def command():
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_resumes_to_identical_weights(corpus, tmp_path, how):
-    from safetensors.numpy import load_file
-
     from serjax.config import to_json
 
     whole = small(corpus, tmp_path / "whole", train=TrainConfig(epochs=6, batch_size=8))

@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,37 +10,16 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from serjax.disk import unwritable, write_text
-from serjax.errors import UserError
+from serjax.disk import unwritable
 
 
 class ResumePoint:
     """Saves and restores a pytree of arrays after each epoch; the last two are kept, in case one is half written."""
 
-    def __init__(self, folder: Path, made_from: str, *, overwrite: bool = False) -> None:
-        """Open or create the folder.
-
-        Args:
-            folder: where states are kept.
-            made_from: fingerprint of all that a state rests on and that the experiment does not say: recordings,
-                folds, pretrained weights, the layout on the devices.
-            overwrite: delete what was saved from other things instead of raising.
-
-        Raises:
-            UserError: the states in the folder were made from something else.
-        """
+    def __init__(self, folder: Path) -> None:
+        """Open or create the folder."""
         # Orbax wants absolute paths.
         self.folder = folder.absolute()
-        path = self.folder / "made_from.txt"
-        if path.is_file() and path.read_text() != made_from:
-            if not overwrite:
-                raise UserError(
-                    f"{self.folder.parent}: since this run was stopped, its recordings, folds or pretrained weights "
-                    "changed, or it ran on other devices; restore them, choose another --name, or --overwrite to "
-                    "start again."
-                )
-            self.delete()
-        write_text(path, made_from)
         options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=True)
         self._manager = ocp.CheckpointManager(self.folder, options=options)
 
@@ -86,7 +64,3 @@ class ResumePoint:
                 raise
             full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             raise unwritable(self.folder, full, "--out") from None
-
-    def delete(self) -> None:
-        """Remove what was saved: the run is complete."""
-        shutil.rmtree(self.folder, ignore_errors=True)

@@ -48,9 +48,9 @@ def fold_kind(utterances: Sequence[Utterance], config: FoldsConfig) -> str:
 def make_folds(utterances: Sequence[Utterance], config: FoldsConfig, seed: int) -> tuple[Fold, ...]:
     """Divide the clips into folds; whatever `config.only` says, all of them are returned.
 
-    Every clip is in the test part of one fold (of at most one with kind=files). A fold's parts depend on the clips, the
-    seed and the fold's own number alone. Validation clips come from the training part: all clips of some speakers, or
-    a share of every class where speakers are not known.
+    Every clip is in the test part of one fold, of at most one with kind=files and the kinds that make one split. A
+    fold's parts depend on the clips, the seed and the fold's own number alone. Validation clips come from the training
+    part: all clips of some speakers, or a share of every class where speakers are not known.
 
     Args:
         utterances: the clips; folds hold positions in it.
@@ -73,6 +73,11 @@ def make_folds(utterances: Sequence[Utterance], config: FoldsConfig, seed: int) 
                 "--folds.kind files needs --folds.path: a folds.json, or a folder that holds fold_1 and so on."
             )
         drafts = _read(Path(config.path), utterances)
+    elif kind == "split":
+        drafts = (Fold(1, *splits.split_clips(utterances, config.split, seed)),)
+    elif kind == "split_speakers":
+        named = (config.validation_speakers, config.test_speakers)
+        drafts = (Fold(1, *splits.split_speakers(utterances, *named)),)
     else:
         if kind == "stratified":
             tests = splits.stratified(utterances, config.count, seed)

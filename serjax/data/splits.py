@@ -116,6 +116,59 @@ def hold_out_groups(
     return {i for group in draws[best] for i in groups[group]}
 
 
+def split_clips(
+    utterances: Sequence[Utterance], shares: tuple[float, float], seed: int
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Return training, validation and test clips: of n clips of a class floor(share * n) train and validate.
+
+    Speakers are not kept apart.
+
+    Raises:
+        UserError: shares that leave nothing for a part.
+    """
+    train_share, validation_share = shares
+    if not (train_share > 0 and validation_share > 0 and train_share + validation_share < 1):
+        raise UserError(f"--folds.split {train_share:g} {validation_share:g}: both must be above 0, and 1 not reached.")
+    rng = np.random.default_rng([seed])
+    parts: tuple[list[int], list[int], list[int]] = ([], [], [])
+    for label in sorted({clip.label for clip in utterances}):
+        clips = rng.permutation([i for i, clip in enumerate(utterances) if clip.label == label]).tolist()
+        # Rounded first: 0.7 * 10 is a little less than 7 in floating point.
+        first = int(round(train_share * len(clips), 9))
+        second = first + int(round(validation_share * len(clips), 9))
+        for part, chosen in zip(parts, (clips[:first], clips[first:second], clips[second:]), strict=True):
+            part += chosen
+    train, validation, test = (tuple(sorted(part)) for part in parts)
+    return train, validation, test
+
+
+def split_speakers(
+    utterances: Sequence[Utterance], validation: Sequence[str], test: Sequence[str]
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Return training, validation and test clips, the last two those of the speakers named.
+
+    Raises:
+        UserError: no test speaker, one in both parts, or one whom no clip names.
+    """
+    names = _require_named(utterances, "speaker", "split_speakers")
+    if not test:
+        raise UserError("--folds.kind split_speakers needs --folds.test-speakers: name who is tested on.")
+    both = sorted(set(validation) & set(test))
+    if both:
+        raise UserError(f"--folds.validation-speakers and --folds.test-speakers both name {one_of(both)}; choose one.")
+    absent = sorted({*validation, *test} - set(names))
+    if absent:
+        raise UserError(
+            f"--folds.kind split_speakers: no clip is of speaker {one_of(absent)}; the corpus has "
+            f"{one_of(sorted(set(names)))}."
+        )
+    where = {**dict.fromkeys(validation, 1), **dict.fromkeys(test, 2)}
+    parts: tuple[list[int], list[int], list[int]] = ([], [], [])
+    for i, name in enumerate(names):
+        parts[where.get(name, 0)].append(i)
+    return tuple(parts[0]), tuple(parts[1]), tuple(parts[2])
+
+
 def hold_out_clips(
     utterances: Sequence[Utterance], train: Sequence[int], share: float, rng: np.random.Generator
 ) -> set[int]:

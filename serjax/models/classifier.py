@@ -58,8 +58,9 @@ def _classifier(config: ModelConfig, pooled: int, classes: int, rngs: nnx.Rngs) 
             return LinearHead(pooled, classes, config.dropout, rngs=rngs)
         case "layernorm_gelu":
             return NormHead(pooled, config.head_size, classes, "gelu", config.dropout, rngs=rngs)
-        case "layernorm_relu":
-            return NormHead(pooled, config.head_size, classes, "relu", config.dropout, rngs=rngs)
+        case "layernorm_relu" | "relu":
+            norm = config.head == "layernorm_relu"
+            return NormHead(pooled, config.head_size, classes, "relu", config.dropout, norm=norm, rngs=rngs)
 
 
 class Classifier(nnx.Module):

@@ -13,7 +13,7 @@ from serjax.training.step import TrainState, init_state
 def test_the_last_epoch_comes_back_although_its_memory_was_taken_over(tmp_path):
     step = jax.jit(lambda state: jax.tree.map(lambda x: x + 1, state), donate_argnums=0)
     state = init_state({"w": jnp.arange(200_000.0)})
-    point = ResumePoint(tmp_path, "these")
+    point = ResumePoint(tmp_path)
     assert point.restore({"state": state}) is None
     for epoch in (1, 2, 3):
         state = step(state)
@@ -22,19 +22,17 @@ def test_the_last_epoch_comes_back_although_its_memory_was_taken_over(tmp_path):
         for _ in range(5):
             state = step(state)
     point.close()
-    again = ResumePoint(tmp_path, "these")
+    again = ResumePoint(tmp_path)
     epoch, tree = again.restore({"state": state, "waited": np.zeros(2, int)})
     assert epoch == again.latest() == 3
     assert isinstance(tree["state"], TrainState)
     jax.tree.map(np.testing.assert_array_equal, tree["state"], wanted)
     np.testing.assert_array_equal(tree["waited"], [3, 4])
     again.close()
-    again.delete()
-    assert not tmp_path.exists()
 
 
 def test_a_full_disk_gets_a_sentence(tmp_path, monkeypatch):
-    point = ResumePoint(tmp_path, "these")
+    point = ResumePoint(tmp_path)
 
     def full(*arguments, **settings):
         raise ValueError('RESOURCE_EXHAUSTED: Error writing "x": No space left on device')
@@ -44,14 +42,3 @@ def test_a_full_disk_gets_a_sentence(tmp_path, monkeypatch):
         point.save(1, {"x": jnp.zeros(2)})
     monkeypatch.undo()
     point.close()
-
-
-def test_what_was_saved_from_other_recordings_is_refused_or_deleted(tmp_path):
-    point = ResumePoint(tmp_path / "resume", "these")
-    point.save(1, {"x": jnp.zeros(2)})
-    point.close()
-    with pytest.raises(UserError, match=r"changed.*--overwrite"):
-        ResumePoint(tmp_path / "resume", "those")
-    again = ResumePoint(tmp_path / "resume", "those", overwrite=True)
-    assert again.latest() is None
-    again.close()

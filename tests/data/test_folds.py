@@ -364,3 +364,40 @@ def test_a_file_that_is_missing_or_numbers_folds_twice_is_refused(tmp_path):
 
 def clips_of(count):
     return [clip(f"c{i}", "sad", f"s{i}") for i in range(count)]
+
+
+def test_one_split_by_shares_has_the_sizes_that_the_seed_reports():
+    counts = {"neutral": 96, **{f"e{i}": 192 for i in range(7)}}
+    clips = [clip(f"{label}/{i}", label, f"s{i % 24}") for label, count in counts.items() for i in range(count)]
+    for split, sizes in {(0.7, 0.15): (1005, 210, 225), (0.75, 0.15): (1080, 210, 150)}.items():
+        [fold] = make_folds(clips, FoldsConfig(kind="split", split=split), 42)
+        assert (len(fold.train), len(fold.validation), len(fold.test)) == sizes
+        assert sorted(fold.train + fold.validation + fold.test) == list(range(len(clips)))
+        assert make_folds(clips, FoldsConfig(kind="split", split=split), 42) == (fold,)
+        assert make_folds(clips, FoldsConfig(kind="split", split=split), 43) != (fold,)
+
+
+def test_one_split_by_named_speakers():
+    clips = [clip(f"{label}{who}", label, who) for who in "abcde" for label in ("sad", "happy")]
+    config = FoldsConfig(kind="split_speakers", validation_speakers=("d",), test_speakers=("a", "e"))
+    [fold] = make_folds(clips, config, 0)
+    assert [sorted(speakers(clips, part)) for part in (fold.train, fold.validation, fold.test)] == [
+        ["b", "c"], ["d"], ["a", "e"]]  # fmt: skip
+    [drawn] = make_folds(clips, FoldsConfig(kind="split_speakers", test_speakers=("a",)), 0)
+    assert drawn.validation
+    assert not speakers(clips, drawn.validation) & speakers(clips, drawn.train + drawn.test)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (FoldsConfig(kind="split", split=(0.8, 0.2)), "1 not reached"),
+        (FoldsConfig(kind="split_speakers"), "name who is tested"),
+        (FoldsConfig(kind="split_speakers", test_speakers=("a",), validation_speakers=("a",)), "both name a"),
+        (FoldsConfig(kind="split_speakers", test_speakers=("z",)), "no clip is of speaker z"),
+    ],
+)
+def test_splits_that_cannot_be_made_get_a_sentence(config, message):
+    clips = [clip(f"{label}{who}", label, who) for who in "abc" for label in ("sad", "happy")]
+    with pytest.raises(UserError, match=message):
+        make_folds(clips, config, 0)

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from serjax.config import ModelConfig
+from serjax.checkpoints.naming import abstract
+from serjax.config import ModelConfig, find
 from serjax.errors import UserError
 from serjax.models.classifier import Classifier, Head, is_frozen, training_config, unit_variance
+from serjax.models.encoder_config import preset
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 KEY = jax.random.key(0)
@@ -130,3 +132,16 @@ def test_gradients_reach_every_parameter(config):
     # A key's bias adds the same to a query's scores, which softmax ignores; so with the attention's score.
     idle = {path for path, leaf in gradients if float(jnp.abs(leaf[...]).max()) < 1e-7}
     assert {path[-2:] for path in idle} <= {("k_proj", "bias"), ("score", "bias")}
+
+
+@pytest.mark.parametrize(
+    ("freeze", "layers", "trainable"),
+    [("trunk", 0, 596_744), ("layers", 10, 14_773_552), ("layers", 8, 28_950_360), ("nothing", 0, 94_978_680)],
+)
+def test_numbers_of_trained_parameters_of_the_wavlm_network_for_ravdess(freeze, layers, trainable):
+    model = replace(find("wavlm_ravdess").model, freeze=freeze, frozen_layers=layers)
+    encoder = preset("wavlm", "base")
+    whole = abstract(lambda rngs: Classifier(model, encoder, 8, normalize=True, rngs=rngs))
+    _, trained, rest = nnx.split(whole, lambda path, _: not is_frozen(path, model, encoder), ...)
+    counts = [sum(leaf.size for leaf in jax.tree.leaves(part)) for part in (trained, rest)]
+    assert counts == [trainable, 94_978_680 - trainable]

@@ -18,8 +18,9 @@ lint:
     {{python}} -m ruff format --check .
     {{python}} -m mypy
 
-# The benchmarks that docs/benchmarks.md reports (extra `torch`).
+# The benchmarks that docs/benchmarks.md reports (extra `bench`).
 bench:
+    {{python}} benchmarks/encoders.py
     {{python}} benchmarks/input_pipeline.py
     {{python}} benchmarks/folds_together.py
     {{python}} benchmarks/frozen_heads.py

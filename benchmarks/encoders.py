@@ -1,0 +1,327 @@
+"""Encoders beside what their users run today: PyTorch eager and compiled, ONNX Runtime, serjax; same weights.
+
+    python benchmarks/encoders.py [--families hubert wavlm --size base --rounds 5 --markdown docs/encoders.md]
+
+Every side is a process of its own with the same allocator settings, and they take turns: in each round each computes
+each case once. Cases: one 3 s clip, eight of them, eight clips of 1 to 12 s, and a training step with AdamW on eight
+3 s clips. PyTorch pads the clips of mixed length to the longest, as its users do; serjax buckets them, as `predict`
+does. The floor is the case's floating-point operations over the rate of a large matrix product, best of all sides.
+Needs the extra `bench`.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from serjax.allocator import keep_memory
+from serjax.config import SAMPLE_RATE
+
+CASES = {
+    "1 clip of 3 s": [3.0],
+    "8 clips of 3 s": [3.0] * 8,
+    "8 clips of 1 to 12 s": [1.0, 1.8, 2.7, 4.0, 5.5, 7.5, 9.5, 12.0],
+}
+TRAINING = {"training step, 8 x 3 s": False, "training step, CNN frozen": True}
+SIDES = {"torch": "PyTorch eager", "torch-compiled": "PyTorch compiled", "onnx": "ONNX Runtime", "serjax": "serjax"}
+
+
+def waves(seconds: list[float]) -> list[np.ndarray]:
+    """Return a clip of noise of each length."""
+    rng = np.random.default_rng(0)
+    return [rng.normal(0, 1, round(s * SAMPLE_RATE)).astype(np.float32) for s in seconds]
+
+
+def padded(clips: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return [b t] and the mask of true samples."""
+    lengths = np.array([len(clip) for clip in clips])
+    wave = np.zeros((len(clips), lengths.max()), np.float32)
+    for row, clip in zip(wave, clips, strict=True):
+        row[: len(clip)] = clip
+    return wave, np.arange(wave.shape[1]) < lengths[:, None]
+
+
+def torch_side(folder: Path, compiled: bool) -> dict[str, Callable[[], Any]]:
+    """Return PyTorch's cases."""
+    import torch
+    import transformers
+
+    model = transformers.AutoModel.from_pretrained(folder)
+    forward = torch.compile(model) if compiled else model
+    calls: dict[str, Callable[[], Any]] = {}
+
+    def inference(clips: list[np.ndarray]) -> Callable[[], Any]:
+        wave, mask = padded(clips)
+        mask = None if mask.all() else torch.from_numpy(mask).long()
+        tensor = torch.from_numpy(wave)
+
+        def call() -> Any:
+            model.eval()
+            with torch.inference_mode():
+                return forward(tensor, attention_mask=mask).last_hidden_state
+
+        return call
+
+    def training(frozen: bool) -> Callable[[], Any]:
+        tensor, label = torch.from_numpy(padded(waves([3.0] * 8))[0]), torch.arange(8) % 4
+        head = torch.nn.Linear(model.config.hidden_size, 4)
+
+        def step(state: dict[str, Any]) -> None:
+            model.train()
+            if not state:
+                for name, parameter in model.named_parameters():
+                    parameter.requires_grad_(not (frozen and name.startswith("feature_extractor")))
+                kept = [p for p in model.parameters() if p.requires_grad]
+                state["adam"] = torch.optim.AdamW([*kept, *head.parameters()], lr=1e-5, fused=True)
+            loss = torch.nn.functional.cross_entropy(head(forward(tensor).last_hidden_state.mean(1)), label)
+            state["adam"].zero_grad()
+            loss.backward()
+            state["adam"].step()
+
+        state: dict[str, Any] = {}
+        return lambda: step(state)
+
+    for name, seconds in CASES.items():
+        calls[name] = inference(waves(seconds))
+    if not compiled:
+        for name, frozen in TRAINING.items():
+            calls[name] = training(frozen)
+    size = 4096
+    left, right = torch.randn(size, size), torch.randn(size, size)
+    calls["matmul"] = lambda: left @ right
+    return calls
+
+
+def onnx_side(folder: Path) -> dict[str, Callable[[], Any]]:
+    """Return ONNX Runtime's cases, exported from PyTorch (without a mask, so not for mixed lengths)."""
+    import onnxruntime
+    import torch
+    import transformers
+
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    calls = {}
+    for name in list(CASES)[:2]:
+        wave = padded(waves(CASES[name]))[0]
+        path = folder / f"{len(wave)}.onnx"
+        with torch.inference_mode():
+            torch.onnx.export(model, (torch.from_numpy(wave),), path, dynamo=True, verbose=False)
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        inputs = {session.get_inputs()[0].name: wave}
+        calls[name] = lambda session=session, inputs=inputs: session.run(None, inputs)[0]
+    return calls
+
+
+def serjax_side(folder: Path) -> dict[str, Callable[[], Any]]:
+    """Return serjax's cases."""
+    import jax
+    import jax.numpy as jnp
+    from flax import nnx
+
+    from serjax import cli
+    from serjax.checkpoints.huggingface import load_encoder
+    from serjax.config import Experiment, ModelConfig
+    from serjax.data.batches import bucket
+    from serjax.models.classifier import Classifier, is_frozen
+    from serjax.training.optimizer import rate_factors
+    from serjax.training.step import Inputs, Run, init_state, train_step
+
+    cli.compilation_cache()
+    encoder = load_encoder(str(folder)).encoder
+    graphdef, state = nnx.split(encoder)
+    encode = jax.jit(lambda state, wave, length: nnx.merge(graphdef, state)(wave, length).states[-1])
+    calls: dict[str, Callable[[], Any]] = {}
+
+    def inference(clips: list[np.ndarray], exact: bool) -> Callable[[], Any]:
+        groups = [list(group) for _, group in groupby(clips, lambda clip: bucket(len(clip)))]
+        batches = []
+        for group in groups:
+            longest = max(map(len, group)) if exact else bucket(len(group[-1]))
+            wave = np.zeros((len(group), longest), np.float32)
+            for row, clip in zip(wave, group, strict=True):
+                row[: len(clip)] = clip
+            batches.append((wave, np.array([len(clip) for clip in group])))
+        return lambda: [np.asarray(encode(state, *batch)) for batch in batches]
+
+    def training(frozen: bool) -> Callable[[], Any]:
+        model = ModelConfig(pooling="mean", head="linear", freeze="cnn" if frozen else "nothing")
+        experiment = Experiment("bench", model=model)
+        whole = Classifier(model, encoder.config, 4, normalize=False, rngs=nnx.Rngs(0))
+        graph, params, rest = nnx.split(whole, lambda path, _: not is_frozen(path, model, encoder.config), ...)
+        factors = rate_factors(params, ())
+        wave = jnp.asarray(padded(waves([3.0] * 8))[0])
+        inputs = Inputs((wave, jnp.full(8, wave.shape[1])), jnp.arange(8) % 4, jnp.ones(8))
+        run = Run(jax.random.key(0), jnp.array(100), jnp.array(1e-5), jnp.ones(4))
+
+        def step(state: Any, inputs: Inputs, run: Run, rest: Any) -> Any:
+            return train_step(state, inputs, run, rest, graphdef=graph, experiment=experiment, factors=factors)
+
+        compiled = jax.jit(step, donate_argnums=0)
+        kept: list[Any] = []
+
+        def call() -> None:
+            if not kept:
+                kept.append(init_state(jax.tree.map(jnp.copy, params)))
+            kept[0], metrics = compiled(kept[0], inputs, run, rest)
+            jax.block_until_ready((kept[0], metrics))
+
+        return call
+
+    for name, seconds in CASES.items():
+        calls[name] = inference(waves(seconds), exact=len(set(seconds)) == 1)
+    for name, frozen in TRAINING.items():
+        calls[name] = training(frozen)
+
+    def operations() -> dict[str, float]:
+        found = {}
+        for name in list(CASES)[:2]:
+            wave = jnp.zeros((len(CASES[name]), 3 * SAMPLE_RATE))
+            cost = encode.lower(state, wave, jnp.full(len(wave), wave.shape[1])).compile().cost_analysis()
+            found[name] = float(cost["flops"])
+        return found
+
+    calls["operations"] = operations
+    left = jnp.ones((4096, 4096))
+    product = jax.jit(lambda left: left @ left)
+    calls["matmul"] = lambda: product(left).block_until_ready()
+    return calls
+
+
+def work(side: str, folder: Path) -> None:
+    """Serve one side: a case's name comes in on a line, its seconds go out."""
+    keep_memory()
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print must not be taken for an answer
+    make = {
+        "torch": lambda: torch_side(folder, compiled=False),
+        "torch-compiled": lambda: torch_side(folder, compiled=True),
+        "onnx": lambda: onnx_side(folder),
+        "serjax": lambda: serjax_side(folder),
+    }
+    calls = make[side]()
+    print(json.dumps(list(calls)), file=out, flush=True)
+    for line in sys.stdin:
+        began = time.perf_counter()
+        found = calls[line.strip()]()
+        seconds = time.perf_counter() - began
+        print(json.dumps(found if isinstance(found, dict) else seconds), file=out, flush=True)
+
+
+class Side:
+    """A process that computes cases when asked."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        """Start it and wait until it is ready."""
+        self.name = name
+        command = [sys.executable, __file__, "--worker", name, "--folder", str(folder)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.cases = self._read()
+
+    def _read(self) -> Any:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.name} has stopped; see above.")
+        return json.loads(line)
+
+    def ask(self, case: str) -> Any:
+        """Return the seconds (or the facts) of a case."""
+        assert self.process.stdin is not None
+        print(case, file=self.process.stdin, flush=True)
+        return self._read()
+
+
+@contextmanager
+def weights(family: str, size: str) -> Iterator[Path]:
+    """Write a checkpoint with random weights that all sides load."""
+    from flax import nnx
+
+    from serjax.checkpoints.huggingface import save_pretrained
+    from serjax.checkpoints.preprocessor import Preprocessor
+    from serjax.models.encoder import SpeechEncoder
+    from serjax.models.encoder_config import preset
+
+    with tempfile.TemporaryDirectory() as name:
+        encoder = SpeechEncoder(preset(family, size), rngs=nnx.Rngs(0))
+        save_pretrained(encoder, name, preprocessor=Preprocessor())
+        yield Path(name)
+
+
+def measure(
+    folder: Path, names: list[str], wanted: list[str], rounds: int
+) -> tuple[dict[str, dict[str, float]], float]:
+    """Return the median seconds of each case and side, and the best rate of a matrix product in FLOP/s."""
+    sides = [Side(name, folder) for name in names]
+    times: dict[str, dict[str, list[float]]] = {}
+    for number in range(rounds + 1):
+        for case in [*wanted, "matmul"]:
+            for side in sides:
+                if case in side.cases:
+                    seconds = side.ask(case)
+                    if number:  # the first round compiles
+                        times.setdefault(case, {}).setdefault(side.name, []).append(seconds)
+    rate = 2 * 4096**3 / min(min(found) for found in times.pop("matmul").values())
+    facts = next((side.ask("operations") for side in sides if "operations" in side.cases), {})
+    for side in sides:
+        side.process.kill()
+        side.process.wait()
+    medians = {case: {name: median(found) for name, found in by.items()} for case, by in times.items()}
+    return medians | {"operations": facts}, rate
+
+
+def table(family: str, size: str, found: dict[str, dict[str, float]], rate: float) -> str:
+    """Return the family's table: milliseconds, ratios to serjax, and the share of the floor that serjax reaches."""
+    operations = found.pop("operations")
+    names = [name for name in SIDES if any(name in by for by in found.values())]
+    lines = [
+        f"### {family} {size}",
+        "",
+        f"| case | {' | '.join(f'{SIDES[name]}, ms' for name in names)} | "
+        f"{' | '.join(f'serjax / {SIDES[name]}' for name in names if name != 'serjax')} | floor, ms | reached |",
+        f"|---|{'---:|' * (2 * len(names) + 1)}",
+    ]
+    for case, by in found.items():
+        cells = [f"{1000 * by[name]:.0f}" if name in by else "-" for name in names]
+        cells += [f"{by['serjax'] / by[name]:.2f}" if name in by else "-" for name in names if name != "serjax"]
+        floor = operations.get(case, 0) / rate
+        cells += [f"{1000 * floor:.0f}", f"{100 * floor / by['serjax']:.0f} %"] if floor else ["-", "-"]
+        lines.append(f"| {case} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", f"A large matrix product runs at {rate / 1e9:.0f} GFLOP/s.", ""])
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--families", nargs="+", default=["hubert", "wavlm"])
+    parser.add_argument("--size", default="base")
+    parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=list(SIDES))
+    parser.add_argument("--cases", nargs="+", default=[*CASES, *TRAINING])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--markdown", type=Path, help="write the tables to this file too")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        work(options.worker, options.folder)
+        return
+    tables = []
+    for family in options.families:
+        with weights(family, options.size) as folder:
+            tables.append(table(family, options.size, *measure(folder, options.sides, options.cases, options.rounds)))
+        print(tables[-1], flush=True)
+    if options.markdown:
+        options.markdown.write_text("\n".join(tables))
+
+
+if __name__ == "__main__":
+    main()

@@ -4,7 +4,8 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, overload
 
@@ -21,12 +22,12 @@ from serjax.checkpoints.models import Models, Outputs
 from serjax.checkpoints.published import load_published
 from serjax.checkpoints.run import load_run
 from serjax.config import SAMPLE_RATE
-from serjax.data.batches import bucket, crop_clip
+from serjax.data.lengths import bucket, crop_clip
 from serjax.errors import UserError
 from serjax.training.step import logits_of
 
 BATCH = 8
-"""Clips a call, at most; fewer clips are rounded up to a power of two, so that few shapes are compiled."""
+"""Clips a call, at most."""
 
 CHUNK = 32 * BATCH
 """Files that the command line decodes before it answers for them; memory holds no more."""
@@ -94,16 +95,11 @@ class Ensemble:
         longest = max(map(len, waves)) if models.seconds is None else round(models.seconds * SAMPLE_RATE)
         cut = [crop_clip(wave, longest, models.crop) for wave in waves]
         result = np.zeros((len(cut), len(self.labels)), np.float32)
-        order = sorted(range(len(cut)), key=lambda index: len(cut[index]))
-        for start in range(0, len(order), BATCH):
-            batch = order[start : start + BATCH]
-            rows = 1 << (len(batch) - 1).bit_length()
-            wave = np.zeros((rows, bucket(len(cut[batch[-1]]))), np.float32)
-            length = np.zeros(rows, np.int32)
-            for row in range(rows):
-                # Rows beyond the last clip repeat it: a row of nothing has no mean to subtract.
-                clip = cut[batch[min(row, len(batch) - 1)]]
-                wave[row, : len(clip)], length[row] = clip, len(clip)
+        for batch in _batches([len(clip) for clip in cut]):
+            wave = np.zeros((len(batch), bucket(max(len(cut[index]) for index in batch))), np.float32)
+            length = np.array([len(cut[index]) for index in batch], np.int32)
+            for row, index in zip(wave, batch, strict=True):
+                row[: len(cut[index])] = cut[index]
             found = self._answer(
                 models.params,
                 models.shared,
@@ -114,7 +110,7 @@ class Ensemble:
                 dtype=models.dtype,
                 outputs=models.outputs,
             )
-            result[batch] = np.asarray(found)[: len(batch)]
+            result[batch] = np.asarray(found)
         if not np.isfinite(result).all():
             raise UserError("the answers are not finite numbers: the weights are damaged; train or fetch them again.")
         return result
@@ -123,6 +119,17 @@ class Ensemble:
         """Return the classes with their probabilities, the most probable first."""
         order = np.argsort(-probability, kind="stable")
         return [{"label": self.labels[c], "score": float(probability[c])} for c in order]
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yield the positions of clips that are padded to the same length, by powers of two: few shapes are compiled."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    for _, group in groupby(order, key=lambda index: bucket(lengths[index])):
+        waiting = list(group)
+        while waiting:
+            size = min(BATCH, 1 << (len(waiting).bit_length() - 1))
+            yield waiting[:size]
+            del waiting[:size]
 
 
 def _answer(

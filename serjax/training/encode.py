@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from rich.progress import Progress
 
-from serjax.data.batches import Clips, Crop, bucket, crop_clip
+from serjax.data.batches import Clips
+from serjax.data.lengths import Crop, bucket, crop_clip
 from serjax.disk import disk_errors
 from serjax.training.optimizer import Params
 

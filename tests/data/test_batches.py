@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from serjax.data.batches import (
     READ,
     Batch,
-    bucket,
-    crop_clip,
     eval_batches,
     stack,
     steps_per_epoch,
     train_batches,
 )
+from serjax.data.lengths import crop_clip
 
 few = settings(max_examples=30)
 
@@ -213,26 +212,3 @@ def test_stacked_batches_have_the_folds_in_front():
     assert both.wave.shape == (2, 3, 6)
     np.testing.assert_array_equal(both.clip, [[0, 1, 2], [2, 0, 2]])
     np.testing.assert_array_equal(both.weight, [[1, 1, 1], [1, 1, 0]])
-
-
-@pytest.mark.parametrize(("crop", "start"), [("head", 0), ("centre", 2)])
-def test_crops_of_one_clip(crop, start):
-    clip = np.arange(11, dtype=np.float32)
-    assert crop_clip(clip, 6, crop).tolist() == list(range(start, start + 6))
-    assert crop_clip(clip, 11, crop).tolist() == clip.tolist()
-    assert crop_clip(clip, 99, crop).tolist() == clip.tolist()
-    assert np.shares_memory(crop_clip(clip, 6, crop), clip)
-
-
-@few
-@given(st.integers(1, 16_000 * 600), st.floats(1.05, 2))
-def test_buckets_hold_their_input_and_waste_little(samples, ratio):
-    length = bucket(samples, ratio=ratio)
-    assert length % 320 == 0
-    assert length >= samples
-    assert length < max(samples * ratio + 2 * 320, 16_001)
-    assert bucket(length, ratio=ratio) == length
-
-
-def test_few_buckets_serve_half_a_minute():
-    assert len({bucket(samples) for samples in range(1, 30 * 16_000, 160)}) == 17

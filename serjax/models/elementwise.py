@@ -12,8 +12,12 @@ Activation = Literal["gelu", "gelu_new", "relu", "silu"]
 
 
 def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Return x * Phi(x), exactly (not its tanh form); erf itself is faster than `jax.nn.gelu`'s erfc on a CPU."""
-    return 0.5 * x * (1 + lax.erf(x * 0.5**0.5))
+    """Return x * Phi(x), exactly (not its tanh form), computed in float32; the result has x's dtype.
+
+    erf itself is faster than `jax.nn.gelu`'s erfc on a CPU.
+    """
+    full = x.astype(jnp.float32)
+    return (0.5 * full * (1 + lax.erf(full * 0.5**0.5))).astype(x.dtype)
 
 
 def gelu_tanh(x: Float[Array, "..."]) -> Float[Array, "..."]:

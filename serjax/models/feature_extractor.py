@@ -30,14 +30,16 @@ class ConvLayer(nnx.Module):
 
     def __call__(self, x: Float[Array, "b t c"], lengths: Int[Array, "b"] | None) -> Float[Array, "b n d"]:
         """Return the layer's output; a group norm's statistics cover `lengths` frames, or all where None."""
-        x = strided(x, self.conv.kernel[...], self.stride)
+        dtype = x.dtype
+        # Rounded once, after the activation: in bfloat16 that keeps the error below PyTorch's.
+        x = strided(x, self.conv.kernel[...], self.stride).astype(jnp.float32)
         if self.conv.bias is not None:
             x = x + self.conv.bias[...]
         if isinstance(self.layer_norm, nnx.GroupNorm):
             x = channel_norm(x, self.layer_norm, lengths)
         elif self.layer_norm is not None:
             x = self.layer_norm(x)
-        return self.activation(x)
+        return self.activation(x).astype(dtype)
 
 
 def _norm(config: EncoderConfig, index: int, rngs: nnx.Rngs) -> nnx.GroupNorm | nnx.LayerNorm | None:

@@ -2,7 +2,9 @@
 
 import json
 import warnings
+from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -196,6 +198,31 @@ def test_hidden_states_at_base_size(tmp_path, family, layout):
     model = randomise(make_model(make_config(**LAYOUTS[layout])), 0)
     model.save_pretrained(tmp_path)
     check_every_way(model, load_encoder(str(tmp_path)).encoder, [32_000, 21_000])
+
+
+@partial(jax.jit, static_argnums=0)
+def last_state(graphdef, state, wave, lengths):
+    return nnx.merge(graphdef, state)(wave, lengths).states[-1]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("layout", ["group, post-LN", "layer, pre-LN"])
+def test_bfloat16_errs_no_more_than_theirs(tmp_path, family, layout):
+    """Where one rounding falls is chance, so the errors of several draws of weights and waves count together."""
+    mine, other = [], []
+    for seed in range(4):
+        model = reference(family, seed, **LAYOUTS[layout])
+        model.save_pretrained(tmp_path)
+        wave = waves([8000, 8000], seed)
+        exact = theirs(model, wave)[-1]
+        graphdef, state = nnx.split(load_encoder(str(tmp_path)).encoder)
+        low = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), state)
+        answer = last_state(graphdef, low, jnp.asarray(wave, jnp.bfloat16), jnp.array([8000, 8000]))
+        mine.append(np.asarray(answer, np.float32) - exact)
+        with torch.no_grad():
+            found = model.to(torch.bfloat16)(torch.tensor(wave).to(torch.bfloat16)).last_hidden_state
+        other.append(found.float().numpy() - exact)
+    assert np.mean(np.square(mine)) <= np.mean(np.square(other))
 
 
 def as_weight_g(folder, model):

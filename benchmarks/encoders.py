@@ -6,7 +6,8 @@ Every side is a process of its own with the same allocator settings, and they ta
 each case for about a second, once before the clock starts, and its median counts. Cases: one 3 s clip, eight of them,
 eight clips of 1 to 12 s, and a training step with AdamW on eight 3 s clips. PyTorch pads the clips of mixed length to
 the longest, as its users do; serjax buckets them, as `predict` does. The floor is the case's floating-point operations
-over the rate of a large matrix product, best of all sides.
+over the rate of a large float32 matrix product, best of all sides. The error of a side is the root mean square
+difference of its last hidden states from PyTorch's in float32, over their standard deviation.
 Needs the extra `bench`.
 """
 
@@ -35,7 +36,17 @@ CASES = {
     "8 clips of 1 to 12 s": [1.0, 1.8, 2.7, 4.0, 5.5, 7.5, 9.5, 12.0],
 }
 TRAINING = {"training step, 8 x 3 s": False, "training step, CNN frozen": True}
-SIDES = {"torch": "PyTorch eager", "torch-compiled": "PyTorch compiled", "onnx": "ONNX Runtime", "serjax": "serjax"}
+SIDES = {
+    "torch": "PyTorch eager",
+    "torch-compiled": "PyTorch compiled",
+    "torch-bfloat16": "PyTorch bf16",
+    "onnx": "ONNX Runtime",
+    "onnx-int8": "ONNX Runtime int8",
+    "serjax": "serjax",
+    "serjax-bfloat16": "serjax bf16",
+}
+PRECISE = ["torch", "torch-compiled", "onnx"]
+REDUCED = ["torch-bfloat16", "onnx-int8"]
 
 
 def waves(seconds: list[float]) -> list[np.ndarray]:
@@ -53,39 +64,42 @@ def padded(clips: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return wave, np.arange(wave.shape[1]) < lengths[:, None]
 
 
-def torch_side(folder: Path, compiled: bool) -> dict[str, Callable[[], Any]]:
+def torch_side(folder: Path, compiled: bool = False, dtype: str = "float32") -> dict[str, Callable[[], Any]]:
     """Return PyTorch's cases."""
     import torch
     import transformers
 
-    model = transformers.AutoModel.from_pretrained(folder)
+    model = transformers.AutoModel.from_pretrained(folder, dtype=getattr(torch, dtype))
     forward = torch.compile(model) if compiled else model
     calls: dict[str, Callable[[], Any]] = {}
 
     def inference(clips: list[np.ndarray]) -> Callable[[], Any]:
         wave, mask = padded(clips)
         mask = None if mask.all() else torch.from_numpy(mask).long()
-        tensor = torch.from_numpy(wave)
+        tensor = torch.from_numpy(wave).to(model.dtype)
 
         def call() -> Any:
             model.eval()
             with torch.inference_mode():
-                return forward(tensor, attention_mask=mask).last_hidden_state
+                return forward(tensor, attention_mask=mask).last_hidden_state.float().numpy()
 
         return call
 
     def training(frozen: bool) -> Callable[[], Any]:
         tensor, label = torch.from_numpy(padded(waves([3.0] * 8))[0]), torch.arange(8) % 4
+        cast = torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16")
         head = torch.nn.Linear(model.config.hidden_size, 4)
 
         def step(state: dict[str, Any]) -> None:
-            model.train()
+            model.float().train()
             if not state:
                 for name, parameter in model.named_parameters():
                     parameter.requires_grad_(not (frozen and name.startswith("feature_extractor")))
                 kept = [p for p in model.parameters() if p.requires_grad]
                 state["adam"] = torch.optim.AdamW([*kept, *head.parameters()], lr=1e-5, fused=True)
-            loss = torch.nn.functional.cross_entropy(head(forward(tensor).last_hidden_state.mean(1)), label)
+            with cast:
+                logits = head(forward(tensor).last_hidden_state.mean(1))
+            loss = torch.nn.functional.cross_entropy(logits, label)
             state["adam"].zero_grad()
             loss.backward()
             state["adam"].step()
@@ -104,26 +118,32 @@ def torch_side(folder: Path, compiled: bool) -> dict[str, Callable[[], Any]]:
     return calls
 
 
-def onnx_side(folder: Path) -> dict[str, Callable[[], Any]]:
-    """Return ONNX Runtime's cases, exported from PyTorch (without a mask, so not for mixed lengths)."""
+def onnx_side(folder: Path, int8: bool = False) -> dict[str, Callable[[], Any]]:
+    """Return ONNX Runtime's cases, exported from PyTorch (without a mask, so not for mixed lengths).
+
+    int8 quantises the weights of matrix products, and what they are multiplied with on the fly.
+    """
     import onnxruntime
     import torch
     import transformers
+    from onnxruntime.quantization import QuantType, quantize_dynamic
 
     model = transformers.AutoModel.from_pretrained(folder).eval()
     calls = {}
     for name in list(CASES)[:2]:
         wave = padded(waves(CASES[name]))[0]
-        path = folder / f"{len(wave)}.onnx"
+        path = folder / f"{len(wave)}{'-int8' * int8}.onnx"
         with torch.inference_mode():
             torch.onnx.export(model, (torch.from_numpy(wave),), path, dynamo=True, verbose=False)
+        if int8:
+            quantize_dynamic(path, path, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul"])
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         inputs = {session.get_inputs()[0].name: wave}
         calls[name] = lambda session=session, inputs=inputs: session.run(None, inputs)[0]
     return calls
 
 
-def serjax_side(folder: Path) -> dict[str, Callable[[], Any]]:
+def serjax_side(folder: Path, dtype: str = "float32") -> dict[str, Callable[[], Any]]:
     """Return serjax's cases."""
     import jax
     import jax.numpy as jnp
@@ -135,12 +155,15 @@ def serjax_side(folder: Path) -> dict[str, Callable[[], Any]]:
     from serjax.data.lengths import bucket
     from serjax.models.classifier import Classifier, is_frozen
     from serjax.training.optimizer import rate_factors
-    from serjax.training.step import Inputs, Run, init_state, train_step
+    from serjax.training.step import Inputs, Run, cast, init_state, train_step
 
     cli.compilation_cache()
     encoder = load_encoder(str(folder)).encoder
     graphdef, state = nnx.split(encoder)
-    encode = jax.jit(lambda state, wave, length: nnx.merge(graphdef, state)(wave, length).states[-1])
+    state = cast(state, dtype)
+    encode = jax.jit(
+        lambda state, wave, length: nnx.merge(graphdef, state)(wave.astype(dtype), length).states[-1].astype("float32")
+    )
     calls: dict[str, Callable[[], Any]] = {}
 
     def inference(clips: list[np.ndarray], exact: bool) -> Callable[[], Any]:
@@ -152,10 +175,10 @@ def serjax_side(folder: Path) -> dict[str, Callable[[], Any]]:
             for row, clip in zip(wave, group, strict=True):
                 row[: len(clip)] = clip
             batches.append((wave, np.array([len(clip) for clip in group])))
-        return lambda: [np.asarray(encode(state, *batch)) for batch in batches]
+        return lambda: np.concatenate([np.asarray(encode(state, *batch)).ravel() for batch in batches])
 
     def training(frozen: bool) -> Callable[[], Any]:
-        model = ModelConfig(pooling="mean", head="linear", freeze="cnn" if frozen else "nothing")
+        model = ModelConfig(pooling="mean", head="linear", freeze="cnn" if frozen else "nothing", dtype=dtype)
         experiment = Experiment("bench", model=model)
         whole = Classifier(model, encoder.config, 4, normalize=False, rngs=nnx.Rngs(0))
         graph, params, rest = nnx.split(whole, lambda path, _: not is_frozen(path, model, encoder.config), ...)
@@ -204,12 +227,16 @@ def work(side: str, folder: Path) -> None:
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not be taken for an answer
     make = {
-        "torch": lambda: torch_side(folder, compiled=False),
+        "torch": lambda: torch_side(folder),
         "torch-compiled": lambda: torch_side(folder, compiled=True),
+        "torch-bfloat16": lambda: torch_side(folder, dtype="bfloat16"),
         "onnx": lambda: onnx_side(folder),
+        "onnx-int8": lambda: onnx_side(folder, int8=True),
         "serjax": lambda: serjax_side(folder),
+        "serjax-bfloat16": lambda: serjax_side(folder, dtype="bfloat16"),
     }
     calls = make[side]()
+    np.save(folder / f"{side}.npy", np.ravel(calls[next(iter(CASES))]()))
     print(json.dumps(list(calls)), file=out, flush=True)
     for line in sys.stdin:
         call = calls[line.strip()]
@@ -268,10 +295,8 @@ def weights(family: str, size: str) -> Iterator[Path]:
         yield Path(name)
 
 
-def measure(
-    folder: Path, names: list[str], wanted: list[str], rounds: int
-) -> tuple[dict[str, dict[str, float]], float]:
-    """Return the median seconds of each case and side, and the best rate of a matrix product in FLOP/s."""
+def measure(folder: Path, names: list[str], wanted: list[str], rounds: int) -> dict[str, dict[str, float]]:
+    """Return the median seconds of each case and side, the errors of sides, and facts of the floor."""
     sides = [Side(name, folder) for name in names]
     times: dict[str, dict[str, list[float]]] = {}
     for _ in range(rounds):
@@ -280,32 +305,50 @@ def measure(
                 if case in side.cases:
                     times.setdefault(case, {}).setdefault(side.name, []).append(side.ask(case))
     rate = 2 * 4096**3 / min(min(found) for found in times.pop("matmul").values())
-    facts = next((side.ask("operations") for side in sides if "operations" in side.cases), {})
+    work = next((side.ask("operations") for side in sides if "operations" in side.cases), {})
     for side in sides:
         side.process.kill()
         side.process.wait()
     medians = {case: {name: median(found) for name, found in by.items()} for case, by in times.items()}
-    return medians | {"operations": facts}, rate
+    exact = np.load(folder / f"{names[0]}.npy")
+    errors = {name: float(np.std(np.load(folder / f"{name}.npy") - exact) / np.std(exact)) for name in names}
+    return medians | {"errors": errors, "floors": {case: count / rate for case, count in work.items()}, "": {"": rate}}
 
 
-def table(family: str, size: str, found: dict[str, dict[str, float]], rate: float) -> str:
-    """Return the family's table: milliseconds, ratios to serjax, and the share of the floor that serjax reaches."""
-    operations = found.pop("operations")
-    names = [name for name in SIDES if any(name in by for by in found.values())]
+def table(found: dict[str, dict[str, float]], own: str, peers: list[str], cases: list[str]) -> list[str]:
+    """Return one table: the time of `own` over each peer's, and the share of the floor reached; then milliseconds."""
+    peers = [name for name in peers if any(name in found[case] for case in cases)]
+    lines = [
+        f"| {SIDES[own]} | {' | '.join(f'/ {SIDES[name]}' for name in peers)} | floor reached | ms | "
+        f"{' | '.join(f'{SIDES[name]}, ms' for name in peers)} |",
+        f"|---|{'---:|' * (2 * len(peers) + 2)}",
+    ]
+    for case in cases:
+        by, floor = found[case], found["floors"].get(case)
+        cells = [f"**{by[own] / by[name]:.2f}**" if name in by else "" for name in peers]
+        cells += [f"{floor / by[own]:.0%}" if floor else "", f"{1000 * by[own]:.0f}"]
+        cells += [f"{1000 * by[name]:.0f}" if name in by else "" for name in peers]
+        lines.append(f"| {case} | {' | '.join(cells)} |")
+    errors = ", ".join(
+        f"{SIDES[name]} {found['errors'][name]:.1e}" for name in [own, *peers] if name in found["errors"]
+    )
+    return [*lines, "", f"Errors: {errors}.", ""]
+
+
+def report(family: str, size: str, found: dict[str, dict[str, float]]) -> str:
+    """Return the family's tables."""
+    cases = [case for case in found if case in CASES or case in TRAINING]
     lines = [
         f"### {family} {size}",
         "",
-        f"| case | {' | '.join(f'{SIDES[name]}, ms' for name in names)} | "
-        f"{' | '.join(f'serjax / {SIDES[name]}' for name in names if name != 'serjax')} | floor, ms | reached |",
-        f"|---|{'---:|' * (2 * len(names) + 1)}",
+        f"A large float32 matrix product runs at {found[''][''] / 1e9:.0f} GFLOP/s.",
+        "",
     ]
-    for case, by in found.items():
-        cells = [f"{1000 * by[name]:.0f}" if name in by else "-" for name in names]
-        cells += [f"{by['serjax'] / by[name]:.2f}" if name in by else "-" for name in names if name != "serjax"]
-        floor = operations.get(case, 0) / rate
-        cells += [f"{1000 * floor:.0f}", f"{100 * floor / by['serjax']:.0f} %"] if floor else ["-", "-"]
-        lines.append(f"| {case} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", f"A large matrix product runs at {rate / 1e9:.0f} GFLOP/s.", ""])
+    if "serjax" in found["errors"]:
+        lines += table(found, "serjax", PRECISE, cases)
+    if "serjax-bfloat16" in found["errors"]:
+        lines += table(found, "serjax-bfloat16", [*REDUCED, "onnx", "serjax"], cases)
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -326,7 +369,8 @@ def main() -> None:
     tables = []
     for family in options.families:
         with weights(family, options.size) as folder:
-            tables.append(table(family, options.size, *measure(folder, options.sides, options.cases, options.rounds)))
+            found = measure(folder, options.sides, options.cases, options.rounds)
+        tables.append(report(family, options.size, found))
         print(tables[-1], flush=True)
     if options.markdown:
         options.markdown.write_text("\n".join(tables))

@@ -13,6 +13,9 @@ import pydantic
 
 from serjax.errors import UserError
 
+DType = Literal["float32", "bfloat16"]
+"""What models compute in; weights are stored, and trained, in float32."""
+
 SAMPLE_RATE = 16_000
 """Hz. Every clip is decoded to this rate: it is what all published speech encoders were trained at."""
 
@@ -112,7 +115,7 @@ class ModelConfig:
     """exact: padding changes nothing. transformers: group norm sees the padding, as `transformers` computes it."""
     remat: bool = False
     """Recompute transformer layers in the backward pass: less memory, about a third more time."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: DType = "float32"
     """What the forward and backward pass compute in; weights and optimizer stay float32."""
 
     @property

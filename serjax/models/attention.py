@@ -10,11 +10,12 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from serjax.models.elementwise import dropout
 from serjax.models.encoder_config import EncoderConfig
+from serjax.models.product import Linear, product
 
 
-def linear(inputs: int, outputs: int, rngs: nnx.Rngs) -> nnx.Linear:
+def linear(inputs: int, outputs: int, rngs: nnx.Rngs) -> Linear:
     """Return a Linear layer initialised as transformers does: normal with deviation 0.02, no bias."""
-    return nnx.Linear(inputs, outputs, kernel_init=nnx.initializers.normal(0.02), rngs=rngs)
+    return Linear(inputs, outputs, kernel_init=nnx.initializers.normal(0.02), rngs=rngs)
 
 
 class Attention(nnx.Module):
@@ -45,13 +46,17 @@ class Attention(nnx.Module):
             position: What WavLM's `relative_position` returns.
         """
         query, keys, values = (self._per_head(layer(x)) for layer in (self.q_proj, self.k_proj, self.v_proj))
-        scores = ((query * query.shape[-1] ** -0.5) @ keys.swapaxes(2, 3)).astype(jnp.float32)
+        scores = product("bhqe,bhke->bhqk", query * query.shape[-1] ** -0.5, keys)
         if position is not None:
             scores = scores + self._gate(x) * position
         # A finite stand-in for minus infinity: a row without any true frame must not become NaN.
         scores = jnp.where(mask[:, None, None], scores, jnp.finfo(jnp.float32).min)
-        weights = dropout(jax.nn.softmax(scores, axis=-1).astype(x.dtype), self.rate, key)
-        return self.out_proj((weights @ values).swapaxes(1, 2).reshape(x.shape)), weights
+        shares = jnp.exp(scores - jax.lax.stop_gradient(jnp.max(scores, axis=-1, keepdims=True)))
+        total = jnp.sum(shares, axis=-1, keepdims=True)
+        kept = dropout(shares, self.rate, key)
+        # Softmax divides what comes out, which is less than what goes in.
+        mixed = product("bhqk,bhke->bhqe", kept.astype(x.dtype), values) / total
+        return self.out_proj(mixed.astype(x.dtype).swapaxes(1, 2).reshape(x.shape)), kept / total
 
     def _per_head(self, x: Float[Array, "b n d"]) -> Float[Array, "b h n e"]:
         return x.reshape(*x.shape[:2], self.heads, -1).swapaxes(1, 2)

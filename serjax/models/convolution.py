@@ -1,8 +1,9 @@
 """Convolutions whose gradients are matrix products.
 
-XLA's CPU backend is near peak in a convolution's forward pass, but takes 10 to 60 times as long as it should for the
-gradient of a grouped convolution's kernel, and of any kernel inside a loop. So the forward pass is
-XLA's, and the backward pass differentiates an equal computation that consists of matrix products alone.
+XLA's CPU backend is near peak in a float32 convolution's forward pass, but takes 10 to 60 times as long as it should
+for the gradient of a grouped convolution's kernel, and of any kernel inside a loop. So the forward pass is XLA's, and
+the backward pass differentiates an equal computation that consists of matrix products alone. What each formulation
+gains stands in docs/encoders.md.
 """
 
 from functools import partial
@@ -11,19 +12,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
+
+from serjax.models.masking import length_mask
+from serjax.models.product import product
 
 _LAYOUT = ("NWC", "WIO", "NWC")
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def strided(x: Float[Array, "b t i"], kernel: Float[Array, "k i o"], stride: int) -> Float[Array, "b n o"]:
-    """Convolve without padding, n = (t - k) // stride + 1."""
-    return lax.conv_general_dilated(x, kernel, (stride,), "VALID", dimension_numbers=_LAYOUT)
+    """Convolve without padding, n = (t - k) // stride + 1; the result is in float32."""
+    if x.dtype == jnp.float32 or jax.default_backend() != "cpu":
+        return lax.conv_general_dilated(x, kernel, (stride,), "VALID", dimension_numbers=_LAYOUT).astype(jnp.float32)
+    taps, _, outputs = kernel.shape
+    parts = [kernel[j : j + stride].reshape(-1, outputs) for j in range(0, taps, stride)]
+    pairs = zip(_blocks(x, taps, stride), parts, strict=True)
+    return sum((product("bnk,ko->bno", *pair) for pair in pairs), jnp.float32(0))
 
 
-def _windows(x: Float[Array, "b t i"], taps: int, stride: int) -> Float[Array, "b n ki"]:
-    """Return what each output sees, put together from blocks of `stride` samples."""
+def _blocks(x: Float[Array, "b t i"], taps: int, stride: int) -> list[Float[Array, "b n si"]]:
+    """Return what each output sees, in blocks of `stride` samples, the last of them maybe shorter."""
     batch, length, inputs = x.shape
     count = (length - taps) // stride + 1
     blocks = -(-taps // stride)
@@ -31,7 +40,12 @@ def _windows(x: Float[Array, "b t i"], taps: int, stride: int) -> Float[Array, "
     x = jnp.pad(x[:, :needed], ((0, 0), (0, max(0, needed - length)), (0, 0)))
     x = x.reshape(batch, -1, stride * inputs)
     widths = [min(stride, taps - j * stride) * inputs for j in range(blocks)]
-    return jnp.concatenate([x[:, j : j + count, :width] for j, width in enumerate(widths)], axis=-1)
+    return [x[:, j : j + count, :width] for j, width in enumerate(widths)]
+
+
+def _windows(x: Float[Array, "b t i"], taps: int, stride: int) -> Float[Array, "b n ki"]:
+    """Return what each output sees."""
+    return jnp.concatenate(_blocks(x, taps, stride), axis=-1)
 
 
 def _strided_forward(x: Array, kernel: Array, stride: int) -> tuple[Array, tuple[Array, Array]]:
@@ -40,25 +54,65 @@ def _strided_forward(x: Array, kernel: Array, stride: int) -> tuple[Array, tuple
 
 def _strided_backward(stride: int, kept: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     x, kernel = kept
-    windows, spread = jax.vjp(partial(_windows, taps=kernel.shape[0], stride=stride), x)
-    to_kernel = jnp.einsum("bnk,bno->ko", windows, gradient).reshape(kernel.shape)
-    return spread(gradient @ kernel.reshape(-1, kernel.shape[2]).T)[0], to_kernel
+    taps, _, outputs = kernel.shape
+    seen, spread = jax.vjp(partial(_windows, taps=taps, stride=stride), x)
+    gradient = gradient.astype(x.dtype)
+    to_kernel = product("bnk,bno->ko", seen, gradient).reshape(kernel.shape)
+    to_windows = product("bno,ko->bnk", gradient, kernel.reshape(-1, outputs))
+    return spread(to_windows.astype(x.dtype))[0], to_kernel.astype(kernel.dtype)
 
 
 strided.defvjp(_strided_forward, _strided_backward)
+
+
+def normalized(
+    x: Float[Array, "b t i"],
+    kernel: Float[Array, "k i o"],
+    stride: int,
+    counts: Int[Array, "b"] | None,
+    scale: Float[Array, "o"],
+    bias: Float[Array, "o"],
+    epsilon: float,
+) -> Float[Array, "b n o"]:
+    """Return `strided`, each channel then brought to zero mean and unit variance over time, times scale plus bias.
+
+    Mean and variance of a sum of inputs follow from the mean and covariance of the inputs, so they are known before the
+    convolution, which then yields what is wanted at once. All is computed, and returned, in float32.
+
+    Args:
+        x: Inputs; few channels, or the covariance costs more than the convolution.
+        kernel: Its weights. A bias before a norm has no effect, so there is none.
+        stride: From one window to the next.
+        counts: So many windows of each row are looked at; all where None.
+        scale: By channel.
+        bias: By channel.
+        epsilon: Added to the variance.
+    """
+    seen = _windows(x.astype(jnp.float32), kernel.shape[0], stride)
+    weight = kernel.astype(jnp.float32).reshape(-1, kernel.shape[2])
+    counts = jnp.full(len(x), seen.shape[1]) if counts is None else counts
+    within = length_mask(counts, seen.shape[1])[:, :, None]
+    share = 1 / jnp.maximum(counts, 1)[:, None, None]
+    exact = partial(jnp.einsum, precision="highest")
+    mean = jnp.sum(jnp.where(within, seen, 0), axis=1, keepdims=True) * share
+    centred = jnp.where(within, seen - mean, 0)
+    covariance = exact("bni,bnj->bij", centred, centred) * share
+    variance = exact("io,bij,jo->bo", weight, covariance, weight)
+    factor = (lax.rsqrt(variance + epsilon) * scale)[:, None]
+    offset = bias - exact("bni,io->bno", mean, weight) * factor
+    return jnp.einsum("bni,bio->bno", seen, weight * factor) + offset
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def grouped(x: Float[Array, "b n d"], kernel: Float[Array, "k i d"], groups: int) -> Float[Array, "b n d"]:
     """Convolve `groups` groups of i = d / groups channels; y[t] sums kernel[j] x[t + j - k // 2], x being 0 outside."""
     taps = kernel.shape[0]
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        (1,),
-        [(taps // 2, (taps - 1) // 2)],
-        dimension_numbers=_LAYOUT,
-        feature_group_count=groups,
+    around = [(taps // 2, (taps - 1) // 2)]
+    if jax.default_backend() != "cpu":
+        return lax.conv_general_dilated(x, kernel, (1,), around, dimension_numbers=_LAYOUT, feature_group_count=groups)
+    parts = zip(jnp.split(x, groups, axis=2), jnp.split(kernel, groups, axis=2), strict=True)
+    return jnp.concatenate(
+        [lax.conv_general_dilated(*part, (1,), around, dimension_numbers=_LAYOUT) for part in parts], axis=2
     )
 
 

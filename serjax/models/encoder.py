@@ -14,6 +14,7 @@ from serjax.models.elementwise import dropout, split
 from serjax.models.encoder_config import EncoderConfig, frames
 from serjax.models.feature_extractor import FeatureExtractor
 from serjax.models.masking import length_mask, span_mask
+from serjax.models.product import Linear
 from serjax.models.transformer import Encoder
 
 
@@ -42,7 +43,7 @@ class FeatureProjection(nnx.Module):
             nnx.LayerNorm(channels, epsilon=config.layer_norm_eps, rngs=rngs) if config.feat_proj_layer_norm else None
         )
         bound = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-        self.projection = nnx.Linear(channels, config.hidden_size, kernel_init=bound, rngs=rngs)
+        self.projection = Linear(channels, config.hidden_size, kernel_init=bound, rngs=rngs)
 
     def __call__(self, x: Float[Array, "b n c"]) -> Float[Array, "b n d"]:
         """Return the projected features."""

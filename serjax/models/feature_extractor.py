@@ -1,14 +1,11 @@
 """From the waveform to a frame every 20 ms: seven strided convolutions, named as in transformers."""
 
-import jax.numpy as jnp
 from flax import nnx
-from jax import lax
 from jaxtyping import Array, Float, Int
 
-from serjax.models.convolution import strided
+from serjax.models.convolution import normalized, strided
 from serjax.models.elementwise import ACTIVATIONS
 from serjax.models.encoder_config import EncoderConfig, frames
-from serjax.models.masking import length_mask
 
 
 class ConvLayer(nnx.Module):
@@ -30,16 +27,19 @@ class ConvLayer(nnx.Module):
 
     def __call__(self, x: Float[Array, "b t c"], lengths: Int[Array, "b"] | None) -> Float[Array, "b n d"]:
         """Return the layer's output; a group norm's statistics cover `lengths` frames, or all where None."""
-        dtype = x.dtype
+        kernel, norm = self.conv.kernel[...], self.layer_norm
+        if isinstance(norm, nnx.GroupNorm):
+            assert norm.scale is not None
+            assert norm.bias is not None
+            y = normalized(x, kernel, self.stride, lengths, norm.scale[...], norm.bias[...], norm.epsilon)
+        else:
+            y = strided(x, kernel, self.stride)
+            if self.conv.bias is not None:
+                y = y + self.conv.bias[...]
+            if norm is not None:
+                y = norm(y)
         # Rounded once, after the activation: in bfloat16 that keeps the error below PyTorch's.
-        x = strided(x, self.conv.kernel[...], self.stride).astype(jnp.float32)
-        if self.conv.bias is not None:
-            x = x + self.conv.bias[...]
-        if isinstance(self.layer_norm, nnx.GroupNorm):
-            x = channel_norm(x, self.layer_norm, lengths)
-        elif self.layer_norm is not None:
-            x = self.layer_norm(x)
-        return self.activation(x).astype(dtype)
+        return self.activation(y).astype(x.dtype)
 
 
 def _norm(config: EncoderConfig, index: int, rngs: nnx.Rngs) -> nnx.GroupNorm | nnx.LayerNorm | None:
@@ -64,22 +64,3 @@ class FeatureExtractor(nnx.Module):
         for layer in self.conv_layers:
             x = layer(x, first)
         return x
-
-
-def channel_norm(
-    x: Float[Array, "b n d"], norm: nnx.GroupNorm, lengths: Int[Array, "b"] | None
-) -> Float[Array, "b n d"]:
-    """Normalise each channel over time (a group norm of one channel a group), over true frames only.
-
-    Statistics are computed in float32; the result has x's dtype.
-    """
-    if lengths is None:
-        lengths = jnp.full(x.shape[0], x.shape[1])
-    full = x.astype(jnp.float32)
-    within = length_mask(lengths, x.shape[1])[:, :, None]
-    count = jnp.maximum(lengths, 1)[:, None, None]
-    mean = jnp.sum(jnp.where(within, full, 0), axis=1, keepdims=True) / count
-    variance = jnp.sum(jnp.where(within, jnp.square(full - mean), 0), axis=1, keepdims=True) / count
-    assert norm.scale is not None
-    assert norm.bias is not None
-    return ((full - mean) * (lax.rsqrt(variance + norm.epsilon) * norm.scale[...]) + norm.bias[...]).astype(x.dtype)

@@ -83,6 +83,18 @@ def test_scores_follow_the_problem_type(tmp_path, clip):
     np.testing.assert_allclose(softmax, np.exp(raw) / np.exp(raw).sum(), atol=1e-5)
 
 
+def test_bfloat16_answers_nearly_the_same(tmp_path, clip):
+    exact, low = (
+        serjax.load(publish(tmp_path, DENSE, problem_type="regression"), dtype=dtype)(clip)
+        for dtype in ("float32", "bfloat16")
+    )
+    exact, low = ({entry["label"]: entry["score"] for entry in answer} for answer in (exact, low))
+    assert low != exact
+    assert low == pytest.approx(exact, abs=0.02)
+    with pytest.raises(UserError, match="dtype: got 'float16'; give float32 or bfloat16"):
+        serjax.load(tmp_path, dtype="float16")
+
+
 def test_a_long_clip_is_heard_as_a_whole(tmp_path):
     model = serjax.load(publish(tmp_path, DENSE, problem_type="regression"))
     rng = np.random.default_rng(1)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from serjax.models.convolution import grouped, strided
+from serjax.models.convolution import grouped, normalized, strided
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 
@@ -28,7 +28,7 @@ def plain_grouped(x, kernel, groups):
 def assert_same_values_and_gradients(ours, plain, x, kernel):
     y, ours_back = jax.vjp(ours, x, kernel)
     expected, plain_back = jax.vjp(plain, x, kernel)
-    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-5)
     cotangent = jnp.asarray(np.random.default_rng(1).normal(size=y.shape), y.dtype)
     for got, want in zip(ours_back(cotangent), plain_back(cotangent), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
@@ -77,3 +77,44 @@ def test_gradients_under_vmap_are_those_of_each_fold(function, shapes):
     for fold in range(3):
         for got, want in zip(together, gradients(x[fold], kernel[fold]), strict=True):
             np.testing.assert_allclose(got[fold], want, rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=6)
+@given(taps=st.integers(1, 6), stride=st.integers(1, 5), extra=st.integers(30, 60), offset=st.floats(-2, 2))
+def test_normalized_is_a_convolution_and_then_a_norm(taps, stride, extra, offset):
+    x, kernel = offset + normal((3, taps + extra, 2)), normal((taps, 2, 4))
+    scale, bias = normal(4, seed=2), normal(4, seed=3)
+    count = extra // stride + 1
+    counts = jnp.array([count, count // 2, count - 1])
+
+    def plain(x, kernel):
+        y = plain_strided(x, kernel, stride)
+        rows = []
+        for row, length in zip(y, counts, strict=True):
+            true = row[:length]
+            rows.append((row - true.mean(0)) / jnp.sqrt(true.var(0) + 1e-5) * scale + bias)
+        return jnp.stack(rows)
+
+    def ours(x, kernel):
+        return normalized(x, kernel, stride, counts, scale, bias, 1e-5)
+
+    y, back = jax.vjp(ours, x, kernel)
+    expected, plain_back = jax.vjp(plain, x, kernel)
+    within = (jnp.arange(count) < counts[:, None])[:, :, None]
+    np.testing.assert_allclose(jnp.where(within, y - expected, 0), 0, atol=1e-4)
+    cotangent = jnp.where(within, normal(y.shape, seed=1), 0)
+    for got, want in zip(back(cotangent), plain_back(cotangent), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-3)
+
+
+def test_bfloat16_is_summed_in_float32():
+    x, kernel = normal((2, 40, 3)), normal((3, 3, 4))
+    low, low_kernel = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
+    y, back = jax.vjp(partial(strided, stride=2), low, low_kernel)
+    exact, exact_back = jax.vjp(partial(strided, stride=2), *(a.astype(jnp.float32) for a in (low, low_kernel)))
+    assert y.dtype == jnp.float32
+    np.testing.assert_allclose(y, exact, rtol=0, atol=1e-5)
+    cotangent = normal(y.shape, seed=1)
+    for got, want in zip(back(cotangent), exact_back(cotangent), strict=True):
+        assert got.dtype == jnp.bfloat16
+        np.testing.assert_allclose(got.astype(jnp.float32), want, rtol=2e-2, atol=5e-2)

@@ -18,9 +18,11 @@ lint:
     {{python}} -m ruff format --check .
     {{python}} -m mypy
 
-# The benchmarks that docs/benchmarks.md reports (extra `bench`).
+# The benchmarks that docs/encoders.md and docs/benchmarks.md report (extra `bench`).
 bench:
     {{python}} benchmarks/encoders.py
+    {{python}} benchmarks/encoder_start.py
+    {{python}} benchmarks/formulations.py
     {{python}} benchmarks/input_pipeline.py
     {{python}} benchmarks/folds_together.py
     {{python}} benchmarks/frozen_heads.py

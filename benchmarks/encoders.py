@@ -12,6 +12,7 @@ Needs the extra `bench`.
 """
 
 import argparse
+import copy
 import json
 import os
 import subprocess
@@ -23,7 +24,7 @@ from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,8 +46,8 @@ SIDES = {
     "serjax": "serjax",
     "serjax-bfloat16": "serjax bf16",
 }
-PRECISE = ["torch", "torch-compiled", "onnx"]
-REDUCED = ["torch-bfloat16", "onnx-int8"]
+PEERS = {"serjax": ["torch", "torch-compiled", "onnx"], "serjax-bfloat16": ["torch-bfloat16", "onnx-int8", "onnx"]}
+"""Whom each of our sides stands beside; the two groups run one after the other, or memory would not do."""
 
 
 def waves(seconds: list[float]) -> list[np.ndarray]:
@@ -69,7 +70,7 @@ def torch_side(folder: Path, compiled: bool = False, dtype: str = "float32") -> 
     import torch
     import transformers
 
-    model = transformers.AutoModel.from_pretrained(folder, dtype=getattr(torch, dtype))
+    model = transformers.AutoModel.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
     forward = torch.compile(model) if compiled else model
     calls: dict[str, Callable[[], Any]] = {}
 
@@ -79,7 +80,6 @@ def torch_side(folder: Path, compiled: bool = False, dtype: str = "float32") -> 
         tensor = torch.from_numpy(wave).to(model.dtype)
 
         def call() -> Any:
-            model.eval()
             with torch.inference_mode():
                 return forward(tensor, attention_mask=mask).last_hidden_state.float().numpy()
 
@@ -91,14 +91,14 @@ def torch_side(folder: Path, compiled: bool = False, dtype: str = "float32") -> 
         head = torch.nn.Linear(model.config.hidden_size, 4)
 
         def step(state: dict[str, Any]) -> None:
-            model.float().train()
             if not state:
-                for name, parameter in model.named_parameters():
+                state["model"] = copy.deepcopy(model).float().train()
+                for name, parameter in state["model"].named_parameters():
                     parameter.requires_grad_(not (frozen and name.startswith("feature_extractor")))
-                kept = [p for p in model.parameters() if p.requires_grad]
+                kept = [p for p in state["model"].parameters() if p.requires_grad]
                 state["adam"] = torch.optim.AdamW([*kept, *head.parameters()], lr=1e-5, fused=True)
             with cast:
-                logits = head(forward(tensor).last_hidden_state.mean(1))
+                logits = head(state["model"](tensor).last_hidden_state.mean(1))
             loss = torch.nn.functional.cross_entropy(logits, label)
             state["adam"].zero_grad()
             loss.backward()
@@ -295,8 +295,17 @@ def weights(family: str, size: str) -> Iterator[Path]:
         yield Path(name)
 
 
-def measure(folder: Path, names: list[str], wanted: list[str], rounds: int) -> dict[str, dict[str, float]]:
-    """Return the median seconds of each case and side, the errors of sides, and facts of the floor."""
+class Found(NamedTuple):
+    """What was measured: seconds of each case and side, floors in seconds, errors of sides, FLOP/s of a product."""
+
+    times: dict[str, dict[str, float]]
+    floors: dict[str, float]
+    errors: dict[str, float]
+    rate: float
+
+
+def measure(folder: Path, names: list[str], wanted: list[str], rounds: int) -> Found:
+    """Let the sides take turns; times are medians."""
     sides = [Side(name, folder) for name in names]
     times: dict[str, dict[str, list[float]]] = {}
     for _ in range(rounds):
@@ -310,45 +319,28 @@ def measure(folder: Path, names: list[str], wanted: list[str], rounds: int) -> d
         side.process.kill()
         side.process.wait()
     medians = {case: {name: median(found) for name, found in by.items()} for case, by in times.items()}
-    exact = np.load(folder / f"{names[0]}.npy")
+    exact = np.load(folder / "torch.npy")
     errors = {name: float(np.std(np.load(folder / f"{name}.npy") - exact) / np.std(exact)) for name in names}
-    return medians | {"errors": errors, "floors": {case: count / rate for case, count in work.items()}, "": {"": rate}}
+    return Found(medians, {case: count / rate for case, count in work.items()}, errors, rate)
 
 
-def table(found: dict[str, dict[str, float]], own: str, peers: list[str], cases: list[str]) -> list[str]:
+def table(found: Found, own: str, peers: list[str]) -> list[str]:
     """Return one table: the time of `own` over each peer's, and the share of the floor reached; then milliseconds."""
-    peers = [name for name in peers if any(name in found[case] for case in cases)]
     lines = [
+        f"A large float32 matrix product runs at {found.rate / 1e9:.0f} GFLOP/s.",
+        "",
         f"| {SIDES[own]} | {' | '.join(f'/ {SIDES[name]}' for name in peers)} | floor reached | ms | "
         f"{' | '.join(f'{SIDES[name]}, ms' for name in peers)} |",
         f"|---|{'---:|' * (2 * len(peers) + 2)}",
     ]
-    for case in cases:
-        by, floor = found[case], found["floors"].get(case)
+    for case, by in found.times.items():
+        floor = found.floors.get(case)
         cells = [f"**{by[own] / by[name]:.2f}**" if name in by else "" for name in peers]
         cells += [f"{floor / by[own]:.0%}" if floor else "", f"{1000 * by[own]:.0f}"]
         cells += [f"{1000 * by[name]:.0f}" if name in by else "" for name in peers]
         lines.append(f"| {case} | {' | '.join(cells)} |")
-    errors = ", ".join(
-        f"{SIDES[name]} {found['errors'][name]:.1e}" for name in [own, *peers] if name in found["errors"]
-    )
+    errors = ", ".join(f"{SIDES[name]} {found.errors[name]:.1e}" for name in [own, *peers])
     return [*lines, "", f"Errors: {errors}.", ""]
-
-
-def report(family: str, size: str, found: dict[str, dict[str, float]]) -> str:
-    """Return the family's tables."""
-    cases = [case for case in found if case in CASES or case in TRAINING]
-    lines = [
-        f"### {family} {size}",
-        "",
-        f"A large float32 matrix product runs at {found[''][''] / 1e9:.0f} GFLOP/s.",
-        "",
-    ]
-    if "serjax" in found["errors"]:
-        lines += table(found, "serjax", PRECISE, cases)
-    if "serjax-bfloat16" in found["errors"]:
-        lines += table(found, "serjax-bfloat16", [*REDUCED, "onnx", "serjax"], cases)
-    return "\n".join(lines)
 
 
 def main() -> None:
@@ -356,7 +348,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--families", nargs="+", default=["hubert", "wavlm"])
     parser.add_argument("--size", default="base")
-    parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=list(SIDES))
     parser.add_argument("--cases", nargs="+", default=[*CASES, *TRAINING])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--markdown", type=Path, help="write the tables to this file too")
@@ -366,14 +357,15 @@ def main() -> None:
     if options.worker:
         work(options.worker, options.folder)
         return
-    tables = []
+    lines = []
     for family in options.families:
+        lines += [f"### {family} {options.size}", ""]
         with weights(family, options.size) as folder:
-            found = measure(folder, options.sides, options.cases, options.rounds)
-        tables.append(report(family, options.size, found))
-        print(tables[-1], flush=True)
+            for own, peers in PEERS.items():
+                lines += table(measure(folder, [*peers, own], options.cases, options.rounds), own, peers)
+                print("\n".join(lines), flush=True)
     if options.markdown:
-        options.markdown.write_text("\n".join(tables))
+        options.markdown.write_text("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -80,7 +80,10 @@ def set_up(experiment: Experiment, data: Data, jobs: Sequence[Job], trunk: Trunk
     classes = len(data.labels)
 
     def classifier(rngs: nnx.Rngs) -> Classifier:
-        return Classifier(model, trunk.config, classes, normalize=trunk.preprocessor.normalize, rngs=rngs)
+        prepared = trunk.preprocessor
+        return Classifier(
+            model, trunk.config, classes, normalize=prepared.normalize, masked=prepared.return_attention_mask, rngs=rngs
+        )
 
     given = {f"trunk.{name}": leaf for name, leaf in pretrained_weights(trunk).items()}
     frozen_at = partial(is_frozen, model=model, encoder=trunk.config)
@@ -115,6 +118,8 @@ def first_stage(
         experiment,
         model=replace(experiment.model, freeze="trunk"),
         train=replace(train, epochs=train.head_epochs, head_epochs=0),
+        # Groups divide the second stage's rate among trunk and head; the first has a rate of its own.
+        optimizer=replace(experiment.optimizer, groups=()),
     )
     return first, set_up(first, data, [replace(job, peak=train.head_lr) for job in jobs], trunk, say)
 
@@ -142,7 +147,7 @@ def encode(experiment: Experiment, data: Data, model: Classifier, say: Say) -> F
 
     samples = round(settings.seconds * SAMPLE_RATE)
     wanted = (settings.eval_crop, samples, pooled, dtype, experiment.model.weighted_layers, experiment.model.padding)
-    key = fingerprint(state, data.store.hashes, wanted, model.trunk.config, model.normalize)
+    key = fingerprint(state, data.store.hashes, wanted, model.trunk.config, model.normalize, model.masked)
     cache = cache_folder(experiment, "features")
     states, frames = encode_clips(
         call, state, data.store, cache, key=key, samples=samples, crop=settings.eval_crop, batch_size=8

@@ -112,7 +112,8 @@ class ModelConfig:
     layerdrop: float | None = None
     """Probability to skip a transformer layer in training; by default the checkpoint's own."""
     padding: Literal["exact", "transformers"] = "exact"
-    """exact: padding changes nothing. transformers: group norm sees the padding, as `transformers` computes it."""
+    """exact: padding changes nothing. transformers: group norm sees the padding, and where the checkpoint's
+    preprocessor_config.json has no mask, so does all the rest, as `transformers` computes it."""
     remat: bool = False
     """Recompute transformer layers in the backward pass: less memory, about a third more time."""
     dtype: DType = "float32"

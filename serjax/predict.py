@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
@@ -90,7 +91,23 @@ class Ensemble:
         """
         if not isinstance(clips, list):
             return self([clips])[0]
-        return [self.ranked(row) for row in self.probabilities([read(clip) for clip in clips])]
+        rates = sorted({_rate(clip) for clip in clips} - {SAMPLE_RATE})
+        if rates:
+            heard = " and ".join(f"{rate:g}" for rate in rates)
+            warnings.warn(f"clips of {heard} Hz are resampled to {SAMPLE_RATE} Hz.", stacklevel=2)
+        return [self.ranked(row) for row in self.probabilities([self.read(clip) for clip in clips])] if clips else []
+
+    def read(self, clip: Clip) -> Float[np.ndarray, "t"]:
+        """Return a clip's samples, mono at 16 kHz.
+
+        Raises:
+            UserError: it cannot be decoded, or is too short for these models.
+        """
+        wave, least = read(clip), self._models.shortest
+        if len(wave) < least:
+            name = f"{clip}" if isinstance(clip, (str, Path)) else "the clip"
+            raise UserError(f"{name}: it has {len(wave)} samples at 16 kHz, but the model's first frame takes {least}.")
+        return wave
 
     def probabilities(self, waves: Sequence[Float[np.ndarray, "t"]]) -> Float[np.ndarray, "clips c"]:
         """Return the members' mean scores of mono clips at 16 kHz, in the order of `labels`."""
@@ -164,7 +181,7 @@ def load(source: str | Path, weights: Sequence[float] | None = None, dtype: DTyp
     Raises:
         UserError: there is no such run, checkpoint or dtype, or its files do not fit.
     """
-    folder = Path(source)
+    folder = Path(source).expanduser()
     if dtype is not None and dtype not in get_args(DType):
         raise UserError(f"dtype: got {dtype!r}; give {' or '.join(get_args(DType))}.")
     own = folder.is_dir() and not (folder / "config.json").is_file()
@@ -189,6 +206,19 @@ def read(clip: Clip) -> Float[np.ndarray, "t"]:
         f"a clip is given as {type(clip).__name__}; give a path, (samples, rate in Hz), "
         '{"array": samples, "sampling_rate": rate in Hz}, or a list of those.'
     )
+
+
+def _rate(clip: Clip) -> float:
+    """Return a clip's rate in Hz; that of serjax where `read` will say what is wrong with it."""
+    match clip:
+        case str() | Path():
+            try:
+                return sample_rate(clip)
+            except (OSError, RuntimeError):
+                return SAMPLE_RATE
+        case {"array": _, "sampling_rate": rate} | (_, int() | float() | np.number() as rate):
+            return float(rate)
+    return SAMPLE_RATE
 
 
 def main(argv: Sequence[str]) -> int:
@@ -234,7 +264,7 @@ def _answers(ensemble: Ensemble, clips: Sequence[str], rates: Counter[int]) -> l
     waves = {}
     for number, clip in enumerate(clips):
         try:
-            waves[number] = read(clip)
+            waves[number] = ensemble.read(clip)
             rates[sample_rate(clip)] += 1
         except UserError as error:
             print(error, file=sys.stderr)

@@ -22,7 +22,7 @@ import serjax
 from serjax.checkpoints.huggingface import save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.checkpoints.resume import ResumePoint
-from serjax.config import DataConfig, Experiment, FoldsConfig, ModelConfig, TrainConfig, from_json
+from serjax.config import DataConfig, Experiment, FoldsConfig, ModelConfig, OptimizerConfig, TrainConfig, from_json
 from serjax.errors import UserError
 from serjax.evaluation.out_of_fold import read_oof_csv
 from serjax.models.encoder import SpeechEncoder
@@ -274,7 +274,8 @@ def test_two_stages_train_heads_and_then_the_last_layers(corpus, tmp_path, pretr
     model = ModelConfig(checkpoint=pretrained, freeze="layers", frozen_layers=1, pooling="mean", head="relu")
     settings = TrainConfig(epochs=2, head_epochs=3, head_lr=1e-2, batch_size=8)
     folds = FoldsConfig(count=3, together="yes")
-    experiment = small(corpus, tmp_path, model=model, train=settings, folds=folds)
+    optimizer = OptimizerConfig(groups=((r"trunk\..*", 0.3), (r"head\..*", 1.0)))
+    experiment = small(corpus, tmp_path, model=model, train=settings, folds=folds, optimizer=optimizer)
     console = Console(file=io.StringIO(), width=120)
     report = train(experiment, "x", console)
     said = console.file.getvalue()
@@ -303,6 +304,29 @@ def test_two_stages_train_heads_and_then_the_last_layers(corpus, tmp_path, pretr
     for fold, other in zip(report["folds"], again["folds"], strict=True):
         assert fold["ua"] == pytest.approx(other["ua"])
         assert fold["best_epoch"] == other["best_epoch"]
+
+
+def test_heads_alone_are_called_as_in_the_whole_model(corpus, tmp_path, pretrained):
+    model = ModelConfig(checkpoint=pretrained, freeze="trunk", pooling="mean")
+    experiment = small(corpus, tmp_path, model=model, optimizer=OptimizerConfig(groups=((r"trunk\..*", 0.3),)))
+    with pytest.raises(
+        UserError, match=r"'trunk.*' matches no trained parameter in full; they are called like 'head\."
+    ):
+        train(experiment, "x", quiet())
+    train(replace(experiment, optimizer=OptimizerConfig(groups=((r"head\..*", 0.3),))), "x", quiet())
+
+
+def test_another_family_than_the_experiments_is_said(corpus, tmp_path, pretrained):
+    console = Console(file=io.StringIO(), width=200)
+    model = ModelConfig(checkpoint=pretrained, freeze="trunk", pooling="mean")
+    train(small(corpus, tmp_path, model=model, train=TrainConfig(epochs=1)), "x", console)
+    assert "wavlm (not hubert, as the experiment says) starts from" in console.file.getvalue()
+
+
+def test_one_fold_of_a_run_is_no_model_by_itself(run):
+    experiment, _ = run
+    with pytest.raises(UserError, match=r"this is one fold of a run; give the run's folder, .*run\.$"):
+        serjax.load(experiment.run_dir / "fold_1")
 
 
 def test_validation_on_the_test_fold_is_reported(corpus, tmp_path):

@@ -98,7 +98,7 @@ def resample(
     # Compared as a duration: 25 ms at any rate give the encoder its 400 samples.
     if len(mono) * SAMPLE_RATE < RECEPTIVE_FIELD * from_rate:
         raise UserError(
-            f"{source}: it lasts {1000 * len(mono) / from_rate:.1f} ms, less than the encoder's receptive field of "
+            f"{source}: it lasts {1000 * len(mono) / from_rate:.2f} ms, less than the encoder's receptive field of "
             f"{1000 * RECEPTIVE_FIELD / SAMPLE_RATE:.0f} ms ({RECEPTIVE_FIELD} samples at 16 kHz); leave it out."
         )
     return mono if from_rate == to_rate else soxr.resample(mono, from_rate, to_rate, quality="HQ")

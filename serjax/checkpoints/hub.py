@@ -9,7 +9,8 @@ from serjax.errors import UserError
 _SMALL_FILES = ["config.json", "preprocessor_config.json", "processor_config.json"]
 
 _ADVICE = (
-    "fetch it on a connected machine and give the directory, or start from random weights with --model.size small."
+    "fetch it on a connected machine and give the directory (or, to train, start from random weights: "
+    "--model.size small)."
 )
 
 

@@ -19,6 +19,7 @@ class Models(NamedTuple):
         shared: what they have in common.
         seconds: the longest stretch of a clip that they look at, in s; None for whole clips.
         crop: which stretch of a longer clip.
+        shortest: fewest samples that they can answer for.
         dtype: what they compute in.
         outputs: from logits to scores.
         notes: sentences for the user about what was assumed.
@@ -31,6 +32,7 @@ class Models(NamedTuple):
     shared: Any
     seconds: float | None
     crop: Literal["head", "centre"]
+    shortest: int
     dtype: str
     outputs: Outputs
     notes: tuple[str, ...] = ()

@@ -82,6 +82,7 @@ def load_tensors(
     *,
     source: str,
     prefix: str = "",
+    trunk: str = "trunk.",
     allow_missing: Sequence[str] = (),
     allow_extra: Sequence[str] = (),
 ) -> nnx.State:
@@ -92,6 +93,7 @@ def load_tensors(
         tensors: arrays of any floating dtype by PyTorch's keys.
         source: what to call the checkpoint in a message.
         prefix: what stands before the module's keys, such as `hubert.`
+        trunk: what stands in place of a leading `trunk.`: a classifier's encoder is filed under its family's name.
         allow_missing: regular expressions; leaves whose whole key matches one may be missing.
         allow_extra: regular expressions; tensors whose whole key matches one may be left over.
 
@@ -106,9 +108,10 @@ def load_tensors(
     left_over = dict.fromkeys(tensors)
     missing, misfits = [], []
     for leaf in _leaves(module):
-        key = next((prefix + key for key in leaf.keys if prefix + key in tensors), None)
+        keys = [prefix + re.sub(r"^trunk\.", trunk, key) for key in leaf.keys]
+        key = next((key for key in keys if key in tensors), None)
         if key is None:
-            missing.append(prefix + leaf.keys[0])
+            missing.append(keys[0])
             continue
         del left_over[key]
         tensor = tensors[key]

@@ -46,11 +46,14 @@ def read_preprocessor(directory: Path) -> tuple[Preprocessor, tuple[str, ...]]:
         UserError: a value is of the wrong kind, or the rate is not the one that serjax decodes to.
     """
     path = directory / "preprocessor_config.json"
+    values: Any = {}
     if path.is_file():
         values = read_json(path)
     else:
         path = directory / "processor_config.json"
         values = read_json(path).get("feature_extractor", {}) if path.is_file() else {}
+        if not isinstance(values, dict):
+            raise UserError(f"{path}: feature_extractor is {values!r}; it must be an object.")
     default = Preprocessor()
     normalize = values.get("do_normalize", default.normalize)
     rate = values.get("sampling_rate", default.sample_rate)

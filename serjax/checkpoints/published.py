@@ -1,6 +1,8 @@
 """Classifiers that others have published as Hugging Face checkpoints, told apart by their heads' keys."""
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -40,24 +42,22 @@ def load_published(source: str) -> Models:
     prefix = f"{config.model_type}."
     head = {key: tensor for key, tensor in checkpoint.tensors.items() if not key.startswith(prefix)}
     layout = _layout(checkpoint, head)
+    # One output cannot be one class of several; transformers takes it for a value too.
+    default = "regression" if layout.classes == 1 else "single_label_classification"
+    problem = checkpoint.config.get("problem_type") or default
+    if not isinstance(problem, str) or problem not in _OUTPUTS:
+        raise UserError(
+            f"{source}/config.json: problem_type is {problem!r}; serjax knows {', '.join(_OUTPUTS)}; correct it."
+        )
     normalize = checkpoint.preprocessor.normalize
     model = abstract(lambda rngs: PublishedClassifier(config, layout, normalize=normalize, rngs=rngs))
-    # The encoder stands under its family's name in the file, and is the trunk here.
-    tensors = {
-        f"trunk.{key[len(prefix) :]}" if key.startswith(prefix) else key: tensor
-        for key, tensor in checkpoint.tensors.items()
-    }
-    state = load_tensors(model, tensors, source=source, allow_missing=[r"trunk\.masked_spec_embed"])
+    missing = [re.escape(f"{prefix}masked_spec_embed")]
+    state = load_tensors(model, checkpoint.tensors, source=source, trunk=prefix, allow_missing=missing)
     nnx.update(model, state)
     if "masked_spec_embed" not in state["trunk"]:
         model.trunk.masked_spec_embed.set_value(jnp.zeros(config.hidden_size))
     # The encoder is what all members of an ensemble share, though there is but one member here.
     graphdef, own, *rest = nnx.split(model, lambda path, _: path[0] != "trunk", ...)
-    problem = checkpoint.config.get("problem_type") or "single_label_classification"
-    if problem not in _OUTPUTS:
-        raise UserError(
-            f"{source}/config.json: problem_type is {problem!r}; serjax knows {', '.join(_OUTPUTS)}; correct it."
-        )
     return Models(
         labels=_labels(checkpoint, layout.classes),
         folds=(1,),
@@ -66,6 +66,7 @@ def load_published(source: str) -> Models:
         shared=rest[0],
         seconds=None,
         crop="head",
+        shortest=encoder_config.receptive_field(config),
         dtype="float32",
         outputs=_OUTPUTS[problem],
         notes=checkpoint.notes,
@@ -78,21 +79,28 @@ def _layout(checkpoint: Checkpoint, head: Mapping[str, np.ndarray]) -> HeadLayou
     for last in ("out_proj", "output"):
         if {"classifier.dense.weight", f"classifier.{last}.weight"} <= head.keys():
             pooling = settings.get("pooling_mode") or "mean"
-            if pooling not in _POOLINGS:
+            if not isinstance(pooling, str) or pooling not in _POOLINGS:
                 raise UserError(f"{source}/config.json: pooling_mode is {pooling!r}; it must be mean, sum or max.")
-            width, classes = len(head["classifier.dense.weight"]), len(head[f"classifier.{last}.weight"])
+            width, classes = _rows(head["classifier.dense.weight"]), _rows(head[f"classifier.{last}.weight"])
             return HeadLayout("dense", classes, width, pooling=_POOLINGS[pooling], last=last)
     if {"projector.weight", "classifier.weight"} <= head.keys():
         weighted = bool(settings.get("use_weighted_layer_sum", False))
-        return HeadLayout("projector", len(head["classifier.weight"]), len(head["projector.weight"]), weighted)
+        return HeadLayout("projector", _rows(head["classifier.weight"]), _rows(head["projector.weight"]), weighted)
+    if any(key.startswith("head.") for key in head):
+        raise UserError(f"{source}: this is one fold of a run; give the run's folder, {Path(source).parent}.")
     alone = not head or len(head) == len(checkpoint.tensors)  # an encoder alone is stored without its prefix
-    found = "none, it is an encoder alone" if alone else ", ".join(sorted(head))
+    problem = "it is an encoder without a head" if alone else "its head is of no layout that serjax knows"
     raise UserError(
-        f"{source}: its head is of no layout that serjax knows.\nfound: {found}\n"
+        f"{source}: {problem}.\nfound: {', '.join(sorted(head)) if not alone else 'no key of a head'}\n"
         "expected: projector.* and classifier.* (transformers), classifier.dense.* and classifier.out_proj.* (soxan, "
         "audEERING), or classifier.dense.* and classifier.output.* (ehcalabres); to train a head of your own, say "
-        f"python -m serjax.train --exp hubert_kfold --model.checkpoint {source}."
+        f"python -m serjax.train --exp {settings['model_type']}_kfold --model.checkpoint {source}."
     )
+
+
+def _rows(tensor: np.ndarray) -> int:
+    # A tensor of no axis fits no layer, which is said with all that does not fit.
+    return tensor.shape[0] if tensor.ndim else 1
 
 
 def _labels(checkpoint: Checkpoint, classes: int) -> tuple[str, ...]:

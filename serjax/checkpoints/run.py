@@ -1,6 +1,7 @@
 """The models of a finished run: a Hugging Face directory a fold, read back as one stack."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -78,7 +79,9 @@ def load_run(run_dir: str | Path) -> Models:
     prefix = f"{config.model_type}."
 
     def make(rngs: nnx.Rngs) -> Classifier:
-        return Classifier(experiment.model, config, len(labels), normalize=common.preprocessor.normalize, rngs=rngs)
+        prepared, classes = common.preprocessor, len(labels)
+        masked = prepared.return_attention_mask
+        return Classifier(experiment.model, config, classes, normalize=prepared.normalize, masked=masked, rngs=rngs)
 
     states = []
     for fold in folds:
@@ -89,10 +92,8 @@ def load_run(run_dir: str | Path) -> Models:
             _check_labels(source, labels)
         else:
             tensors |= {prefix + key: value for key, value in common.tensors.items()}
-        # Saved under the encoder's published prefix; the classifier calls the same thing its trunk.
-        tensors = {f"trunk.{key[len(prefix) :]}" if key.startswith(prefix) else key: tensors[key] for key in tensors}
-        missing = [r"trunk\.masked_spec_embed"]
-        nnx.update(model, load_tensors(model, tensors, source=str(source), allow_missing=missing))
+        missing = [re.escape(f"{prefix}masked_spec_embed")]
+        nnx.update(model, load_tensors(model, tensors, source=str(source), trunk=prefix, allow_missing=missing))
         embed = model.trunk.masked_spec_embed
         if isinstance(embed[...], jax.ShapeDtypeStruct):
             embed.set_value(jnp.zeros(config.hidden_size))
@@ -100,7 +101,8 @@ def load_run(run_dir: str | Path) -> Models:
         states.append(trained)
     params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
     data, dtype = experiment.data, experiment.model.dtype
-    return Models(labels, folds, graphdef, params, rest[0], data.seconds, data.eval_crop, dtype, "softmax")
+    shortest = encoder_config.receptive_field(config)
+    return Models(labels, folds, graphdef, params, rest[0], data.seconds, data.eval_crop, shortest, dtype, "softmax")
 
 
 def _check_labels(fold: Path, labels: Sequence[str]) -> None:

@@ -76,6 +76,8 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         UserError: no such file, or it holds something else.
     """
+    if not path.exists():
+        raise UserError(f"{path}: there is no such file; give a directory that has it.")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -31,5 +31,7 @@ def find_trunk(model: ModelConfig) -> Trunk:
     if model.checkpoint is None:
         raise UserError("--model.checkpoint and --model.size are both missing; give a checkpoint or a size.")
     encoder, preprocessor, notes = load_encoder(model.checkpoint)
-    note = f"{encoder.config.model_type} starts from {model.checkpoint}."
+    family = encoder.config.model_type
+    other = "" if family == model.family else f" (not {model.family}, as the experiment says)"
+    note = f"{family}{other} starts from {model.checkpoint}."
     return Trunk(encoder.config, preprocessor, encoder, (note, *notes))

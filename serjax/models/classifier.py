@@ -73,6 +73,7 @@ class Classifier(nnx.Module):
         classes: int,
         *,
         normalize: bool,
+        masked: bool = True,
         rngs: nnx.Rngs,
     ):
         """Build the model with random weights.
@@ -83,6 +84,8 @@ class Classifier(nnx.Module):
             classes: Number of classes.
             normalize: Bring each clip to zero mean and unit variance first, as the checkpoint's
                 preprocessor_config.json says (`do_normalize`).
+            masked: With padding="transformers", whether padding is hidden from the encoder, as its
+                `return_attention_mask` says; otherwise it counts as part of the clip, as in transformers.
             rngs: Source of the weights.
 
         Raises:
@@ -95,6 +98,7 @@ class Classifier(nnx.Module):
             )
         self.config = config
         self.normalize = normalize
+        self.masked = masked or config.padding == "exact"
         self.trunk = SpeechEncoder(training_config(encoder, config), rngs=rngs)
         layers = encoder.num_hidden_layers + 1 if config.weighted_layers else 1
         self.head = Head(config, layers, encoder.hidden_size, classes, rngs=rngs)
@@ -113,6 +117,7 @@ class Classifier(nnx.Module):
             Hidden states of all layers with `weighted_layers`, else of the last one (l = 1); frames.
         """
         config = self.config
+        lengths = lengths if self.masked else jnp.full_like(lengths, wave.shape[1])
         hidden = self.trunk(
             unit_variance(wave, lengths) if self.normalize else wave,
             lengths,

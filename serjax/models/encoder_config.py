@@ -117,6 +117,8 @@ def _check(config: EncoderConfig, source: str) -> None:
             f"({config.num_buckets})."
         )
     layers = len(config.conv_dim)
+    if layers == 0:
+        raise UserError(f"{source}: conv_dim is empty; it must have an entry for each convolution.")
     for key in ("conv_kernel", "conv_stride"):
         if len(getattr(config, key)) != layers:
             raise UserError(f"{source}: {key} has {len(getattr(config, key))} entries and conv_dim {layers}.")

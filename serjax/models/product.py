@@ -18,7 +18,7 @@ def product(spec: str, left: Float[Array, "..."], right: Float[Array, "..."]) ->
     is computed in the operands' dtype too.
 
     Args:
-        spec: such as "nk,km->nm"; every index stands in two of the three places.
+        spec: such as "nk,km->nm"; every index stands in two of the three places or in all.
         left: float32 or bfloat16.
         right: of the same dtype.
     """

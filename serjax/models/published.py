@@ -26,7 +26,9 @@ class HeadLayout:
             that of soxan and of audEERING: pooling, Linear, tanh, Linear.
         classes: How many outputs.
         width: Of the layer before the last.
-        weighted_layers: projector only: frames are a softmax-weighted sum of all hidden states.
+        weighted_layers: projector only: frames are a softmax-weighted sum of all hidden states, the last one normalised
+            as in transformers 4, where such checkpoints were trained; transformers 5 takes it before the norm of
+            pre-LN encoders.
         pooling: dense only: over true frames.
         last: dense only: what the last layer is called; `output` in ehcalabres' checkpoints.
     """

@@ -76,8 +76,13 @@ def path_name(path: tuple[Any, ...]) -> str:
     return ".".join(str(part) for part in parts).removesuffix(".value")
 
 
-def rate_factors(params: Params, groups: tuple[tuple[str, float], ...]) -> Params:
+def rate_factors(params: Params, groups: tuple[tuple[str, float], ...], prefix: str = "") -> Params:
     """Return a pytree like `params` with each leaf's learning rate factor; the first pattern that matches wins.
+
+    Args:
+        params: one job's parameters (abstract will do).
+        groups: pairs of a regular expression, which must match a parameter's whole name, and a factor.
+        prefix: what stands before the names, such as `head.` where a head is trained alone.
 
     Raises:
         UserError: a pattern is no regular expression or matches no parameter.
@@ -85,7 +90,7 @@ def rate_factors(params: Params, groups: tuple[tuple[str, float], ...]) -> Param
     used = set()
 
     def factor(path: tuple[Any, ...], _: Any) -> float:
-        name = path_name(path)
+        name = prefix + path_name(path)
         for pattern, value in groups:
             if re.fullmatch(pattern, name):
                 used.add(pattern)
@@ -100,7 +105,7 @@ def rate_factors(params: Params, groups: tuple[tuple[str, float], ...]) -> Param
         ) from None
     unused = [pattern for pattern, _ in groups if pattern not in used]
     if unused:
-        example = path_name(jax.tree_util.tree_leaves_with_path(params)[0][0])
+        example = prefix + path_name(jax.tree_util.tree_leaves_with_path(params)[0][0])
         raise UserError(
             f"optimizer.groups: {unused[0]!r} matches no trained parameter in full; they are called like {example!r}."
         )

@@ -51,7 +51,7 @@ class ResidentEngine:
         self.features = axis.share(features)
         self.run = axis.put(runs(jobs, self.labels, classes, experiment))
         self.size = experiment.train.batch_size
-        factors = rate_factors(params, experiment.optimizer.groups)
+        factors = rate_factors(params, experiment.optimizer.groups, "head.")
         step = partial(train_step, frozen={}, graphdef=graphdef, experiment=experiment, factors=factors)
         call = partial(predict_step, frozen={}, graphdef=graphdef, dtype=experiment.model.dtype)
 

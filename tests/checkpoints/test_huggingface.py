@@ -178,7 +178,7 @@ def test_a_missing_preprocessor_is_noted_and_a_missing_config_an_error(saved):
     (note,) = load_encoder(str(saved)).notes
     assert "has no preprocessor_config.json" in note
     (saved / "config.json").unlink()
-    with pytest.raises(UserError, match=r"config\.json: it cannot be read"):
+    with pytest.raises(UserError, match=r"config\.json: there is no such file"):
         load_encoder(str(saved))
 
 

@@ -34,6 +34,12 @@ def test_without_one_the_defaults_are_taken_and_said(tmp_path, others):
     assert "normalised" in note
 
 
+def test_a_feature_extractor_that_is_no_object_is_named(tmp_path):
+    write(tmp_path, {"feature_extractor": None}, "processor_config.json")
+    with pytest.raises(UserError, match=r"processor_config\.json: feature_extractor is None; it must be an object"):
+        read_preprocessor(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [("sampling_rate", 8000), ("sampling_rate", "16000"), ("do_normalize", "yes"), ("return_attention_mask", 1)],

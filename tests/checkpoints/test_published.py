@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 from flax import nnx
+from safetensors.numpy import load_file, save_file
 
 import serjax
 from serjax.checkpoints.huggingface import save_pretrained
@@ -55,12 +56,18 @@ PROJECTOR = HeadLayout("projector", 3, 8)
 @pytest.fixture
 def clip(tmp_path):
     path = tmp_path / "clip.wav"
-    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 44100), 44100)
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 16000), 16000)
     return path
 
 
 def test_the_command_line_answers_and_says_that_it_resampled(tmp_path, clip, capsys):
     folder = publish(tmp_path / "model", DENSE)
+    samples, _ = soundfile.read(clip)
+    soundfile.write(clip, samples, 44100)
+    with pytest.warns(UserWarning, match=r"clips of 44100 Hz are resampled to 16000 Hz\."):
+        serjax.load(folder)(clip)
+    with pytest.warns(UserWarning, match=r"clips of 8000 and 44100 Hz"):
+        serjax.load(folder)([(samples, 8000), {"array": samples, "sampling_rate": 44100}])
     assert main([str(folder), str(clip), "--json"]) == 0
     printed = capsys.readouterr()
     [answer] = [json.loads(line) for line in printed.out.splitlines()]
@@ -103,6 +110,25 @@ def test_a_long_clip_is_heard_as_a_whole(tmp_path):
     assert [entry["score"] for entry in whole] != pytest.approx([entry["score"] for entry in head], abs=1e-4)
 
 
+def test_no_clips_get_no_answers(tmp_path):
+    assert serjax.load(publish(tmp_path, DENSE))([]) == []
+
+
+def test_a_clip_without_a_frame_is_refused(tmp_path, capsys):
+    folder = publish(tmp_path / "model", DENSE, conv_stride=[10, 16, 16])
+    short = tmp_path / "short.wav"
+    soundfile.write(short, np.zeros(1000), 16000)
+    with pytest.raises(UserError, match="it has 1000 samples at 16 kHz, but the model's first frame takes 1200"):
+        serjax.load(folder)(short)
+    assert main([str(folder), str(short)]) == 2
+    assert "first frame takes 1200" in capsys.readouterr().err
+
+
+def test_one_output_is_a_value(tmp_path, clip):
+    (answer,) = serjax.load(publish(tmp_path, HeadLayout("dense", 1, 16), labels=("valence",)))(clip)
+    assert answer["score"] != 1.0
+
+
 @pytest.mark.parametrize("kind", [DENSE, PROJECTOR], ids=lambda layout: layout.kind)
 def test_a_head_that_lacks_a_key_is_refused_with_the_key(tmp_path, kind):
     missing = "classifier.dense.bias" if kind is DENSE else "projector.bias"
@@ -115,7 +141,7 @@ def test_a_head_of_no_known_layout_is_refused_with_both_lists(tmp_path):
     with pytest.raises(UserError, match=r"(?s)found: classifier\.dense\.bias, .*expected: projector\.\*"):
         serjax.load(folder)
     save_pretrained(SpeechEncoder(CONFIG, rngs=nnx.Rngs(0)), tmp_path / "bare", preprocessor=Preprocessor())
-    with pytest.raises(UserError, match="found: none, it is an encoder alone"):
+    with pytest.raises(UserError, match=r"(?s)it is an encoder without a head\..*--exp wav2vec2_kfold"):
         serjax.load(tmp_path / "bare")
 
 
@@ -124,7 +150,10 @@ def test_a_head_of_no_known_layout_is_refused_with_both_lists(tmp_path):
     [
         ({"labels": ("angry", "sad")}, r"id2label names the outputs \[0, 1\], but the head has 3"),
         ({"id2label": {"a": "b"}}, "must map numbers to names"),
+        ({"problem_type": ["regression"]}, r"problem_type is \['regression'\]"),
         ({"problem_type": "ranking"}, "problem_type is 'ranking'"),
+        ({"pooling_mode": ["mean"]}, r"pooling_mode is \['mean'\]"),
+        ({"conv_dim": [], "conv_kernel": [], "conv_stride": []}, "conv_dim is empty"),
         ({"pooling_mode": "last"}, "pooling_mode is 'last'"),
         ({"model_type": "bert"}, "model_type"),
     ],
@@ -132,6 +161,18 @@ def test_a_head_of_no_known_layout_is_refused_with_both_lists(tmp_path):
 def test_settings_that_cannot_be_are_named(tmp_path, config, message):
     with pytest.raises(UserError, match=rf"config\.json: .*{message}"):
         serjax.load(publish(tmp_path, DENSE, **config))
+
+
+def test_keys_that_do_not_fit_are_called_as_in_the_file(tmp_path):
+    folder = publish(tmp_path, DENSE)
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["wav2vec2.encoder.layer_norm.weight"]
+    tensors["classifier.dense.weight"] = np.array(1, np.float32)
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(
+        UserError, match=r"(?s)missing: wav2vec2\.encoder\.layer_norm\.weight.*misfit: classifier\.dense"
+    ):
+        serjax.load(folder)
 
 
 @pytest.mark.torch
@@ -223,3 +264,26 @@ class TestAgainstTheirCode:
                 value.copy_(value + 0.1 * torch.randn(value.shape))
         model.save_pretrained(tmp_path)
         self.check(torch, model, tmp_path)
+
+    def test_the_last_layer_of_a_weighted_sum_is_normalised(self, tmp_path):
+        """As in transformers 4, of whose time such checkpoints are; transformers 5 takes it before the norm."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import torch
+            import transformers
+        settings = CONFIG.to_dict() | {"num_labels": 3, "classifier_proj_size": 8, "use_weighted_layer_sum": True}
+        settings |= {"problem_type": "regression", "do_stable_layer_norm": True, "feat_extract_norm": "layer"}
+        model = transformers.Wav2Vec2ForSequenceClassification(transformers.Wav2Vec2Config(**settings)).eval()
+        torch.manual_seed(1)
+        with torch.no_grad():
+            for value in model.parameters():
+                value.copy_(value + 0.1 * torch.randn(value.shape))
+        model.save_pretrained(tmp_path)
+
+        def formula(wave):
+            found = model.wav2vec2(wave, output_hidden_states=True)
+            states = torch.stack([*found.hidden_states[:-1], found.last_hidden_state])
+            shares = torch.softmax(model.layer_weights, 0)
+            return model.classifier(model.projector((shares[:, None, None, None] * states).sum(0)).mean(1))
+
+        self.check(torch, formula, tmp_path)

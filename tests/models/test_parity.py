@@ -12,8 +12,9 @@ from flax import nnx
 
 from serjax.checkpoints.huggingface import load_encoder, read_checkpoint, save_pretrained
 from serjax.checkpoints.naming import load_tensors, to_tensors
+from serjax.config import ModelConfig
 from serjax.models.attention import bucket
-from serjax.models.classifier import unit_variance
+from serjax.models.classifier import Classifier, unit_variance
 from serjax.models.pooling import masked_mean
 
 with warnings.catch_warnings():
@@ -319,6 +320,26 @@ def test_logits_of_their_classifier(tmp_path, family, layout, padded):
     with torch.no_grad():
         expected = model(torch.tensor(batch), attention_mask=mask).logits.numpy()
     np.testing.assert_allclose(logits, expected, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_padded_batches_as_their_feature_extractor_makes_them(tmp_path, masked):
+    model = reference("hubert", 5, **GROUP)
+    model.save_pretrained(tmp_path)
+    encoder, _, _ = load_encoder(str(tmp_path))
+    batch, lengths = waves([9000, 4000]), [9000, 4000]
+    extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=masked)
+    clips = [row[:length] for row, length in zip(batch, lengths, strict=True)]
+    prepared = extractor(clips, sampling_rate=16_000, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        expected = model(**prepared).last_hidden_state.numpy()
+    settings = ModelConfig(padding="transformers")
+    whole = Classifier(settings, encoder.config, 4, normalize=True, masked=masked, rngs=nnx.Rngs(0))
+    whole.trunk = encoder
+    states, frames = whole.features(jnp.array(batch), jnp.array(lengths))
+    for mine, other, count in zip(states[:, -1], expected, frames, strict=True):
+        np.testing.assert_allclose(mine[:count], other[:count], rtol=0, atol=TOLERANCE)
+    assert (int(frames[1]) == int(frames[0])) != masked
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pydantic
 
@@ -15,6 +15,14 @@ from serjax.errors import UserError
 
 DType = Literal["float32", "bfloat16"]
 """What models compute in; weights are stored, and trained, in float32."""
+
+Activity = Literal["none", "energy", "silero"]
+"""How silence is left out of a clip."""
+
+EncoderFamily = Literal["hubert", "wav2vec2", "wavlm"]
+"""Self-supervised encoders."""
+Family = Literal["hubert", "wav2vec2", "wavlm", "efficientnet", "audio_cnn", "audio_resnet18", "bilstm"]
+"""All models."""
 
 SAMPLE_RATE = 16_000
 """Hz. Every clip is decoded to this rate: it is what all published speech encoders were trained at."""
@@ -44,6 +52,14 @@ class DataConfig:
     """Skip unreadable, empty, too short or NaN clips with a list of them, instead of stopping before training."""
     cache: str | None = None
     """Folder of decoded clips and of a frozen trunk's features; by default beside the run folder."""
+    activity: Activity = "none"
+    """Leave out silence when clips are decoded: by energy, or by the network of silero-vad (packages silero-vad,
+    onnxruntime)."""
+    level: float | None = None
+    """Bring each crop to this RMS level in dB (0 is full scale), as the network's input."""
+    fill: Literal["zeros", "repeat"] = "zeros"
+    """What follows a clip that is shorter than `seconds`, where a network takes inputs of one length: nothing, or the
+    clip again."""
     max_clips: int | None = None
     """Use only this many clips, an even share of every class (for a quick look)."""
 
@@ -53,9 +69,19 @@ class FoldsConfig:
     """How clips are divided into folds."""
 
     kind: Literal[
-        "auto", "stratified", "speaker", "leave_speaker_out", "leave_session_out", "split", "split_speakers", "files"
+        "auto",
+        "stratified",
+        "speaker",
+        "leave_speaker_out",
+        "leave_session_out",
+        "split",
+        "split_speakers",
+        "speaker_groups",
+        "every_tenth",
+        "files",
     ] = "auto"
-    """auto: by speaker where every clip names one, else stratified by label. split and split_speakers make one fold."""
+    """auto: by speaker where every clip names one, else stratified by label. split, split_speakers and every_tenth (of
+    a class is tested) make one fold."""
     count: int = 5
     """Number of folds (stratified, speaker)."""
     path: str | None = None
@@ -66,6 +92,8 @@ class FoldsConfig:
     """kind=split_speakers: who is validated on; by default a share of the others, as in any fold."""
     test_speakers: tuple[str, ...] = ()
     """kind=split_speakers: who is tested on."""
+    groups: tuple[str, ...] = ()
+    """kind=speaker_groups: for each fold the speakers that it tests, separated by commas, such as 01,11,20,21."""
     only: tuple[int, ...] | None = None
     """Train only these folds, counted from 1; their numbers are the same as with all of them."""
     validation: Literal["train", "test"] = "train"
@@ -82,8 +110,9 @@ class FoldsConfig:
 class ModelConfig:
     """Encoder, pooling and head."""
 
-    family: Literal["hubert", "wav2vec2", "wavlm"] = "hubert"
-    """Which encoder to build when `size` is given; a checkpoint says it itself."""
+    family: Family = "hubert"
+    """Which encoder to build when `size` is given (a checkpoint says it itself), or a network on spectrograms
+    (efficientnet, audio_cnn, audio_resnet18) or on 312 hand-made values (bilstm)."""
     checkpoint: str | None = None
     """Hugging Face directory or hub id of pretrained weights."""
     size: Literal["tiny", "small", "base", "large"] | None = None
@@ -124,7 +153,48 @@ class ModelConfig:
         """What is frozen, with auto resolved."""
         if self.freeze != "auto":
             return self.freeze
-        return "cnn" if self.size is None else "nothing"
+        return "cnn" if self.size is None and self.is_encoder else "nothing"
+
+    @property
+    def is_encoder(self) -> bool:
+        """Whether the model is an encoder with a head, and no network on features of its own making."""
+        return self.family in get_args(EncoderFamily)
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """What training does to its clips, drawn anew for each clip and epoch."""
+
+    speeds: tuple[float, ...] = ()
+    """Factors of speed (and pitch), each as likely."""
+    gain: float = 0.0
+    """Gain from minus to plus so many dB."""
+    gain_p: float = 0.0
+    """Probability of gain."""
+    noise: str | None = None
+    """Folder of noise recordings; without one, noise is Gaussian."""
+    noise_snr: tuple[float, float] = (10.0, 50.0)
+    """Signal-to-noise ratio in dB, drawn evenly from this range."""
+    noise_p: float = 0.0
+    """Probability of noise."""
+    noise_levels: tuple[tuple[float, float], ...] = ()
+    """In place of a range: pairs of a probability and its signal-to-noise ratio in dB; the rest stays clean."""
+    rooms: str | None = None
+    """Folder of room impulse responses."""
+    rooms_p: float = 0.0
+    """Probability of a room."""
+    mixup: float = 0.0
+    """Mix each clip and its label with another's, with a share drawn from Beta(mixup, mixup); 0 for never."""
+    mel_masks: int = 0
+    """SpecAugment on spectrograms: stripes over frequency that are hidden."""
+    mel_width: int = 20
+    """Widest such stripe, in mels."""
+    time_masks: int = 0
+    """Stripes over time that are hidden."""
+    time_width: int = 40
+    """Widest such stripe, in frames."""
+    mask_p: float = 0.5
+    """Probability that a clip is masked at all."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +261,7 @@ class Experiment:
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     seed: int = 0
     """Decides folds, initial weights, order, crops, masks and dropout."""
     out: str = "checkpoints"
@@ -252,10 +323,41 @@ def check(experiment: Experiment) -> None:
             f"train.head_epochs is {train.head_epochs}; it must be 0 where the trunk stays frozen or starts "
             "from random weights (model.size)."
         )
+    _check_network(experiment)
     if experiment.folds.path is not None and experiment.folds.kind != "files":
         raise UserError("folds.path is given, but folds.kind is not files; say --folds.kind files, or leave it out.")
     if experiment.name != Path(experiment.name).name or experiment.name in ("", ".", ".."):
         raise UserError(f"name is {experiment.name!r}; it must be the name of a folder below --out.")
+
+
+def _check_network(experiment: Experiment) -> None:
+    model, augment = experiment.model, experiment.augment
+    if not model.is_encoder:
+        for name, given in (
+            ("model.size", model.size is not None),
+            ("model.freeze", model.frozen != "nothing"),
+            ("model.weighted_layers", model.weighted_layers),
+            ("train.head_epochs", experiment.train.head_epochs > 0),
+            ("model.checkpoint", model.checkpoint is not None and model.family != "efficientnet"),
+        ):
+            if given:
+                raise UserError(f"{name} is given, but model.family {model.family} knows no such thing; leave it out.")
+    for options, p in ((augment.noise, augment.noise_p or augment.noise_levels), (augment.rooms, augment.rooms_p)):
+        if options is not None and not p:
+            raise UserError(
+                f"augment names the folder {options}, but its probability is 0; give --augment.noise-p or "
+                "--augment.rooms-p, or leave the folder out."
+            )
+    wants = any((augment.speeds, augment.gain_p, augment.noise_p, augment.noise_levels, augment.rooms_p))
+    if augment.mixup and model.frozen == "trunk":
+        raise UserError("augment.mixup is given, but a frozen trunk hears every clip once as it is; leave it out.")
+    if model.is_encoder and (wants or augment.mel_masks or augment.time_masks):
+        raise UserError(
+            f"augment is given, but model.family {model.family} takes augment.mixup only; leave the others out."
+        )
+    low, high = augment.noise_snr
+    if low > high or sum(p for p, _ in augment.noise_levels) > 1:
+        raise UserError("augment.noise_snr must rise, and probabilities of augment.noise_levels add up to 1 or less.")
 
 
 _RULES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
@@ -274,6 +376,15 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     ),
     (("model.head_size", "model.attention_size"), lambda x: x >= 1, "1 or more"),
     (("optimizer.warmup", "model.mask_time_prob", "model.mask_feature_prob"), lambda x: 0 <= x <= 1, "from 0 to 1"),
+    (
+        ("augment.gain_p", "augment.noise_p", "augment.rooms_p", "augment.mask_p"),
+        lambda x: 0 <= x <= 1,
+        "from 0 to 1",
+    ),
+    (("augment.speeds",), lambda x: 0.1 <= x <= 10, "from 0.1 to 10"),
+    (("augment.gain", "augment.mixup", "augment.mel_masks", "augment.time_masks"), lambda x: x >= 0, "0 or more"),
+    (("augment.mel_width", "augment.time_width"), lambda x: x >= 1, "1 or more"),
+    (("data.level",), lambda x: x <= 0, "0 dB or less"),
     (("model.dropout", "model.layerdrop"), lambda x: 0 <= x < 1, "from 0 to below 1"),
     (("optimizer.beta1", "optimizer.beta2", "train.label_smoothing"), lambda x: 0 <= x < 1, "from 0 to below 1"),
 )

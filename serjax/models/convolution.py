@@ -65,6 +65,40 @@ def _strided_backward(stride: int, kept: tuple[Array, Array], gradient: Array) -
 strided.defvjp(_strided_forward, _strided_backward)
 
 
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def planar(x: Float[Array, "b h w i"], kernel: Float[Array, "k k i o"], stride: int) -> Float[Array, "b m n o"]:
+    """Convolve maps padded with k // 2 zeros on every side; m = (h + 2 (k // 2) - k) // stride + 1."""
+    pad = [(kernel.shape[0] // 2,) * 2] * 2
+    return lax.conv_general_dilated(x, kernel, (stride, stride), pad, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def _patches(x: Float[Array, "b h w i"], taps: int, stride: int) -> Float[Array, "b m n ki"]:
+    """Return what each output of `planar` sees, row by row of the kernel."""
+    side = taps // 2
+    x = jnp.pad(x, ((0, 0), (side, side), (side, side), (0, 0)))
+    high, wide = ((size - taps) // stride * stride + 1 for size in x.shape[1:3])
+    places = [(i, j) for i in range(taps) for j in range(taps)]
+    return jnp.concatenate([x[:, i : i + high : stride, j : j + wide : stride] for i, j in places], axis=-1)
+
+
+def _planar_forward(x: Array, kernel: Array, stride: int) -> tuple[Array, tuple[Array, Array]]:
+    return planar(x, kernel, stride), (x, kernel)
+
+
+def _planar_backward(stride: int, kept: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    x, kernel = kept
+    taps, _, _, outputs = kernel.shape
+    seen, spread = jax.vjp(partial(_patches, taps=taps, stride=stride), x)
+    to_kernel = product("bmnk,bmno->ko", seen, gradient).reshape(kernel.shape).astype(kernel.dtype)
+    if stride == 1 and taps % 2:
+        return planar(gradient, kernel[::-1, ::-1].swapaxes(2, 3), 1), to_kernel
+    to_patches = product("bmno,ko->bmnk", gradient, kernel.reshape(-1, outputs))
+    return spread(to_patches.astype(x.dtype))[0], to_kernel
+
+
+planar.defvjp(_planar_forward, _planar_backward)
+
+
 def normalized(
     x: Float[Array, "b t i"],
     kernel: Float[Array, "k i o"],

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from serjax.models.convolution import grouped, normalized, strided
+from serjax.models.convolution import grouped, normalized, planar, strided
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 
@@ -77,6 +77,18 @@ def test_gradients_under_vmap_are_those_of_each_fold(function, shapes):
     for fold in range(3):
         for got, want in zip(together, gradients(x[fold], kernel[fold]), strict=True):
             np.testing.assert_allclose(got[fold], want, rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=6)
+@given(taps=st.sampled_from([1, 3, 5]), stride=st.integers(1, 3), high=st.integers(5, 9), wide=st.integers(5, 9))
+def test_planar_has_the_gradients_of_a_convolution(taps, stride, high, wide):
+    x, kernel = normal((2, high, wide, 3)), normal((taps, taps, 3, 4))
+
+    def plain(x, kernel):
+        pad = [(taps // 2, taps // 2)] * 2
+        return lax.conv_general_dilated(x, kernel, (stride, stride), pad, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    assert_same_values_and_gradients(partial(planar, stride=stride), plain, x, kernel)
 
 
 @settings(max_examples=6)

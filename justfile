@@ -23,6 +23,8 @@ bench:
     {{python}} benchmarks/encoders.py
     {{python}} benchmarks/encoder_start.py
     {{python}} benchmarks/formulations.py
+    {{python}} benchmarks/front_ends.py
+    {{python}} benchmarks/efficientnet.py
     {{python}} benchmarks/input_pipeline.py
     {{python}} benchmarks/folds_together.py
     {{python}} benchmarks/frozen_heads.py

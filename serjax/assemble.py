@@ -1,5 +1,6 @@
 """From an experiment, its data and its trunk to what is trained: models, parameters and the engine that trains them."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -7,25 +8,26 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
-from jaxtyping import Array
 
-from serjax.checkpoints.trunk import Trunk
+from serjax.blueprint import Blueprint, blueprint
 from serjax.config import SAMPLE_RATE, Experiment
 from serjax.errors import UserError, one_of
 from serjax.models import pooling
-from serjax.models.classifier import Classifier, Head, is_frozen
+from serjax.models.classifier import Classifier, Head
 from serjax.models.encoder import SpeechEncoder
-from serjax.models.encoder_config import receptive_field
+from serjax.models.masking import length_mask
+from serjax.models.sound_classifier import FrontEnd
 from serjax.prepare import Data, Say, cache_folder
 from serjax.training.encode import encode_clips, fingerprint
 from serjax.training.folds import choose_together, fold_axis
-from serjax.training.init import count, flat, initial
+from serjax.training.init import count, initial
 from serjax.training.jobs import Job, job_key
 from serjax.training.loop import Engine
 from serjax.training.optimizer import Params
 from serjax.training.resident import Features, ResidentEngine
-from serjax.training.step import cast
+from serjax.training.step import cast, overlay
 from serjax.training.streamed import StreamedEngine
 
 
@@ -45,30 +47,27 @@ class Setup(NamedTuple):
         axis = self.engine.axis
 
         def put(params: Params, head: Params) -> Params:
-            given = {("head", *path): leaf for path, leaf in nnx.to_flat_state(head)}
-            leaves = nnx.to_flat_state(params)
-            return nnx.from_flat_state([(path, given.get(path, leaf)) for path, leaf in leaves])
+            return overlay(params, nnx.State({"head": head}))
 
         return self._replace(params=axis.jit(put, "kk")(self.params, axis.put(heads)))
 
 
-def set_up(experiment: Experiment, data: Data, jobs: Sequence[Job], trunk: Trunk, say: Say) -> Setup:
+def set_up(experiment: Experiment, data: Data, jobs: Sequence[Job], plan: Blueprint, say: Say) -> Setup:
     """Build what is trained, on all devices.
 
     Raises:
         UserError: crops or clips are too short for one frame.
     """
-    model = experiment.model
-    field = receptive_field(trunk.config)
-    if experiment.data.seconds < field / SAMPLE_RATE:
+    model, least = experiment.model, plan.shortest
+    if experiment.data.seconds < least / SAMPLE_RATE:
         raise UserError(
-            f"--data.seconds {experiment.data.seconds:g}: the encoder's first frame takes {field / SAMPLE_RATE:g} s; "
+            f"--data.seconds {experiment.data.seconds:g}: the model's first frame takes {least / SAMPLE_RATE:g} s; "
             "give more."
         )
-    short = [clip.id for clip, length in zip(data.store.utterances, data.store.lengths, strict=True) if length < field]
+    short = [clip.id for clip, length in zip(data.store.utterances, data.store.lengths, strict=True) if length < least]
     if short:
         raise UserError(
-            f"{len(short)} clips are shorter than this encoder's receptive field of {field} samples at 16 kHz "
+            f"{len(short)} clips are shorter than this model's first frame of {least} samples at 16 kHz "
             f"({one_of(short)}); leave them out."
         )
     alone = model.frozen == "trunk"
@@ -79,16 +78,12 @@ def set_up(experiment: Experiment, data: Data, jobs: Sequence[Job], trunk: Trunk
     shared_key = jax.random.key(experiment.seed)
     classes = len(data.labels)
 
-    def classifier(rngs: nnx.Rngs) -> Classifier:
-        prepared = trunk.preprocessor
-        return Classifier(
-            model, trunk.config, classes, normalize=prepared.normalize, masked=prepared.return_attention_mask, rngs=rngs
-        )
-
-    given = {f"trunk.{name}": leaf for name, leaf in pretrained_weights(trunk).items()}
-    frozen_at = partial(is_frozen, model=model, encoder=trunk.config)
+    make = partial(plan.make, classes)
     if not alone:
-        graphdef, params, frozen = initial(classifier, frozen_at, keys, shared_key, axis, given)
+        graphdef, params, frozen = initial(make, plan.frozen, keys, shared_key, axis, plan.given)
+        if plan.trunk is None:
+            moments = axis.put(standardization(experiment, data, jobs, say))
+            params = axis.jit(overlay, "kk")(params, moments)
         one = axis.first(params)
         engine: Engine = StreamedEngine(
             graphdef, one, frozen, jobs, data.store, data.classes, classes, experiment, axis
@@ -97,7 +92,7 @@ def set_up(experiment: Experiment, data: Data, jobs: Sequence[Job], trunk: Trunk
 
     # One model, for its trunk; every job gets a head of its own.
     single = fold_axis(1, 1, together=True, devices=jax.devices()[:1])
-    graphdef, params, frozen = initial(classifier, frozen_at, keys[:1], shared_key, single, given)
+    graphdef, params, frozen = initial(make, plan.frozen, keys[:1], shared_key, single, plan.given)
     whole = nnx.merge(graphdef, single.first(params), frozen)
     features = encode(experiment, data, whole, say)
     layers, width = features.states.shape[1], features.states.shape[3]
@@ -110,7 +105,7 @@ def set_up(experiment: Experiment, data: Data, jobs: Sequence[Job], trunk: Trunk
 
 
 def first_stage(
-    experiment: Experiment, data: Data, jobs: Sequence[Job], trunk: Trunk, say: Say
+    experiment: Experiment, data: Data, jobs: Sequence[Job], plan: Blueprint, say: Say
 ) -> tuple[Experiment, Setup]:
     """Return what trains the jobs' heads alone, before `experiment` trains more."""
     train = experiment.train
@@ -121,12 +116,8 @@ def first_stage(
         # Groups divide the second stage's rate among trunk and head; the first has a rate of its own.
         optimizer=replace(experiment.optimizer, groups=()),
     )
-    return first, set_up(first, data, [replace(job, peak=train.head_lr) for job in jobs], trunk, say)
-
-
-def pretrained_weights(trunk: Trunk) -> dict[str, Array]:
-    """Return a trunk's parameters by name, such as `encoder.layer_norm.scale`; none of one that starts at random."""
-    return {} if trunk.pretrained is None else flat(nnx.state(trunk.pretrained, nnx.Param))
+    jobs = [replace(job, peak=train.head_lr) for job in jobs]
+    return first, set_up(first, data, jobs, blueprint(first, plan.trunk), say)
 
 
 def encode(experiment: Experiment, data: Data, model: Classifier, say: Say) -> Features:
@@ -154,3 +145,39 @@ def encode(experiment: Experiment, data: Data, model: Classifier, say: Say) -> F
     )
     say(f"{len(frames)} clips are encoded once: {states.nbytes / 2**20:.0f} MiB of features.")
     return Features._make((states, frames, data.classes))
+
+
+def standardization(experiment: Experiment, data: Data, jobs: Sequence[Job], say: Say) -> nnx.State:
+    """Return each job's mean and deviation [k d] of every feature, over the job's training clips and nothing else."""
+    front = FrontEnd(experiment.model.family, experiment.data)
+
+    def call(_: Params, wave: Any, length: Any) -> Any:
+        x, frames = front(wave, length)
+        within = length_mask(frames, x.shape[1])[:, :, None]
+        share = 1 / frames[:, None, None]
+        mean = jnp.sum(jnp.where(within, x, 0), axis=1, keepdims=True) * share
+        variance = jnp.sum(jnp.where(within, jnp.square(x - mean), 0), axis=1, keepdims=True) * share
+        return jnp.stack([mean, variance], axis=1), jnp.ones_like(frames)
+
+    settings = experiment.data
+    key = fingerprint(data.store.hashes, settings.eval_crop, repr(front))
+    began = time.monotonic()
+    moments, _ = encode_clips(
+        call,
+        {},
+        data.store,
+        cache_folder(experiment, "features"),
+        key=key,
+        samples=front.samples,
+        crop=settings.eval_crop,
+        batch_size=32,
+    )
+    say(f"Features of {len(moments)} clips: {len(moments) / (time.monotonic() - began):.0f} clips/s.")
+    mean, deviation = [], []
+    for job in jobs:
+        means, variances = np.asarray(moments[list(job.train), :, 0], np.float64).swapaxes(0, 1)
+        mean.append(means.mean(0))
+        deviation.append(np.sqrt(variances.mean(0) + means.var(0)))
+    stats = {"mean": mean, "deviation": deviation}
+    leaves = {("standardize", name): nnx.BatchStat(jnp.array(values, jnp.float32)) for name, values in stats.items()}
+    return nnx.from_flat_state(list(leaves.items()))

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from serjax import cli
+from serjax.audio.activity import trim
 from serjax.audio.files import decode, resample, sample_rate
 from serjax.checkpoints.models import Models, Outputs
 from serjax.checkpoints.published import load_published
@@ -113,7 +114,7 @@ class Ensemble:
         """Return the members' mean scores of mono clips at 16 kHz, in the order of `labels`."""
         models = self._models
         longest = max(map(len, waves)) if models.seconds is None else round(models.seconds * SAMPLE_RATE)
-        cut = [crop_clip(wave, longest, models.crop) for wave in waves]
+        cut = [crop_clip(trim(wave, models.activity)[0], longest, models.crop) for wave in waves]
         result = np.zeros((len(cut), len(self.labels)), np.float32)
         for batch in _batches([len(clip) for clip in cut]):
             wave = np.zeros((len(batch), bucket(max(len(cut[index]) for index in batch))), np.float32)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
+from serjax.audio.activity import load_silero
 from serjax.config import Experiment
 from serjax.data.corpora import describe, read_corpus
 from serjax.data.folds import Fold, fold_kind, make_folds, save_folds
@@ -43,7 +44,12 @@ def read_data(experiment: Experiment, say: Say) -> Data:
     corpus = read_corpus(replace(experiment.data, cache=str(cache.parent)), seed=experiment.seed)
     for note in corpus.notes:
         say(note)
-    store = open_store(corpus.utterances, cache, skip_bad=experiment.data.skip_bad)
+    settings = experiment.data
+    if settings.activity == "silero":
+        load_silero()  # what is missing is said once, and not of every clip
+    store = open_store(corpus.utterances, cache, skip_bad=settings.skip_bad, activity=settings.activity)
+    if store.untrimmed:
+        say(f"{store.untrimmed} clips keep their silence: too little of them would be left.")
     for line in store.skipped:
         say(f"skipped: {line}")
     say(describe(store.utterances, corpus.labels))
@@ -79,7 +85,8 @@ def make_jobs(experiment: Experiment, folds: Sequence[Fold]) -> list[Job]:
     strange = sorted(set(only) - {fold.number for fold in folds})
     if strange:
         raise UserError(f"--folds.only: there is no fold {strange[0]}; folds are numbered 1 to {len(folds)}.")
-    scratch = experiment.model.size is not None or experiment.model.frozen == "trunk"
+    model = experiment.model
+    scratch = model.size is not None or model.frozen == "trunk" or not model.is_encoder
     peak = experiment.optimizer.max_lr or (1e-3 if scratch else 5e-5)
     return [
         Job(fold.number, seed, rate, fold.train, fold.validation, fold.test)

@@ -22,10 +22,10 @@ from rich.console import Console
 
 import serjax
 from serjax import cli, config
-from serjax.assemble import Setup, first_stage, pretrained_weights, set_up
+from serjax.assemble import Setup, first_stage, set_up
+from serjax.blueprint import Blueprint, blueprint
 from serjax.checkpoints.resume import ResumePoint
-from serjax.checkpoints.run import save_fold, save_head, save_labels, save_trunk
-from serjax.checkpoints.trunk import Trunk, find_trunk
+from serjax.checkpoints.run import save_head, save_labels, save_trunk
 from serjax.config import SAMPLE_RATE, Experiment
 from serjax.data.folds import fold_kind
 from serjax.evaluation.out_of_fold import OutOfFold
@@ -66,22 +66,22 @@ def _train(experiment: Experiment, command: str, console: Console) -> Report:
     begun = find_run(experiment)
     data = read_data(experiment, say)
     jobs = make_jobs(experiment, data.folds)
-    trunk = find_trunk(experiment.model)
-    for note in trunk.notes:
+    plan = blueprint(experiment)
+    for note in plan.notes:
         say(note)
-    setup = set_up(experiment, data, jobs, trunk, say)
+    setup = set_up(experiment, data, jobs, plan, say)
     axis = setup.engine.axis
     shape = f"{axis.mesh.shape['fold']} x {axis.mesh.shape['data']}"
     say(f"{setup.trainable:,} of {setup.parameters:,} parameters are trained; devices: {shape} (fold x data).")
 
     # Only now, with data and models at hand, does the folder change.
     layout = (axis.together, axis.padded)
-    made_from = fingerprint(data.store.hashes, data.classes, data.folds, layout, pretrained_weights(trunk))
+    made_from = fingerprint(data.store.hashes, data.classes, data.folds, layout, dict(plan.given))
     begin_run(experiment, begun, made_from)
     write_folds(experiment, data)
     if experiment.train.head_epochs:
         say("First stage: heads on the frozen trunk.")
-        stage, heads = first_stage(experiment, data, jobs, trunk, say)
+        stage, heads = first_stage(experiment, data, jobs, plan, say)
         trained = fit_stage(stage, heads, data, run_dir / FIRST_STAGE, console)
         setup = setup.with_heads(heads.engine.axis.get(trained.best))
         say("Second stage.")
@@ -92,8 +92,8 @@ def _train(experiment: Experiment, command: str, console: Console) -> Report:
     last = None
     if experiment.folds.validation == "test":
         last = out_of_fold(data, jobs, setup.engine.predict(fitted.last, "test"), chosen)[0]
-    save_models(experiment, data, jobs, chosen[0], setup, fitted, trunk)
-    facts = run_facts(data, setup, experiment, trunk, history, command)
+    save_models(experiment, data, chosen[0], setup, fitted, plan)
+    facts = run_facts(data, setup, experiment, plan, history, command)
     report = build_report(experiment, facts, best, history, last)
     write_all(run_dir, report, best[0], history)
     end_run(experiment)
@@ -150,27 +150,26 @@ def out_of_fold(
 def save_models(
     experiment: Experiment,
     data: Data,
-    jobs: Sequence[Job],
     chosen: dict[int, int],
     setup: Setup,
     fitted: Fitted,
-    trunk: Trunk,
+    plan: Blueprint,
 ) -> None:
     """Write each fold's best model (of the first seed, at the chosen rate)."""
     best = setup.engine.axis.get(fitted.best)
-    if setup.trunk is not None:
-        save_trunk(experiment.run_dir, setup.trunk, trunk.preprocessor)
+    if setup.trunk is not None and plan.trunk is not None:
+        save_trunk(experiment.run_dir, setup.trunk, plan.trunk.preprocessor)
     for fold, k in chosen.items():
         model = nnx.merge(setup.graphdef, jax.tree.map(lambda x, k=k: x[k], best), setup.frozen)
         if setup.trunk is not None:
             save_head(experiment.run_dir, fold, model)
         else:
-            save_fold(experiment.run_dir, fold, model, trunk.preprocessor, data.labels)
+            plan.save(experiment.run_dir, fold, model, data.labels)
     save_labels(experiment.run_dir, data.labels, list(chosen))
 
 
 def run_facts(
-    data: Data, setup: Setup, experiment: Experiment, trunk: Trunk, history: Sequence[Row], command: str
+    data: Data, setup: Setup, experiment: Experiment, plan: Blueprint, history: Sequence[Row], command: str
 ) -> RunFacts:
     """Return what the report tells beside the scores."""
     clips = data.store.utterances
@@ -189,7 +188,7 @@ def run_facts(
         seconds=sum(seconds.values()),
         command=command,
         device=f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        family=trunk.config.model_type,
+        family=plan.family,
         versions={
             "python": platform.python_version(),
             "serjax": serjax.__version__,

@@ -4,6 +4,8 @@ from typing import Any, Literal, NamedTuple
 
 from flax import nnx
 
+from serjax.config import Activity
+
 Outputs = Literal["softmax", "sigmoid", "identity"]
 """What turns logits into scores: one label of several, each label for itself, or values that are no probabilities."""
 
@@ -22,6 +24,7 @@ class Models(NamedTuple):
         shortest: fewest samples that they can answer for.
         dtype: what they compute in.
         outputs: from logits to scores.
+        activity: how silence is left out of a clip first.
         notes: sentences for the user about what was assumed.
     """
 
@@ -35,4 +38,5 @@ class Models(NamedTuple):
     shortest: int
     dtype: str
     outputs: Outputs
+    activity: Activity = "none"
     notes: tuple[str, ...] = ()

@@ -3,7 +3,9 @@
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,18 +16,20 @@ from serjax.checkpoints.models import Models
 from serjax.checkpoints.naming import abstract, load_tensors, to_tensors
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.checkpoints.tensors import read_json, read_tensors, write_tensors
-from serjax.config import from_json
+from serjax.config import AugmentConfig, Experiment, from_json
+from serjax.data.lengths import FRAME
 from serjax.disk import write_text
 from serjax.errors import UserError
 from serjax.models import encoder_config
 from serjax.models.classifier import Classifier, Head, is_frozen
 from serjax.models.encoder import SpeechEncoder
+from serjax.models.sound_classifier import SoundClassifier
 
 TRUNK = "trunk"
 HEAD = "head."
 
 
-def save_fold(run_dir: Path, fold: int, model: Classifier, preprocessor: Preprocessor, labels: Sequence[str]) -> None:
+def save_fold(run_dir: Path, fold: int, model: Classifier, labels: Sequence[str], preprocessor: Preprocessor) -> None:
     """Write one fold's model, complete, as a directory whose encoder transformers loads too."""
     save_pretrained(
         model.trunk,
@@ -40,6 +44,12 @@ def save_fold(run_dir: Path, fold: int, model: Classifier, preprocessor: Preproc
 def save_head(run_dir: Path, fold: int, head: Head) -> None:
     """Write one fold's head, for folds that share a frozen trunk."""
     write_tensors(run_dir / f"fold_{fold}" / "model.safetensors", to_tensors(head, HEAD))
+
+
+def save_network(run_dir: Path, fold: int, model: SoundClassifier, labels: Sequence[str]) -> None:
+    """Write one fold's network and its statistics; the run's experiment.json says what it looks at."""
+    write_tensors(run_dir / f"fold_{fold}" / "model.safetensors", to_tensors(model))
+    write_text(run_dir / f"fold_{fold}" / "config.json", json.dumps({"id2label": dict(enumerate(labels))}) + "\n")
 
 
 def save_trunk(run_dir: Path, trunk: SpeechEncoder, preprocessor: Preprocessor) -> None:
@@ -70,10 +80,49 @@ def load_run(run_dir: str | Path) -> Models:
     labels, folds = tuple(found.get("labels", ())), tuple(found.get("folds", ()))
     if not labels or not folds:
         raise UserError(f"{folder / 'model.json'}: it names no labels or no folds; train the run again.")
-    shared = folder / TRUNK if (folder / TRUNK).is_dir() else None
     for name in (f"fold_{fold}" for fold in folds):
         if not (folder / name).is_dir():
             raise UserError(f"{folder / name}: this fold of the run is missing; copy it here too, or train again.")
+    read = _read_encoders if experiment.model.is_encoder else _read_networks
+    graphdef, states, rest, shortest = read(folder, experiment, labels, folds)
+    params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    data, dtype = experiment.data, experiment.model.dtype
+    return Models(
+        labels=labels,
+        folds=folds,
+        graphdef=graphdef,
+        params=params,
+        shared=rest,
+        seconds=data.seconds,
+        crop=data.eval_crop,
+        shortest=shortest,
+        dtype=dtype,
+        outputs="softmax",
+        activity=data.activity,
+    )
+
+
+def _read_networks(
+    folder: Path, experiment: Experiment, labels: Sequence[str], folds: Sequence[int]
+) -> tuple[nnx.GraphDef[Any], list[Any], Any, int]:
+    """Return how a network is put together, what each fold has of its own, nothing shared, and the shortest clip."""
+    plain = replace(experiment, augment=AugmentConfig())
+    states = []
+    for fold in folds:
+        source = folder / f"fold_{fold}"
+        model = abstract(lambda rngs: SoundClassifier(plain, len(labels), {}, rngs=rngs))
+        _check_labels(source, labels)
+        nnx.update(model, load_tensors(model, read_tensors(source), source=str(source)))
+        graphdef, state = nnx.split(model)
+        states.append(state)
+    return graphdef, states, {}, FRAME
+
+
+def _read_encoders(
+    folder: Path, experiment: Experiment, labels: Sequence[str], folds: Sequence[int]
+) -> tuple[nnx.GraphDef[Any], list[Any], Any, int]:
+    """Return how a classifier is put together, each fold's trained parameters, the frozen ones, the shortest clip."""
+    shared = folder / TRUNK if (folder / TRUNK).is_dir() else None
     common = read_checkpoint(str(shared or folder / f"fold_{folds[0]}"))
     config = encoder_config.from_dict(common.config, f"{common.source}/config.json")
     prefix = f"{config.model_type}."
@@ -99,10 +148,7 @@ def load_run(run_dir: str | Path) -> Models:
             embed.set_value(jnp.zeros(config.hidden_size))
         graphdef, trained, *rest = nnx.split(model, lambda path, _: not is_frozen(path, experiment.model, config), ...)
         states.append(trained)
-    params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-    data, dtype = experiment.data, experiment.model.dtype
-    shortest = encoder_config.receptive_field(config)
-    return Models(labels, folds, graphdef, params, rest[0], data.seconds, data.eval_crop, shortest, dtype, "softmax")
+    return graphdef, states, rest[0], encoder_config.receptive_field(config)
 
 
 def _check_labels(fold: Path, labels: Sequence[str]) -> None:

@@ -1,10 +1,10 @@
 """The encoder that an experiment starts from."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from serjax.checkpoints.huggingface import load_encoder
 from serjax.checkpoints.preprocessor import Preprocessor
-from serjax.config import ModelConfig
+from serjax.config import EncoderFamily, ModelConfig
 from serjax.errors import UserError
 from serjax.models.encoder import SpeechEncoder
 from serjax.models.encoder_config import EncoderConfig, preset
@@ -27,7 +27,7 @@ def find_trunk(model: ModelConfig) -> Trunk:
     """
     if model.size is not None:
         note = f"{model.family} of size {model.size} starts from random weights."
-        return Trunk(preset(model.family, model.size), Preprocessor(), None, (note,))
+        return Trunk(preset(cast(EncoderFamily, model.family), model.size), Preprocessor(), None, (note,))
     if model.checkpoint is None:
         raise UserError("--model.checkpoint and --model.size are both missing; give a checkpoint or a size.")
     encoder, preprocessor, notes = load_encoder(model.checkpoint)

@@ -80,7 +80,11 @@ def make_folds(utterances: Sequence[Utterance], config: FoldsConfig, seed: int) 
         drafts = (Fold(1, *splits.split_speakers(utterances, *named)),)
     else:
         if kind == "stratified":
-            tests = splits.stratified(utterances, config.count, seed)
+            tests: list[Sequence[int]] = splits.stratified(utterances, config.count, seed)
+        elif kind == "speaker_groups":
+            tests = splits.speaker_groups(utterances, config.groups)
+        elif kind == "every_tenth":
+            tests = [splits.every_tenth(utterances)]
         elif kind == "speaker":
             tests = splits.deal_speakers(utterances, config.count, seed)
         else:

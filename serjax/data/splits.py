@@ -142,6 +142,32 @@ def split_clips(
     return train, validation, test
 
 
+def every_tenth(utterances: Sequence[Utterance]) -> list[int]:
+    """Return the first, eleventh ... clip of every class, in the order they are given; speakers are not kept apart."""
+    by_label = defaultdict(list)
+    for i, clip in enumerate(utterances):
+        by_label[clip.label].append(i)
+    return [i for clips in by_label.values() for i in clips[::10]]
+
+
+def speaker_groups(utterances: Sequence[Utterance], groups: Sequence[str]) -> list[Sequence[int]]:
+    """Return the test parts of as many folds as there are groups of speakers, such as `01,11,20,21`.
+
+    Raises:
+        UserError: fewer than two groups, a speaker in two of them or in none, or one whom no clip names.
+    """
+    names = _require_named(utterances, "speaker", "speaker_groups")
+    fold_of = {name.strip(): fold for fold, group in enumerate(groups) for name in group.split(",")}
+    if len(groups) < 2 or len(fold_of) < sum(group.count(",") + 1 for group in groups):
+        raise UserError(f"--folds.groups {' '.join(groups)}: give two groups or more, and each speaker in one of them.")
+    strange = sorted(set(names) ^ set(fold_of))
+    if strange:
+        raise UserError(
+            f"--folds.groups must name every speaker of the corpus and no other; it is not so for {one_of(strange)}."
+        )
+    return [[i for i, name in enumerate(names) if fold_of[name] == fold] for fold in range(len(groups))]
+
+
 def split_speakers(
     utterances: Sequence[Utterance], validation: Sequence[str], test: Sequence[str]
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:

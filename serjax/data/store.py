@@ -14,13 +14,14 @@ import rich.console
 import rich.progress
 from jaxtyping import Float32, Int64
 
+from serjax.audio.activity import trim
 from serjax.audio.files import decode
-from serjax.config import SAMPLE_RATE
+from serjax.config import SAMPLE_RATE, Activity
 from serjax.data.utterance import Utterance
 from serjax.disk import atomic_folder, unwritable
 from serjax.errors import UserError
 
-_VERSION = 1
+_VERSION = 2
 """Part of every key: where layout or decoding change, stores of before are not found and made anew."""
 
 _THREADS = os.cpu_count() or 1
@@ -28,8 +29,8 @@ _THREADS = os.cpu_count() or 1
 _AHEAD = 4 * _THREADS
 """Clips that may be decoded ahead of the writer: memory holds this many, however large the corpus."""
 
-_Decoded = tuple[Float32[np.ndarray, "t"], str | None, str | None]
-"""Samples and their hash, or no samples and the reason."""
+_Decoded = tuple[Float32[np.ndarray, "t"], str | None, str | None, bool]
+"""Samples and their hash, or no samples and the reason; and whether silence could be left out as asked."""
 
 
 class ClipStore:
@@ -43,6 +44,7 @@ class ClipStore:
         lengths: of each clip, in samples.
         hashes: of each clip's samples; equal for equal samples, whatever the files.
         skipped: a sentence for each utterance that is left out.
+        untrimmed: how many clips kept their silence because too little would have been left.
     """
 
     folder: Path
@@ -50,6 +52,7 @@ class ClipStore:
     lengths: Int64[np.ndarray, "clips"]
     hashes: tuple[str, ...]
     skipped: tuple[str, ...]
+    untrimmed: int
 
     def __init__(self, folder: Path, utterances: Sequence[Utterance]) -> None:
         try:
@@ -64,6 +67,7 @@ class ClipStore:
         self.skipped = tuple(
             f"{clip.path}: {reason}" for clip, reason in zip(utterances, index["reasons"], strict=True) if reason
         )
+        self.untrimmed = sum(not index["trimmed"][i] for i in kept)
         self.folder, self._given = folder, tuple(utterances)
         self._samples = samples.view(np.ndarray)  # a slice of a memmap costs ten times that of an array
         self._ends = np.cumsum(self.lengths)
@@ -81,7 +85,14 @@ class ClipStore:
         return ClipStore, (self.folder, self._given)
 
 
-def open_store(utterances: Sequence[Utterance], folder: Path, *, skip_bad: bool, progress: bool = True) -> ClipStore:
+def open_store(
+    utterances: Sequence[Utterance],
+    folder: Path,
+    *,
+    skip_bad: bool,
+    activity: Activity = "none",
+    progress: bool = True,
+) -> ClipStore:
     """Decode utterances into `folder`, or find them there from an earlier time.
 
     What is kept lies in a folder named by a hash of the files' bytes, the stretches, the rate and the layout: a file
@@ -91,6 +102,7 @@ def open_store(utterances: Sequence[Utterance], folder: Path, *, skip_bad: bool,
         utterances: in the order of the store; several may be stretches of one file.
         folder: of all stores; made where it is missing.
         skip_bad: leave out clips that cannot be used instead of raising.
+        activity: how silence is left out.
         progress: show a bar on a terminal while decoding.
 
     Raises:
@@ -100,9 +112,9 @@ def open_store(utterances: Sequence[Utterance], folder: Path, *, skip_bad: bool,
     with ThreadPoolExecutor(_THREADS) as pool:
         files = list(dict.fromkeys(clip.path for clip in utterances))
         digests = dict(zip(files, pool.map(_digest, files), strict=True))
-        target = folder.absolute() / _key(utterances, digests)
+        target = folder.absolute() / _key(utterances, digests, activity)
         if not target.is_dir():
-            _build(utterances, target, pool, progress)
+            _build(utterances, target, pool, activity, progress)
     store = ClipStore(target, utterances)
     if store.skipped and not (skip_bad and len(store)):
         remedy = "repair or remove them, or leave them out with --data.skip-bad"
@@ -122,37 +134,40 @@ def _digest(path: Path) -> str:
         return f"{path}: {error.strerror}"
 
 
-def _key(utterances: Sequence[Utterance], digests: Mapping[Path, str]) -> str:
+def _key(utterances: Sequence[Utterance], digests: Mapping[Path, str], activity: Activity) -> str:
     """Return the name of the folder for these clips: 16 hexadecimal digits."""
     clips = [(digests[clip.path], clip.start, clip.end) for clip in utterances]
-    return hashlib.blake2b(json.dumps([_VERSION, SAMPLE_RATE, clips]).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(json.dumps([_VERSION, SAMPLE_RATE, activity, clips]).encode(), digest_size=8).hexdigest()
 
 
-def _build(utterances: Sequence[Utterance], target: Path, pool: Executor, progress: bool) -> None:
+def _build(utterances: Sequence[Utterance], target: Path, pool: Executor, activity: Activity, progress: bool) -> None:
     """Decode all utterances into the new folder `target`."""
     lengths: list[int] = []
     hashes: list[str | None] = []
     reasons: list[str | None] = []
+    trimmed: list[bool] = []
     console = rich.console.Console(stderr=True)
     quiet = not (progress and console.is_terminal)
     try:
         # Written, not assigned through a memory map: there a full disk is a signal that ends the process.
         with atomic_folder(target) as folder, (folder / "samples.npy").open("wb") as file:
             _write_header(file, 0)
-            decoded = _decode_all(utterances, pool)
+            decoded = _decode_all(utterances, pool, activity)
             shown = rich.progress.track(
                 decoded, "Decoding", len(utterances), console=console, transient=True, disable=quiet
             )
-            for samples, digest, reason in shown:
+            for samples, digest, reason, left_out in shown:
                 file.write(samples.data)
                 lengths.append(len(samples))
                 hashes.append(digest)
                 reasons.append(reason)
+                trimmed.append(left_out)
             file.seek(0)
             _write_header(file, sum(lengths))
             file.flush()
             os.fsync(file.fileno())
             index = {"rate": SAMPLE_RATE, "lengths": lengths, "hashes": hashes, "reasons": reasons}
+            index["trimmed"] = trimmed
             (folder / "index.json").write_text(json.dumps(index))
     except OSError as error:
         # What is decoded so far tells how large the whole would be.
@@ -166,21 +181,22 @@ def _write_header(file: BufferedWriter, length: int) -> None:
     np.lib.format.write_array_header_1_0(file, header)
 
 
-def _decode_all(utterances: Sequence[Utterance], pool: Executor) -> Iterator[_Decoded]:
+def _decode_all(utterances: Sequence[Utterance], pool: Executor, activity: Activity) -> Iterator[_Decoded]:
     """Yield the clips in order, decoded by the pool a little ahead."""
     waiting: deque[Future[_Decoded]] = deque()
     for clip in utterances:
-        waiting.append(pool.submit(_decode, clip))
+        waiting.append(pool.submit(_decode, clip, activity))
         if len(waiting) > _AHEAD:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
 
 
-def _decode(clip: Utterance) -> _Decoded:
+def _decode(clip: Utterance, activity: Activity) -> _Decoded:
     """Return samples and hash, or the reason why the clip cannot be used."""
     try:
-        samples = np.ascontiguousarray(decode(clip.path, start=clip.start, end=clip.end), "<f4")
+        samples, trimmed = trim(decode(clip.path, start=clip.start, end=clip.end), activity)
     except UserError as error:
-        return np.zeros(0, np.float32), None, str(error).removeprefix(f"{clip.path}: ")
-    return samples, hashlib.blake2b(samples.data, digest_size=16).hexdigest(), None
+        return np.zeros(0, np.float32), None, str(error).removeprefix(f"{clip.path}: "), True
+    samples = np.ascontiguousarray(samples, "<f4")
+    return samples, hashlib.blake2b(samples.data, digest_size=16).hexdigest(), None, trimmed

@@ -18,8 +18,8 @@ def flat(state: Params) -> dict[str, Array]:
 
 
 def count(state: Params) -> int:
-    """Return the number of weights in a state."""
-    return sum(leaf.size for leaf in jax.tree.leaves(state))
+    """Return the number of weights in a state; batch statistics are none."""
+    return sum(leaf.size for leaf in jax.tree.leaves(nnx.filter_state(state, nnx.Param)))
 
 
 def initial(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
+from serjax.audio.augment import mixup
 from serjax.config import Experiment
 from serjax.training.optimizer import AdamState, Params, adamw, init_adam
 
@@ -59,8 +60,13 @@ def init_state(params: Params) -> TrainState:
 
 
 def cast(tree: Params, dtype: str) -> Params:
-    """Return the tree with floating-point leaves in `dtype`."""
-    return jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
+    """Return the tree with floating-point leaves in `dtype`, but for batch statistics, which stay as they are."""
+
+    def one(leaf: Any) -> Any:
+        kept = isinstance(leaf, nnx.BatchStat) or not jnp.issubdtype(leaf.dtype, jnp.floating)
+        return leaf if kept else leaf.astype(dtype)
+
+    return jax.tree.map(one, tree, is_leaf=lambda leaf: isinstance(leaf, nnx.BatchStat))
 
 
 def logits_of(
@@ -72,13 +78,35 @@ def logits_of(
     dtype: str,
 ) -> Float[Array, "b c"]:
     """Return the model's logits in float32, computed in `dtype`; no key means evaluation."""
+    return _call(graphdef, params, frozen, arrays, key, dtype)[0]
+
+
+def _call(
+    graphdef: nnx.GraphDef[Any],
+    params: Params,
+    frozen: Params,
+    arrays: tuple[Array, ...],
+    key: Key[Array, ""] | None,
+    dtype: str,
+    weight: Float[Array, "b"] | None = None,
+) -> tuple[Float[Array, "b c"], Params]:
+    """Return logits, and the batch statistics after the call."""
     model = nnx.merge(graphdef, cast(params, dtype), cast(frozen, dtype), copy=True)
-    return model(*cast(arrays, dtype), key).astype(jnp.float32)
+    # Only a model with batch statistics looks at other rows, and must know which ones count.
+    rows = {"weight": weight} if key is not None and jax.tree.leaves(nnx.state(model, nnx.BatchStat)) else {}
+    logits = model(*cast(arrays, dtype), key, **rows).astype(jnp.float32)
+    return logits, nnx.state(model, nnx.BatchStat)
+
+
+def overlay(params: Params, given: Params) -> Params:
+    """Return the state with leaves replaced by those that `given` has too."""
+    leaves = dict(nnx.to_flat_state(given))
+    return nnx.from_flat_state([(path, leaves.get(path, leaf)) for path, leaf in nnx.to_flat_state(params)])
 
 
 def cross_entropy(
     logits: Float[Array, "b c"],
-    label: Int[Array, "b"],
+    target: Float[Array, "b c"],
     weight: Float[Array, "b"],
     class_weight: Float[Array, "c"],
     smoothing: float,
@@ -87,9 +115,8 @@ def cross_entropy(
 
     Smoothing spreads that share of the target evenly over all classes (Szegedy et al. 2016, section 7).
     """
-    classes = logits.shape[-1]
-    target = (1 - smoothing) * jax.nn.one_hot(label, classes) + smoothing / classes
-    weight = weight * class_weight[label]
+    weight = weight * (target @ class_weight)
+    target = (1 - smoothing) * target + smoothing / logits.shape[-1]
     return -(weight * (target * jax.nn.log_softmax(logits)).sum(-1)).sum(), weight.sum()
 
 
@@ -105,27 +132,39 @@ def train_step(
 ) -> tuple[TrainState, StepMetrics]:
     """Make one update from one batch.
 
-    The batch is split into `train.accumulate` parts whose gradients add up to those of the whole.
+    The batch is split into `train.accumulate` parts whose gradients add up to those of the whole; batch statistics see
+    one part after the other.
     """
     train, dtype = experiment.train, experiment.model.dtype
     key = jax.random.fold_in(run.key, state.adam.updates)
     inputs = jax.tree.map(lambda x: x.reshape(train.accumulate, -1, *x.shape[1:]), inputs)
 
-    def loss(params: Params, part: Inputs, key: Key[Array, ""]) -> tuple[Array, Array]:
-        logits = logits_of(graphdef, params, frozen, part.arrays, key, dtype)
-        return cross_entropy(logits, part.label, part.weight, run.class_weight, train.label_smoothing)
+    def loss(params: Params, part: Inputs, key: Key[Array, ""]) -> tuple[Array, tuple[Array, Params]]:
+        arrays, target = part.arrays, jax.nn.one_hot(part.label, len(run.class_weight))
+        if experiment.augment.mixup:
+            key, mixing = jax.random.split(key)
+            wave, length = arrays
+            mixed = mixup(mixing, wave, length, experiment.augment.mixup)
+            arrays, share = (mixed.wave, mixed.lengths), mixed.weight[:, None]
+            target = share * target + (1 - share) * target[mixed.partner]
+        logits, stats = _call(graphdef, params, frozen, arrays, key, dtype, part.weight)
+        total, weight = cross_entropy(logits, target, part.weight, run.class_weight, train.label_smoothing)
+        return total, (weight, stats)
 
     grad = jax.value_and_grad(loss, has_aux=True)
 
     def add(total: Any, part: tuple[Inputs, Array]) -> tuple[Any, None]:
         inputs, number = part
-        (value, weight), gradient = grad(state.params, inputs, jax.random.fold_in(key, number))
-        return jax.tree.map(jnp.add, total, (value, weight, gradient)), None
+        *sums, stats = total
+        params = overlay(state.params, stats)
+        (value, (weight, stats)), gradient = grad(params, inputs, jax.random.fold_in(key, number))
+        return (*jax.tree.map(jnp.add, tuple(sums), (value, weight, gradient)), stats), None
 
-    zero = (jnp.zeros(()), jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params))
+    stats = nnx.filter_state(state.params, nnx.BatchStat)
+    zero = (jnp.zeros(()), jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params), stats)
     # Unrolled on a CPU, where convolutions inside a compiled loop are an order of magnitude slower.
     unroll = train.accumulate == 1 or jax.default_backend() == "cpu"
-    (value, weight, gradient), _ = jax.lax.scan(add, zero, (inputs, jnp.arange(train.accumulate)), unroll=unroll)
+    (value, weight, gradient, stats), _ = jax.lax.scan(add, zero, (inputs, jnp.arange(train.accumulate)), unroll=unroll)
     gradient = jax.tree.map(lambda g: g / jnp.maximum(weight, 1e-9), gradient)
     params, adam, rate, norm = adamw(
         gradient,
@@ -136,7 +175,8 @@ def train_step(
         peak=run.peak,
         factors=factors,
     )
-    return TrainState(params, adam), StepMetrics(value, weight, rate, norm)
+    # Batch statistics have no gradient, so AdamW leaves them alone; they are what the last part left.
+    return TrainState(overlay(params, stats), adam), StepMetrics(value, weight, rate, norm)
 
 
 def predict_step(

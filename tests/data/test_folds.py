@@ -401,3 +401,23 @@ def test_splits_that_cannot_be_made_get_a_sentence(config, message):
     clips = [clip(f"{label}{who}", label, who) for who in "abc" for label in ("sad", "happy")]
     with pytest.raises(UserError, match=message):
         make_folds(clips, config, 0)
+
+
+def test_every_tenth_clip_of_a_class_is_tested():
+    clips = corpus([[12, 20], [9, 1]])
+    (fold,) = make_folds(clips, FoldsConfig(kind="every_tenth"), 0)
+    tested = [clips[i].id for i in fold.test]
+    assert tested == ["s0/c0-0", "s0/c0-10", "s0/c1-0", "s0/c1-10", "s1/c0-8", "s1/c1-0"]
+    assert sorted(fold.train + fold.validation + fold.test) == list(range(len(clips)))
+
+
+def test_groups_of_speakers_are_tested_together():
+    clips = corpus([[2, 2]] * 5)
+    folds = make_folds(clips, FoldsConfig(kind="speaker_groups", groups=("s0,s3", "s1, s4", "s2")), 0)
+    assert [speakers(clips, fold.test) for fold in folds] == [{"s0", "s3"}, {"s1", "s4"}, {"s2"}]
+
+
+@pytest.mark.parametrize("groups", [(), ("s0,s1,s2",), ("s0,s1", "s1,s2"), ("s0", "s1"), ("s0,s1", "s2,s9")])
+def test_groups_that_do_not_divide_the_speakers_are_named(groups):
+    with pytest.raises(UserError, match=r"^--folds\.groups"):
+        make_folds(corpus([[2, 2]] * 3), FoldsConfig(kind="speaker_groups", groups=groups), 0)

@@ -254,7 +254,7 @@ def test_memory_holds_only_a_few_clips(tmp_path, monkeypatch):
     begun = []
     monkeypatch.setattr(module, "decode", lambda path, **stretch: begun.append(path) or decode(path, **stretch))
     with module.ThreadPoolExecutor(2) as pool:
-        for done, _ in enumerate(module._decode_all(utterances, pool), 1):
+        for done, _ in enumerate(module._decode_all(utterances, pool, "none"), 1):
             assert len(begun) <= done + 3
     assert len(begun) == 40
 
@@ -268,3 +268,15 @@ def test_the_two_equal_clips_of_ravdess_have_equal_hashes(tmp_path):
         by_hash.setdefault(hash_, []).append(clip.id)
     twins = [ids for ids in by_hash.values() if len(ids) > 1]
     assert twins == [["03-01-03-01-02-01-07", "03-01-03-01-02-02-07"]]
+
+
+def test_silence_is_left_out_where_something_remains(tmp_path):
+    utterances = write_clips(tmp_path, 2)
+    for number, clip in enumerate(utterances):
+        sound = noise(1.0 if number else 0.2, 16_000, number)
+        soundfile.write(clip.path, np.concatenate([sound, np.zeros(16_000)]), 16_000)
+    plain = module.open_store(utterances, tmp_path / "store", skip_bad=False)
+    trimmed = module.open_store(utterances, tmp_path / "store", skip_bad=False, activity="energy")
+    assert (plain.untrimmed, trimmed.untrimmed) == (0, 1)
+    assert trimmed.lengths[0] == plain.lengths[0]
+    assert trimmed.lengths[1] < plain.lengths[1] - 12_000

@@ -1,0 +1,79 @@
+"""scikit-learn's logistic regression and RBF SVM on the 312 values: what a network has to beat.
+
+    python benchmarks/yardsticks.py --exp bilstm_kfold --data.root DIR [--folds...]
+
+Folds, validation clips and values are those of the experiment; values are standardised on each fold's training clips,
+and C (and gamma) chosen by macro-F1 on its validation clips, as early stopping chooses an epoch.
+"""
+
+import itertools
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from serjax import cli
+from serjax.evaluation.metrics import METRICS, bootstrap_intervals, confusion, scores
+from serjax.models.sound_classifier import FrontEnd
+from serjax.prepare import cache_folder, make_jobs, read_data
+from serjax.training.encode import encode_clips, fingerprint
+
+STRENGTHS = [0.001, 0.01, 0.1, 1.0, 10.0, 100.0]
+YARDSTICKS: dict[str, list[Callable[[], Any]]] = {
+    "logistic regression": [lambda c=c: LogisticRegression(C=c, max_iter=5000) for c in STRENGTHS],
+    "RBF SVM": [
+        lambda c=c, gamma=gamma: SVC(C=c, gamma=gamma)
+        for c, gamma in itertools.product([0.1, 1.0, 10.0, 100.0], [0.3 / 312, 1 / 312, 3 / 312])
+    ],
+}
+
+
+def best(models: Sequence[Callable[[], Any]], x: np.ndarray, y: np.ndarray, job: Any) -> np.ndarray:
+    """Return the test predictions of the model that validates best."""
+    train, validation, test = (list(job.clips(part)) for part in ("train", "validation", "test"))
+    fitted = [make_pipeline(StandardScaler(), make()).fit(x[train], y[train]) for make in models]
+    score = [f1_score(y[validation], model.predict(x[validation]), average="macro") for model in fitted]
+    return fitted[int(np.argmax(score))].predict(x[test])
+
+
+def main() -> None:
+    """Fit, score and print."""
+    experiment = cli.parse("yardsticks", sys.argv[1:])
+    data = read_data(experiment, print)
+    front = FrontEnd("bilstm", experiment.data)
+    states, _ = encode_clips(
+        lambda _, wave, length: (front(wave, length)[0][:, None], length // length),
+        {},
+        data.store,
+        cache_folder(experiment, "features"),
+        key=fingerprint(data.store.hashes, repr(front), experiment.data, "values"),
+        samples=front.samples,
+        crop=experiment.data.eval_crop,
+        batch_size=32,
+    )
+    x, y = np.asarray(states)[:, 0, 0], data.classes
+    clips = data.store.utterances
+    print(f"| {Path(experiment.data.root).name} | {' | '.join(METRICS)} |\n|---|{'---:|' * len(METRICS)}")
+    for name, models in YARDSTICKS.items():
+        found = [(job.test, best(models, x, y, job)) for job in make_jobs(experiment, data.folds)]
+        tested = [clip for test, _ in found for clip in test]
+        predicted = np.concatenate([prediction for _, prediction in found])
+        values = scores(confusion(y[tested], predicted, len(data.labels)))
+        speakers = [clips[clip].speaker for clip in tested]
+        groups = None if len(set(speakers)) < 2 else speakers
+        intervals = bootstrap_intervals(y[tested], predicted, groups, len(data.labels), seed=experiment.seed)
+        cells = [f"{values[m]:.1%} ({intervals[m][0]:.1%} to {intervals[m][1]:.1%})" for m in METRICS]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_platforms", "cpu")
+    main()

@@ -1,0 +1,17 @@
+"""The BiLSTM of `bilstm` on folds that keep speakers apart.
+
+Command: python -m serjax.train --exp bilstm_kfold --data.root DIR
+Needs: a folder of recordings.
+Takes: five times as long as `bilstm`.
+Expect: less than `bilstm`, for every clip is answered by a model that has not heard its speaker.
+"""
+
+from dataclasses import replace
+
+from serjax.config import Experiment, FoldsConfig
+from serjax.experiments import bilstm
+
+
+def experiment() -> Experiment:
+    """Return the experiment."""
+    return replace(bilstm.experiment(), name="bilstm_kfold", folds=FoldsConfig())

@@ -1,0 +1,189 @@
+"""From waves to logits through features that are computed where the model runs: spectrograms, or hand-made values."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from serjax.audio import augment
+from serjax.audio.functionals import functionals
+from serjax.audio.spectrogram import EFFICIENTNET, RAVDESS_AUDIO, Spectrogram, log_mel
+from serjax.config import SAMPLE_RATE, DataConfig, Experiment, ModelConfig
+from serjax.models.audio_networks import AudioCNN, AudioResNet18
+from serjax.models.bilstm import BiLSTMClassifier
+from serjax.models.efficientnet import EfficientNet, EfficientNetConfig
+from serjax.models.elementwise import split
+from serjax.models.heads import NormHead
+
+SPECTROGRAMS: dict[str, Spectrogram] = {
+    "efficientnet": EFFICIENTNET,
+    "audio_cnn": RAVDESS_AUDIO,
+    "audio_resnet18": RAVDESS_AUDIO,
+}
+"""What each network looks at; a family that is not here takes the 312 values."""
+VALUES = 312
+
+
+class Given(nnx.Variable[Array]):
+    """What is neither trained nor saved."""
+
+
+class Recordings(nnx.Module):
+    """What training mixes in: noise, or impulse responses of rooms."""
+
+    def __init__(self, shape: tuple[int, ...]):
+        self.wave = Given(jnp.zeros(shape))
+        self.length = Given(jnp.zeros(shape[0], jnp.int32))
+
+    def __call__(self) -> augment.Bank:
+        """Return the recordings."""
+        return augment.Bank(self.wave[...], self.length[...])
+
+
+class Standardizer(nnx.Module):
+    """Brings each feature to zero mean and unit deviation over a fold's training clips, which the fold sets."""
+
+    def __init__(self, features: int):
+        self.mean = nnx.BatchStat(jnp.zeros(features))
+        self.deviation = nnx.BatchStat(jnp.ones(features))
+
+    def __call__(self, x: Float[Array, "... d"]) -> Float[Array, "... d"]:
+        """Return (x - mean) / deviation, without a gradient into either."""
+        mean, deviation = lax.stop_gradient((self.mean[...], self.deviation[...]))
+        return ((x - mean) / jnp.maximum(deviation, 1e-5)).astype(x.dtype)
+
+
+class FrontEnd(nnx.Module):
+    """What a network looks at, from waves: a log-mel spectrogram, or the 312 values as a single frame."""
+
+    def __init__(self, family: str, data: DataConfig):
+        self.spectrogram = SPECTROGRAMS.get(family)
+        self.samples = round(data.seconds * SAMPLE_RATE)
+        self.level, self.fill = data.level, data.fill
+        self.features = VALUES if self.spectrogram is None else self.spectrogram.mels
+
+    def __call__(
+        self, wave: Float[Array, "b t"], lengths: Int[Array, "b"]
+    ) -> tuple[Float[Array, "b n d"], Int[Array, "b"]]:
+        """Return features and true frames of clips, cut or filled up to the network's length."""
+        wave = wave[:, : self.samples].astype(jnp.float32)
+        wave = jnp.pad(wave, ((0, 0), (0, self.samples - wave.shape[1])))
+        lengths = jnp.minimum(lengths, self.samples)
+        if self.level is not None:
+            wave = augment.level(wave, lengths, self.level)
+        if self.fill == "repeat":
+            wave, lengths = augment.wrap(wave, lengths)
+        if self.spectrogram is None:
+            return functionals(wave)[:, None], jnp.ones_like(lengths)
+        image = log_mel(wave, self.spectrogram).swapaxes(1, 2)
+        return image, jnp.minimum(lengths // self.spectrogram.hop + 1, image.shape[1])
+
+
+class SoundClassifier(nnx.Module):
+    """Augmentation, front end, standardisation and a network."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        classes: int,
+        banks: Mapping[str, tuple[int, ...]],
+        *,
+        rngs: nnx.Rngs,
+    ):
+        """Build the model with random weights.
+
+        Args:
+            experiment: family, length, level and augmentation.
+            classes: Number of classes.
+            banks: Shapes [m s] of the recordings of `noise` and `rooms`, as far as there are any; zeros until given.
+            rngs: Source of the weights.
+        """
+        self.augmentation = experiment.augment
+        self.image = experiment.model.family in SPECTROGRAMS
+        self.front = FrontEnd(experiment.model.family, experiment.data)
+        self.standardize = Standardizer(self.front.features)
+        self.banks = nnx.Dict({name: Recordings(shape) for name, shape in banks.items()})
+        self.network = _network(experiment.model, classes, rngs)
+        self.head = None
+        if isinstance(self.network, EfficientNet):
+            model, features = experiment.model, self.network.config.hidden_dim
+            self.head = NormHead(features, model.head_size, classes, "relu", model.dropout, norm=False, rngs=rngs)
+
+    def __call__(
+        self,
+        wave: Float[Array, "b t"],
+        lengths: Int[Array, "b"],
+        key: PRNGKeyArray | None = None,
+        weight: Float[Array, "b"] | None = None,
+    ) -> Float[Array, "b c"]:
+        """Return the logits.
+
+        Args:
+            wave: Samples at 16 kHz, padded on the right.
+            lengths: True number of samples of each clip.
+            key: Random key of training (augmentation, dropout, batch statistics); None for evaluation.
+            weight: In training, 0 for rows that only fill up the batch and must not count in batch statistics.
+        """
+        dtype = wave.dtype
+        sound, masks, inner = split(key, 3)
+        if sound is not None:
+            wave, lengths = self._augment(wave, lengths, sound)
+        x, frames = self.front(wave, lengths)
+        x = self.standardize(x)
+        if masks is not None and self.image:
+            x = self._mask(x, masks)
+        x = x.astype(dtype)
+        if not self.image:
+            return self.network(x, frames, inner)
+        body, head = split(inner, 2)
+        y = self.network(x.swapaxes(1, 2)[..., None], frames, weight, body)
+        return y if self.head is None else self.head(y, head)
+
+    def _augment(
+        self, wave: Float[Array, "b t"], lengths: Int[Array, "b"], key: PRNGKeyArray
+    ) -> tuple[Float[Array, "b t"], Int[Array, "b"]]:
+        """Change speed, then gain, room and noise."""
+        config, (speed, gain, room, noise) = self.augmentation, jax.random.split(key, 4)
+        if config.speeds:
+            wave, lengths = augment.speed(speed, wave, lengths, config.speeds)
+        if config.gain_p:
+            wave = augment.gain(gain, wave, -config.gain, config.gain, config.gain_p)
+        if "rooms" in self.banks:
+            wave = augment.reverberate(room, wave, lengths, self.banks["rooms"](), config.rooms_p)
+        bank = self.banks["noise"]() if "noise" in self.banks else None
+        if config.noise_levels:
+            clean = 1 - sum(p for p, _ in config.noise_levels)
+            choices = ((clean, ()), *((p, (snr,)) for p, snr in config.noise_levels))
+            wave = augment.mix_noise_choice(noise, wave, lengths, bank, choices)
+        elif config.noise_p:
+            wave = augment.mix_noise(noise, wave, lengths, bank, *config.noise_snr, config.noise_p)
+        return wave, lengths
+
+    def _mask(self, x: Float[Array, "b n d"], key: PRNGKeyArray) -> Float[Array, "b n d"]:
+        """Hide stripes (SpecAugment); 0 is each mel's mean."""
+        config = self.augmentation
+        if not (config.mel_masks or config.time_masks):
+            return x
+        return augment.spec_augment(
+            key,
+            x.swapaxes(1, 2),
+            config.mel_width,
+            config.time_width,
+            config.mel_masks,
+            config.time_masks,
+            config.mask_p,
+        ).swapaxes(1, 2)
+
+
+def _network(model: ModelConfig, classes: int, rngs: nnx.Rngs) -> nnx.Module:
+    match model.family:
+        case "efficientnet":
+            return EfficientNet(EfficientNetConfig(num_channels=1), rngs=rngs)
+        case "audio_cnn":
+            return AudioCNN(classes, rngs=rngs)
+        case "audio_resnet18":
+            return AudioResNet18(classes, rngs=rngs)
+    return BiLSTMClassifier(classes, VALUES, rate=model.dropout, rngs=rngs)

@@ -1,0 +1,114 @@
+"""Networks on features of their own making: sizes, what they look at, and what they do not."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from serjax.checkpoints.naming import abstract, to_tensors
+from serjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig
+from serjax.models.sound_classifier import SoundClassifier, Standardizer
+from serjax.training.init import count
+
+SMALL = ("audio_cnn", "bilstm")
+"""Quick to compile; the others share every line but their network's."""
+
+
+def experiment(family, augment=None, **data):
+    return Experiment(
+        "x",
+        data=DataConfig(seconds=0.5, **data),
+        model=ModelConfig(family=family),
+        augment=augment or AugmentConfig(),
+    )
+
+
+def model(family, augment=None, banks=None, **data):
+    return SoundClassifier(experiment(family, augment, **data), 3, banks or {}, rngs=nnx.Rngs(0))
+
+
+def clips(count, length=6000, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).normal(0, 0.1, (count, length)), jnp.float32)
+
+
+@pytest.mark.parametrize(
+    ("family", "classes", "parameters"),
+    [
+        ("audio_cnn", 8, 155_752),
+        ("audio_resnet18", 8, 12_785_224),
+        ("bilstm", 6, 1_870_086),
+        ("bilstm", 8, 1_870_600),
+    ],
+)
+def test_published_sizes(family, classes, parameters):
+    whole = abstract(lambda rngs: SoundClassifier(experiment(family), classes, {}, rngs=rngs))
+    assert count(nnx.state(whole)) == parameters
+
+
+@pytest.mark.parametrize("family", SMALL)
+@pytest.mark.parametrize("fill", ["zeros", "repeat"])
+def test_neighbours_and_padding_change_nothing(family, fill):
+    network = model(family, fill=fill, level=-20.0)
+    wave, lengths = clips(3), jnp.array([6000, 4500, 3000])
+    wave = jnp.where(jnp.arange(6000) < lengths[:, None], wave, 0)
+    together = network(wave, lengths)
+    for row, length in enumerate([6000, 4500, 3000]):
+        for width in (length, 8000, 9999):
+            alone = jnp.zeros((1, width)).at[:, :length].set(wave[row, :length])
+            np.testing.assert_allclose(network(alone, lengths[row : row + 1])[0], together[row], rtol=0, atol=2e-5)
+
+
+def test_a_clip_is_heard_at_its_level_whatever_it_was():
+    network = model("audio_cnn", level=-20.0)
+    wave, lengths = clips(1), jnp.array([6000])
+    np.testing.assert_allclose(network(wave * 0.01, lengths), network(wave, lengths), rtol=0, atol=1e-4)
+    plain = model("audio_cnn")
+    assert not np.allclose(plain(wave * 0.01, lengths), plain(wave, lengths), atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "augment",
+    [
+        AugmentConfig(speeds=(0.9,)),
+        AugmentConfig(gain=6.0, gain_p=1.0),
+        AugmentConfig(noise_snr=(0.0, 0.0), noise_p=1.0),
+        AugmentConfig(noise_levels=((1.0, 5.0),)),
+        AugmentConfig(mel_masks=2, time_masks=1, time_width=9, mask_p=1.0),
+    ],
+    ids=["speed", "gain", "noise", "noise levels", "masks"],
+)
+def test_each_augmentation_is_for_training_and_follows_its_key(augment):
+    plain, changed = model("audio_cnn"), model("audio_cnn", augment)
+    wave, lengths = clips(4), jnp.full(4, 6000)
+    np.testing.assert_array_equal(plain(wave, lengths), changed(wave, lengths))
+    answer = [nnx.clone(changed)(wave, lengths, jax.random.key(seed)) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(answer[0], answer[1])
+    assert not np.allclose(answer[0], nnx.clone(plain)(wave, lengths, jax.random.key(0)), atol=1e-4)
+    if augment.speeds == ():
+        assert not np.allclose(answer[0], answer[2], atol=1e-4)
+
+
+def test_banks_are_mixed_in_and_not_saved():
+    augment = AugmentConfig(noise="folder", noise_snr=(0.0, 0.0), noise_p=1.0, rooms="folder", rooms_p=1.0)
+    network = model("audio_cnn", augment, {"noise": (2, 4000), "rooms": (1, 100)})
+    network.banks["noise"].wave.set_value(clips(2, 4000))
+    network.banks["noise"].length.set_value(jnp.array([4000, 2000]))
+    network.banks["rooms"].wave.set_value(clips(1, 100))
+    network.banks["rooms"].length.set_value(jnp.array([100]))
+    wave, lengths, key = clips(4), jnp.full(4, 6000), jax.random.key(0)
+    assert not np.allclose(
+        nnx.clone(network)(wave, lengths, key), nnx.clone(model("audio_cnn"))(wave, lengths, key), atol=1e-3
+    )
+    assert not any("banks" in name for name in to_tensors(network))
+
+
+def test_standardisation_has_no_gradient_and_survives_constant_features():
+    standardize = Standardizer(3)
+    standardize.mean.set_value(jnp.array([1.0, 2.0, 3.0]))
+    standardize.deviation.set_value(jnp.array([2.0, 0.0, 1.0]))
+    graphdef, state = nnx.split(standardize)
+    x = jnp.array([[3.0, 2.0, 3.0]])
+    np.testing.assert_allclose(standardize(x), [[1, 0, 0]])
+    gradient = jax.grad(lambda state: jnp.sum(nnx.merge(graphdef, state)(x) ** 2))(state)
+    assert all(not np.any(leaf) for leaf in jax.tree.leaves(gradient))

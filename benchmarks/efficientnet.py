@@ -121,14 +121,18 @@ def serjax_side(folder: Path, batches: list[int]) -> dict[str, Callable[[], Any]
 
     network = load_efficientnet(str(folder))
     graphdef, params, statistics = nnx.split(network, nnx.Param, nnx.BatchStat)
-    encode = jax.jit(lambda params, statistics, image: nnx.merge(graphdef, params, statistics)(image))
+    leaves, treedef = jax.tree.flatten((params, statistics))  # nnx's own flattening takes 0.2 ms a call
+    encode = jax.jit(
+        lambda leaves, image: nnx.merge(graphdef, *jax.tree.unflatten(treedef, leaves))(image),
+        compiler_options={"xla_cpu_prefer_vector_width": 512},
+    )
 
     def channels_last(count: int) -> np.ndarray:
         return np.ascontiguousarray(images(count).transpose(0, 2, 3, 1))
 
     def inference(count: int) -> Callable[[], Any]:
         image = channels_last(count)
-        return lambda: np.asarray(encode(params, statistics, image))
+        return lambda: np.asarray(encode(leaves, image))
 
     cases = {f"batch {count}": inference(count) for count in batches}
     image, label = jnp.asarray(channels_last(TRAINED)), jnp.arange(TRAINED) % CLASSES

@@ -23,7 +23,7 @@ from serjax.checkpoints.naming import abstract, load_tensors
 from serjax.checkpoints.tensors import read_json, read_tensors
 from serjax.errors import UserError
 from serjax.models.batch_norm import BatchNorm, column_mask, real_columns, strided
-from serjax.models.depthwise import Padding, depthwise, pointwise
+from serjax.models.depthwise import Padding, depthwise, pointwise, silu
 from serjax.models.elementwise import split
 
 Positive = Annotated[int, pydantic.Field(gt=0)]
@@ -162,7 +162,7 @@ def _norm(config: EfficientNetConfig, features: int, rngs: nnx.Rngs) -> BatchNor
 
 
 def _activated(norm: BatchNorm, x: Float[Array, "b h w c"], columns: Int[Array, "b"] | None) -> Float[Array, "b h w c"]:
-    return jax.nn.silu(norm(x, column_mask(x, columns)))
+    return silu(norm(x, column_mask(x, columns)))
 
 
 def _pointwise(conv: nnx.Conv, x: Float[Array, "b h w i"]) -> Float[Array, "b h w o"]:
@@ -223,7 +223,7 @@ class SqueezeExcite(nnx.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         """Return the gated map."""
         means = jnp.mean(x, axis=(1, 2), keepdims=True)
-        return x * jax.nn.sigmoid(_pointwise(self.expand, jax.nn.silu(_pointwise(self.reduce, means))))
+        return x * jax.nn.sigmoid(_pointwise(self.expand, silu(_pointwise(self.reduce, means))))
 
 
 class Projection(nnx.Module):
@@ -316,7 +316,17 @@ class EfficientNet(nnx.Module):
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "b h w d"]:
         """Return the last map; arguments as for a call."""
-        columns = None if key is None else strided(real_columns(image, frames, weight), 2)
+        if key is None and len(image) > 1 and jax.default_backend() == "cpu":
+            # A few at a time, so that what one layer writes is still in the cache when the next reads it.
+            part = next(count for count in (4, 3, 2, 1) if len(image) % count == 0)
+            maps = lax.map(lambda part: self._map(part, None, None), image.reshape(-1, part, *image.shape[1:]))
+            return maps.reshape(-1, *maps.shape[2:])
+        return self._map(image, None if key is None else real_columns(image, frames, weight), key)
+
+    def _map(
+        self, image: Float[Array, "b m n c"], columns: Int[Array, "b"] | None, key: PRNGKeyArray | None
+    ) -> Float[Array, "b h w d"]:
+        columns = strided(columns, 2)
         x = self.embeddings(image, columns)
         for block, block_key in zip(self.encoder.blocks, split(key, len(self.encoder.blocks)), strict=True):
             x = block(x, columns, block_key)

@@ -107,10 +107,7 @@ class SoundClassifier(nnx.Module):
         self.standardize = Standardizer(self.front.features)
         self.banks = nnx.Dict({name: Recordings(shape) for name, shape in banks.items()})
         self.network = _network(experiment.model, classes, rngs)
-        self.head = None
-        if isinstance(self.network, EfficientNet):
-            model, features = experiment.model, self.network.config.hidden_dim
-            self.head = NormHead(features, model.head_size, classes, "relu", model.dropout, norm=False, rngs=rngs)
+        self.head = _head(experiment.model, self.network, classes, rngs)
 
     def __call__(
         self,
@@ -176,6 +173,14 @@ class SoundClassifier(nnx.Module):
             config.time_masks,
             config.mask_p,
         ).swapaxes(1, 2)
+
+
+def _head(model: ModelConfig, network: nnx.Module, classes: int, rngs: nnx.Rngs) -> NormHead | None:
+    """Return what turns EfficientNet's features into logits; the other networks end in logits."""
+    if not isinstance(network, EfficientNet):
+        return None
+    features = network.config.hidden_dim
+    return NormHead(features, model.head_size, classes, "relu", model.dropout, norm=False, rngs=rngs)
 
 
 def _network(model: ModelConfig, classes: int, rngs: nnx.Rngs) -> nnx.Module:

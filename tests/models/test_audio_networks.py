@@ -11,6 +11,8 @@ from flax import nnx
 from serjax.checkpoints.naming import abstract, load_tensors, to_tensors
 from serjax.models.audio_networks import AudioCNN, AudioResNet18, adaptive_average, max_pool
 
+pytestmark = pytest.mark.usefixtures("compile_quickly")
+
 NETWORKS = [AudioCNN, AudioResNet18]
 
 

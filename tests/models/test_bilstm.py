@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from serjax.checkpoints.naming import load_tensors, to_tensors
 from serjax.models.bilstm import BiLSTM, BiLSTMClassifier
 
+pytestmark = pytest.mark.usefixtures("compile_quickly")
+
 
 def normal(*shape, seed=0):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)

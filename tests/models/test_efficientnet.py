@@ -14,15 +14,17 @@ from serjax.checkpoints.tensors import write_tensors
 from serjax.errors import UserError
 from serjax.models.efficientnet import EfficientNet, EfficientNetConfig, from_dict, load_efficientnet
 
+pytestmark = pytest.mark.usefixtures("compile_quickly")
+
 TINY = EfficientNetConfig(
     num_channels=1,
     width_coefficient=0.25,
-    kernel_sizes=(3, 5, 3),
-    in_channels=(32, 32, 64),
-    out_channels=(32, 64, 96),
-    strides=(1, 2, 2),
-    num_block_repeats=(1, 2, 2),
-    expand_ratios=(1, 2, 3),
+    kernel_sizes=(3, 5),
+    in_channels=(32, 32),
+    out_channels=(32, 64),
+    strides=(1, 2),
+    num_block_repeats=(1, 2),
+    expand_ratios=(1, 2),
     hidden_dim=320,
     batch_norm_momentum=0.0,
     drop_connect_rate=0.0,
@@ -79,11 +81,17 @@ def test_every_norm_leaves_padding_out(tiny):
     found = [jitted_step(graphdef, state, images(*SHAPE), frames, ONES, KEY)[1][1] for frames in (FRAMES, FRAMES // 3)]
     assert all_differ(*found)
     without = jitted_step(graphdef, state, images(*SHAPE), None, None, KEY)[1][1]
-    assert_close(found[0], without, rtol=1e-6)
+    assert_close(found[0], without, rtol=1e-5, atol=1e-6)
 
 
 def all_differ(*trees):
     return all(not np.allclose(a, b, rtol=1e-4) for a, b in zip(*map(jax.tree.leaves, trees), strict=True))
+
+
+@pytest.mark.parametrize("batch", [5, 6, 8])
+def test_each_clip_of_a_batch_is_answered_as_alone(tiny, batch):
+    network, image = jax.jit(nnx.merge(*tiny, copy=True)), images(batch, 16, 24, 1)
+    np.testing.assert_allclose(network(image)[-1:], network(image[-1:]), rtol=1e-4, atol=1e-6)
 
 
 def test_without_a_key_nothing_is_drawn_and_masks_are_ignored(tiny):
@@ -203,7 +211,7 @@ def reference(config, seed=0):
 CONFIGS = {
     "B0": (EfficientNetConfig(), (1, 64, 75, 3)),
     "tiny": (TINY, (2, 32, 41, 1)),
-    "square padding, deeper": (replace(TINY, depthwise_padding=(1, 3), depth_coefficient=1.4), (2, 32, 41, 1)),
+    "square padding, deeper": (replace(TINY, depthwise_padding=(2,), depth_coefficient=1.4), (2, 32, 41, 1)),
 }
 
 

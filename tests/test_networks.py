@@ -55,7 +55,7 @@ def small(corpus, out, family, **changes):
     return replace(experiment, **changes)
 
 
-@pytest.mark.parametrize("family", ["audio_cnn", "bilstm"])
+@pytest.mark.parametrize("family", ["audio_cnn", pytest.param("bilstm", marks=pytest.mark.slow)])
 def test_saved_networks_answer_as_they_did_in_training(corpus, tmp_path, family):
     augment = AugmentConfig(speeds=(1.0, 1.1), noise=str(corpus / "low"), noise_p=0.5, mixup=0.2)
     experiment = small(corpus, tmp_path, family, augment=augment)
@@ -73,6 +73,7 @@ def test_saved_networks_answer_as_they_did_in_training(corpus, tmp_path, family)
             np.testing.assert_allclose([scores[label] for label in oof.labels], oof.probability[row], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers(corpus, tmp_path):
     augment = AugmentConfig(speeds=(1.0, 0.9), noise_p=0.5, mel_masks=1)
     for name in ("a", "b"):
@@ -81,6 +82,7 @@ def test_the_same_seed_gives_the_same_numbers(corpus, tmp_path):
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_folds_trained_together_are_those_trained_alone(corpus, tmp_path):
     found = []
     for together in ("yes", "no"):

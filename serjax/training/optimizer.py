@@ -115,7 +115,9 @@ def rate_factors(params: Params, groups: tuple[tuple[str, float], ...], prefix: 
 def decayed(params: Params) -> Params:
     """Return a pytree of bools: weight decay falls on the weights of matrices and convolutions, nothing else."""
     return jax.tree_util.tree_map_with_path(
-        lambda path, _: re.fullmatch(r"kernel|weight_v|weight_[ih]h_l0(_reverse)?", path_name(path).rpartition(".")[2]),
+        lambda path, _: bool(
+            re.fullmatch(r"kernel|weight_v|weight_[ih]h_l0(_reverse)?", path_name(path).rpartition(".")[2])
+        ),
         params,
     )
 

@@ -17,6 +17,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Float32
 
+from serjax.audio.spectrogram import decibels, mel_filters, spectrogram
+from serjax.audio.spectrogram import mfcc as spectrogram_mfcc
 from serjax.config import SAMPLE_RATE
 from serjax.errors import UserError
 
@@ -123,12 +125,7 @@ def _values(wave: Float[Array, "b t"], pitch: str) -> Float[Array, "b 312"]:
 
 def spectrum(wave: Float[Array, "b t"]) -> Float[Array, "b f n"]:
     """Return the magnitudes |S| of the short-time Fourier transform."""
-    hops = _hops(jnp.pad(wave, ((0, 0), (WINDOW // 2, WINDOW // 2))))
-    count = hops.shape[1] - _HOPS + 1
-    frames = jnp.concatenate([hops[:, i : i + count] for i in range(_HOPS)], axis=2)
-    window = 0.5 - 0.5 * np.cos(2 * np.pi / WINDOW * np.arange(WINDOW))
-    bins = jnp.fft.rfft(frames * window.astype(np.float32))
-    return jnp.sqrt(bins.real**2 + bins.imag**2).swapaxes(1, 2)
+    return spectrogram(wave, WINDOW, HOP, pad_mode="constant", power=1)
 
 
 def flatness(magnitude: Float[Array, "b f n"]) -> Float[Array, "b n"]:
@@ -201,14 +198,12 @@ def tuning(pitches: Float[Array, "b p n"]) -> Float[Array, "b"]:
 
 def mel(magnitude: Float[Array, "b f n"]) -> Float[Array, "b 128 n"]:
     """Return the power in 128 mel bands of equal area from 0 to 8000 Hz (Slaney, Auditory Toolbox, 1998)."""
-    return jnp.einsum("mf,bfn->bmn", _mel_filters(), magnitude**2)
+    return jnp.einsum("mf,bfn->bmn", _mel_filters(), magnitude**2, precision="highest")
 
 
 def mfcc(energies: Float[Array, "b 128 n"]) -> Float[Array, "b 50 n"]:
     """Return the orthonormal cosine transform (DCT-II) of mel power in dB, at most 80 dB below the clip's loudest."""
-    cosines = np.cos(np.pi / MEL * np.arange(MFCC)[:, None] * (np.arange(MEL) + 0.5)) * math.sqrt(2 / MEL)
-    cosines[0] /= math.sqrt(2)
-    return jnp.einsum("km,bmn->bkn", cosines.astype(np.float32), _decibel(energies))
+    return spectrogram_mfcc(decibels(energies, 80), MFCC)
 
 
 def chroma(magnitude: Float[Array, "b f n"], offset: Float[Array, "b"] | None = None) -> Float[Array, "b 12 n"]:
@@ -242,7 +237,7 @@ def contrast(magnitude: Float[Array, "b f n"]) -> Float[Array, "b 7 n"]:
         band = magnitude[:, first : stop - (k < CONTRAST - 1)]
         peaks.append(_mean_of_largest(band, count))
         valleys.append(-_mean_of_largest(-band, count))
-    return _decibel(jnp.stack(peaks, axis=1)) - _decibel(jnp.stack(valleys, axis=1))
+    return decibels(jnp.stack(peaks, axis=1), 80) - decibels(jnp.stack(valleys, axis=1), 80)
 
 
 def _hops(padded: Array) -> Array:
@@ -253,11 +248,6 @@ def _hops(padded: Array) -> Array:
 def _divide(x: Float[Array, "..."], by: Float[Array, "..."]) -> Float[Array, "..."]:
     """Return x / by, and x where `by` is 0."""
     return x / jnp.where(by < jnp.finfo(by.dtype).tiny, 1, by)
-
-
-def _decibel(power: Float[Array, "b m n"]) -> Float[Array, "b m n"]:
-    level = 10 * jnp.log10(jnp.maximum(power, _FLOOR))
-    return jnp.maximum(level, level.max((1, 2), keepdims=True) - 80)
 
 
 def _mean_of_largest(x: Float[Array, "b f n"], count: int) -> Float[Array, "b n"]:
@@ -294,12 +284,7 @@ def _upper_half(x: Float[Array, "b p n"]) -> Bool[Array, "b p n"]:
 
 @cache
 def _mel_filters() -> Float32[np.ndarray, "128 f"]:
-    linear, octaves = 15.0, 27 / math.log(6.4)  # mels up to 1000 Hz, and mels for each factor of e above
-    mels = np.linspace(0, linear + octaves * math.log(SAMPLE_RATE / 2 / 1000), MEL + 2)
-    corners = np.where(mels < linear, mels * 1000 / linear, 1000 * np.exp((mels - linear) / octaves))
-    low, centre, high = (corners[i : MEL + i, None] for i in range(3))
-    rise, fall = (_FREQUENCIES - low) / (centre - low), (high - _FREQUENCIES) / (high - centre)
-    return (np.maximum(0, np.minimum(rise, fall)) * 2 / (high - low)).astype(np.float32)
+    return mel_filters(WINDOW, MEL, scale="slaney", norm="slaney")
 
 
 def _chroma_filters(offset: Float[Array, "b"]) -> Float[Array, "b 12 f"]:

@@ -1,12 +1,13 @@
-"""EfficientNet-B0 on spectrograms beside what its users run: PyTorch eager and compiled, ONNX Runtime, serjax.
+"""EfficientNet-B0 from waves to features beside what its users run: PyTorch eager and compiled, ONNX Runtime, serjax.
 
-    python benchmarks/efficientnet.py [--rounds 5 --batches 1 8 64 --markdown docs/spectrograms.md]
+    python benchmarks/efficientnet.py [--rounds 5 --batches 1 8 64 --markdown FILE]
 
-All sides load the same random weights, batch statistics included. Every side is a process of its own with the same
-allocator settings, and they take turns: in each round each computes each case for about a second, once before the clock
-starts, and its median counts. Cases: the network alone on log-mels of 128 x 300 (3 s), and a training step (a linear
-head on the pooled features, cross-entropy, AdamW) on sixteen of them. The error of a side is the root mean square
-difference of its features from PyTorch's, over their standard deviation. Needs the extra `bench`.
+All sides load the same random weights, batch statistics included, and start from the same clips of 3 s of noise: each
+makes log-mels of 128 x 300 of them, the peers by torch.stft as torchaudio does. Every side is a process of its own with
+the same allocator settings, and they take turns: in each round each computes each case for about a second, once before
+the clock starts, and its median counts. Cases: features of a batch, and a training step (a linear head on the features,
+cross-entropy, AdamW) on sixteen clips. The error of a side is the root mean square difference of its features from
+PyTorch's, over their standard deviation. Needs the extra `bench`.
 """
 
 import argparse
@@ -24,6 +25,8 @@ from typing import Any
 import numpy as np
 
 from serjax.allocator import keep_memory
+from serjax.audio.spectrogram import AMIN, EFFICIENTNET, log_mel, mel_filters
+from serjax.config import SAMPLE_RATE
 
 SIDES = {
     "torch": "PyTorch eager",
@@ -35,9 +38,26 @@ CLASSES, TRAINED = 6, 16
 TRAINING = f"training step, {TRAINED}"
 
 
-def images(count: int) -> np.ndarray:
-    """Return noise of the size of 3 s of log-mel, [b 1 128 300]."""
-    return np.random.default_rng(0).normal(0, 1, (count, 1, 128, 300)).astype(np.float32)
+def waves(count: int) -> np.ndarray:
+    """Return clips of 3 s of noise, [b 48000]."""
+    return np.random.default_rng(0).normal(0, 0.1, (count, 3 * SAMPLE_RATE)).astype(np.float32)
+
+
+def torch_log_mel() -> Callable[[Any], Any]:
+    """Return the front end `EFFICIENTNET` in PyTorch: waves [b t] to images [b 1 128 300]."""
+    import torch
+
+    front = EFFICIENTNET
+    window = torch.hann_window(front.win_length)
+    filters = torch.from_numpy(np.asarray(mel_filters(front.n_fft, front.mels, scale=front.scale, norm=front.mel_norm)))
+
+    def call(wave: Any) -> Any:
+        bins = torch.stft(
+            wave, front.n_fft, front.hop, front.win_length, window, pad_mode="constant", return_complex=True
+        )
+        return (filters @ bins.abs().square()).clamp(min=AMIN).log()[:, None, :, : front.frames]
+
+    return call
 
 
 def write_weights(folder: Path) -> None:
@@ -64,27 +84,31 @@ def torch_side(folder: Path, batches: list[int], compiled: bool = False) -> dict
     import torch
     import transformers
 
-    model = transformers.EfficientNetModel.from_pretrained(folder).eval()
-    forward = torch.compile(model) if compiled else model
+    model, front = transformers.EfficientNetModel.from_pretrained(folder).eval(), torch_log_mel()
+
+    def encode(wave: Any) -> Any:
+        return model(front(wave)).pooler_output
+
+    forward = torch.compile(encode) if compiled else encode
 
     def inference(count: int) -> Callable[[], Any]:
-        image = torch.from_numpy(images(count))
+        wave = torch.from_numpy(waves(count))
 
         def call() -> Any:
             model.eval()
             with torch.inference_mode():
-                return forward(image).pooler_output.numpy()
+                return forward(wave).numpy()
 
         return call
 
     cases = {f"batch {count}": inference(count) for count in batches}
-    image, label = torch.from_numpy(images(TRAINED)), torch.arange(TRAINED) % CLASSES
+    wave, label = torch.from_numpy(waves(TRAINED)), torch.arange(TRAINED) % CLASSES
     head = torch.nn.Linear(model.config.hidden_dim, CLASSES)
     adam = torch.optim.AdamW([*model.parameters(), *head.parameters()], lr=1e-5, fused=True)
 
     def training() -> None:
         model.train()
-        loss = torch.nn.functional.cross_entropy(head(forward(image).pooler_output), label)
+        loss = torch.nn.functional.cross_entropy(head(forward(wave)), label)
         adam.zero_grad()
         loss.backward()
         adam.step()
@@ -93,21 +117,28 @@ def torch_side(folder: Path, batches: list[int], compiled: bool = False) -> dict
 
 
 def onnx_side(folder: Path, batches: list[int]) -> dict[str, Callable[[], Any]]:
-    """Return ONNX Runtime's cases, exported from PyTorch at each batch size."""
+    """Return ONNX Runtime's cases: the front end in PyTorch, the network exported at each batch size."""
     import onnxruntime
     import torch
     import transformers
 
     model = transformers.EfficientNetModel.from_pretrained(folder).eval()
-    calls = {}
-    for count in batches:
-        path = folder / f"{count}.onnx"
+    front = torch_log_mel()
+
+    def inference(count: int) -> Callable[[], Any]:
+        path, wave = folder / f"{count}.onnx", torch.from_numpy(waves(count))
         with torch.inference_mode():
-            torch.onnx.export(model, (torch.from_numpy(images(count)),), path, dynamo=True, verbose=False)
+            torch.onnx.export(model, (front(wave),), path, dynamo=True, verbose=False)
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        inputs = {session.get_inputs()[0].name: images(count)}
-        calls[f"batch {count}"] = lambda session=session, inputs=inputs: session.run(None, inputs)[1]
-    return calls
+        name = session.get_inputs()[0].name
+
+        def call() -> Any:
+            with torch.inference_mode():
+                return session.run(None, {name: front(wave).numpy()})[1]
+
+        return call
+
+    return {f"batch {count}": inference(count) for count in batches}
 
 
 def serjax_side(folder: Path, batches: list[int]) -> dict[str, Callable[[], Any]]:
@@ -123,27 +154,27 @@ def serjax_side(folder: Path, batches: list[int]) -> dict[str, Callable[[], Any]
     graphdef, params, statistics = nnx.split(network, nnx.Param, nnx.BatchStat)
     leaves, treedef = jax.tree.flatten((params, statistics))  # nnx's own flattening takes 0.2 ms a call
     encode = jax.jit(
-        lambda leaves, image: nnx.merge(graphdef, *jax.tree.unflatten(treedef, leaves))(image),
+        lambda leaves, wave: nnx.merge(graphdef, *jax.tree.unflatten(treedef, leaves))(front(wave)),
         compiler_options={"xla_cpu_prefer_vector_width": 512},
     )
 
-    def channels_last(count: int) -> np.ndarray:
-        return np.ascontiguousarray(images(count).transpose(0, 2, 3, 1))
+    def front(wave: Any) -> Any:
+        return log_mel(wave, EFFICIENTNET)[..., None]
 
     def inference(count: int) -> Callable[[], Any]:
-        image = channels_last(count)
-        return lambda: np.asarray(encode(leaves, image))
+        wave = waves(count)
+        return lambda: np.asarray(encode(leaves, wave))
 
     cases = {f"batch {count}": inference(count) for count in batches}
-    image, label = jnp.asarray(channels_last(TRAINED)), jnp.arange(TRAINED) % CLASSES
+    wave, label = jnp.asarray(waves(TRAINED)), jnp.arange(TRAINED) % CLASSES
     optimizer = optax.adamw(1e-5)
 
-    def step(state: Any, image: jax.Array, key: jax.Array) -> Any:
+    def step(state: Any, wave: jax.Array, key: jax.Array) -> Any:
         (params, head), statistics, adam = state
 
         def loss(trained: Any) -> Any:
             model = nnx.merge(graphdef, trained[0], statistics, copy=True)
-            logits = model(image, key=key) @ trained[1]
+            logits = model(front(wave), key=key) @ trained[1]
             value = optax.softmax_cross_entropy_with_integer_labels(logits, label).mean()
             return value, nnx.state(model, nnx.BatchStat)
 
@@ -158,7 +189,7 @@ def serjax_side(folder: Path, batches: list[int]) -> dict[str, Callable[[], Any]
         if not kept:
             trained = jax.tree.map(jnp.copy, (params, jnp.zeros((network.config.hidden_dim, CLASSES))))
             kept.append((trained, jax.tree.map(jnp.copy, statistics), optimizer.init(trained)))
-        kept[0] = jax.block_until_ready(compiled(kept[0], image, jax.random.key(0)))
+        kept[0] = jax.block_until_ready(compiled(kept[0], wave, jax.random.key(0)))
 
     return {**cases, TRAINING: training}
 

@@ -119,6 +119,24 @@ def test_a_test_clip_changes_no_statistic_of_its_fold(corpus, tmp_path, family):
         assert jnp.isfinite(one).all()
 
 
+@pytest.mark.slow
+def test_a_test_clip_changes_no_weight_of_its_fold(tmp_path):
+    weights, tested = [], []
+    for name in ("before", "after"):
+        root = write_corpus(tmp_path / name)
+        for clip in tested:
+            samples, rate = soundfile.read(root / f"{clip}.wav")
+            soundfile.write(root / f"{clip}.wav", np.random.default_rng(0).normal(0, 0.5, len(samples)), rate)
+        experiment = small(root, tmp_path / f"{name}_run", "audio_cnn")
+        train(experiment, "the command", quiet)
+        oof = read_oof_csv(experiment.run_dir / "oof.csv")
+        tested = [clip for clip, fold in zip(oof.ids, oof.fold, strict=True) if fold == 1]
+        weights.append([load_file(experiment.run_dir / f"fold_{fold}" / "model.safetensors") for fold in (1, 2)])
+    (one, two), (same, other) = weights
+    assert all(np.array_equal(one[key], same[key]) for key in one)
+    assert not np.array_equal(two["standardize.mean"], other["standardize.mean"])
+
+
 def test_what_networks_do_not_know_is_named(corpus, tmp_path):
     experiment = small(corpus, tmp_path, "bilstm")
     for field, value in (("size", "tiny"), ("freeze", "trunk"), ("checkpoint", "x/y"), ("weighted_layers", True)):

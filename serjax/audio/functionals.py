@@ -191,8 +191,11 @@ def tuning(pitches: Float[Array, "b p n"]) -> Float[Array, "b"]:
     """
     sounding = pitches > 0
     semitones = 12 * jnp.log2(jnp.where(sounding, pitches, 27.5) / 27.5)
-    step = jnp.where(sounding, ((semitones + 0.5) % 1) * 100, 100).astype(jnp.int32)
-    counts = jnp.zeros((len(pitches), 101)).at[np.arange(len(pitches))[:, None, None], step].add(1)[:, :100]
+    step = jnp.where(sounding, ((semitones + 0.5) % 1) * 100, 100).astype(jnp.uint8).reshape(len(pitches), 1, -1)
+    # Counted as a product of tens and ones: adding up one by one takes three times as long on a CPU.
+    digit = np.arange(10, dtype=np.uint8)[:, None]
+    tens, ones = (step // 10 == digit).astype(jnp.float32), (step % 10 == digit).astype(jnp.float32)
+    counts = jnp.einsum("bip,bjp->bij", tens, ones, precision="highest").reshape(len(pitches), 100)
     return jnp.where(sounding.any((1, 2)), jnp.argmax(counts, axis=1) / 100 - 0.5, 0)
 
 
@@ -215,7 +218,9 @@ def chroma(magnitude: Float[Array, "b f n"], offset: Float[Array, "b"] | None = 
             strong as their median, or stronger.
     """
     if offset is None:
-        pitches, strengths = pitch_track(magnitude, 150, 4000)
+        found = pitch_track(magnitude, 150, 4000)
+        # Of two neighbouring bins at most one is a peak.
+        pitches, strengths = (x[:, ::2] + jnp.pad(x[:, 1::2], ((0, 0), (0, x.shape[1] % 2), (0, 0))) for x in found)
         offset = tuning(jnp.where(_upper_half(strengths), pitches, 0))
     raw = jnp.einsum("bcf,bfn->bcn", _chroma_filters(offset), magnitude)
     return _divide(raw, raw.max(1, keepdims=True))

@@ -128,17 +128,22 @@ def _data(report: Report) -> str:
 def _protocol(report: Report) -> str:
     facts, folds = report["facts"], report["experiment"]["folds"]
     model, train = report["experiment"]["model"], report["experiment"]["train"]
-    start = f"random weights of size {model['size']}" if model["size"] else f"`{model['checkpoint']}`"
-    frozen: str = ModelConfig(**model).frozen
-    frozen = f"{model['frozen_layers']} layers" if frozen == "layers" else frozen
+    config = ModelConfig(**model)
+    random = "random weights" + (f" of size {model['size']}" if model["size"] else "")
+    start = random if model["size"] or not model["checkpoint"] else f"`{model['checkpoint']}`"
+    frozen = f"{config.frozen_layers} layers" if config.frozen == "layers" else config.frozen
+    built = f"Network: {_family(report)} from {start}"
+    if config.is_encoder:
+        built = (
+            f"Encoder: {_family(report)} from {start}; pooling {config.pooling}, head {config.head}; frozen: {frozen}"
+        )
     watched = {
         "train": f"{100 * folds['validation_share']:g} % of the training part",
         "test": "the fold's own test clips",
     }[folds["validation"]]
     lines = [
         f"Folds: {len(report['folds'])}, {facts['fold_kind'].replace('_', ' ')}, listed in `folds.json`.",
-        f"Encoder: {_family(report)} from {start}; pooling {model['pooling']}, head {model['head']}; frozen: {frozen}. "
-        f"{facts['parameters']:,} weights, of which {facts['trainable']:,} were trained.",
+        f"{built}. {facts['parameters']:,} weights, of which {facts['trainable']:,} were trained.",
         f"Early stopping watched macro-F1 on {watched}: at most {train['epochs']} epochs, patience "
         f"{train['patience']}; the best epoch was kept.",
     ]

@@ -72,6 +72,16 @@ def test_what_made_it_and_how_to_use_it_are_there(make_run):
         assert text in card
 
 
+def test_a_network_has_neither_pooling_nor_an_encoder(make_run):
+    report = make_run().report
+    report["experiment"]["model"] |= {"family": "bilstm", "size": None, "checkpoint": None}
+    report["facts"]["family"] = "bilstm"
+    card = model_card(report)
+    assert "Network: bilstm from random weights. 1,234,567 weights" in card
+    assert "pooling" not in card
+    assert "None" not in card
+
+
 def test_a_bar_in_a_name_does_not_break_the_table(make_run):
     card = model_card(make_run(labels=("sad|glad", "calm")).report)
     assert "| sad/glad |" in card

@@ -9,7 +9,8 @@ import pytest
 from flax import nnx
 
 from serjax.checkpoints.naming import abstract, load_tensors, to_tensors
-from serjax.models.audio_networks import AudioCNN, AudioResNet18, adaptive_average, max_pool
+from serjax.models.audio_networks import AudioCNN, AudioResNet18
+from serjax.models.maps import adaptive_average, max_pool
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 

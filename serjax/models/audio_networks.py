@@ -11,34 +11,12 @@ from serjax.models.batch_norm import BatchNorm, column_mask, real_columns, strid
 from serjax.models.maps import adaptive_average, conv, convolve, linear, max_pool
 
 
-class AudioCNN(nnx.Module):
-    """Three convolutions with batch norm, 4 x 4 means and two Linear layers: 155,752 parameters for 8 classes."""
+class SpectrogramNetwork(nnx.Module):
+    """From a log-mel image to a map, 128 features and logits; a network adds `map`, `pool` and a last layer `fc2`."""
 
-    def __init__(self, classes: int, *, rngs: nnx.Rngs):
-        widths = (1, 16, 32, 64)
-        pairs = list(pairwise(widths))
-        self.convs = nnx.List([conv(*pair, 3, rngs, bias=True) for pair in pairs])
-        self.norms = nnx.List([BatchNorm(width, rngs=rngs) for _, width in pairs])
-        self.fc1 = linear(64 * 16, 128, rngs)
-        self.fc2 = linear(128, classes, rngs)
-
-    def features(
-        self,
-        image: Float[Array, "b m n 1"],
-        frames: Int[Array, "b"] | None = None,
-        weight: Float[Array, "b"] | None = None,
-        key: PRNGKeyArray | None = None,
-    ) -> Float[Array, "b 128"]:
-        """Return what the last layer sees; arguments as for a call."""
-        x, columns = image, None if key is None else real_columns(image, frames, weight)
-        for index, (layer, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            y = convolve(layer, x)
-            x = jax.nn.relu(norm(y, column_mask(y, columns)))
-            if index < 2:
-                x, columns = max_pool(x, 2), strided(columns, 2)
-        # PyTorch flattens channels first.
-        x = adaptive_average(x, 4).transpose(0, 3, 1, 2).reshape(len(x), -1)
-        return jax.nn.relu(self.fc1(x))
+    stride: int
+    """Frames of the spectrogram from one column of the map to the next."""
+    fc2: nnx.Linear
 
     def __call__(
         self,
@@ -57,6 +35,70 @@ class AudioCNN(nnx.Module):
         """
         return self.fc2(self.features(image, frames, weight, key))
 
+    def features(
+        self,
+        image: Float[Array, "b m n 1"],
+        frames: Int[Array, "b"] | None = None,
+        weight: Float[Array, "b"] | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> Float[Array, "b 128"]:
+        """Return what the last layer sees; arguments as for a call."""
+        return self.pool(self.map(image, None if key is None else real_columns(image, frames, weight)))
+
+    def sequence(
+        self,
+        image: Float[Array, "b m n 1"],
+        frames: Int[Array, "b"],
+        weight: Float[Array, "b"] | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[Float[Array, "b t 128"], Int[Array, "b"]]:
+        """Return what the last layer would see of each column of the map, were it the whole map, and the true columns.
+
+        Arguments are those of a call.
+        """
+        x = self.map(image, None if key is None else real_columns(image, frames, weight))
+        batch, high, wide, channels = x.shape
+        columns = x.swapaxes(1, 2).reshape(batch * wide, high, 1, channels)
+        counts = jnp.minimum(-(-frames // self.stride), wide)
+        return self.pool(columns).reshape(batch, wide, -1), counts
+
+    def map(self, image: Float[Array, "b m n 1"], columns: Int[Array, "b"] | None) -> Float[Array, "b h w c"]:
+        """Return the last map; `columns` are the image's real ones in training, None in evaluation."""
+        raise NotImplementedError
+
+    def pool(self, x: Float[Array, "b h w c"]) -> Float[Array, "b 128"]:
+        """Return what the last layer sees of a map."""
+        raise NotImplementedError
+
+
+class AudioCNN(SpectrogramNetwork):
+    """Three convolutions with batch norm, 4 x 4 means and two Linear layers: 155,752 parameters for 8 classes."""
+
+    stride = 4
+
+    def __init__(self, classes: int, *, rngs: nnx.Rngs):
+        widths = (1, 16, 32, 64)
+        pairs = list(pairwise(widths))
+        self.convs = nnx.List([conv(*pair, 3, rngs, bias=True) for pair in pairs])
+        self.norms = nnx.List([BatchNorm(width, rngs=rngs) for _, width in pairs])
+        self.fc1 = linear(64 * 16, 128, rngs)
+        self.fc2 = linear(128, classes, rngs)
+
+    def map(self, image: Float[Array, "b m n 1"], columns: Int[Array, "b"] | None) -> Float[Array, "b h w 64"]:
+        """Return the last map; `columns` are the image's real ones in training, None in evaluation."""
+        x = image
+        for index, (layer, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            y = convolve(layer, x)
+            x = jax.nn.relu(norm(y, column_mask(y, columns)))
+            if index < 2:
+                x, columns = max_pool(x, 2), strided(columns, 2)
+        return x
+
+    def pool(self, x: Float[Array, "b h w 64"]) -> Float[Array, "b 128"]:
+        """Return what the last layer sees of a map."""
+        # PyTorch flattens channels first.
+        return jax.nn.relu(self.fc1(adaptive_average(x, 4).transpose(0, 3, 1, 2).reshape(len(x), -1)))
+
 
 class PlainBlock(nnx.Module):
     """Convolution, norm, ReLU, convolution, norm; nothing is added."""
@@ -73,8 +115,10 @@ class PlainBlock(nnx.Module):
         return self.bn2(convolve(self.conv2, jax.nn.relu(self.bn1(convolve(self.conv1, x), mask))), mask)
 
 
-class AudioResNet18(nnx.Module):
+class AudioResNet18(SpectrogramNetwork):
     """A ResNet18 without its residual additions, as the seed has it: 12,785,224 parameters for 8 classes."""
+
+    stride = 32
 
     def __init__(self, classes: int, *, rngs: nnx.Rngs):
         widths = (64, 128, 256, 512)
@@ -86,16 +130,9 @@ class AudioResNet18(nnx.Module):
         self.fc1 = linear(512, 128, rngs)
         self.fc2 = linear(128, classes, rngs)
 
-    def features(
-        self,
-        image: Float[Array, "b m n 1"],
-        frames: Int[Array, "b"] | None = None,
-        weight: Float[Array, "b"] | None = None,
-        key: PRNGKeyArray | None = None,
-    ) -> Float[Array, "b 128"]:
-        """Return what the last layer sees; arguments as for a call."""
-        columns = None if key is None else strided(real_columns(image, frames, weight), 2)
-        x = convolve(self.conv1, image, 2)
+    def map(self, image: Float[Array, "b m n 1"], columns: Int[Array, "b"] | None) -> Float[Array, "b h w 512"]:
+        """Return the last map; `columns` are the image's real ones in training, None in evaluation."""
+        x, columns = convolve(self.conv1, image, 2), strided(columns, 2)
         x = max_pool(jax.nn.relu(self.bn1(x, column_mask(x, columns))), 3, padding=1)
         columns = strided(columns, 2)
         for stage, pair in enumerate(self.layers):
@@ -104,14 +141,8 @@ class AudioResNet18(nnx.Module):
                 x = self.down_norms[stage - 1](x, column_mask(x, columns))
             for block in pair:
                 x = block(x, columns)
-        return self.fc1(jnp.mean(x, axis=(1, 2)))
+        return x
 
-    def __call__(
-        self,
-        image: Float[Array, "b m n 1"],
-        frames: Int[Array, "b"] | None = None,
-        weight: Float[Array, "b"] | None = None,
-        key: PRNGKeyArray | None = None,
-    ) -> Float[Array, "b c"]:
-        """Return the logits; arguments as for `AudioCNN`."""
-        return self.fc2(self.features(image, frames, weight, key))
+    def pool(self, x: Float[Array, "b h w 512"]) -> Float[Array, "b 128"]:
+        """Return what the last layer sees of a map."""
+        return self.fc1(jnp.mean(x, axis=(1, 2)))

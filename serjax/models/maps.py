@@ -12,7 +12,8 @@ from jaxtyping import Array, Float
 from serjax.models.convolution import planar
 from serjax.models.depthwise import pointwise
 
-_KERNEL = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+KERNEL = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+"""How PyTorch draws the weights of a Linear layer or convolution: uniform up to 1 / sqrt(inputs)."""
 
 
 def _bias(inputs: int) -> nnx.initializers.Initializer:
@@ -22,13 +23,13 @@ def _bias(inputs: int) -> nnx.initializers.Initializer:
 
 def linear(inputs: int, outputs: int, rngs: nnx.Rngs) -> nnx.Linear:
     """Return a Linear layer initialised as PyTorch's: weights and bias uniform up to 1 / sqrt(inputs)."""
-    return nnx.Linear(inputs, outputs, kernel_init=_KERNEL, bias_init=_bias(inputs), rngs=rngs)
+    return nnx.Linear(inputs, outputs, kernel_init=KERNEL, bias_init=_bias(inputs), rngs=rngs)
 
 
 def conv(inputs: int, outputs: int, taps: int, rngs: nnx.Rngs, *, bias: bool = False) -> nnx.Conv:
     """Return a square convolution initialised as PyTorch's."""
     start = _bias(inputs * taps**2)
-    return nnx.Conv(inputs, outputs, (taps, taps), use_bias=bias, kernel_init=_KERNEL, bias_init=start, rngs=rngs)
+    return nnx.Conv(inputs, outputs, (taps, taps), use_bias=bias, kernel_init=KERNEL, bias_init=start, rngs=rngs)
 
 
 def convolve(layer: nnx.Conv, x: Float[Array, "b h w i"], stride: int = 1) -> Float[Array, "b m n o"]:

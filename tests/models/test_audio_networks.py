@@ -76,6 +76,24 @@ def test_evaluation_ignores_masks_and_changes_nothing():
     np.testing.assert_array_equal(network.norms[0].mean[...], 0)
 
 
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_sequence_is_what_the_head_sees_of_each_column(network):
+    net, image, frames = made(network), images(2, 64, 75, 1), jnp.array([75, 40])
+    sequence, counts = net.sequence(image, frames)
+    columns = net.map(image, None)
+    assert sequence.shape == (2, columns.shape[2], 128)
+    assert counts.tolist() == {4: [18, 10], 32: [3, 2]}[net.stride]
+    for place in range(columns.shape[2]):
+        alone = jnp.repeat(columns[:, :, place : place + 1], 8, axis=2)
+        np.testing.assert_allclose(sequence[:, place], net.pool(alone), rtol=1e-4, atol=1e-4)
+
+
+def test_the_sequences_of_the_resnet_average_to_its_features():
+    net, image = made(AudioResNet18), images(2, 64, 75, 1)
+    sequence, _ = net.sequence(image, jnp.array([75, 75]))
+    np.testing.assert_allclose(sequence.mean(1), net.features(image), rtol=1e-4, atol=1e-5)
+
+
 def torch_module():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -9,7 +9,7 @@ from serjax.models.attention import mix
 from serjax.models.convolution import strided
 from serjax.models.elementwise import split
 from serjax.models.fusion_config import FusionConfig
-from serjax.models.fusion_heads import Attention, Fused, Present, hide, weigh
+from serjax.models.fusion_heads import Fused, Present, Shares, hide, weigh
 from serjax.models.heads import NormHead
 from serjax.models.maps import KERNEL, linear
 from serjax.models.masking import length_mask
@@ -120,7 +120,7 @@ class CrossAttentionFusion(nnx.Module):
         x = self.video_norm(x + self._kept(seen, depth[0]))
         y = self.audio_norm(y + self._kept(heard, depth[1]))
         logits, share = self._join(masked_mean(x, video_frames), masked_mean(y, audio_frames), present)
-        return Fused(logits, share, Attention(video_to_audio, audio_to_video, audio_frames, video_frames))
+        return Fused(logits, share, Shares(video_to_audio, audio_to_video, audio_frames, video_frames))
 
     def _listen(self, audio: Float[Array, "b n a"], frames: Int[Array, "b"]) -> Float[Array, "b n d"]:
         if self.audio_sequence is not None:

@@ -53,6 +53,11 @@ class FusionConfig:
             return self.modality_dropout
         return 0.2 if self.kind == "gated" else 0.0
 
+    @property
+    def copes(self) -> bool:
+        """Whether training has met clips without sound or without video, so that prediction may."""
+        return self.kind == "late" or self.hidden > 0
+
 
 def check(config: FusionConfig, encoder: EncoderConfig | None = None) -> None:
     """Look for values that no fusion can have.

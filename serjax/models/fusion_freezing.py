@@ -37,12 +37,13 @@ def is_frozen(path: Path, config: FusionConfig, encoder: EncoderConfig | None = 
     Args:
         path: Of what the model's state holds.
         config: The fusion.
-        encoder: WavLM's layout, where the fusion has it.
+        encoder: WavLM's layout, which a fusion with it cannot do without.
     """
     match path:
         case ("banks", *_):
             return True
-        case ("audio", *rest) if config.audio == "wavlm" and encoder is not None:
+        case ("audio", *rest) if config.audio == "wavlm":
+            assert encoder is not None
             return classifier.is_frozen(tuple(rest), trunk_model(config, ModelConfig(), encoder), encoder)
         case ("audio", "network", part, *_):
             return config.audio_layers == 0 and part != "fc2"

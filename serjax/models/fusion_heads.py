@@ -20,8 +20,8 @@ class Present(NamedTuple):
     video: Bool[Array, "b"]
 
 
-class Attention(NamedTuple):
-    """Who looked at what; shares of a row add up to 1, or to 0 where there is nothing to look at.
+class Shares(NamedTuple):
+    """Who looked at what. Shares of a row add up to 1, or to 0 where there is nothing to look at.
 
     Attributes:
         video_to_audio: share of each stretch of sound (last axis) in what each frame took from it.
@@ -42,12 +42,12 @@ class Fused(NamedTuple):
     Attributes:
         logits: log-probabilities in `late`.
         audio_share: how much of the sum of sound and video is sound, where a gate says so.
-        attention: in cross-attention.
+        attention: who looked at what, in cross-attention.
     """
 
     logits: Float[Array, "b c"]
     audio_share: Float[Array, "b"] | None = None
-    attention: Attention | None = None
+    attention: Shares | None = None
 
 
 def average(audio: Float[Array, "b c"], video: Float[Array, "b c"], present: Present) -> Float[Array, "b c"]:

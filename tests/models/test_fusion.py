@@ -8,20 +8,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax import lax
 
-from serjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig
+from serjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig, OptimizerConfig
+from serjax.models.batch_norm import BatchNorm
 from serjax.models.classifier import Classifier
 from serjax.models.fusion import FusionModel
 from serjax.models.fusion_config import FusionConfig, first_stage, trunk_model
 from serjax.models.fusion_freezing import is_frozen, is_idle
 from serjax.models.resnet import VideoNet
 from serjax.models.sound_classifier import SoundClassifier
+from serjax.training.optimizer import rate_factors
+from serjax.training.step import Inputs, Run, init_state, train_step
 from serjax.video.augment import VideoAugment
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 KEY = jax.random.key(0)
 EXPERIMENT = Experiment("x", data=DataConfig(seconds=0.5))
-SIZE, WIDTH, FRAMES = 32, 8000, 3
+SIZE, WIDTH, FRAMES = 8, 8000, 3
 PLAIN = {"dropout": 0.0, "attention_dropout": 0.0, "stochastic_depth": 0.0, "modality_dropout": 0.0, "d_model": 12}
 FORMS = {
     "late": FusionConfig(kind="late", audio="audio_cnn"),
@@ -36,9 +40,25 @@ FORMS = {
 FORMS = {name: replace(config, **PLAIN) for name, config in FORMS.items()}
 
 
+class Pictures(nnx.Module):
+    """Stands for the ResNet, which compiles slowly: a stem and one stage, each with a norm."""
+
+    def __init__(self, rngs):
+        self.conv1, self.bn1 = nnx.Conv(3, 4, 1, rngs=rngs), BatchNorm(4, rngs=rngs)
+        self.layer4 = nnx.List([nnx.Linear(4, 512, rngs=rngs), BatchNorm(512, rngs=rngs)])
+
+    def __call__(self, image, real=None, trained=None):
+        mask = None if real is None else real[:, None, None]
+        x = jnp.tanh(self.bn1(self.conv1(image), mask if trained is None else None))
+        x = x if trained is None else lax.stop_gradient(x)
+        linear, norm = self.layer4
+        x = jnp.mean(norm(linear(x * jnp.arange(SIZE)[:, None] / SIZE), None if trained == 0 else mask), axis=(1, 2))
+        return lax.stop_gradient(x) if trained == 0 else x
+
+
 @pytest.fixture(scope="module")
 def build(wavlm_config):
-    """Makes models, small in all but the ResNet."""
+    """Makes small models."""
     still = replace(wavlm_config, mask_time_prob=0.0, hidden_dropout=0.0, activation_dropout=0.0)
     encoder = replace(still, attention_dropout=0.0, feat_proj_dropout=0.0)
 
@@ -46,6 +66,7 @@ def build(wavlm_config):
     def make(config, experiment=EXPERIMENT, video_augment=None):
         heard = {"encoder": encoder} if config.audio == "wavlm" else {}
         model = FusionModel(experiment, config, 3, **heard, video_augment=video_augment, rngs=nnx.Rngs(0))
+        model.video.resnet = Pictures(nnx.Rngs(1))
         return nnx.split(model, nnx.Param, nnx.BatchStat, ...)
 
     return make
@@ -88,6 +109,18 @@ def test_padding_and_neighbours_change_nothing(build, form):
     np.testing.assert_allclose(short.logits[0], together.logits[1], rtol=0, atol=3e-5)
 
 
+@pytest.mark.slow
+def test_the_real_resnet_in_one_piece():
+    model = FusionModel(EXPERIMENT, FORMS["xattn"], 3, rngs=nnx.Rngs(0))
+    wave, lengths, _, counts = batch()
+    video = jnp.asarray(np.random.default_rng(0).integers(0, 256, (3, FRAMES, 112, 112, 3)), jnp.uint8)
+    together = jax.jit(model)(wave, lengths, video, counts)
+    spoilt = video.at[1, 2:].set(9)
+    np.testing.assert_allclose(jax.jit(model)(wave, lengths, spoilt, counts), together, rtol=0, atol=1e-4)
+    alone = jax.jit(model)(wave[1:2, :4100], lengths[1:2], video[1:2, :2], counts[1:2])
+    np.testing.assert_allclose(alone[0], together[1], rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_missing_modality_is_as_if_it_had_never_been(build, form):
     graphdef, *state = build(FORMS[form])
@@ -104,7 +137,7 @@ def test_a_missing_modality_is_as_if_it_had_never_been(build, form):
         assert np.abs(one - two).max() > 1e-4
 
 
-def test_late_answers_with_the_branch_that_is_there(build, wavlm_config):
+def test_late_answers_with_the_branch_that_is_there(build):
     for form in ("late", "late wavlm"):
         model = nnx.merge(*build(FORMS[form]), copy=True)
         (wave, video), lengths, counts = clips(2), jnp.array([8000, 4100]), jnp.array([3, 2])
@@ -221,11 +254,12 @@ def test_augmentation_reaches_frozen_encoders_in_training_alone(build, form, exp
     assert np.abs(answers[0] - answers[2]).max() > 1e-5
 
 
-def test_recordings_of_noise_are_mixed_in_whatever_hears(build, wavlm_config):
+def test_recordings_of_noise_are_mixed_in_and_not_trained():
     augment = AugmentConfig(noise="folder", noise_snr=(0.0, 0.0), noise_p=1.0)
     experiment = replace(EXPERIMENT, augment=augment)
     config = first_stage(FORMS["late"])
     model = FusionModel(experiment, config, 3, banks={"noise": (1, 4000)}, rngs=nnx.Rngs(0))
+    model.video.resnet = Pictures(nnx.Rngs(1))
     quiet = nnx.clone(model)(*batch(), KEY, jnp.ones(3))
     model.banks["noise"].wave.set_value(clips(1)[0][:, :4000])
     model.banks["noise"].length.set_value(jnp.array([4000]))
@@ -238,7 +272,7 @@ def shapes(module):
 
 
 def test_branches_are_named_and_shaped_as_the_models_that_train_alone(build, wavlm_config):
-    cnn = nnx.merge(*build(FORMS["gated"]), copy=True)
+    cnn = FusionModel(EXPERIMENT, FORMS["gated"], 3, rngs=nnx.Rngs(0))
     alone = replace(EXPERIMENT, model=ModelConfig(family="audio_cnn"))
     assert shapes(cnn.audio) == shapes(SoundClassifier(alone, 3, {}, rngs=nnx.Rngs(1)))
     assert shapes(cnn.video) == shapes(VideoNet(3, rngs=nnx.Rngs(1)))
@@ -270,3 +304,24 @@ def test_folds_side_by_side_train_as_one_after_the_other(build):
         np.testing.assert_allclose(together[1][0][fold], alone[1][0], rtol=1e-3, atol=1e-3)
         for got, want in zip(jax.tree.leaves(together[1][1]), jax.tree.leaves(alone[1][1]), strict=True):
             np.testing.assert_allclose(got[fold], want, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("form", ["late", "gated"])
+def test_a_training_step_learns_the_heads_of_the_first_stage(form):
+    config = first_stage(FORMS[form])
+    model = FusionModel(EXPERIMENT, config, 3, rngs=nnx.Rngs(0))
+    model.video.resnet = Pictures(nnx.Rngs(1))
+    graphdef, frozen, params = nnx.split(model, lambda path, _: is_frozen(path, config), ...)
+    experiment = replace(EXPERIMENT, optimizer=OptimizerConfig(schedule="constant", weight_decay=0.0))
+    inputs = Inputs(batch(), jnp.array([0, 1, 2]), jnp.ones(3))
+    run = Run(KEY, jnp.array(10), jnp.array(0.05), jnp.ones(3))
+    given = {"graphdef": graphdef, "experiment": experiment, "factors": rate_factors(params, ())}
+    step = jax.jit(lambda state: train_step(state, inputs, run, frozen, **given))
+    state, losses = init_state(params), []
+    for _ in range(5):
+        state, metrics = step(state)
+        losses.append(float(metrics.loss))
+    assert losses[-1] < 0.7 * losses[0]
+    for (path, new), (_, old) in zip(nnx.to_flat_state(state.params), nnx.to_flat_state(params), strict=True):
+        idle = is_idle(path, config) or isinstance(new, nnx.BatchStat)
+        assert np.array_equal(new[...], old[...]) == idle, path

@@ -134,6 +134,8 @@ def test_modality_dropout_is_that_of_the_seed_by_default():
         "xattn": 0.0,
     }
     assert FusionConfig(kind="xattn", modality_dropout=0.1).hidden == 0.1
+    assert [FusionConfig(kind=kind).copes for kind in ("late", "gated", "concat")] == [True, True, False]
+    assert FusionConfig(kind="concat", modality_dropout=0.1).copes
 
 
 MODULES = {(head, path): nnx.split(cross(head, path)) for head in ("concat", "gated") for path in ("sequence", "conv")}
@@ -226,8 +228,8 @@ def test_vmap_over_folds_is_a_loop(name):
     def loss(state, data, key):
         return jnp.sin(nnx.merge(graphdef, state)(*data, key).logits).sum()
 
-    step = jax.value_and_grad(loss)
-    together = jax.vmap(step)(folds, data, keys)
+    step = jax.jit(jax.value_and_grad(loss))
+    together = jax.jit(jax.vmap(step))(folds, data, keys)
     for fold in range(2):
         alone = step(*jax.tree.map(lambda x, fold=fold: x[fold], (folds, data, keys)))
         for got, want in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):

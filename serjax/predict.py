@@ -215,7 +215,7 @@ def _rate(clip: Clip) -> float:
         case str() | Path():
             try:
                 return sample_rate(clip)
-            except (OSError, RuntimeError):
+            except (OSError, RuntimeError, UserError):
                 return SAMPLE_RATE
         case {"array": _, "sampling_rate": rate} | (_, int() | float() | np.number() as rate):
             return float(rate)

@@ -92,7 +92,7 @@ def conditions() -> dict[str, Callable[[Image.Image], Image.Image]]:
 def frames(path: Path, count: int) -> list[Image.Image]:
     """Return evenly spaced frames whose shorter side is SIDE pixels."""
     shapes: list[tuple[int, ...]] = []
-    read(path, 1, find=lambda image: shapes.append(image.shape))  # type: ignore[func-returns-value]
+    read(path, 1, find=lambda image: shapes.append(image.shape))
     height, width = shapes[0][:2]
     scale = SIDE / min(height, width)
     size = round(width * scale), round(height * scale)

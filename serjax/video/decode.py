@@ -129,6 +129,17 @@ def sound(path: str | Path) -> Float32[np.ndarray, "t"] | None:
     return None if found is None else resample(*found, SAMPLE_RATE, source=str(path))
 
 
+def has_sound(path: str | Path) -> bool:
+    """Return whether there is a sound track in a video.
+
+    Raises:
+        UserError: the file is missing, empty or no video.
+    """
+    check_readable(Path(path))
+    with opened(Path(path)) as container:
+        return bool(container.streams.audio)
+
+
 def seconds(path: str | Path) -> float:
     """Return how long a video shows pictures, without decoding them, in s.
 

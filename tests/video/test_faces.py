@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from serjax.audio.files import VIDEO_SUFFIXES
+from serjax.data.synthetic import synthetic_frames
+from serjax.video import faces as module
 from serjax.video.decode import read
 from serjax.video.faces import _square, find_face
 
@@ -55,14 +57,16 @@ def test_the_face_in_every_real_clip_is_cut_out(path):
 
 
 @real
-def test_a_small_face_is_found_at_the_second_look():
+def test_a_small_face_is_found_at_the_second_look(monkeypatch):
     picture = Image.fromarray(first_frame(SHARED / "ravdess/01-01-08-02-01-01-19_224.mp4"))
     canvas = Image.new("RGB", (1280, 720), (90, 90, 90))
-    canvas.paste(picture.resize((200, 200)), (300, 400))
+    canvas.paste(picture.resize((160, 160)), (300, 400))
     left, top, right, bottom = find_face(np.asarray(canvas))
-    assert 280 < left < 340
-    assert 400 < top < 460
-    assert 120 < right - left == bottom - top < 180
+    assert (left + right) / 2 == pytest.approx(380, abs=15)
+    assert (top + bottom) / 2 == pytest.approx(485, abs=15)
+    assert 90 < right - left == bottom - top < 200
+    monkeypatch.setattr(module, "_SIDES", (360,))
+    assert find_face(np.asarray(canvas)) is None
 
 
 @real
@@ -71,6 +75,17 @@ def test_threads_do_not_disturb_each_other():
     expected = [find_face(picture) for picture in pictures]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(find_face, pictures * 3)) == expected * 3
+
+
+@pytest.mark.parametrize(("left", "top", "size"), [(0, 20, 340), (300, 100, 240), (500, 10, 130)])
+def test_a_drawn_face_is_found_where_it_is(left, top, size):
+    face = synthetic_frames("happy", 0, speaker="0", clip="0", count=1, size=size)[0]
+    picture = np.full((360, 640, 3), 150, np.uint8)
+    picture[top : top + size, left : left + size] = face
+    box = find_face(picture)
+    assert (box[0] + box[2]) / 2 == pytest.approx(left + 0.5 * size, abs=0.1 * size)
+    assert (box[1] + box[3]) / 2 == pytest.approx(top + 0.52 * size, abs=0.12 * size)
+    assert 0.6 * size < box[2] - box[0] < 1.1 * size
 
 
 @pytest.mark.parametrize("seed", range(3))

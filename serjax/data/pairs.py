@@ -108,8 +108,12 @@ def read_pairs(root: Path, corpus: str = "auto", *, audio_root: Path | None = No
 
 
 def length_note(clip: Utterance, seconds: float) -> str | None:
-    """Return a sentence where a video, so many seconds long, and its sound file differ in length by more than 1 s."""
-    if clip.video is None or clip.video == clip.path or clip.path.suffix.lower() in VIDEO_SUFFIXES:
+    """Return a sentence where a video, so many seconds long, and its sound file differ in length by more than 1 s.
+
+    Of stretches nothing is said: their sounds are as long as their frames.
+    """
+    inside = clip.path.suffix.lower() in VIDEO_SUFFIXES
+    if clip.video is None or inside or clip.start or clip.end is not None:
         return None
     try:
         sound = soundfile.info(clip.path).duration

@@ -46,11 +46,13 @@ class Clip(NamedTuple):
         frames: their pixels, RGB.
         box: the part of the whole picture that they show; None where nothing was looked for or found: all of it.
         note: what is to be said of the video, that it breaks off or is damaged in part.
+        seconds: how long the file shows pictures.
     """
 
     frames: UInt8[np.ndarray, "n h w 3"]
     box: Box | None
     note: str | None
+    seconds: float
 
 
 class _Span(NamedTuple):
@@ -59,14 +61,16 @@ class _Span(NamedTuple):
     Attributes:
         first: when its first frame appears.
         last: when its last frame appears.
-        end: when the last frame of the file ends.
+        begin: when the first frame of the file appears.
+        until: when the last frame of the file ends.
         slack: how much may be missing unnoticed.
         note: of `Clip`, that the file breaks off.
     """
 
     first: Fraction
     last: Fraction
-    end: Fraction
+    begin: Fraction
+    until: Fraction
     slack: Fraction
     note: str | None
 
@@ -114,7 +118,7 @@ def read(
         note = f"{len(damaged)} of its frames do not decode; the others are used."
     if reached < span.last:
         small, _ = _sample(path, span._replace(last=reached), count, size, box, [])
-    return Clip(np.stack(small), box, note and f"{path}: {note}")
+    return Clip(np.stack(small), box, note and f"{path}: {note}", float(span.until - span.begin))
 
 
 def sound(path: str | Path) -> Float32[np.ndarray, "t"] | None:
@@ -138,18 +142,6 @@ def has_sound(path: str | Path) -> bool:
     check_readable(Path(path))
     with opened(Path(path)) as container:
         return bool(container.streams.audio)
-
-
-def seconds(path: str | Path) -> float:
-    """Return how long a video shows pictures, without decoding them, in s.
-
-    Raises:
-        UserError: the file is missing, empty, no video or has no frame.
-    """
-    path = Path(path)
-    check_readable(path)
-    span = _span(path, 0.0, None)
-    return float(span.end - span.first)
 
 
 def _sample(
@@ -247,7 +239,7 @@ def _span(path: Path, start: float, end: float | None) -> _Span:
         note = f"it breaks off after {float(over - begin):.2f} of {float(declared):.2f} s; what is before is used."
     first = max((time for time in times if time <= first), default=times[0])
     last = max((time for time in times if after is None or time < after), default=first)
-    return _Span(first, max(first, last), until, slack, note)
+    return _Span(first, max(first, last), times[0], until, slack, note)
 
 
 def _time(stamped: "VideoFrame | Packet[Any]", stream: VideoStream, before: Fraction | None) -> Fraction:

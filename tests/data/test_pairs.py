@@ -1,6 +1,7 @@
 """Videos find their sounds by name, whatever the folders, and what finds none is named."""
 
 import string
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,33 +96,44 @@ classes = st.sampled_from(("anger", "joy", "sad"))
 layouts = st.sampled_from(("{c}/{p}", "train/{c}/{p}", "{k}/{c}/{p}", "{k}/train/{c}/{p}"))
 
 
-@examples
-@given(
-    layout=layouts,
-    clips=st.dictionaries(
-        st.tuples(classes, st.lists(words, max_size=1).map(tuple), words),
-        st.sampled_from(("both", "video", "sound")),
-        max_size=12,
-    ),
-)
-def test_a_folder_a_class_pairs_by_names(tmp_path_factory, layout, clips):
-    clips |= {("anger", (), "one"): "both", ("sad", (), "two"): "both"}
-    root = tmp_path_factory.mktemp("classes")
+def fill_classes(root, layout, clips):
     for (label, below, stem), kinds in clips.items():
-        place = {"c": label, "p": "/".join((*below, stem))}
         for kind, suffix in (("video", ".mp4"), ("sound", ".wav")):
             if kinds in (kind, "both"):
-                fill(root, layout.format(k=kind, **place) + suffix)
+                fill(root, layout.format(k=kind, c=label, p="/".join((*below, stem))) + suffix)
+
+
+places = st.tuples(classes, st.lists(words, max_size=1).map(tuple))
+
+
+@examples
+@given(layout=layouts, names=st.dictionaries(words, st.tuples(places, st.sampled_from(("both", "video", "sound")))))
+def test_a_folder_a_class_pairs_by_names(tmp_path_factory, layout, names):
+    names |= {"one": (("anger", ()), "both"), "two": (("sad", ()), "both")}
+    root = tmp_path_factory.mktemp("classes")
+    fill_classes(root, layout, {(*place, stem): kinds for stem, (place, kinds) in names.items()})
     pairs = read_pairs(root)
-    both = {key for key, kinds in clips.items() if kinds == "both"}
-    assert len(pairs.utterances) == len(both)
-    for clip in pairs.utterances:
-        assert clip.video.stem == clip.path.stem
-        assert f"/{clip.label}/" in str(clip.path)
-        assert f"/{clip.label}/" in str(clip.video)
-        assert any((clip.label, clip.path.stem) == (label, stem) for label, _, stem in both)
-    count = len(clips) - len(both)
+    both = {stem: place for stem, (place, kinds) in names.items() if kinds == "both"}
+    assert {clip.path.stem: clip.label for clip in pairs.utterances} == {s: label for s, (label, _) in both.items()}
+    assert all(clip.video.stem == clip.path.stem for clip in pairs.utterances)
+    count = len(names) - len(both)
     assert any(note.startswith(f"{count} files have no partner") for note in pairs.notes) == bool(count)
+
+
+@examples
+@given(
+    layout=layouts, clips=st.sets(st.tuples(classes, st.lists(words, max_size=1).map(tuple), st.sampled_from("abc")))
+)
+def test_names_that_come_again_pair_where_they_are(tmp_path_factory, layout, clips):
+    clips |= {("anger", (), "a"), ("sad", (), "a")}
+    root = tmp_path_factory.mktemp("classes")
+    fill_classes(root, layout, dict.fromkeys(clips, "both"))
+    pairs = read_pairs(root)
+    assert len(pairs.utterances) == len(clips)
+    for clip in pairs.utterances:
+        place = f"/{clip.label}/"
+        assert place in str(clip.path)
+        assert str(clip.path).partition(place)[2][:-4] == str(clip.video).partition(place)[2][:-4]
 
 
 def test_names_that_come_again_in_every_class_pair_within_it(tmp_path):
@@ -219,7 +231,11 @@ def test_a_sound_of_another_length_is_noted(tmp_path):
     note = f"{tmp_path / 'a.mp4'}: it lasts 3.50 s, but its sound a.wav 2.00 s; both are used whole."
     assert length_note(clip, 3.5) == note
     assert length_note(clip, 0.5) is not None
-    for other in (Utterance("a", clip.path, "sad"), Utterance("a", clip.video, "sad", video=clip.video)):
+    for other in (
+        Utterance("a", clip.path, "sad"),
+        Utterance("a", clip.video, "sad", video=clip.video),
+        replace(clip, end=1.0),
+    ):
         assert length_note(other, 9.0) is None
     (tmp_path / "a.wav").write_bytes(b"no sound")
     assert length_note(clip, 9.0) is None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from serjax.audio.files import decode, sample_rate
 from serjax.errors import UserError
-from serjax.video.decode import read, seconds, sound
+from serjax.video.decode import has_sound, read, sound
 
 SHARED = Path(__file__).parents[2] / "../shared/data/av_clips"
 real = pytest.mark.skipif(not SHARED.is_dir(), reason="the real recordings are not here")
@@ -38,7 +38,8 @@ def test_evenly_spaced_frames_of_every_container(tmp_path, film, suffix, tone):
     assert (clip.frames.shape, clip.frames.dtype) == ((8, 112, 112, 3), np.uint8)
     assert numbers(clip.frames) == np.linspace(0, 29, 8).astype(int).tolist()
     assert (clip.box, clip.note) == (None, None)
-    assert seconds(path) == pytest.approx(1.2, abs=0.041)
+    assert clip.seconds == pytest.approx(1.2, abs=0.041)
+    assert has_sound(path) == bool(tone)
     heard = sound(path)
     if tone:
         assert heard.dtype == np.float32
@@ -222,10 +223,9 @@ def without_index(tmp_path, film):
 )
 def test_what_has_no_frames_is_said_in_one_sentence(tmp_path, film, make, message):
     path = make(tmp_path, film)
-    for function in (read, seconds):
-        with pytest.raises(UserError, match=message) as caught:
-            function(path)
-        assert len(str(caught.value).splitlines()) == 1
+    with pytest.raises(UserError, match=message) as caught:
+        read(path)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_playlist_fetches_nothing(tmp_path):
@@ -282,7 +282,7 @@ def test_real_clips():
             assert clip.note == f"{path}: it breaks off after 4.44 of 6.28 s; what is before is used."
         else:
             assert clip.note is None
-        assert 1.8 < seconds(path) < 5.2
+        assert 1.8 < clip.seconds < 5.2
 
 
 @real

@@ -29,7 +29,7 @@ bench:
     {{python}} benchmarks/folds_together.py
     {{python}} benchmarks/frozen_heads.py
 
-rooms := "audio data models checkpoints training evaluation config train predict parallel"
+rooms := "audio video data models checkpoints training evaluation config train predict parallel"
 
 # API pages from the docstrings, into site/ (extra `docs`).
 docs:

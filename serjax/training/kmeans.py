@@ -4,6 +4,7 @@ Distances come from a matrix product, of a chunk of frames at a time: no table o
 made.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int, Key
 from serjax.errors import UserError
 from serjax.parallel import sharding
 from serjax.pretrain_config import ClusterConfig
-from serjax.training.frame_source import FrameSource
+from serjax.training.frame_source import Frames, FrameSource
 from serjax.training.kmeans_start import plus_plus
 
 CHUNK = 16_384
@@ -78,16 +79,14 @@ def totals(
     return jnp.einsum("bk,bd->kd", member, frames, precision="highest"), jnp.sum(member, axis=0)
 
 
-def fit_minibatch(
-    frames: Float[np.ndarray, "n d"], config: ClusterConfig | None = None, mesh: Mesh | None = None
-) -> Clusters:
+def fit_minibatch(frames: Frames, config: ClusterConfig | None = None, mesh: Mesh | None = None) -> Clusters:
     """Cluster frames by mini-batches (Sculley, 2010), with scikit-learn's starts, steps and end.
 
     Three batches' worth of frames are drawn for the starts and as many to compare them; the best start goes on. Each
     step draws a batch and moves every centre to the mean of all frames that were ever nearest to it.
 
     Args:
-        frames: An array or a memory-mapped file.
+        frames: An array, a memory-mapped file, or rows of one.
         config: Settings.
         mesh: Devices; batches are spread over its data axis. By default all there are.
 
@@ -112,7 +111,8 @@ def fit_minibatch(
         partial(_step, config=config, clusters=clusters, share=min(1.0, 2 * size / (count + 1)), variance=variance),
         out_shardings=sharding(source.mesh),
     )
-    drawn: list[np.ndarray] = []
+    # What is not finite is noticed a few batches later.
+    drawn: deque[np.ndarray] = deque(maxlen=16)
 
     def rows() -> np.ndarray:
         drawn.append(_draw(rng, source, size))
@@ -148,9 +148,7 @@ def best_start(
     return starts[jnp.argmin(found)]
 
 
-def assign(
-    frames: Float[np.ndarray, "n d"], centres: Float[np.ndarray, "k d"], mesh: Mesh | None = None
-) -> Int[np.ndarray, "n"]:
+def assign(frames: Frames, centres: Float[np.ndarray, "k d"], mesh: Mesh | None = None) -> Int[np.ndarray, "n"]:
     """Return the nearest centre of each frame, as uint16 where that is enough.
 
     Raises:
@@ -163,9 +161,7 @@ def assign(
     return labels.astype(np.uint16 if len(centres) <= 2**16 else np.int32)
 
 
-def inertia(
-    frames: Float[np.ndarray, "n d"], centres: Float[np.ndarray, "k d"], source: FrameSource | None = None
-) -> float:
+def inertia(frames: Frames, centres: Float[np.ndarray, "k d"], source: FrameSource | None = None) -> float:
     """Return the mean squared distance of a frame from the nearest centre.
 
     Raises:

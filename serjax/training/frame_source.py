@@ -2,17 +2,31 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Float32, Int
+from jaxtyping import Array, Float, Int
 
 from serjax.errors import UserError
 from serjax.parallel import make_mesh, sharding
 
 _SHARE = 0.5
 """Frames move to an accelerator as a whole where they fill no more than this share of its memory."""
+
+
+class Frames(Protocol):
+    """A table of frames [n d]: an array, a memory-mapped file, or rows of one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of frames, and of values of each."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Int[np.ndarray, "b"], /) -> Float[np.ndarray, "b d"]:
+        """Return some rows."""
 
 
 class FrameSource:
@@ -22,13 +36,13 @@ class FrameSource:
     device computes.
     """
 
-    def __init__(self, frames: Float[np.ndarray, "n d"], mesh: Mesh | None = None) -> None:
+    def __init__(self, frames: Frames, mesh: Mesh | None = None) -> None:
         """Look at the frames' shape, and place them where they fit.
 
         Raises:
             UserError: it is no table of frames.
         """
-        if frames.ndim != 2 or not len(frames):
+        if len(frames.shape) != 2 or not len(frames):
             raise UserError(f"Frames to cluster have the shape {frames.shape}; give a table [frames, values] of some.")
         self.frames = frames
         self.mesh = make_mesh(1, len(jax.devices())) if mesh is None else mesh
@@ -88,15 +102,13 @@ class FrameSource:
         raise UserError("Frames to cluster are too large for float32; scale them down.")
 
     def _place(self) -> Float[Array, "n d"]:
-        missing = self.whole(len(self)) - len(self)
-        frames = np.asarray(self.frames, np.float32)
-        frames = np.concatenate([frames, frames[-1:].repeat(missing, 0)]) if missing else frames
-        return jax.device_put(frames, self._rows)
+        rows = np.minimum(np.arange(self.whole(len(self))), len(self) - 1)
+        return jax.device_put(np.asarray(self.frames[rows], np.float32), self._rows)
 
 
-def _fits(frames: Float32[np.ndarray, "n d"], mesh: Mesh) -> bool:
+def _fits(frames: Frames, mesh: Mesh) -> bool:
     """Say whether the frames, spread over the mesh, leave room on an accelerator; on a CPU there is nothing to gain."""
     device = mesh.devices.flat[0]
     stats = device.memory_stats() if device.platform != "cpu" else None
     limit = (stats or {}).get("bytes_limit", 0)
-    return frames.size * 4 <= _SHARE * limit * mesh.shape["data"]
+    return 4 * frames.shape[0] * frames.shape[1] <= _SHARE * limit * mesh.shape["data"]

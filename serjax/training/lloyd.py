@@ -7,7 +7,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from serjax.parallel import sharding
-from serjax.training.frame_source import FrameSource
+from serjax.training.frame_source import Frames, FrameSource
 from serjax.training.kmeans import CHUNK, Clusters, nearest, totals
 
 Sums = tuple[Float[Array, "s k d"], Float[Array, "s k"], Float[Array, "s"]]
@@ -15,7 +15,7 @@ Sums = tuple[Float[Array, "s k d"], Float[Array, "s k"], Float[Array, "s"]]
 
 
 def lloyd(
-    frames: Float[np.ndarray, "n d"],
+    frames: Frames,
     starts: Float[np.ndarray, "s k d"],
     *,
     passes: int = 300,
@@ -28,7 +28,7 @@ def lloyd(
     A centre that no frame is nearest to moves to the frame that lies furthest from its own, as in scikit-learn.
 
     Args:
-        frames: An array or a memory-mapped file.
+        frames: An array, a memory-mapped file, or rows of one.
         starts: First centres, such as `plus_plus` draws.
         passes: Passes over the frames, at most.
         tolerance: Stop when a pass lowers no start's inertia by more than this share.

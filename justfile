@@ -28,8 +28,10 @@ bench:
     {{python}} benchmarks/input_pipeline.py
     {{python}} benchmarks/folds_together.py
     {{python}} benchmarks/frozen_heads.py
+    {{python}} benchmarks/kmeans.py
+    {{python}} benchmarks/masked_prediction.py
 
-rooms := "audio data models checkpoints training evaluation config train predict parallel"
+rooms := "audio video data models checkpoints training evaluation config train predict parallel"
 
 # API pages from the docstrings, into site/ (extra `docs`).
 docs:

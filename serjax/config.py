@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 import pydantic
 
+from serjax.audio_visual import FusionConfig, VideoConfig, WarmStart
 from serjax.errors import UserError
 
 DType = Literal["float32", "bfloat16"]
@@ -21,7 +22,9 @@ Activity = Literal["none", "energy", "silero"]
 
 EncoderFamily = Literal["hubert", "wav2vec2", "wavlm"]
 """Self-supervised encoders."""
-Family = Literal["hubert", "wav2vec2", "wavlm", "efficientnet", "audio_cnn", "audio_resnet18", "bilstm"]
+Family = Literal[
+    "hubert", "wav2vec2", "wavlm", "efficientnet", "audio_cnn", "audio_resnet18", "bilstm", "video", "fusion"
+]
 """All models."""
 
 SAMPLE_RATE = 16_000
@@ -34,8 +37,9 @@ class DataConfig:
 
     root: str = ""
     """Folder of recordings, or a list file (.tsv, .txt, .scp, .csv, .jsonl). Empty with corpus=synthetic."""
-    corpus: Literal["auto", "folder", "ravdess", "emodb", "tsv", "scp", "csv", "jsonl", "synthetic"] = "auto"
-    """How root is read. auto looks at file names: RAVDESS, EMO-DB, else a folder a class, or a list by its suffix."""
+    corpus: Literal["auto", "folder", "ravdess", "emodb", "cremad", "tsv", "scp", "csv", "jsonl", "synthetic"] = "auto"
+    """How root is read. auto looks at file names: RAVDESS, EMO-DB, CREMA-D, else a folder a class, or a list by its
+    suffix."""
     audio_root: str | None = None
     """Where relative paths of a list start; by default the folder that holds the list."""
     label_map: str | None = None
@@ -112,7 +116,8 @@ class ModelConfig:
 
     family: Family = "hubert"
     """Which encoder to build when `size` is given (a checkpoint says it itself), or a network on spectrograms
-    (efficientnet, audio_cnn, audio_resnet18) or on 312 hand-made values (bilstm)."""
+    (efficientnet, audio_cnn, audio_resnet18), on 312 hand-made values (bilstm), on video, or on sound and video
+    (fusion)."""
     checkpoint: str | None = None
     """Hugging Face directory or hub id of pretrained weights."""
     size: Literal["tiny", "small", "base", "large"] | None = None
@@ -159,6 +164,11 @@ class ModelConfig:
     def is_encoder(self) -> bool:
         """Whether the model is an encoder with a head, and no network on features of its own making."""
         return self.family in get_args(EncoderFamily)
+
+    @property
+    def sees(self) -> bool:
+        """Whether the model looks at video."""
+        return self.family in ("video", "fusion")
 
 
 @dataclass(frozen=True)
@@ -251,6 +261,24 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class SearchConfig:
+    """Values to try, in every combination, each in a run of its own; nothing is tried where all are left out."""
+
+    seed: tuple[int, ...] = ()
+    """Seeds of the whole experiment: other folds, weights and order."""
+    d_model: tuple[int, ...] = ()
+    """fusion.d_model."""
+    heads: tuple[int, ...] = ()
+    """fusion.heads."""
+    dropout: tuple[float, ...] = ()
+    """fusion.dropout."""
+    stochastic_depth: tuple[float, ...] = ()
+    """fusion.stochastic_depth."""
+    label_smoothing: tuple[float, ...] = ()
+    """train.label_smoothing."""
+
+
+@dataclass(frozen=True)
 class Experiment:
     """Everything that decides a run's numbers."""
 
@@ -262,12 +290,32 @@ class Experiment:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    video: VideoConfig = field(default_factory=VideoConfig)
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+    warm_start: WarmStart = field(default_factory=WarmStart)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    stages: Literal["auto", "one", "two"] = "auto"
+    """two: first train what is no encoder, for train.head_epochs (or 10), then what the rest of the experiment says.
+    auto: two where train.head_epochs is given."""
     seed: int = 0
     """Decides folds, initial weights, order, crops, masks and dropout."""
     out: str = "checkpoints"
     """Folder in which the run folder is made."""
     overwrite: bool = False
     """Delete what a finished run, or one of another experiment, left under this name, and start again."""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Which of sound and video the model cannot do without."""
+        if self.model.family == "fusion":
+            return frozenset() if self.fusion.copes else frozenset({"sound", "video"})
+        return frozenset({"video" if self.model.sees else "sound"})
+
+    @property
+    def first_epochs(self) -> int:
+        """Epochs of the first of two stages; 0 where there is one."""
+        epochs = self.train.head_epochs
+        return {"auto": epochs, "one": 0, "two": epochs or 10}[self.stages]
 
     @property
     def run_dir(self) -> Path:
@@ -318,9 +366,9 @@ def check(experiment: Experiment) -> None:
         raise UserError(f"train.learning_rates is {rates}; it must name each rate once.")
     if rates and experiment.optimizer.max_lr is not None:
         raise UserError("optimizer.max_lr and train.learning_rates are both given; leave out one of them.")
-    if train.head_epochs and (experiment.model.frozen == "trunk" or experiment.model.size is not None):
+    if experiment.first_epochs and (experiment.model.frozen == "trunk" or experiment.model.size is not None):
         raise UserError(
-            f"train.head_epochs is {train.head_epochs}; it must be 0 where the trunk stays frozen or starts "
+            f"train.head_epochs is {experiment.first_epochs}; it must be 0 where the trunk stays frozen or starts "
             "from random weights (model.size)."
         )
     _check_network(experiment)
@@ -333,12 +381,17 @@ def check(experiment: Experiment) -> None:
 def _check_network(experiment: Experiment) -> None:
     model, augment = experiment.model, experiment.augment
     if not model.is_encoder:
+        fused = model.family == "fusion"
+        wavlm = fused and experiment.fusion.audio == "wavlm"
+        start = wavlm or model.family == "efficientnet"
         for name, given in (
-            ("model.size", model.size is not None),
+            ("model.size", model.size is not None and not wavlm),
             ("model.freeze", model.frozen != "nothing"),
             ("model.weighted_layers", model.weighted_layers),
-            ("train.head_epochs", experiment.train.head_epochs > 0),
-            ("model.checkpoint", model.checkpoint is not None and model.family != "efficientnet"),
+            ("train.head_epochs", experiment.first_epochs > 0 and not fused),
+            ("model.checkpoint", model.checkpoint is not None and not start),
+            ("warm_start.audio", experiment.warm_start.audio is not None and not fused),
+            ("warm_start.video", experiment.warm_start.video is not None and not fused),
         ):
             if given:
                 raise UserError(f"{name} is given, but model.family {model.family} knows no such thing; leave it out.")
@@ -349,6 +402,8 @@ def _check_network(experiment: Experiment) -> None:
                 "--augment.rooms-p, or leave the folder out."
             )
     wants = any((augment.speeds, augment.gain_p, augment.noise_p, augment.noise_levels, augment.rooms_p))
+    if augment.mixup and model.sees:
+        raise UserError(f"augment.mixup is given, but model.family {model.family} mixes no videos; leave it out.")
     if augment.mixup and model.frozen == "trunk":
         raise UserError("augment.mixup is given, but a frozen trunk hears every clip once as it is; leave it out.")
     if model.is_encoder and (wants or augment.mel_masks or augment.time_masks):

@@ -65,6 +65,16 @@ def unwritable(folder: Path, error: OSError, option: str, needed: int | None = N
     )
 
 
+def room(folder: Path, needed: int) -> None:
+    """See that the disk of a folder that exists has room for so many bytes.
+
+    Raises:
+        OSError: ENOSPC, as writing them would.
+    """
+    if needed > shutil.disk_usage(folder).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def _remove_stale(parent: Path, prefix: str) -> None:
     """Remove unfinished folders into which nobody writes any more."""
     for folder in parent.glob(f"{prefix}*"):

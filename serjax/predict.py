@@ -5,27 +5,29 @@ import json
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, get_args, overload
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int
+from flax import nnx
+from jaxtyping import Array, Float, Int, Shaped
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from serjax import cli
 from serjax.audio.activity import trim
-from serjax.audio.files import decode, resample, sample_rate
 from serjax.checkpoints.models import Models, Outputs
 from serjax.checkpoints.published import load_published
 from serjax.checkpoints.run import load_run
 from serjax.config import SAMPLE_RATE, DType
 from serjax.data.lengths import bucket, crop_clip
 from serjax.errors import UserError
+from serjax.models.cross_attention import CrossAttentionFusion
+from serjax.recording import Clip, Sample, rate_of, read
 from serjax.training.step import cast, logits_of
 
 BATCH = 8
@@ -34,8 +36,6 @@ BATCH = 8
 CHUNK = 32 * BATCH
 """Files that the command line decodes before it answers for them; memory holds no more."""
 
-Clip = str | Path | tuple[np.ndarray, int] | Mapping[str, Any]
-"""A path, or samples [t] or [t c] with their rate in Hz: as a pair, or as {"array", "sampling_rate"}."""
 Scores = list[dict[str, Any]]
 """[{"label": str, "score": float}, ...] in descending order.
 
@@ -92,40 +92,56 @@ class Ensemble:
         """
         if not isinstance(clips, list):
             return self([clips])[0]
-        rates = sorted({_rate(clip) for clip in clips} - {SAMPLE_RATE})
+        rates = sorted({rate_of(clip) for clip in clips} - {SAMPLE_RATE})
         if rates:
             heard = " and ".join(f"{rate:g}" for rate in rates)
             warnings.warn(f"clips of {heard} Hz are resampled to {SAMPLE_RATE} Hz.", stacklevel=2)
-        return [self.ranked(row) for row in self.probabilities([self.read(clip) for clip in clips])] if clips else []
+        samples = [self.read(clip) for clip in clips]
+        for sample in samples:
+            for note in sample.notes:
+                warnings.warn(note, stacklevel=2)
+        return [self.ranked(row) for row in self.probabilities(samples)] if clips else []
 
-    def read(self, clip: Clip) -> Float[np.ndarray, "t"]:
-        """Return a clip's samples, mono at 16 kHz.
+    def read(self, clip: Clip) -> Sample:
+        """Return a clip as these models take it, and what is to be said of it.
 
         Raises:
-            UserError: it cannot be decoded, or is too short for these models.
+            UserError: it cannot be decoded, is too short for these models, or lacks the sound or the video that they
+                cannot do without.
         """
-        wave, least = read(clip), self._models.shortest
-        if len(wave) < least:
-            name = f"{clip}" if isinstance(clip, (str, Path)) else "the clip"
-            raise UserError(f"{name}: it has {len(wave)} samples at 16 kHz, but the model's first frame takes {least}.")
-        return wave
-
-    def probabilities(self, waves: Sequence[Float[np.ndarray, "t"]]) -> Float[np.ndarray, "clips c"]:
-        """Return the members' mean scores of mono clips at 16 kHz, in the order of `labels`."""
         models = self._models
+        sample, least = read(clip, models.video, models.seen), models.shortest
+        name = f"{clip}" if isinstance(clip, (str, Path)) else "the clip"
+        for part in sorted(models.needs - sample.parts):
+            raise UserError(f"{name}: it has no {part}, which these models were not trained to do without; give both.")
+        if not sample.parts:
+            raise UserError(f"{name}: it has neither sound nor video; give a clip that has one of them.")
+        if "sound" in sample.parts and len(sample.wave) < least:
+            raise UserError(
+                f"{name}: it has {len(sample.wave)} samples at 16 kHz, but the model's first frame takes {least}."
+            )
+        if models.video is not None and not models.needs and len(sample.parts) == 1:
+            alone = f"{name}: answered from {min(sample.parts)} alone."
+            return sample._replace(notes=(*sample.notes, alone))
+        return sample
+
+    def probabilities(self, samples: Sequence[Sample]) -> Float[np.ndarray, "clips c"]:
+        """Return the members' mean scores of clips, in the order of `labels`."""
+        models = self._models
+        waves = [sample.wave for sample in samples]
         longest = max(map(len, waves)) if models.seconds is None else round(models.seconds * SAMPLE_RATE)
-        cut = [crop_clip(trim(wave, models.activity)[0], longest, models.crop) for wave in waves]
+        cut = [crop_clip(trim(wave, models.activity)[0] if len(wave) else wave, longest, models.crop) for wave in waves]
         result = np.zeros((len(cut), len(self.labels)), np.float32)
         for batch in _batches([len(clip) for clip in cut]):
             wave = np.zeros((len(batch), bucket(max(len(cut[index]) for index in batch))), np.float32)
             length = np.array([len(cut[index]) for index in batch], np.int32)
             for row, index in zip(wave, batch, strict=True):
                 row[: len(cut[index])] = cut[index]
+            seen = () if models.video is None else _frames([samples[index] for index in batch], models.seen)
             found = self._answer(
                 models.params,
                 models.shared,
-                wave,
-                length,
+                (wave, length, *seen),
                 self._weights,
                 graphdef=models.graphdef,
                 dtype=models.dtype,
@@ -135,6 +151,31 @@ class Ensemble:
         if not np.isfinite(result).all():
             raise UserError("the answers are not finite numbers: the weights are damaged; train or fetch them again.")
         return result
+
+    def attention(self, sample: Sample) -> tuple[Float[np.ndarray, "f n"], float]:
+        """Return the share of each stretch of sound in what each frame took from it, and a stretch's seconds.
+
+        It is the mean over the members and over the heads of the attention.
+
+        Raises:
+            UserError: the models have no cross-attention, or the clip lacks sound or video.
+        """
+        models = self._models
+        fused = nnx.merge(models.graphdef, jax.tree.map(lambda x: x[0], models.params), models.shared)
+        if models.video is None or not isinstance(getattr(fused, "fusion", None), CrossAttentionFusion):
+            raise UserError("these models have no cross-attention; ask a run of av_xattn.")
+        if sample.frames is None or not len(sample.wave):
+            raise UserError("attention is between sound and video; give a clip that has both.")
+        wave = crop_clip(sample.wave, round((models.seconds or 0) * SAMPLE_RATE), models.crop)
+        arrays = (wave[None], np.array([len(wave)], np.int32), *_frames([sample], models.seen))
+
+        def looked(params: Any) -> Any:
+            return nnx.merge(models.graphdef, params, models.shared).fuse(*arrays).attention
+
+        found = jax.vmap(looked)(models.params)
+        frames, stretches = int(found.video_frames[0, 0]), int(found.audio_frames[0, 0])
+        shares = np.einsum("k,khfn->fn", self._weights, np.asarray(found.video_to_audio[:, 0], np.float32))
+        return shares[:frames, :stretches] / found.video_to_audio.shape[2], fused.audio_step
 
     def ranked(self, probability: Float[np.ndarray, "c"]) -> Scores:
         """Return the classes with their probabilities, the most probable first."""
@@ -153,11 +194,23 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
             del waiting[:size]
 
 
+def _frames(
+    samples: Sequence[Sample], seen: tuple[int, ...]
+) -> tuple[Shaped[np.ndarray, "b f ..."], Int[np.ndarray, "b"]]:
+    """Return what is seen side by side, and how many frames each clip has."""
+    frames = np.zeros((len(samples), *seen), np.float32 if len(seen) == 2 else np.uint8)
+    counts = np.zeros(len(samples), np.int32)
+    for row, sample in enumerate(samples):
+        if sample.frames is not None:
+            counts[row] = len(sample.frames)
+            frames[row, : counts[row]] = sample.frames
+    return frames, counts
+
+
 def _answer(
     params: Any,
     shared: Any,
-    wave: Float[Array, "b t"],
-    length: Int[Array, "b"],
+    arrays: tuple[Array, ...],
     weights: Float[Array, "k"],
     *,
     graphdef: Any,
@@ -165,7 +218,7 @@ def _answer(
     outputs: Outputs,
 ) -> Float[Array, "b c"]:
     """Return the weighted mean of the members' scores; what is shared and sees no member runs once."""
-    logits = jax.vmap(lambda one: logits_of(graphdef, one, shared, (wave, length), None, dtype))(params)
+    logits = jax.vmap(lambda one: logits_of(graphdef, one, shared, arrays, None, dtype))(params)
     scores = {"softmax": jax.nn.softmax, "sigmoid": jax.nn.sigmoid, "identity": lambda x: x}[outputs](logits)
     return jax.numpy.einsum("k,kbc->bc", weights, scores)
 
@@ -190,38 +243,6 @@ def load(source: str | Path, weights: Sequence[float] | None = None, dtype: DTyp
     return Ensemble(models if dtype is None else models._replace(dtype=dtype), weights)
 
 
-def read(clip: Clip) -> Float[np.ndarray, "t"]:
-    """Return a clip's samples, mono at 16 kHz.
-
-    Raises:
-        UserError: it cannot be decoded, or is shorter than one frame.
-    """
-    if isinstance(clip, Mapping) and {"array", "sampling_rate"} <= clip.keys():
-        clip = clip["array"], clip["sampling_rate"]
-    match clip:
-        case str() | Path():
-            return decode(clip)
-        case (samples, int() | float() | np.number() as rate):
-            return resample(np.asarray(samples), float(rate), SAMPLE_RATE)
-    raise UserError(
-        f"a clip is given as {type(clip).__name__}; give a path, (samples, rate in Hz), "
-        '{"array": samples, "sampling_rate": rate in Hz}, or a list of those.'
-    )
-
-
-def _rate(clip: Clip) -> float:
-    """Return a clip's rate in Hz; that of serjax where `read` will say what is wrong with it."""
-    match clip:
-        case str() | Path():
-            try:
-                return sample_rate(clip)
-            except (OSError, RuntimeError):
-                return SAMPLE_RATE
-        case {"array": _, "sampling_rate": rate} | (_, int() | float() | np.number() as rate):
-            return float(rate)
-    return SAMPLE_RATE
-
-
 def main(argv: Sequence[str]) -> int:
     """Print the emotions of the clips that the command line names."""
     parser = argparse.ArgumentParser(
@@ -234,42 +255,75 @@ def main(argv: Sequence[str]) -> int:
         "model",
         help="folder of a finished run, such as checkpoints/quickstart; or a Hugging Face directory or hub id",
     )
-    parser.add_argument("clips", nargs="+", help="sound files")
+    parser.add_argument("clips", nargs="*", help="sound files, or videos for models that look at them")
+    parser.add_argument("--audio", help="the sound of one clip, whose video --video may name")
+    parser.add_argument("--video", help="the video of one clip, whose sound --audio may name")
+    parser.add_argument("--attention", type=Path, help="draw, of one clip, which frames looked at which sound")
     parser.add_argument("--weights", type=float, nargs="+", help="how much each fold counts, after the clips")
     parser.add_argument("--dtype", choices=get_args(DType), help="what to compute in; bfloat16 is faster, errs by 1 %%")
     parser.add_argument("--json", action="store_true", help="JSON lines on a terminal too")
     options = parser.parse_args(argv)
+    clips: list[Clip] = list(options.clips)
+    apart = {name: path for name, path in (("audio", options.audio), ("video", options.video)) if path is not None}
+    if bool(clips) == bool(apart):
+        raise UserError("no clip is named, or clips beside --audio and --video; give clips, or one by its parts.")
+    names = options.clips or [" + ".join(apart.values())]
     ensemble = load(options.model, options.weights, options.dtype)
     for note in ensemble.notes:
         print(note, file=sys.stderr)
     terminal = sys.stdout.isatty() and not options.json
     answers: list[Scores] = []
     rates: Counter[int] = Counter()
-    for start in range(0, len(options.clips), CHUNK):
-        some = _answers(ensemble, options.clips[start : start + CHUNK], rates)
+    clips = clips or [apart]
+    for start in range(0, len(clips), CHUNK):
+        some = _answers(ensemble, clips[start : start + CHUNK], rates)
         answers += some
         if not terminal:
             for answer in some:
                 print(json.dumps(answer), flush=True)
     if terminal:
-        Console().print(_table(options.clips, answers, ensemble.outputs))
+        Console().print(_table(names, answers, ensemble.outputs))
     for rate, count in sorted(rates.items()):
         if rate != SAMPLE_RATE:
-            clips = "1 clip was" if count == 1 else f"{count} clips were"
-            print(f"{clips} resampled from {rate} Hz to {SAMPLE_RATE} Hz.", file=sys.stderr)
+            which = "1 clip was" if count == 1 else f"{count} clips were"
+            print(f"{which} resampled from {rate} Hz to {SAMPLE_RATE} Hz.", file=sys.stderr)
+    if options.attention is not None:
+        _draw(ensemble, clips, names, answers, options.attention)
     return 0 if all(answers) else 2
 
 
-def _answers(ensemble: Ensemble, clips: Sequence[str], rates: Counter[int]) -> list[Scores]:
+def _draw(
+    ensemble: Ensemble, clips: Sequence[Clip], names: Sequence[str], answers: Sequence[Scores], path: Path
+) -> None:
+    """Draw the one clip's attention.
+
+    Raises:
+        UserError: there are more clips, or models without cross-attention.
+    """
+    if len(clips) != 1:
+        raise UserError(f"--attention draws one clip, but {len(clips)} are given; give one.")
+    from serjax.evaluation.attention import draw_attention  # matplotlib takes a while to load
+
+    sample = ensemble.read(clips[0])
+    shares, step = ensemble.attention(sample)
+    assert sample.frames is not None
+    top = f"{Path(names[0]).name}: {answers[0][0]['label']} {answers[0][0]['score']:.1%}"
+    draw_attention(path, shares, step, sample.wave, sample.frames, top)
+    print(f"Written: {path}", file=sys.stderr)
+
+
+def _answers(ensemble: Ensemble, clips: Sequence[Clip], rates: Counter[int]) -> list[Scores]:
     """Return each file's scores, none for one that cannot be read, which is said on stderr; count the files' rates."""
-    waves = {}
+    samples = {}
     for number, clip in enumerate(clips):
         try:
-            waves[number] = ensemble.read(clip)
-            rates[sample_rate(clip)] += 1
+            samples[number] = ensemble.read(clip)
+            rates[int(rate_of(clip))] += 1
+            for note in samples[number].notes:
+                print(note, file=sys.stderr)
         except UserError as error:
             print(error, file=sys.stderr)
-    found = dict(zip(waves, ensemble.probabilities(list(waves.values())), strict=True)) if waves else {}
+    found = dict(zip(samples, ensemble.probabilities(list(samples.values())), strict=True)) if samples else {}
     return [ensemble.ranked(found[n]) if n in found else [] for n in range(len(clips))]
 
 

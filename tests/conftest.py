@@ -1,9 +1,11 @@
 """One cache of compiled programs for the whole session, other processes included; no test fails for being slow."""
 
 import os
+from fractions import Fraction
 
 import hypothesis
 import jax
+import numpy as np
 import pytest
 
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -16,3 +18,43 @@ def compilation_cache(tmp_path_factory):
     os.environ["SERJAX_CACHE"] = folder
     jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+CODECS = {".mp4": ("libx264", "aac"), ".flv": ("flv1", "aac"), ".webm": ("libvpx", "libopus"), ".avi": ("mpeg4", "mp2")}
+
+
+@pytest.fixture(scope="session")
+def film():
+    """A function that writes a video: pictures, shown at so many ms each, and a tone of so many s at 48 kHz."""
+    import av
+
+    def write(path, pictures, times=None, *, tone=0.0, tone_at=0.0, rotation=0, bframes=0):
+        times = range(0, 40 * len(pictures), 40) if times is None else times
+        codec, sound_codec = CODECS[path.suffix]
+        with av.open(str(path), "w", options={"movflags": "faststart"} if path.suffix == ".mp4" else {}) as container:
+            height, width = pictures[0].shape[:2] if len(pictures) else (64, 64)
+            # AVI has no time stamps: its ticks are its frames.
+            stream = container.add_stream(codec, rate=25 if path.suffix == ".avi" else 1_000)
+            stream.width, stream.height, stream.pix_fmt, stream.bit_rate = width, height, "yuv420p", 2_000_000
+            stream.codec_context.gop_size, stream.codec_context.max_b_frames = 10, bframes
+            tick = Fraction(1, 25) if path.suffix == ".avi" else Fraction(1, 1_000)
+            stream.codec_context.time_base = tick
+            if rotation:
+                stream.set_display_rotation(rotation)
+            if tone:
+                voice = container.add_stream(sound_codec, rate=48_000, layout="stereo")
+            for picture, time in zip(pictures, times, strict=True):
+                frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+                frame.pts, frame.time_base = round(Fraction(time, 1_000) / tick), tick
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+            if tone:
+                samples = 0.3 * np.sin(2 * np.pi * 440 * np.arange(round(tone * 48_000)) / 48_000)
+                sound = np.stack([samples, samples]).astype(np.float32)
+                frame = av.AudioFrame.from_ndarray(sound, "fltp", "stereo")
+                frame.rate, frame.pts, frame.time_base = 48_000, round(tone_at * 48_000), Fraction(1, 48_000)
+                container.mux(voice.encode(frame))
+                container.mux(voice.encode())
+        return path
+
+    return write

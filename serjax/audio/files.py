@@ -1,4 +1,4 @@
-"""Sound files and arrays in, mono float32 at one rate out: soundfile decodes, soxr resamples."""
+"""Sound files, videos and arrays in, mono float32 at one rate out: soundfile or PyAV decodes, soxr resamples."""
 
 import math
 from pathlib import Path
@@ -20,6 +20,9 @@ AUDIO_SUFFIXES = frozenset(
 UNREADABLE_SUFFIXES = frozenset((".m4a", ".aac", ".wma", ".amr", ".webm", ".mp4", ".mka", ".ape", ".wv", ".flv"))
 """Suffixes of recordings that libsndfile does not read; messages say to convert them."""
 
+VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".webm", ".mkv", ".flv", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp"))
+"""Suffixes, in lower case, of the videos whose sound is read."""
+
 RECEPTIVE_FIELD = 400
 """Samples at 16 kHz (25 ms): what the first frame of a wav2vec2 or HuBERT encoder sees. A shorter clip has no frame."""
 
@@ -38,7 +41,7 @@ def decode(
     Only the stretch is read. Channels are averaged; soxr resamples at its quality HQ.
 
     Args:
-        path: any file that libsndfile reads, of any rate and number of channels.
+        path: any file that libsndfile reads, of any rate and number of channels, or a video with sound.
         start: where the stretch begins, in s.
         end: where it ends, in s; None means the end of the file.
         rate: of the result, in Hz.
@@ -47,11 +50,13 @@ def decode(
         Samples in -1..1 (resampling may overshoot a little).
 
     Raises:
-        UserError: the file is missing, empty, no sound file or damaged; the stretch lies outside of it; or its samples
-            are NaN, infinite or too few for one frame.
+        UserError: the file is missing, empty, silent film, no sound file or damaged; the stretch lies outside of it; or
+            its samples are NaN, infinite or too few for one frame.
     """
     path = Path(path)
     check_readable(path)
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return _decode_track(path, start, end, rate)
     try:
         with soundfile.SoundFile(path) as file:
             return resample(_read(file, path, start, end), file.samplerate, rate, source=str(path))
@@ -105,7 +110,11 @@ def resample(
 
 
 def sample_rate(path: str | Path) -> int:
-    """Return the rate of a sound file that `decode` reads, in Hz."""
+    """Return the rate of a sound file, or of a video's sound, that `decode` reads, in Hz."""
+    if Path(path).suffix.lower() in VIDEO_SUFFIXES:
+        from serjax.audio.container import track_rate
+
+        return track_rate(Path(path))
     return soundfile.info(path).samplerate
 
 
@@ -116,7 +125,7 @@ def check_readable(path: Path) -> None:
     except OSError as error:
         raise UserError(f"{path}: it cannot be opened ({error.strerror}); correct the path.") from None
     if not path.is_file():
-        raise UserError(f"{path}: it is not a file; give a sound file.")
+        raise UserError(f"{path}: it is not a file; give a recording.")
     if size == 0:
         raise UserError(f"{path}: the file is empty (0 bytes); get it again or leave it out.")
 
@@ -125,15 +134,7 @@ def _read(file: soundfile.SoundFile, path: Path, start: float, end: float | None
     """Return the mono stretch of an open file at the file's own rate."""
     if file.frames >= 2**40:  # a FLAC that was written to a pipe; soundfile fails at its end
         raise UserError(f"{path}: its header does not say how long it is; convert it, say with ffmpeg, to a new file.")
-    seconds = file.frames / file.samplerate
-    if start < 0 or (file.frames and start >= seconds):
-        raise UserError(f"{path}: start {start:g} s is outside of the file, which lasts {seconds:.3f} s; correct it.")
-    if end is not None and not start < end <= seconds + _ROUNDING:
-        raise UserError(
-            f"{path}: end {end:g} s is not between start {start:g} s and the file's end at {seconds:.3f} s; correct it."
-        )
-    first = round(start * file.samplerate)
-    last = file.frames if end is None else min(file.frames, round(end * file.samplerate))
+    first, last = _stretch(path, file.frames, file.samplerate, start, end)
     if first:
         file.seek(first)
     blocks, left = [], last - first
@@ -148,6 +149,30 @@ def _read(file: soundfile.SoundFile, path: Path, start: float, end: float | None
             f"{path}: it breaks off {left / file.samplerate:.3f} s before its end; get it again or leave it out."
         )
     return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+
+
+def _decode_track(path: Path, start: float, end: float | None, rate: int) -> Float32[np.ndarray, "t"]:
+    """Decode the sound of a video."""
+    from serjax.audio.container import silent, track  # FFmpeg's libraries take a while to load, and few need them
+
+    found = track(path)
+    if found is None:
+        raise silent(path)
+    samples, own_rate = found
+    first, last = _stretch(path, len(samples), own_rate, start, end)
+    return resample(samples[first:last], own_rate, rate, source=str(path))
+
+
+def _stretch(path: Path, frames: int, rate: int, start: float, end: float | None) -> tuple[int, int]:
+    """Return the first sample of a stretch and the one after its last."""
+    seconds = frames / rate
+    if start < 0 or (frames and start >= seconds):
+        raise UserError(f"{path}: start {start:g} s is outside of the file, which lasts {seconds:.3f} s; correct it.")
+    if end is not None and not start < end <= seconds + _ROUNDING:
+        raise UserError(
+            f"{path}: end {end:g} s is not between start {start:g} s and the file's end at {seconds:.3f} s; correct it."
+        )
+    return round(start * rate), frames if end is None else min(frames, round(end * rate))
 
 
 def _mono(samples: np.ndarray[Any, Any], source: str) -> Float32[np.ndarray, "t"]:

@@ -48,7 +48,7 @@ def read_tensors(directory: Path) -> dict[str, np.ndarray]:
     for names in WEIGHT_FILES:
         for path in (directory / name for name in names[:2]):
             if path.is_file():
-                return _read_shards(path) if path.suffix == ".json" else _read_file(path)
+                return _read_shards(path) if path.suffix == ".json" else read_file(path)
     wanted = ", ".join(name for names in WEIGHT_FILES for name in names[:2])
     raise UserError(f"{directory}: it holds no weights; one of {wanted} must be there.")
 
@@ -87,7 +87,12 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _read_file(path: Path) -> dict[str, np.ndarray]:
+def read_file(path: Path) -> dict[str, np.ndarray]:
+    """Read one file of weights, or of other tensors, by its suffix: .safetensors, .bin, else Flax's .msgpack.
+
+    Raises:
+        UserError: the file is damaged, truncated or holds other things than plain tensors.
+    """
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     return read_torch_file(path) if path.suffix == ".bin" else _read_msgpack(path)
@@ -102,7 +107,7 @@ def _read_shards(index: Path) -> dict[str, np.ndarray]:
     for name in sorted(set(shards.values())):
         if not (index.parent / name).is_file():
             raise UserError(f"{index.parent / name}: this part of the weights is missing; fetch it too.")
-        tensors |= _read_file(index.parent / name)
+        tensors |= read_file(index.parent / name)
     return tensors
 
 

@@ -125,6 +125,21 @@ def stack(batches: Sequence[Batch]) -> Batch:
     return Batch(*(np.stack(parts) for parts in zip(*batches, strict=True)))
 
 
+def fill_rows(
+    clips: Sequence[Float32[np.ndarray, "t"]], rows: int, samples: int
+) -> tuple[Float32[np.ndarray, "b s"], Int32[np.ndarray, "b"]]:
+    """Return clips of at most `samples` samples as rows padded with zeros, and their lengths.
+
+    Rows beyond the clips repeat the first one: a row of nothing has no mean to subtract.
+    """
+    wave = np.zeros((rows, samples), np.float32)
+    length = np.full(rows, len(clips[0]), np.int32)
+    wave[len(clips) :, : len(clips[0])] = clips[0]
+    for row, clip in enumerate(clips):
+        wave[row, : len(clip)], length[row] = clip, len(clip)
+    return wave, length
+
+
 def _dataset(
     clips: Clips,
     labels: Int[np.ndarray, "clips"],

@@ -54,17 +54,18 @@ def describe(clips: Sequence[Utterance], labels: Sequence[str]) -> str:
     return f"{len(clips)} clips, {voices}, {len(labels)} classes ({listing})."
 
 
-def read_corpus(config: DataConfig, *, seed: int = 0) -> Corpus:
+def read_corpus(config: DataConfig, *, seed: int = 0, videos: bool = False) -> Corpus:
     """Find the clips that `config` names; no sound is decoded.
 
     Args:
         config: where and what to read, which labels and how many clips to use.
         seed: decides which clips `max_clips` chooses, and the sound of the synthetic corpus.
+        videos: look for videos, with the sound that goes with each.
 
     Raises:
         UserError: nothing to read, names, labels or speakers that do not fit, or fewer than two classes.
     """
-    corpus = _find(config, seed)
+    corpus = _find(config, seed, videos)
     clips, order, notes = list(corpus.utterances), corpus.labels, list(corpus.notes)
     if config.speaker_pattern is not None:
         clips = _name_speakers(clips, config.speaker_pattern, Path(config.audio_root or config.root))
@@ -83,7 +84,7 @@ def read_corpus(config: DataConfig, *, seed: int = 0) -> Corpus:
     return Corpus(corpus.name, tuple(clips), labels, tuple(notes))
 
 
-def _find(config: DataConfig, seed: int) -> Corpus:
+def _find(config: DataConfig, seed: int, videos: bool) -> Corpus:
     """Read everything below root; `labels` is the corpus's own order of classes, empty where it has none."""
     if config.corpus == "synthetic":
         return _render(config, seed)
@@ -92,6 +93,8 @@ def _find(config: DataConfig, seed: int) -> Corpus:
     root = Path(config.root)
     if not root.exists():
         raise UserError(f"--data.root {root}: there is no such folder or list; correct the path.")
+    if root.is_file() and videos:
+        raise UserError(f"--data.root {root}: videos are looked for below a folder; give the folder.")
     if root.is_file():
         kind = LIST_SUFFIXES.get(root.suffix.lower()) if config.corpus == "auto" else _LIST_KINDS.get(config.corpus)
         if kind is None:
@@ -104,6 +107,13 @@ def _find(config: DataConfig, seed: int) -> Corpus:
         return Corpus(root.stem, tuple(clips), (), (f"The clips are read from the list {root.name} ({kind}).",))
     if config.corpus in _LIST_KINDS:
         raise UserError(f"--data.root {root}: it is a folder; --data.corpus {config.corpus} reads a list file.")
+    if videos:
+        from serjax.data.pairs import read_pairs  # FFmpeg's libraries take a while to load, and few need them
+
+        pairs = read_pairs(
+            root, config.corpus, audio_root=None if config.audio_root is None else Path(config.audio_root)
+        )
+        return Corpus(pairs.name, pairs.utterances, pairs.order, pairs.notes)
     files, unread = audio_files(root)
     known = recognise(root, files) if config.corpus == "auto" else config.corpus if config.corpus in NAMED else None
     if known is None:

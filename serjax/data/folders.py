@@ -2,11 +2,11 @@
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 
 from serjax.audio.files import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES
-from serjax.data.naming import parse_emodb, parse_ravdess
+from serjax.data.naming import parse_cremad, parse_emodb, parse_ravdess
 from serjax.data.utterance import Utterance
 from serjax.errors import UserError, one_of
 
@@ -23,20 +23,30 @@ def audio_files(root: Path) -> tuple[list[Path], list[str]]:
         UserError: there is none, or two differ in their suffix alone.
     """
     root = root.absolute()
-    everything = sorted(_walk(root))
-    files = [path for path in everything if path.suffix.lower() in AUDIO_SUFFIXES]
-    unnamed = [ascii(path.name) for path in files if not _is_text(path)]
-    if unnamed:
-        raise UserError(
-            f"--data.root {root}: {len(unnamed)} of its paths are not UTF-8 ({one_of(unnamed)}); rename them, say with "
-            "convmv."
-        )
+    everything = sorted(walk(root))
+    files = of_kind(root, everything, AUDIO_SUFFIXES)
     others = Counter(path.suffix.lower() for path in everything if path.suffix.lower() in UNREADABLE_SUFFIXES)
     unread = one_of([f"{count} {suffix} files" for suffix, count in sorted(others.items())])
     if not files:
         raise UserError(
             f"--data.root {root}: there are no sound files below it; "
             + (f"convert its {unread} to FLAC or WAV." if others else "give the folder that holds the recordings.")
+        )
+    return files, [f"{unread} are left out, as libsndfile does not read them."] if others else []
+
+
+def of_kind(root: Path, paths: Sequence[Path], suffixes: Set[str]) -> list[Path]:
+    """Return those of the paths that have one of the suffixes.
+
+    Raises:
+        UserError: some of them are not text, or two differ in their suffix alone.
+    """
+    files = [path for path in paths if path.suffix.lower() in suffixes]
+    unnamed = [ascii(path.name) for path in files if not _is_text(path)]
+    if unnamed:
+        raise UserError(
+            f"--data.root {root}: {len(unnamed)} of its paths are not UTF-8 ({one_of(unnamed)}); rename them, say with "
+            "convmv."
         )
     first: dict[str, Path] = {}
     for path in files:
@@ -46,7 +56,7 @@ def audio_files(root: Path) -> tuple[list[Path], list[str]]:
                 f"--data.root {root}: {other.relative_to(root)} and {path.relative_to(root)} would both be the clip "
                 f"{clip_id(path, root)}; rename or move one of them."
             )
-    return files, [f"{unread} are left out, as libsndfile does not read them."] if others else []
+    return files
 
 
 def _is_text(path: Path) -> bool:
@@ -73,7 +83,7 @@ def read_classes(root: Path, files: Sequence[Path]) -> list[Utterance]:
     loose = [path.name for path in files if path.parent == top]
     if loose:
         raise UserError(
-            f"--data.root {top}: {len(loose)} sound files lie directly in it and have no label ({one_of(loose)}); "
+            f"--data.root {top}: {len(loose)} files lie directly in it and have no label ({one_of(loose)}); "
             "move them into a folder a class, or give a list of paths and labels."
         )
     clips = [Utterance(id=clip_id(path, root), path=path, label=path.relative_to(top).parts[0]) for path in files]
@@ -108,9 +118,15 @@ def _emodb(stem: str) -> tuple[str, str] | None:
     return (name.speaker, name.emotion) if name else None
 
 
+def _cremad(stem: str) -> tuple[str, str] | None:
+    name = parse_cremad(stem)
+    return (name.speaker, name.emotion) if name else None
+
+
 NAMED: dict[str, tuple[str, Callable[[str], tuple[str, str] | None]]] = {
     "ravdess": ("RAVDESS", _ravdess),
     "emodb": ("EMO-DB", _emodb),
+    "cremad": ("CREMA-D", _cremad),
 }
 """Corpora told by their file names: what they are called, and stem -> (speaker, emotion) or None."""
 
@@ -133,6 +149,17 @@ def recognise(root: Path, files: Sequence[Path]) -> str | None:
     return None
 
 
+def require_names(root: Path, files: Sequence[Path], kind: str) -> None:
+    """Raise a `UserError` where files have other names than those of the corpus `kind`."""
+    title, parse = NAMED[kind]
+    others = [path for path in files if not parse(path.stem)]
+    if others:
+        raise UserError(
+            f"--data.root {root}: {len(others)} file names are not those of {title} ({_listing(others, root)}); "
+            "move them away, or choose another --data.corpus."
+        )
+
+
 def read_named(
     root: Path, files: Sequence[Path], kind: str, *, folders_label: bool
 ) -> tuple[list[Utterance], bool, list[str]]:
@@ -153,15 +180,10 @@ def read_named(
         UserError: names that are not the corpus's.
     """
     root = root.absolute()
+    require_names(root, files, kind)
     title, parse = NAMED[kind]
     kept = {path.stem: path for path in reversed(files)}
     names = {stem: fields for stem in kept if (fields := parse(stem))}
-    if len(names) < len(kept):
-        others = [path for path in files if path.stem not in names]
-        raise UserError(
-            f"--data.root {root}: {len(others)} file names are not those of {title} ({_listing(others, root)}); "
-            "move them away, or choose another --data.corpus."
-        )
     top = _top(root, files)
     folders = defaultdict(set)
     for stem, path in kept.items():
@@ -185,7 +207,7 @@ def read_named(
     return clips, by_folder, notes
 
 
-def _walk(root: Path) -> Iterator[Path]:
+def walk(root: Path) -> Iterator[Path]:
     """Yield all visible files below root; a folder that links lead to twice is entered once."""
     entered: set[Path] = set()
     for folder, folders, names in os.walk(root, followlinks=True):

@@ -1,4 +1,4 @@
-"""What the file names of RAVDESS and EMO-DB say of a clip."""
+"""What the file names of RAVDESS, EMO-DB and CREMA-D say of a clip."""
 
 import re
 from dataclasses import dataclass
@@ -17,8 +17,19 @@ EMODB_EMOTIONS = {
 }
 """By the first letter of the emotion's German name (Wut, Langeweile, Ekel, Angst, Freude, Trauer, neutral)."""
 
+CREMAD_EMOTIONS = {
+    "ANG": "anger",
+    "DIS": "disgust",
+    "FEA": "fear",
+    "HAP": "happy",
+    "NEU": "neutral",
+    "SAD": "sad",
+}
+"""By their codes."""
+
 _RAVDESS = re.compile(r"(0[1-3])-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]|1\d|2[0-4])")
 _EMODB = re.compile(r"(\d\d)([ab]\d\d)([WLEAFTN])([a-z])")
+_CREMAD = re.compile(r"(10\d\d)_([A-Z]{3})_(ANG|DIS|FEA|HAP|NEU|SAD)_(LO|MD|HI|XX|X)")
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,23 @@ class EmodbName:
     version: str
 
 
+@dataclass(frozen=True)
+class CremadName:
+    """The four fields of a CREMA-D file name (Cao et al. 2014).
+
+    Attributes:
+        speaker: 1001 to 1091.
+        text: code of the sentence, such as DFA.
+        emotion: one of the values of `CREMAD_EMOTIONS`.
+        intensity: LO, MD, HI or XX (unspecified; X in one name of the published set).
+    """
+
+    speaker: str
+    text: str
+    emotion: str
+    intensity: str
+
+
 def parse_ravdess(stem: str) -> RavdessName | None:
     """Return what a file name without its suffix, such as `03-01-06-01-02-01-12`, says; None for another name."""
     match = _RAVDESS.fullmatch(stem)
@@ -88,3 +116,12 @@ def parse_emodb(stem: str) -> EmodbName | None:
         return None
     speaker, text, letter, version = match.groups()
     return EmodbName(speaker=speaker, text=text, emotion=EMODB_EMOTIONS[letter], version=version)
+
+
+def parse_cremad(stem: str) -> CremadName | None:
+    """Return what a file name without its suffix, such as `1001_DFA_ANG_XX`, says; None for another name."""
+    match = _CREMAD.fullmatch(stem)
+    if not match:
+        return None
+    speaker, text, code, intensity = match.groups()
+    return CremadName(speaker=speaker, text=text, emotion=CREMAD_EMOTIONS[code], intensity=intensity)

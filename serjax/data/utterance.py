@@ -6,16 +6,17 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Utterance:
-    """One labelled stretch of one sound file.
+    """One labelled stretch of one sound file, and of the video that goes with it where there is one.
 
     Attributes:
         id: unique within its corpus, stable across machines (a path below the corpus root, or a list's key).
-        path: the sound file.
+        path: the sound file, or a video with sound.
         label: the emotion, as the corpus or its label map calls it.
         speaker: who speaks, where the corpus says so; folds are kept speaker-disjoint by it.
         session: the recording session, where the corpus has such a thing (IEMOCAP).
         start: where the stretch begins in the file, in seconds.
         end: where it ends, in seconds; None means the end of the file.
+        video: the file with the pictures, of the same stretch; it may be the one at `path`.
     """
 
     id: str
@@ -25,3 +26,4 @@ class Utterance:
     session: str | None = None
     start: float = 0.0
     end: float | None = None
+    video: Path | None = None

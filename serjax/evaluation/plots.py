@@ -26,10 +26,10 @@ PANELS = {
 
 # Okabe and Ito's colours, which differ for every kind of colour vision ("Color Universal Design", 2008); without
 # yellow, too pale for a line, and black, which is the mean's.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _ONE_OF_MANY = "#9DB2C4"
-_INK = "#222222"
-_FAINT = "#A9B4BE"
+INK = "#222222"
+FAINT = "#A9B4BE"
 
 
 def confusion_figure(report: Report) -> Figure:
@@ -52,10 +52,10 @@ def confusion_figure(report: Report) -> Figure:
             ha="center",
             va="center",
             fontsize=size,
-            color="white" if part > 0.55 else _INK if count else _FAINT,
+            color="white" if part > 0.55 else INK if count else FAINT,
         )
     slanted = classes > 4 or max(map(len, labels)) > 9
-    look: dict[str, Any] = {"fontsize": max(size, 8), "color": _INK, "parse_math": False}
+    look: dict[str, Any] = {"fontsize": max(size, 8), "color": INK, "parse_math": False}
     axes.set_xticks(
         range(classes),
         labels,
@@ -70,12 +70,12 @@ def confusion_figure(report: Report) -> Figure:
     axes.grid(which="minor", color="white", linewidth=1)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
-    axes.set_xlabel("predicted", color=_INK)
-    axes.set_ylabel("true", color=_INK)
+    axes.set_xlabel("predicted", color=INK)
+    axes.set_ylabel("true", color=INK)
     whole = report["out_of_fold"]
     title = f"UA {100 * whole['ua']['score']:.1f} %, WA {100 * whole['wa']['score']:.1f} %"
     axes.set_title(
-        f"{report['experiment']['name']}\n{title}", fontsize=11, linespacing=1.5, color=_INK, parse_math=False
+        f"{report['experiment']['name']}\n{title}", fontsize=11, linespacing=1.5, color=INK, parse_math=False
     )
     return figure
 
@@ -88,12 +88,12 @@ def curves_figure(histories: Mapping[int, Sequence[Row]]) -> Figure:
     Args:
         histories: rows of metrics.jsonl by fold, as `chosen_histories` picks them.
     """
-    many = len(histories) > len(_COLOURS)
+    many = len(histories) > len(COLOURS)
     dot = 4.5 if many else 6.5  # points
     figure = Figure(figsize=(10.5, 3.6), layout="constrained")
     panels = dict(zip(PANELS, figure.subplots(1, len(PANELS)), strict=True))
     for index, (fold, rows) in enumerate(sorted(histories.items())):
-        colour = _ONE_OF_MANY if many else _COLOURS[index]
+        colour = _ONE_OF_MANY if many else COLOURS[index]
         best = [best_row(rows)]
         for key, axes in panels.items():
             axes.plot(_epochs(rows), _values(rows, key), color=colour, linewidth=1, label=f"fold {fold}")
@@ -104,12 +104,12 @@ def curves_figure(histories: Mapping[int, Sequence[Row]]) -> Figure:
     if len(histories) > 1:
         for key, axes in panels.items():
             mean = np.mean([_values(rows[:shared], key) for rows in histories.values()], axis=0)
-            axes.plot(range(1, shared + 1), mean, color=_INK, linewidth=2.2, zorder=4 if many else 2, label="mean")
+            axes.plot(range(1, shared + 1), mean, color=INK, linewidth=2.2, zorder=4 if many else 2, label="mean")
     for key, axes in panels.items():
         _dress(axes, PANELS[key])
     scores = panels["validation_macro_f1"]
     scores.set_ylim(0, max(scores.get_ylim()[1], 0.1))
-    axes.plot([], [], "o", color=_FAINT, markersize=dot, label="best epoch")
+    axes.plot([], [], "o", color=FAINT, markersize=dot, label="best epoch")
     lines, names = axes.get_legend_handles_labels()
     if many:
         lines, names = [lines[0], *lines[-2:]], [f"one of {len(histories)} folds", *names[-2:]]
@@ -140,11 +140,11 @@ def _values(rows: Sequence[Row], key: str) -> Float[np.ndarray, "epochs"]:
 
 
 def _dress(axes: Axes, title: str) -> None:
-    axes.set_title(title, fontsize=10, color=_INK)
-    axes.set_xlabel("epoch", color=_INK)
+    axes.set_title(title, fontsize=10, color=INK)
+    axes.set_xlabel("epoch", color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#E8E8E8", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.margins(x=0.03)
-    axes.tick_params(labelsize=8, color=_FAINT)
+    axes.tick_params(labelsize=8, color=FAINT)

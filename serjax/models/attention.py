@@ -18,6 +18,34 @@ def linear(inputs: int, outputs: int, rngs: nnx.Rngs) -> Linear:
     return Linear(inputs, outputs, kernel_init=nnx.initializers.normal(0.02), rngs=rngs)
 
 
+def mix(
+    scores: Float[Array, "b h q k"],
+    values: Float[Array, "b h k e"],
+    mask: Bool[Array, "b k"],
+    rate: float,
+    key: PRNGKeyArray | None,
+) -> tuple[Float[Array, "b h q e"], Float[Array, "b h q k"]]:
+    """Return mixtures of the values where mask is True, by softmax of the scores, and the shares (dropped out) in them.
+
+    A row whose mask has no True mixes all values evenly.
+
+    Args:
+        scores: In float32.
+        values: Of the dtype that the mixtures are to have.
+        mask: True where there is something to look at.
+        rate: Of the dropout of shares.
+        key: Random key for it; None for no dropout.
+    """
+    # A finite stand-in for minus infinity: a row without any true frame must not become NaN.
+    scores = jnp.where(mask[:, None, None], scores, jnp.finfo(jnp.float32).min)
+    shares = jnp.exp(scores - jax.lax.stop_gradient(jnp.max(scores, axis=-1, keepdims=True)))
+    total = jnp.sum(shares, axis=-1, keepdims=True)
+    kept = dropout(shares, rate, key)
+    # Softmax divides what comes out, which is less than what goes in.
+    mixed = product("bhqk,bhke->bhqe", kept.astype(values.dtype), values) / total
+    return mixed.astype(values.dtype), kept / total
+
+
 class Attention(nnx.Module):
     """Multi-head self-attention."""
 
@@ -49,14 +77,8 @@ class Attention(nnx.Module):
         scores = product("bhqe,bhke->bhqk", query * query.shape[-1] ** -0.5, keys)
         if position is not None:
             scores = scores + self._gate(x) * position
-        # A finite stand-in for minus infinity: a row without any true frame must not become NaN.
-        scores = jnp.where(mask[:, None, None], scores, jnp.finfo(jnp.float32).min)
-        shares = jnp.exp(scores - jax.lax.stop_gradient(jnp.max(scores, axis=-1, keepdims=True)))
-        total = jnp.sum(shares, axis=-1, keepdims=True)
-        kept = dropout(shares, self.rate, key)
-        # Softmax divides what comes out, which is less than what goes in.
-        mixed = product("bhqk,bhke->bhqe", kept.astype(x.dtype), values) / total
-        return self.out_proj(mixed.astype(x.dtype).swapaxes(1, 2).reshape(x.shape)), kept / total
+        mixed, shares = mix(scores, values, mask, self.rate, key)
+        return self.out_proj(mixed.swapaxes(1, 2).reshape(x.shape)), shares
 
     def _per_head(self, x: Float[Array, "b n d"]) -> Float[Array, "b h n e"]:
         return x.reshape(*x.shape[:2], self.heads, -1).swapaxes(1, 2)

@@ -10,8 +10,8 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from serjax.models.audio_networks import linear
 from serjax.models.elementwise import dropout
+from serjax.models.maps import linear
 from serjax.models.masking import length_mask
 from serjax.models.pooling import masked_mean
 

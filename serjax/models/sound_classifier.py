@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from serjax.audio import augment
 from serjax.audio.functionals import functionals
 from serjax.audio.spectrogram import EFFICIENTNET, RAVDESS_AUDIO, Spectrogram, log_mel
-from serjax.config import SAMPLE_RATE, DataConfig, Experiment, ModelConfig
+from serjax.config import SAMPLE_RATE, AugmentConfig, DataConfig, Experiment, ModelConfig
 from serjax.models.audio_networks import AudioCNN, AudioResNet18
 from serjax.models.bilstm import BiLSTMClassifier
 from serjax.models.efficientnet import EfficientNet, EfficientNetConfig
@@ -82,6 +82,31 @@ class FrontEnd(nnx.Module):
         return image, jnp.minimum(lengths // self.spectrogram.hop + 1, image.shape[1])
 
 
+def augmented(
+    wave: Float[Array, "b t"],
+    lengths: Int[Array, "b"],
+    key: PRNGKeyArray,
+    config: AugmentConfig,
+    banks: Mapping[str, Recordings],
+) -> tuple[Float[Array, "b t"], Int[Array, "b"]]:
+    """Change speed, then gain, room and noise; `banks` are the recordings of `noise` and `rooms`, as far as given."""
+    speed, gain, room, noise = jax.random.split(key, 4)
+    if config.speeds:
+        wave, lengths = augment.speed(speed, wave, lengths, config.speeds)
+    if config.gain_p:
+        wave = augment.gain(gain, wave, -config.gain, config.gain, config.gain_p)
+    if "rooms" in banks:
+        wave = augment.reverberate(room, wave, lengths, banks["rooms"](), config.rooms_p)
+    bank = banks["noise"]() if "noise" in banks else None
+    if config.noise_levels:
+        clean = 1 - sum(p for p, _ in config.noise_levels)
+        choices = ((clean, ()), *((p, (snr,)) for p, snr in config.noise_levels))
+        wave = augment.mix_noise_choice(noise, wave, lengths, bank, choices)
+    elif config.noise_p:
+        wave = augment.mix_noise(noise, wave, lengths, bank, *config.noise_snr, config.noise_p)
+    return wave, lengths
+
+
 class SoundClassifier(nnx.Module):
     """Augmentation, front end, standardisation and a network."""
 
@@ -124,40 +149,27 @@ class SoundClassifier(nnx.Module):
             key: Random key of training (augmentation, dropout, batch statistics); None for evaluation.
             weight: In training, 0 for rows that only fill up the batch and must not count in batch statistics.
         """
-        dtype = wave.dtype
-        sound, masks, inner = split(key, 3)
-        if sound is not None:
-            wave, lengths = self._augment(wave, lengths, sound)
-        x, frames = self.front(wave, lengths)
-        x = self.standardize(x)
-        if masks is not None and self.image:
-            x = self._mask(x, masks)
-        x = x.astype(dtype)
+        *_, inner = split(key, 3)
+        x, frames = self.prepared(wave, lengths, key)
         if not self.image:
             return self.network(x, frames, inner)
         body, head = split(inner, 2)
         y = self.network(x.swapaxes(1, 2)[..., None], frames, weight, body)
         return y if self.head is None else self.head(y, head)
 
-    def _augment(
-        self, wave: Float[Array, "b t"], lengths: Int[Array, "b"], key: PRNGKeyArray
-    ) -> tuple[Float[Array, "b t"], Int[Array, "b"]]:
-        """Change speed, then gain, room and noise."""
-        config, (speed, gain, room, noise) = self.augmentation, jax.random.split(key, 4)
-        if config.speeds:
-            wave, lengths = augment.speed(speed, wave, lengths, config.speeds)
-        if config.gain_p:
-            wave = augment.gain(gain, wave, -config.gain, config.gain, config.gain_p)
-        if "rooms" in self.banks:
-            wave = augment.reverberate(room, wave, lengths, self.banks["rooms"](), config.rooms_p)
-        bank = self.banks["noise"]() if "noise" in self.banks else None
-        if config.noise_levels:
-            clean = 1 - sum(p for p, _ in config.noise_levels)
-            choices = ((clean, ()), *((p, (snr,)) for p, snr in config.noise_levels))
-            wave = augment.mix_noise_choice(noise, wave, lengths, bank, choices)
-        elif config.noise_p:
-            wave = augment.mix_noise(noise, wave, lengths, bank, *config.noise_snr, config.noise_p)
-        return wave, lengths
+    def prepared(
+        self, wave: Float[Array, "b t"], lengths: Int[Array, "b"], key: PRNGKeyArray | None = None
+    ) -> tuple[Float[Array, "b n d"], Int[Array, "b"]]:
+        """Return what the network looks at, and true frames; arguments, the key too, are those of a call."""
+        dtype = wave.dtype
+        sound, masks, _ = split(key, 3)
+        if sound is not None:
+            wave, lengths = augmented(wave, lengths, sound, self.augmentation, self.banks)
+        x, frames = self.front(wave, lengths)
+        x = self.standardize(x)
+        if masks is not None and self.image:
+            x = self._mask(x, masks)
+        return x.astype(dtype), frames
 
     def _mask(self, x: Float[Array, "b n d"], key: PRNGKeyArray) -> Float[Array, "b n d"]:
         """Hide stripes (SpecAugment); 0 is each mel's mean."""

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from rich.progress import Progress
 
-from serjax.data.batches import Clips
+from serjax.data.batches import Clips, fill_rows
 from serjax.data.lengths import Crop, bucket, crop_clip
 from serjax.disk import disk_errors
 from serjax.training.optimizer import Params
@@ -107,13 +107,7 @@ def _encode(
         for number in range(done, len(batches)):
             batch = batches[number]
             cut = [crop_clip(clips.clip(int(index)), samples, crop) for index in batch]
-            wave = np.zeros((batch_size, min(bucket(max(map(len, cut))), longest)), np.float32)
-            # Rows beyond the batch repeat its first clip: a row of nothing has no mean to subtract.
-            length = np.full(batch_size, len(cut[0]), np.int32)
-            wave[:, : len(cut[0])] = cut[0]
-            for row, clip in enumerate(cut):
-                wave[row] = 0
-                wave[row, : len(clip)], length[row] = clip, len(clip)
+            wave, length = fill_rows(cut, batch_size, min(bucket(max(map(len, cut))), longest))
             found, count = jax.device_get(call(weights, wave, length))
             states[batch, :, : found.shape[2]], frames[batch] = found[: len(batch)], count[: len(batch)]
             if number % 16 == 15:

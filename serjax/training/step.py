@@ -149,7 +149,8 @@ def train_step(
             target = share * target + (1 - share) * target[mixed.partner]
         logits, stats = _call(graphdef, params, frozen, arrays, key, dtype, part.weight)
         total, weight = cross_entropy(logits, target, part.weight, run.class_weight, train.label_smoothing)
-        return total, (weight, stats)
+        # A frozen part has statistics too, which are none of a step's.
+        return total, (weight, overlay(nnx.filter_state(params, nnx.BatchStat), stats))
 
     grad = jax.value_and_grad(loss, has_aux=True)
 

@@ -196,5 +196,5 @@ def test_real_recordings():
         samples = decode(path)
         assert 1.0 < len(samples) / 16_000 < 5.0
         assert 0.01 < np.abs(samples).max() <= 1.0
-    with pytest.raises(UserError, match=r"\.flv: libsndfile does not read"):
-        decode(next((SHARED / "av_clips/crema_d/flv_orig").iterdir()))
+    video = next((SHARED / "av_clips/crema_d/flv_orig").iterdir())
+    assert abs(len(decode(video)) - len(decode(SHARED / f"av_clips/crema_d/{video.stem}.flac"))) < 0.1 * 16_000

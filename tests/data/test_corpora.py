@@ -209,7 +209,7 @@ def test_speakers_by_pattern_in_path_or_id(tmp_path):
         (["list.doc"], {"root": "list.doc"}, r"list.doc: a file is read as a list, known by .*\(.tsv, .txt, .scp,"),
         (["list.tsv"], {"root": "list.tsv", "corpus": "ravdess"}, r"by --data.corpus \(tsv, .*\), which is ravdess"),
         (["a/b.wav"], {"corpus": "csv"}, "it is a folder; --data.corpus csv reads a list file"),
-        (["a/b.wav", "c/d.wav", "e.wav"], {}, r"1 sound files lie directly in it and have no label \(e.wav\)"),
+        (["a/b.wav", "c/d.wav", "e.wav"], {}, r"1 files lie directly in it and have no label \(e.wav\)"),
         (["a/b.wav", "a/c/d.wav"], {}, "a is its only folder and so the only class"),
         (["train/a/b.wav", "test/a/c.wav"], {}, "its folders test, train are parts of a corpus, not classes"),
         (["a/b.wav", "a/b.flac", "c/d.wav"], {}, "a/b.flac and a/b.wav would both be the clip a/b"),

@@ -1,9 +1,19 @@
-"""File names of RAVDESS and EMO-DB."""
+"""File names of RAVDESS, EMO-DB and CREMA-D."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serjax.data.naming import EMODB_EMOTIONS, RAVDESS_EMOTIONS, EmodbName, RavdessName, parse_emodb, parse_ravdess
+from serjax.data.naming import (
+    CREMAD_EMOTIONS,
+    EMODB_EMOTIONS,
+    RAVDESS_EMOTIONS,
+    CremadName,
+    EmodbName,
+    RavdessName,
+    parse_cremad,
+    parse_emodb,
+    parse_ravdess,
+)
 
 fields = st.tuples(*(st.integers(1, top) for top in (3, 2, 8, 2, 2, 2, 24)))
 
@@ -35,7 +45,17 @@ def test_emodb_names():
     assert [parse_emodb(f"16b10{letter}b").emotion for letter in "WLEAFTN"] == list(EMODB_EMOTIONS.values())
 
 
+def test_cremad_names():
+    assert parse_cremad("1040_ITH_SAD_X") == CremadName(speaker="1040", text="ITH", emotion="sad", intensity="X")
+    names = [parse_cremad(f"1091_DFA_{code}_{level}") for code in CREMAD_EMOTIONS for level in ("LO", "MD", "HI", "XX")]
+    assert [name.emotion for name in names[::4]] == list(CREMAD_EMOTIONS.values())
+    assert [name.intensity for name in names[:4]] == ["LO", "MD", "HI", "XX"]
+    for stem in ("1001_DFA_ANG_XX_224", "2001_DFA_ANG_XX", "1001_DFA_BOR_XX", "1001_dfa_ANG_XX"):
+        assert parse_cremad(stem) is None
+
+
 @given(st.text(max_size=9))
 def test_other_names_are_neither(stem):
     assert parse_ravdess(stem) is None  # a RAVDESS name has 20 characters
     assert parse_emodb(stem + "x" * 8) is None
+    assert parse_cremad(stem) is None

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from serjax.audio.files import decode
 from serjax.config import DataConfig
+from serjax.data import mapped
 from serjax.data import store as module
 from serjax.data.corpora import read_corpus
 from serjax.data.store import open_store
@@ -176,14 +177,14 @@ def test_a_full_disk_is_told_with_its_size(tmp_path, monkeypatch, code):
     utterances = write_clips(tmp_path, 4)
     written = []
 
-    def failing(file, length):
-        written.append(length)
+    def failing(file, dtype, shape):
+        written.append(shape)
         if len(written) == 2:  # after the samples
             raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(module, "_write_header", failing)
+    monkeypatch.setattr(mapped, "_write_header", failing)
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=3_210_000_000))
-    monkeypatch.setattr(module, "_AHEAD", 1)
+    monkeypatch.setattr(mapped, "_AHEAD", 1)
     message = r"clips: the disk is full \(about 29\.4 kB are needed, 3\.2 GB are free\); .* with --data\.cache DIR"
     with pytest.raises(UserError, match=message):
         open_store(utterances, tmp_path / "clips", skip_bad=False)
@@ -222,16 +223,16 @@ def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from serjax.data import store
+from serjax.data import mapped, store
 from serjax.data.utterance import Utterance
 utterances = [Utterance(name, Path(name), "sad") for name in sys.argv[2:]]
-end = store._write_header
-def kill(file, length):
+end = mapped._write_header
+def kill(file, dtype, shape):
     file.flush()
-    if length:
+    if shape[0]:
         os.kill(os.getpid(), signal.SIGKILL)
-    end(file, length)
-store._write_header = kill
+    end(file, dtype, shape)
+mapped._write_header = kill
 store.open_store(utterances, Path(sys.argv[1]), skip_bad=False)
 """
 
@@ -250,11 +251,10 @@ def test_a_kill_leaves_nothing_that_is_taken_for_a_store(tmp_path, decoded):
 def test_memory_holds_only_a_few_clips(tmp_path, monkeypatch):
     """Threads may run ahead of the writer by so many clips and no more."""
     utterances = write_clips(tmp_path, 40)
-    monkeypatch.setattr(module, "_AHEAD", 3)
+    monkeypatch.setattr(mapped, "_AHEAD", 3)
     begun = []
-    monkeypatch.setattr(module, "decode", lambda path, **stretch: begun.append(path) or decode(path, **stretch))
-    with module.ThreadPoolExecutor(2) as pool:
-        for done, _ in enumerate(module._decode_all(utterances, pool, "none"), 1):
+    with mapped.ThreadPoolExecutor(2) as pool:
+        for done, _ in enumerate(mapped._in_order(utterances, begun.append, pool), 1):
             assert len(begun) <= done + 3
     assert len(begun) == 40
 

@@ -1,4 +1,4 @@
-"""The synthetic corpus: whole, repeatable, and as hard as it says."""
+"""The synthetic corpus: whole, repeatable, and as hard as it says, to the ear and to the eye."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from serjax.data import synthetic
-from serjax.data.synthetic import EMOTIONS, render, speaker
+from serjax.data.synthetic import EMOTIONS, FACES, render, speaker, synthetic_frames
 from serjax.errors import UserError
 
 
@@ -112,3 +112,63 @@ def test_prosody_tells_emotions_of_new_speakers_well_but_not_perfectly(corpus):
         assert sorted(means, key=lambda label: means[label][column]) == sorted_labels.split()
     assert means["anger"][5] < means["neutral"][5] < means["happy"][5]
     assert means["sad"][6] < means["neutral"][6] < means["happy"][6] < means["anger"][6]
+
+
+def test_frames_are_a_matter_of_label_seed_speaker_and_clip():
+    asked = {"label": "sad", "seed": 1, "speaker": "spk01", "clip": "sad/spk01_00"}
+    frames = synthetic_frames(**asked)
+    assert (frames.shape, frames.dtype) == ((8, 112, 112, 3), np.uint8)
+    np.testing.assert_array_equal(synthetic_frames(**asked), frames)
+    others = [{"label": "happy"}, {"seed": 2}, {"speaker": "spk02"}, {"clip": "sad/spk01_01"}, {"speaker": None}]
+    for other in others:
+        assert np.abs(synthetic_frames(**asked | other).astype(int) - frames).mean() > 3
+    assert synthetic_frames(**asked, count=3, size=40).shape == (3, 40, 40, 3)
+    assert np.abs(np.diff(frames.astype(int), axis=0)).mean(axis=(1, 2, 3)).min() > 1  # it moves
+
+
+def test_a_speaker_looks_the_same_in_every_clip():
+    def colours(who, clip):
+        """Return the hues of wall and hair, whatever the light."""
+        frame = synthetic_frames("calm", 0, speaker=who, clip=clip)[0].astype(float)
+        wall = frame[2:8, 2:8].mean((0, 1))
+        return wall / wall.sum()
+
+    own = [np.ptp([colours(f"s{who}", f"c{clip}") for clip in range(4)], axis=0).max() for who in range(6)]
+    among = np.ptp([colours(f"s{who}", "c") for who in range(6)], axis=0).max()
+    assert max(own) < 0.02 < among
+
+
+def test_every_emotion_shares_its_face_with_one_of_another_voice():
+    assert FACES["anger"] is FACES["sad"] is not FACES["happy"] is FACES["neutral"]
+    groups = {}
+    for label in ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"):
+        groups.setdefault(FACES[label], []).append(label)
+    assert sorted(groups.values()) == [
+        ["calm", "surprised"],
+        ["fearful", "disgust"],
+        ["neutral", "happy"],
+        ["sad", "angry"],
+    ]
+    with pytest.raises(UserError, match=r"^No face can be drawn for the label smug; .* one of anger, angry, sad"):
+        synthetic_frames("smug", 0)
+
+
+def test_faces_of_new_speakers_tell_half_of_what_there_is_to_know():
+    pixels, labels, speakers = [], [], []
+    for label in EMOTIONS:
+        for who in range(10):
+            for clip in range(5):
+                frames = synthetic_frames(label, 0, speaker=f"s{who}", clip=f"{label}{who}{clip}")
+                coarse = frames.mean(-1).reshape(8, 28, 4, 28, 4).mean((2, 4))
+                pixels.append(np.concatenate([coarse.mean(0).ravel(), coarse.std(0).ravel()]))
+                labels.append(label)
+                speakers.append(who)
+    shared = [label in ("happy", "neutral") for label in labels]
+
+    def score(truth):
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=1_000))
+        predicted = cross_val_predict(model, pixels, truth, groups=speakers, cv=GroupKFold(5))
+        return balanced_accuracy_score(truth, predicted)
+
+    assert 0.75 < score(shared) < 0.97
+    assert 0.3 < score(labels) < 0.55

@@ -38,6 +38,12 @@ def layer_config():
     return LAYER
 
 
+@pytest.fixture(scope="session")
+def wavlm_config():
+    """WavLM's layout."""
+    return WAVLM
+
+
 @pytest.fixture
 def compile_quickly():
     """Nearly all time here is XLA's, which many small programs wait for; what they compute stays the same."""

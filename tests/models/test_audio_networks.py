@@ -9,7 +9,8 @@ import pytest
 from flax import nnx
 
 from serjax.checkpoints.naming import abstract, load_tensors, to_tensors
-from serjax.models.audio_networks import AudioCNN, AudioResNet18, adaptive_average, max_pool
+from serjax.models.audio_networks import AudioCNN, AudioResNet18
+from serjax.models.maps import adaptive_average, max_pool
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 
@@ -73,6 +74,24 @@ def test_evaluation_ignores_masks_and_changes_nothing():
     network, image = made(AudioCNN), images(2, 64, 20, 1)
     assert (network(image) == network(image, jnp.array([3, 20]), jnp.array([0.0, 1.0]))).all()
     np.testing.assert_array_equal(network.norms[0].mean[...], 0)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_sequence_is_what_the_head_sees_of_each_column(network):
+    net, image, frames = made(network), images(2, 64, 75, 1), jnp.array([75, 40])
+    sequence, counts = net.sequence(image, frames)
+    columns = net.map(image, None)
+    assert sequence.shape == (2, columns.shape[2], 128)
+    assert counts.tolist() == {4: [18, 10], 32: [3, 2]}[net.stride]
+    for place in range(columns.shape[2]):
+        alone = jnp.repeat(columns[:, :, place : place + 1], 8, axis=2)
+        np.testing.assert_allclose(sequence[:, place], net.pool(alone), rtol=1e-4, atol=1e-4)
+
+
+def test_the_sequences_of_the_resnet_average_to_its_features():
+    net, image = made(AudioResNet18), images(2, 64, 75, 1)
+    sequence, _ = net.sequence(image, jnp.array([75, 75]))
+    np.testing.assert_allclose(sequence.mean(1), net.features(image), rtol=1e-4, atol=1e-5)
 
 
 def torch_module():

@@ -61,13 +61,13 @@ class Normed(nnx.Module):
         return self.last(self.norm(wave, None if key is None else weight > 0))
 
 
-def one_step(wave, weight, **options):
-    graphdef, params = nnx.split(Normed(nnx.Rngs(0)))
+def one_step(wave, weight, frozen=(), **options):
+    graphdef, rest, params = nnx.split(Normed(nnx.Rngs(0)), lambda path, _: path[0] in frozen, ...)
     experiment = Experiment("x", optimizer=OptimizerConfig(schedule="constant"), **options)
     inputs = Inputs((wave, jnp.full(len(wave), 5)), jnp.arange(len(wave)) % 3, weight)
     run = Run(jax.random.key(0), jnp.array(10), jnp.array(1e-2), jnp.ones(3))
     factors = rate_factors(params, ())
-    return train_step(init_state(params), inputs, run, {}, graphdef=graphdef, experiment=experiment, factors=factors)
+    return train_step(init_state(params), inputs, run, rest, graphdef=graphdef, experiment=experiment, factors=factors)
 
 
 def waves(rows):
@@ -89,6 +89,15 @@ def test_accumulated_parts_move_batch_statistics_one_after_the_other():
     state, _ = one_step(wave, jnp.ones(8), train=TrainConfig(batch_size=8, accumulate=2))
     expected = 0.9 * 0.1 * wave[:4].mean(0) + 0.1 * wave[4:].mean(0)
     np.testing.assert_allclose(state.params.norm.mean[...], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_statistics_of_a_frozen_part_are_none_of_the_steps(accumulate):
+    state, metrics = one_step(
+        waves(8), jnp.ones(8), frozen=("norm",), train=TrainConfig(batch_size=8, accumulate=accumulate)
+    )
+    assert set(state.params) == {"last"}
+    assert np.isfinite(float(metrics.loss))
 
 
 def test_mixup_mixes_clips_and_labels_alike():

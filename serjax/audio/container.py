@@ -1,0 +1,114 @@
+"""Files of several tracks, such as videos, read by PyAV (FFmpeg): opening, packets, frames, and the sound in them."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, overload
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from jaxtyping import Float32
+
+from serjax.errors import UserError
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[InputContainer]:
+    """Open a file that exists, to read it alone.
+
+    Raises:
+        UserError: it is of no format that FFmpeg reads, or lacks what stands at its end.
+    """
+    unknown = UserError(
+        f"{path}: it is not a video, or so much of its end is missing that nothing in it can be found; get it again "
+        "or leave it out."
+    )
+    try:
+        # As a file, and nothing but files: a name with a colon is no address, and a playlist fetches nothing.
+        container = av.open(f"file:{path}", metadata_errors="ignore", options={"protocol_whitelist": "file"})
+    except av.error.FFmpegError:
+        raise unknown from None
+    with container:
+        if not container.streams:
+            raise unknown
+        yield container
+
+
+def packets(container: InputContainer, *streams: VideoStream | AudioStream) -> Iterator["Packet[Any]"]:
+    """Yield the packets of streams, by default of all, and end where the file breaks off."""
+    with contextlib.suppress(av.error.FFmpegError):
+        yield from container.demux(*streams)
+
+
+@overload
+def frames(
+    container: InputContainer, stream: VideoStream, damaged: list[int] | None = None
+) -> Iterator[VideoFrame]: ...
+@overload
+def frames(
+    container: InputContainer, stream: AudioStream, damaged: list[int] | None = None
+) -> Iterator[AudioFrame]: ...
+def frames(
+    container: InputContainer, stream: VideoStream | AudioStream, damaged: list[int] | None = None
+) -> Iterator[VideoFrame | AudioFrame]:
+    """Yield the frames of a stream that decode, from where the container stands.
+
+    Args:
+        container: open.
+        stream: of it.
+        damaged: gets the number of every packet that does not decode.
+    """
+    for number, packet in enumerate(packets(container, stream)):
+        try:
+            yield from packet.decode()
+        except av.error.FFmpegError:
+            if damaged is not None:
+                damaged.append(number)
+
+
+def track(path: Path) -> tuple[Float32[np.ndarray, "t c"], int] | None:
+    """Return the samples and the rate of the first sound track in a file; None where it has none.
+
+    Sound that begins after the picture is preceded by silence; of a file that breaks off, what decodes is returned.
+
+    Raises:
+        UserError: see `opened`; or the track holds no sound that decodes.
+    """
+    with opened(path) as container:
+        if not container.streams.audio:
+            return None
+        begin = (container.start_time or 0) / av.time_base
+        resampler, rate, late = av.AudioResampler(format="fltp"), 0, 0.0
+        parts: list[Float32[np.ndarray, "c t"]] = []
+        for frame in frames(container, container.streams.audio[0]):
+            if not parts:
+                rate, late = frame.rate, (frame.time or 0.0) - begin
+            parts += [piece.to_ndarray() for piece in resampler.resample(frame)]
+    if not parts:
+        raise UserError(f"{path}: no sound decodes in its sound track; get it again or leave it out.")
+    samples = np.concatenate(parts, axis=1).T
+    silence = np.zeros((max(0, round(late * rate)), samples.shape[1]), np.float32)
+    return np.concatenate([silence, samples]), rate
+
+
+def track_rate(path: Path) -> int:
+    """Return the rate of the first sound track in a file, in Hz.
+
+    Raises:
+        UserError: see `opened`; or there is no sound track.
+    """
+    with opened(path) as container:
+        if not container.streams.audio:
+            raise silent(path)
+        return container.streams.audio[0].rate
+
+
+def silent(path: Path) -> UserError:
+    """Return the error that says that a video has no sound."""
+    return UserError(f"{path}: the video has no sound; give its sound as a file beside it, or leave it out.")

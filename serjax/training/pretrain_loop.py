@@ -1,0 +1,144 @@
+"""Masked prediction from first parameters to last, for one run or for several held-out parts side by side."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Key
+
+from serjax.checkpoints.resume import ResumePoint
+from serjax.errors import UserError
+from serjax.models.encoder import SpeechEncoder
+from serjax.models.encoder_config import EncoderConfig
+from serjax.models.masked_prediction import MaskedPredictor
+from serjax.pretrain_config import MaskedConfig
+from serjax.training.folds import FoldAxis, PerFold
+from serjax.training.init import initial
+from serjax.training.masked_prediction import FrameBatch, is_frozen, pretrain_step
+from serjax.training.optimizer import Params, rate_factors
+from serjax.training.step import init_state
+
+Report = Callable[[int, dict[str, Float[np.ndarray, "k"]]], None]
+"""Told of the number of updates made and, for each run, the means of `PretrainMetrics` since the last report."""
+
+
+class Pretraining(NamedTuple):
+    """What is trained: definition, every run's first parameters, what is frozen in all, keys, the compiled step."""
+
+    graphdef: nnx.GraphDef[Any]
+    params: PerFold
+    frozen: Params
+    keys: PerFold
+    step: Callable[..., tuple[PerFold, PerFold]]
+    axis: FoldAxis
+
+
+def set_up(
+    config: MaskedConfig,
+    encoder: EncoderConfig,
+    clusters: int,
+    *,
+    normalize: bool,
+    keys: Key[Array, "k"],
+    axis: FoldAxis,
+    given: Mapping[str, Array] | None = None,
+) -> Pretraining:
+    """Return what `pretrain` trains.
+
+    Args:
+        config: What to mask and how to learn.
+        encoder: Layout of the encoder.
+        clusters: Number of labels.
+        normalize: Bring each clip to zero mean and unit variance first.
+        keys: One of each run; decides its first weights, masks and dropout.
+        axis: How the runs are computed.
+        given: Parameters by name that come from a checkpoint, such as `trunk.encoder.layer_norm.scale`.
+
+    Raises:
+        UserError: the convolutions are frozen, but no checkpoint gives them.
+    """
+    given = given or {}
+    if config.feature_grad_mult == 0 and not any(name.startswith("trunk.feature_extractor.") for name in given):
+        raise UserError(
+            "feature_grad_mult is 0, which freezes the convolutions, but they start from random weights; give a "
+            "checkpoint, or a feature_grad_mult above 0 (0.1 is HuBERT's)."
+        )
+
+    def make(rngs: nnx.Rngs) -> MaskedPredictor:
+        return MaskedPredictor(
+            encoder,
+            clusters,
+            projection=config.projection,
+            temperature=config.temperature,
+            normalize=normalize,
+            rngs=rngs,
+        )
+
+    graphdef, params, frozen = initial(make, lambda path: is_frozen(path, config), keys, keys[0], axis, given)
+    factors = rate_factors(axis.first(params), config.optimizer.groups)
+    step = partial(pretrain_step, graphdef=graphdef, encoder=encoder, config=config, factors=factors)
+    return Pretraining(graphdef, params, axis.share(frozen), axis.put(keys), axis.jit_step(step, "kbks"), axis)
+
+
+def pretrain(
+    setup: Pretraining,
+    batches: Callable[[int], Iterator[FrameBatch]],
+    updates: int,
+    resume: ResumePoint,
+    report: Report,
+    *,
+    every: int = 500,
+) -> PerFold:
+    """Train until `updates` updates are made, from the resume point where there is one, and return the parameters.
+
+    Args:
+        setup: What to train.
+        batches: Given a number of updates made, yields the batches from there on, the runs' axis in front [k b ...].
+        updates: Number of updates of the whole run.
+        resume: Where states are saved and restored.
+        report: Told how it is going.
+        every: Save and report after so many updates.
+
+    Raises:
+        UserError: the loss is no longer a number, or the disk is full.
+    """
+    axis = setup.axis
+    state = axis.jit(init_state, "k")(setup.params)
+    restored = resume.restore({"state": state})
+    done, state = (restored[0], restored[1]["state"]) if restored else (0, state)
+    metrics: list[PerFold] = []
+    everyone = np.ones(axis.count, bool)
+    # Asked for no batch that there is no update for.
+    for batch in batches(done) if done < updates else ():
+        state, told = setup.step(everyone, state, axis.put(batch, "b"), setup.keys, setup.frozen)
+        done += 1
+        metrics.append(told)
+        if len(metrics) > 1:
+            # Waiting for the step before this one keeps the device busy and the queue short.
+            jax.block_until_ready(metrics[-2])
+        if done % every == 0 or done == updates:
+            report(done, _means([axis.get(told) for told in metrics], done))
+            metrics.clear()
+            resume.save(done, {"state": state})
+        if done == updates:
+            break
+    return axis.field(state, "params")
+
+
+def trunk_of(setup: Pretraining, params: Params) -> SpeechEncoder:
+    """Return one run's encoder, for `save_pretrained`."""
+    return nnx.merge(setup.graphdef, params, setup.frozen).trunk
+
+
+def _means(metrics: list[Any], done: int) -> dict[str, Float[np.ndarray, "k"]]:
+    columns = {name: [getattr(told, name) for told in metrics] for name in metrics[0]._fields}
+    found = {name: np.asarray(np.mean(values, axis=0, dtype=np.float64)) for name, values in columns.items()}
+    if not np.isfinite(found["loss"]).all():
+        raise UserError(
+            f"The loss of masked prediction is no longer a number after {done} updates; lower the learning rate "
+            "(optimizer.max_lr), and compute in float32 if it was bfloat16."
+        )
+    return found

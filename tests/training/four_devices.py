@@ -1,0 +1,78 @@
+"""Run by test_masked_prediction.py in a process with four CPU devices: prints what one and four devices find."""
+
+import json
+import sys
+from dataclasses import replace
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from serjax.models.encoder_config import EncoderConfig, frames
+from serjax.pretrain_config import ClusterConfig, MaskedConfig
+from serjax.training.folds import FoldAxis
+from serjax.training.kmeans import fit_minibatch
+from serjax.training.lloyd import lloyd
+from serjax.training.masked_prediction import FrameBatch
+from serjax.training.pretrain_loop import set_up
+from serjax.training.step import init_state
+
+ENCODER = EncoderConfig(
+    hidden_size=16,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    intermediate_size=16,
+    conv_dim=(8,) * 3,
+    conv_stride=(5, 8, 8),
+    conv_kernel=(10, 8, 8),
+    num_conv_pos_embeddings=4,
+    num_conv_pos_embedding_groups=2,
+)
+CONFIG = MaskedConfig(projection=8, feature_grad_mult=0.1)
+
+
+def mesh(devices):
+    return Mesh(np.array(jax.devices()[:devices]).reshape(1, devices), ("fold", "data"))
+
+
+def masked(devices, accumulate=1, encoder=ENCODER):
+    """Return metrics and a sum over weights of three steps."""
+    axis = FoldAxis(1, mesh(devices), together=True)
+    keys = jax.random.split(jax.random.key(0), 1)
+    config = replace(CONFIG, accumulate=accumulate)
+    setup = set_up(config, encoder, 5, normalize=True, keys=keys, axis=axis)
+    state = axis.jit(init_state, "k")(setup.params)
+    rng, found = np.random.default_rng(0), []
+    for _ in range(3):
+        wave = rng.normal(size=(1, 8, 6000)).astype(np.float32)
+        length = rng.integers(4000, 6000, (1, 8)).astype(np.int32)
+        batch = FrameBatch(wave, length, rng.integers(0, 5, (1, 8, frames(encoder, 6000))))
+        batch = axis.put(batch, "b")
+        assert len(batch.wave.sharding.device_set) == devices
+        state, metrics = setup.step(np.ones(1, bool), state, batch, setup.keys, setup.frozen)
+        found += [float(value[0]) for value in metrics]
+    return found
+
+
+def main():
+    assert jax.device_count() == 4
+    rng = np.random.default_rng(0)
+    frames = (rng.normal(0, 5, (6, 4))[rng.integers(0, 6, 1001)] + rng.normal(size=(1001, 4))).astype(np.float32)
+    settings = ClusterConfig(clusters=6, batch_size=202, starts=3, patience=20, passes=10)
+    # Batches are filled up to what four devices share, so they are compared where that changes nothing.
+    even = replace(settings, batch_size=200)
+    still = replace(
+        ENCODER, hidden_dropout=0.0, attention_dropout=0.0, activation_dropout=0.0, layerdrop=0.0, feat_proj_dropout=0.0
+    )
+    found = {
+        "masked prediction": [masked(1), masked(4)],
+        "masked prediction in parts": [masked(1, 1, still), masked(4, 2, still)],
+        "mini-batches": [fit_minibatch(frames[:1000], even, mesh(count)).centres.tolist() for count in (1, 4)],
+        "lloyd": [lloyd(frames, frames[None, :6], chunk=300, mesh=mesh(count)).centres.tolist() for count in (1, 4)],
+    }
+    fit_minibatch(frames, settings, mesh(4))
+    json.dump(found, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -11,14 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from serjax.blueprint import Blueprint, blueprint
+from serjax.blueprint import Blueprint, Moments, blueprint
+from serjax.checkpoints.naming import abstract
 from serjax.config import SAMPLE_RATE, Experiment
+from serjax.data.units import Units
 from serjax.errors import UserError, one_of
 from serjax.models import pooling
 from serjax.models.classifier import Classifier, Head
 from serjax.models.encoder import SpeechEncoder
+from serjax.models.fusion_config import first_stage as frozen_branches
 from serjax.models.masking import length_mask
-from serjax.models.sound_classifier import FrontEnd
 from serjax.prepare import Data, Say, cache_folder
 from serjax.training.encode import encode_clips, fingerprint
 from serjax.training.folds import choose_together, fold_axis
@@ -29,6 +31,7 @@ from serjax.training.optimizer import Params
 from serjax.training.resident import Features, ResidentEngine
 from serjax.training.step import cast, overlay
 from serjax.training.streamed import StreamedEngine
+from serjax.warm_start import stacked
 
 
 class Setup(NamedTuple):
@@ -41,15 +44,20 @@ class Setup(NamedTuple):
     trunk: SpeechEncoder | None
     trainable: int
     parameters: int
+    shared: bool = True
 
-    def with_heads(self, heads: Params) -> "Setup":
-        """Return the setup with other first heads [k, ...], such as `first_stage` has trained, one a job."""
+    def after(self, first: "Setup", trained: Params) -> "Setup":
+        """Return the setup with parameters [k, ...] that a first stage has trained."""
         axis = self.engine.axis
+        # A stage on stored features knows heads alone, by their names in the head.
+        given = nnx.State({"head": trained}) if first.trunk is not None else trained
+        return self._replace(params=axis.jit(overlay, "kk")(self.params, axis.put(given)))
 
-        def put(params: Params, head: Params) -> Params:
-            return overlay(params, nnx.State({"head": head}))
-
-        return self._replace(params=axis.jit(put, "kk")(self.params, axis.put(heads)))
+    def frozen_of(self, k: int) -> Params:
+        """Return what job k does not train."""
+        if self.shared:
+            return self.frozen
+        return jax.tree.map(lambda x: x[k], self.engine.axis.get(self.frozen))
 
 
 def set_up(experiment: Experiment, data: Data, jobs: Sequence[Job], plan: Blueprint, say: Say) -> Setup:
@@ -81,14 +89,31 @@ def set_up(experiment: Experiment, data: Data, jobs: Sequence[Job], plan: Bluepr
     make = partial(plan.make, classes)
     if not alone:
         graphdef, params, frozen = initial(make, plan.frozen, keys, shared_key, axis, plan.given)
-        if plan.trunk is None:
-            moments = axis.put(standardization(experiment, data, jobs, say))
-            params = axis.jit(overlay, "kk")(params, moments)
-        one = axis.first(params)
+        if plan.moments is not None:
+            moments = standardization(experiment, data, jobs, plan.moments, say)
+            params = axis.jit(overlay, "kk")(params, axis.put(moments))
+        if isinstance(data.frames, Units):
+            params = axis.jit(overlay, "kk")(params, axis.put(unit_moments(data.frames, jobs)))
+        # A start that each fold has of its own makes what is frozen each fold's own, too.
+        own = stacked(plan.starts, data, jobs, abstract(make))
+        if own is not None:
+            params = axis.jit(overlay, "kk")(params, axis.put(own))
+            frozen = axis.jit(overlay, "sk")(axis.share(frozen), axis.put(own))
+        one, still = axis.first(params), frozen if own is None else axis.first(frozen)
         engine: Engine = StreamedEngine(
-            graphdef, one, frozen, jobs, data.store, data.classes, classes, experiment, axis
+            graphdef,
+            one,
+            frozen,
+            jobs,
+            data.store,
+            data.classes,
+            classes,
+            experiment,
+            axis,
+            shared=own is None,
+            **({} if data.frames is None else {"beside": data.frames.rows}),
         )
-        return Setup(engine, params, graphdef, frozen, None, count(one), count(one) + count(frozen))
+        return Setup(engine, params, graphdef, frozen, None, count(one), count(one) + count(still), own is None)
 
     # One model, for its trunk; every job gets a head of its own.
     single = fold_axis(1, 1, together=True, devices=jax.devices()[:1])
@@ -111,8 +136,10 @@ def first_stage(
     train = experiment.train
     first = replace(
         experiment,
-        model=replace(experiment.model, freeze="trunk"),
-        train=replace(train, epochs=train.head_epochs, head_epochs=0),
+        model=experiment.model if experiment.model.sees else replace(experiment.model, freeze="trunk"),
+        fusion=frozen_branches(experiment.fusion),
+        train=replace(train, epochs=experiment.first_epochs, head_epochs=0),
+        stages="one",
         # Groups divide the second stage's rate among trunk and head; the first has a rate of its own.
         optimizer=replace(experiment.optimizer, groups=()),
     )
@@ -147,9 +174,17 @@ def encode(experiment: Experiment, data: Data, model: Classifier, say: Say) -> F
     return Features._make((states, frames, data.classes))
 
 
-def standardization(experiment: Experiment, data: Data, jobs: Sequence[Job], say: Say) -> nnx.State:
+def unit_moments(units: Units, jobs: Sequence[Job]) -> nnx.State:
+    """Return each job's mean and deviation [k d] of every unit, over the job's training clips and nothing else."""
+    seen = [units.values[list(job.train), 0] for job in jobs]
+    stats = {"mean": [one.mean(0) for one in seen], "deviation": [one.std(0) for one in seen]}
+    leaves = {("video", "standardize", name): nnx.BatchStat(jnp.array(values)) for name, values in stats.items()}
+    return nnx.from_flat_state(list(leaves.items()))
+
+
+def standardization(experiment: Experiment, data: Data, jobs: Sequence[Job], moments: Moments, say: Say) -> nnx.State:
     """Return each job's mean and deviation [k d] of every feature, over the job's training clips and nothing else."""
-    front = FrontEnd(experiment.model.family, experiment.data)
+    front = moments.front
 
     def call(_: Params, wave: Any, length: Any) -> Any:
         x, frames = front(wave, length)
@@ -162,7 +197,7 @@ def standardization(experiment: Experiment, data: Data, jobs: Sequence[Job], say
     settings = experiment.data
     key = fingerprint(data.store.hashes, settings.eval_crop, repr(front))
     began = time.monotonic()
-    moments, _ = encode_clips(
+    found, _ = encode_clips(
         call,
         {},
         data.store,
@@ -172,12 +207,12 @@ def standardization(experiment: Experiment, data: Data, jobs: Sequence[Job], say
         crop=settings.eval_crop,
         batch_size=32,
     )
-    say(f"Features of {len(moments)} clips: {len(moments) / (time.monotonic() - began):.0f} clips/s.")
+    say(f"Features of {len(found)} clips: {len(found) / (time.monotonic() - began):.0f} clips/s.")
     mean, deviation = [], []
     for job in jobs:
-        means, variances = np.asarray(moments[list(job.train), :, 0], np.float64).swapaxes(0, 1)
+        means, variances = np.asarray(found[list(job.train), :, 0], np.float64).swapaxes(0, 1)
         mean.append(means.mean(0))
         deviation.append(np.sqrt(variances.mean(0) + means.var(0)))
     stats = {"mean": mean, "deviation": deviation}
-    leaves = {("standardize", name): nnx.BatchStat(jnp.array(values, jnp.float32)) for name, values in stats.items()}
+    leaves = {(*moments.path, name): nnx.BatchStat(jnp.array(values, jnp.float32)) for name, values in stats.items()}
     return nnx.from_flat_state(list(leaves.items()))

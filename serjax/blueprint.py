@@ -10,19 +10,36 @@ from flax import nnx
 from jaxtyping import Array
 
 from serjax.audio.augment import load_bank
+from serjax.checkpoints.resnet import load_resnet
 from serjax.checkpoints.run import save_fold, save_network
 from serjax.checkpoints.trunk import Trunk, find_trunk
-from serjax.config import Experiment, ModelConfig
+from serjax.config import AugmentConfig, Experiment, ModelConfig
 from serjax.data.lengths import FRAME
+from serjax.data.units import read_archive
 from serjax.errors import UserError
 from serjax.models.classifier import Classifier, is_frozen
 from serjax.models.efficientnet import EfficientNetConfig, load_efficientnet
 from serjax.models.encoder_config import receptive_field
-from serjax.models.sound_classifier import SoundClassifier
+from serjax.models.fusion import audio_visual
+from serjax.models.fusion_freezing import is_frozen as is_frozen_in_fusion
+from serjax.models.sound_classifier import FrontEnd, SoundClassifier
 from serjax.training.init import flat
+from serjax.warm_start import Start, read_starts
 
 SECONDS = 60.0
 """Of each recording of noise or impulse response that is kept in memory."""
+
+
+class Moments(NamedTuple):
+    """Features that are standardised by their moments over a fold's training clips.
+
+    Attributes:
+        front: makes the features.
+        path: where the model holds their mean and deviation.
+    """
+
+    front: FrontEnd
+    path: tuple[str, ...]
 
 
 class Blueprint(NamedTuple):
@@ -37,6 +54,8 @@ class Blueprint(NamedTuple):
         frozen: whether training leaves the parameter at a path alone.
         save: writes one fold's model into the run folder.
         trunk: the encoder, where there is one.
+        moments: what is standardised; None: nothing.
+        starts: finished runs that the folds start from.
     """
 
     family: str
@@ -47,6 +66,8 @@ class Blueprint(NamedTuple):
     frozen: Callable[[Any], bool]
     save: Callable[[Path, int, Any, Sequence[str]], None]
     trunk: Trunk | None
+    moments: Moments | None = None
+    starts: tuple[Start, ...] = ()
 
 
 def blueprint(experiment: Experiment, trunk: Trunk | None = None) -> Blueprint:
@@ -61,6 +82,8 @@ def blueprint(experiment: Experiment, trunk: Trunk | None = None) -> Blueprint:
     """
     if experiment.model.is_encoder:
         return _encoder(experiment, trunk or find_trunk(experiment.model))
+    if experiment.model.sees:
+        return _audio_visual(experiment, trunk)
     return _network(experiment)
 
 
@@ -81,7 +104,60 @@ def _encoder(experiment: Experiment, trunk: Trunk) -> Blueprint:
 
 
 def _network(experiment: Experiment) -> Blueprint:
-    augment = experiment.augment
+    shapes, banks = _banks(experiment.augment)
+    pretrained, notes = pretrained_network(experiment.model)
+    return Blueprint(
+        family=experiment.model.family,
+        notes=notes,
+        shortest=FRAME,
+        make=lambda classes, rngs: SoundClassifier(experiment, classes, shapes, rngs=rngs),
+        given=pretrained | banks,
+        frozen=lambda path: path[0] == "banks",
+        save=save_network,
+        trunk=None,
+        moments=Moments(FrontEnd(experiment.model.family, experiment.data), ("standardize",)),
+    )
+
+
+def _audio_visual(experiment: Experiment, trunk: Trunk | None) -> Blueprint:
+    model, fusion, video = experiment.model, experiment.fusion, experiment.video
+    hears = model.family == "fusion"
+    if hears and fusion.audio == "wavlm":
+        trunk = trunk or find_trunk(replace(model, family="wavlm"))
+    shapes, given = _banks(experiment.augment) if hears else ({}, {})
+    notes: list[str] = []
+    if trunk is not None:
+        pretrained = {} if trunk.pretrained is None else flat(nnx.state(trunk.pretrained, nnx.Param))
+        given |= {f"audio.trunk.{name}": leaf for name, leaf in pretrained.items()}
+        notes += trunk.notes
+    if video.checkpoint is not None:
+        state = flat(nnx.state(load_resnet(video.checkpoint), (nnx.Param, nnx.BatchStat)))
+        given |= {f"video.resnet.{name}": leaf for name, leaf in state.items()}
+    units = None if video.units is None else read_archive(video.units)[1].shape[1]
+    seeing = "ResNet18" if units is None else f"{units} units"
+    notes.append(f"What sees ({seeing}) starts from {video.checkpoint or 'random weights'}.")
+
+    layout: dict[str, Any] = {"banks": shapes, "units": units}
+    if trunk is not None:
+        prepared = trunk.preprocessor
+        layout |= {"normalize": prepared.normalize, "masked": prepared.return_attention_mask, "encoder": trunk.config}
+    standardized = hears and trunk is None
+    return Blueprint(
+        family=f"{fusion.kind} fusion of {fusion.audio} and {seeing}" if hears else f"{seeing} on video",
+        notes=tuple(notes),
+        shortest=FRAME if trunk is None else receptive_field(trunk.config),
+        make=lambda classes, rngs: audio_visual(experiment, classes, **layout, rngs=rngs),
+        given=given,
+        frozen=lambda path: is_frozen_in_fusion(tuple(path), fusion, None if trunk is None else trunk.config),
+        save=partial(save_network, trunk=trunk, units=units),
+        trunk=trunk,
+        moments=Moments(FrontEnd(fusion.audio, experiment.data), ("audio", "standardize")) if standardized else None,
+        starts=read_starts(experiment) if hears else (),
+    )
+
+
+def _banks(augment: AugmentConfig) -> tuple[dict[str, tuple[int, ...]], dict[str, Array]]:
+    """Return the shapes of the recordings that are mixed in, and the recordings as a model's parameters by name."""
     banks = {
         name: load_bank(folder, SECONDS, option)
         for name, folder, option in (
@@ -90,20 +166,8 @@ def _network(experiment: Experiment) -> Blueprint:
         )
         if folder is not None
     }
-    pretrained, notes = pretrained_network(experiment.model)
-    return Blueprint(
-        family=experiment.model.family,
-        notes=notes,
-        shortest=FRAME,
-        make=lambda classes, rngs: SoundClassifier(
-            experiment, classes, {name: bank.wave.shape for name, bank in banks.items()}, rngs=rngs
-        ),
-        given=pretrained
-        | {f"banks.{name}.{field}": array for name, bank in banks.items() for field, array in bank._asdict().items()},
-        frozen=lambda path: path[0] == "banks",
-        save=save_network,
-        trunk=None,
-    )
+    given = {f"banks.{name}.{field}": array for name, bank in banks.items() for field, array in bank._asdict().items()}
+    return {name: bank.wave.shape for name, bank in banks.items()}, given
 
 
 def pretrained_network(model: ModelConfig) -> tuple[dict[str, Array], tuple[str, ...]]:

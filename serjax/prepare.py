@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 
 from serjax.audio.activity import load_silero
 from serjax.config import Experiment
@@ -14,15 +14,27 @@ from serjax.data.corpora import describe, read_corpus
 from serjax.data.folds import Fold, fold_kind, make_folds, save_folds
 from serjax.data.leakage import check_folds
 from serjax.data.store import ClipStore, open_store
+from serjax.data.units import read_units
+from serjax.data.utterance import Utterance
 from serjax.errors import UserError
 from serjax.training.jobs import Job
+
+if TYPE_CHECKING:
+    from serjax.data.frames import FrameStore
 
 Say = Callable[[str], None]
 """Prints a sentence for the user."""
 
 
+class Frames(Protocol):
+    """What is seen of the clips."""
+
+    def rows(self, clips: Int[np.ndarray, "*k b"]) -> tuple[Shaped[np.ndarray, "..."], Int[np.ndarray, "*k b"]]:
+        """Return some clips' frames, and how many of them each clip has."""
+
+
 class Data(NamedTuple):
-    """Clips, their classes and their folds, checked."""
+    """Clips, their classes and their folds, checked; their frames for models that look at video."""
 
     corpus: str
     store: ClipStore
@@ -31,6 +43,7 @@ class Data(NamedTuple):
     folds: tuple[Fold, ...]
     corpus_notes: tuple[str, ...]
     leakage_notes: tuple[str, ...]
+    frames: Frames | None = None
 
 
 def read_data(experiment: Experiment, say: Say) -> Data:
@@ -41,13 +54,16 @@ def read_data(experiment: Experiment, say: Say) -> Data:
             `open_store`, `make_folds` and `check_folds`.
     """
     cache = cache_folder(experiment, "clips")
-    corpus = read_corpus(replace(experiment.data, cache=str(cache.parent)), seed=experiment.seed)
+    filmed = experiment.model.sees and not experiment.video.drawn and experiment.video.units is None
+    corpus = read_corpus(replace(experiment.data, cache=str(cache.parent)), seed=experiment.seed, videos=filmed)
     for note in corpus.notes:
         say(note)
     settings = experiment.data
     if settings.activity == "silero":
         load_silero()  # what is missing is said once, and not of every clip
-    store = open_store(corpus.utterances, cache, skip_bad=settings.skip_bad, activity=settings.activity)
+    pictures = _pictures(experiment, corpus.utterances, say) if filmed or experiment.video.drawn else None
+    utterances = corpus.utterances if pictures is None else pictures.utterances
+    store = open_store(utterances, cache, skip_bad=settings.skip_bad, activity=settings.activity)
     if store.untrimmed:
         say(f"{store.untrimmed} clips keep their silence: too little of them would be left.")
     for line in store.skipped:
@@ -60,7 +76,29 @@ def read_data(experiment: Experiment, say: Say) -> Data:
     for note in notes:
         say(note)
     classes = np.array([corpus.labels.index(clip.label) for clip in store.utterances], np.int32)
-    return Data(corpus.name, store, corpus.labels, classes, folds, corpus.notes, notes)
+    frames: Frames | None = None if pictures is None else pictures.of(store.utterances)
+    if experiment.model.sees and experiment.video.units is not None:
+        frames = read_units(experiment.video.units, store.utterances)
+    return Data(corpus.name, store, corpus.labels, classes, folds, corpus.notes, notes, frames)
+
+
+def _pictures(experiment: Experiment, utterances: Sequence[Utterance], say: Say) -> "FrameStore":
+    """Decode, or draw, the frames of the clips."""
+    from serjax.data.frames import open_drawn, open_frames  # FFmpeg and the detector take a while to load
+
+    video, folder = experiment.video, cache_folder(experiment, "frames")
+    if video.drawn:
+        store = open_drawn(utterances, folder, seed=experiment.seed, count=video.frames, size=video.size)
+    else:
+        skip_bad = experiment.data.skip_bad
+        store = open_frames(
+            utterances, folder, skip_bad=skip_bad, faces=video.faces, count=video.frames, size=video.size
+        )
+    for line in store.skipped:
+        say(f"skipped: {line}")
+    for note in store.notes:
+        say(note)
+    return store
 
 
 def write_folds(experiment: Experiment, data: Data) -> None:

@@ -75,6 +75,14 @@ def find_run(experiment: Experiment) -> bool:
     return trained and not changed and not finished
 
 
+def is_finished(experiment: Experiment) -> bool:
+    """Return whether the run folder holds this very experiment with its report."""
+    path = experiment.run_dir / "experiment.json"
+    if not path.is_file() or not (experiment.run_dir / "report.json").is_file():
+        return False
+    return not _differences(json.loads(path.read_text()), json.loads(to_json(_kept(experiment))))
+
+
 def begin_run(experiment: Experiment, begun: bool, made_from: str) -> None:
     """Make the folder anew, in place of whatever run `find_run` found there; one that was begun before stays.
 

@@ -36,16 +36,22 @@ from serjax.predict import load
 from serjax.prepare import Data, make_jobs, read_data, write_folds
 from serjax.progress import Reporter
 from serjax.run_folder import FIRST_STAGE, RESUME, begin_run, claim, end_run, find_run
+from serjax.search import is_wanted, search
 from serjax.training.encode import fingerprint
 from serjax.training.jobs import Job
 from serjax.training.loop import Fitted, fit
 from serjax.training.metric_log import MetricLog, read_history
+from serjax.training.streamed import Hidden, StreamedEngine
 
 
 def main(argv: Sequence[str]) -> int:
     """Train what the command line asks for."""
     experiment = cli.parse("serjax.train", argv)
-    train(experiment, f"python -m serjax.train {shlex.join(argv)}", Console())
+    command = f"python -m serjax.train {shlex.join(argv)}"
+    if is_wanted(experiment.search):
+        search(experiment, lambda one: train(one, command, Console()), Console())
+    else:
+        train(experiment, command, Console())
     return 0
 
 
@@ -79,11 +85,12 @@ def _train(experiment: Experiment, command: str, console: Console) -> Report:
     made_from = fingerprint(data.store.hashes, data.classes, data.folds, layout, dict(plan.given))
     begin_run(experiment, begun, made_from)
     write_folds(experiment, data)
-    if experiment.train.head_epochs:
-        say("First stage: heads on the frozen trunk.")
+    if experiment.first_epochs:
+        say("First stage: heads on frozen encoders.")
         stage, heads = first_stage(experiment, data, jobs, plan, say)
+        say(f"{heads.trainable:,} parameters are trained in this stage.")
         trained = fit_stage(stage, heads, data, run_dir / FIRST_STAGE, console)
-        setup = setup.with_heads(heads.engine.axis.get(trained.best))
+        setup = setup.after(heads, heads.engine.axis.get(trained.best))
         say("Second stage.")
     fitted = fit_stage(experiment, setup, data, run_dir, console)
     history = read_history(run_dir)
@@ -92,9 +99,15 @@ def _train(experiment: Experiment, command: str, console: Console) -> Report:
     last = None
     if experiment.folds.validation == "test":
         last = out_of_fold(data, jobs, setup.engine.predict(fitted.last, "test"), chosen)[0]
+    alone = {}
+    if not experiment.needs and isinstance(setup.engine, StreamedEngine):
+        modalities: tuple[tuple[str, Hidden], ...] = (("sound", "video"), ("video", "sound"))
+        for name, without in modalities:
+            probabilities = setup.engine.predict(fitted.best, "test", without)
+            alone[name] = out_of_fold(data, jobs, probabilities, chosen)[0]
     save_models(experiment, data, chosen[0], setup, fitted, plan)
     facts = run_facts(data, setup, experiment, plan, history, command)
-    report = build_report(experiment, facts, best, history, last)
+    report = build_report(experiment, facts, best, history, last, alone)
     write_all(run_dir, report, best[0], history)
     end_run(experiment)
     print_table(report, console)
@@ -160,7 +173,7 @@ def save_models(
     if setup.trunk is not None and plan.trunk is not None:
         save_trunk(experiment.run_dir, setup.trunk, plan.trunk.preprocessor)
     for fold, k in chosen.items():
-        model = nnx.merge(setup.graphdef, jax.tree.map(lambda x, k=k: x[k], best), setup.frozen)
+        model = nnx.merge(setup.graphdef, jax.tree.map(lambda x, k=k: x[k], best), setup.frozen_of(k))
         if setup.trunk is not None:
             save_head(experiment.run_dir, fold, model)
         else:
@@ -203,7 +216,12 @@ def run_facts(
 def show_example(run_dir: Any, data: Data, say: Any) -> None:
     """Let the saved ensemble answer for one clip, and say how to ask it for others."""
     clip = data.store.utterances[data.folds[0].test[0]]
-    answer = load(run_dir)((data.store.clip(data.folds[0].test[0]), SAMPLE_RATE))
+    heard = data.store.clip(data.folds[0].test[0]), SAMPLE_RATE
+    if data.frames is None:
+        answer = load(run_dir)(heard)
+    else:
+        frames, count = data.frames.rows(np.array(data.folds[0].test[:1]))
+        answer = load(run_dir)({"audio": heard, "video": frames[0, : count[0]]})
     scores = ", ".join(f"{entry['label']} {entry['score']:.1%}" for entry in answer)
     shown = shlex.join(["python", "-m", "serjax.predict", os.path.relpath(run_dir), os.path.relpath(clip.path)])
     say(f"{shown}\n{scores}  (its label: {clip.label})")

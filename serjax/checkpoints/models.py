@@ -4,6 +4,7 @@ from typing import Any, Literal, NamedTuple
 
 from flax import nnx
 
+from serjax.audio_visual import VideoConfig
 from serjax.config import Activity
 
 Outputs = Literal["softmax", "sigmoid", "identity"]
@@ -25,6 +26,9 @@ class Models(NamedTuple):
         dtype: what they compute in.
         outputs: from logits to scores.
         activity: how silence is left out of a clip first.
+        video: how they look at video; None: they do not.
+        seen: shape of what they see of a clip, frames f first: pictures [f h w 3], or vectors [f d]; () for nothing.
+        needs: which of sound and video they cannot do without.
         notes: sentences for the user about what was assumed.
     """
 
@@ -39,4 +43,7 @@ class Models(NamedTuple):
     dtype: str
     outputs: Outputs
     activity: Activity = "none"
+    video: VideoConfig | None = None
+    seen: tuple[int, ...] = ()
+    needs: frozenset[str] = frozenset({"sound"})
     notes: tuple[str, ...] = ()

@@ -14,8 +14,9 @@ from flax import nnx
 from serjax.checkpoints.huggingface import read_checkpoint, save_pretrained
 from serjax.checkpoints.models import Models
 from serjax.checkpoints.naming import abstract, load_tensors, to_tensors
-from serjax.checkpoints.preprocessor import Preprocessor
+from serjax.checkpoints.preprocessor import Preprocessor, read_preprocessor
 from serjax.checkpoints.tensors import read_json, read_tensors, write_tensors
+from serjax.checkpoints.trunk import Trunk
 from serjax.config import AugmentConfig, Experiment, from_json
 from serjax.data.lengths import FRAME
 from serjax.disk import write_text
@@ -23,8 +24,10 @@ from serjax.errors import UserError
 from serjax.models import encoder_config
 from serjax.models.classifier import Classifier, Head, is_frozen
 from serjax.models.encoder import SpeechEncoder
+from serjax.models.fusion import audio_visual
 from serjax.models.sound_classifier import SoundClassifier
 
+PREPROCESSOR = "preprocessor_config.json"
 TRUNK = "trunk"
 HEAD = "head."
 
@@ -46,10 +49,34 @@ def save_head(run_dir: Path, fold: int, head: Head) -> None:
     write_tensors(run_dir / f"fold_{fold}" / "model.safetensors", to_tensors(head, HEAD))
 
 
-def save_network(run_dir: Path, fold: int, model: SoundClassifier, labels: Sequence[str]) -> None:
-    """Write one fold's network and its statistics; the run's experiment.json says what it looks at."""
-    write_tensors(run_dir / f"fold_{fold}" / "model.safetensors", to_tensors(model))
-    write_text(run_dir / f"fold_{fold}" / "config.json", json.dumps({"id2label": dict(enumerate(labels))}) + "\n")
+def save_network(
+    run_dir: Path,
+    fold: int,
+    model: nnx.Module,
+    labels: Sequence[str],
+    trunk: Trunk | None = None,
+    units: int | None = None,
+) -> None:
+    """Write one fold's network and its statistics; the run's experiment.json says what it looks at.
+
+    Args:
+        run_dir: the run folder.
+        fold: number of the fold.
+        model: the network.
+        labels: of its outputs.
+        trunk: the encoder in a fusion, whose layout is kept.
+        units: width of the vectors that stand in for pictures in a fusion.
+    """
+    folder = run_dir / f"fold_{fold}"
+    folder.mkdir(parents=True, exist_ok=True)
+    config: dict[str, Any] = {"id2label": dict(enumerate(labels))}
+    if units is not None:
+        config["units"] = units
+    if trunk is not None:
+        config["encoder"] = trunk.config.to_dict()
+        write_text(folder / PREPROCESSOR, json.dumps(trunk.preprocessor.to_dict()) + "\n")
+    write_tensors(folder / "model.safetensors", to_tensors(model))
+    write_text(folder / "config.json", json.dumps(config) + "\n")
 
 
 def save_trunk(run_dir: Path, trunk: SpeechEncoder, preprocessor: Preprocessor) -> None:
@@ -99,6 +126,9 @@ def load_run(run_dir: str | Path) -> Models:
         dtype=dtype,
         outputs="softmax",
         activity=data.activity,
+        video=experiment.video if experiment.model.sees else None,
+        seen=_seen(folder, experiment, folds[0]),
+        needs=experiment.needs,
     )
 
 
@@ -107,15 +137,39 @@ def _read_networks(
 ) -> tuple[nnx.GraphDef[Any], list[Any], Any, int]:
     """Return how a network is put together, what each fold has of its own, nothing shared, and the shortest clip."""
     plain = replace(experiment, augment=AugmentConfig())
-    states = []
+    states, shortest = [], FRAME
+    layout: dict[str, Any] = {}
     for fold in folds:
         source = folder / f"fold_{fold}"
-        model = abstract(lambda rngs: SoundClassifier(plain, len(labels), {}, rngs=rngs))
         _check_labels(source, labels)
+        told = read_json(source / "config.json")
+        encoder = told.get("encoder")
+        if "units" in told:
+            layout = {"units": told["units"]}
+        if encoder is not None:
+            config, prepared = encoder_config.from_dict(encoder, f"{source}/config.json"), read_preprocessor(source)[0]
+            layout |= {"encoder": config, "normalize": prepared.normalize, "masked": prepared.return_attention_mask}
+            shortest = encoder_config.receptive_field(config)
+
+        def make(rngs: nnx.Rngs, layout: dict[str, Any] = layout) -> nnx.Module:
+            if experiment.model.sees:
+                return audio_visual(plain, len(labels), **layout, rngs=rngs)
+            return SoundClassifier(plain, len(labels), {}, rngs=rngs)
+
+        model = abstract(make)
         nnx.update(model, load_tensors(model, read_tensors(source), source=str(source)))
         graphdef, state = nnx.split(model)
         states.append(state)
-    return graphdef, states, {}, FRAME
+    return graphdef, states, {}, shortest
+
+
+def _seen(folder: Path, experiment: Experiment, fold: int) -> tuple[int, ...]:
+    """Return the shape of what the models see of a clip."""
+    video = experiment.video
+    if not experiment.model.sees:
+        return ()
+    units = read_json(folder / f"fold_{fold}" / "config.json").get("units")
+    return (video.frames, video.size, video.size, 3) if units is None else (1, units)
 
 
 def _read_encoders(

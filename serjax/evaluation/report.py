@@ -76,6 +76,7 @@ def build_report(
     seeds: Sequence[OutOfFold],
     history: Sequence[Row],
     last: OutOfFold | None = None,
+    alone: Mapping[str, OutOfFold] | None = None,
 ) -> Report:
     """Return the report; scores in it go from 0 to 1, and null stands for what is not defined.
 
@@ -86,6 +87,7 @@ def build_report(
             first is the one that folds, intervals, classes and confusion matrix are of.
         history: rows of metrics.jsonl.
         last: the last epoch's answers of the first seed; wanted where early stopping watched the test folds.
+        alone: the best epochs' answers of the first seed from sound, or video, alone.
     """
     oof = seeds[0]
     main = _scored(oof, experiment.seed)
@@ -104,6 +106,7 @@ def build_report(
         "classes": _per_class(matrix, oof.labels),
         "confusion": matrix.tolist(),
         "seeds": _over_seeds(seeds) if len(seeds) > 1 else None,
+        "alone": {name: _whole(one) for name, one in (alone or {}).items()},
         "last_epoch": None if last is None else _scored(last, experiment.seed),
         "notes": _notes(experiment, facts, main),
     }
@@ -167,9 +170,14 @@ def _scored(oof: OutOfFold, seed: int) -> Report:
     }
 
 
+def _whole(oof: OutOfFold) -> dict[str, float]:
+    found = scores(confusion(oof.label, oof.prediction, len(oof.labels)))
+    return {metric: float(found[metric]) for metric in METRICS}
+
+
 def _over_seeds(seeds: Sequence[OutOfFold]) -> Report:
-    whole = [scores(confusion(oof.label, oof.prediction, len(oof.labels))) for oof in seeds]
-    values = {metric: np.array([float(one[metric]) for one in whole]) for metric in METRICS}
+    whole = [_whole(oof) for oof in seeds]
+    values = {metric: np.array([one[metric] for one in whole]) for metric in METRICS}
     return {"count": len(seeds)} | {
         metric: {**_mean_and_std(values[metric]), "each": values[metric].tolist()} for metric in METRICS
     }

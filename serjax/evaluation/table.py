@@ -59,10 +59,14 @@ def summary_rows(scored: Report) -> list[list[str]]:
 
 
 def extra_rows(report: Report) -> list[list[str]]:
-    """Return rows like `summary_rows`': the spread over seeds where there are several, and chance."""
+    """Return rows like `summary_rows`': spread over seeds, what a modality says alone, as far as given; chance."""
     seeds, chance = report["seeds"], report["chance"]
+    alone = [
+        [f"{name} alone", *(percent(found[metric]) for metric in METRICS)]
+        for name, found in (report.get("alone") or {}).items()
+    ]
     over_seeds = [[f"{seeds['count']} seeds", *(mean_and_std(seeds[metric]) for metric in METRICS)]] if seeds else []
-    return [*over_seeds, ["chance", percent(chance["wa"]), percent(chance["ua"]), "-"]]
+    return [*over_seeds, *alone, ["chance", percent(chance["wa"]), percent(chance["ua"]), "-"]]
 
 
 def mean_and_std(values: dict[str, float | None]) -> str:

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -16,6 +16,13 @@ from serjax.training.folds import FoldAxis, PerFold
 from serjax.training.jobs import Job, last_rates, runs
 from serjax.training.optimizer import Params, rate_factors
 from serjax.training.step import Inputs, predict_step, train_step
+
+Beside = Callable[[Int[np.ndarray, "*k b"]], tuple[np.ndarray, ...]]
+"""Returns what a model sees of clips beside their sound, such as frames of video, each array with the axes of the clips
+in front."""
+
+Hidden = Literal["sound", "video"] | None
+"""What is kept from a model that looks at both."""
 
 Tick = Callable[[int], None]
 """Called with the number of clips that a step has just read, for the progress bar."""
@@ -35,17 +42,37 @@ class StreamedEngine:
         classes: int,
         experiment: Experiment,
         axis: FoldAxis,
+        *,
+        shared: bool = True,
+        beside: Beside = lambda clips: (),
     ) -> None:
-        """Compile nothing yet; `params` is one job's trainable state (abstract will do), for the shape of groups."""
+        """Compile nothing yet.
+
+        Args:
+            graphdef: of the model.
+            params: one job's trainable state (abstract will do), for the shape of groups.
+            frozen: what is not trained: one state that all jobs share, or a state a job.
+            jobs: what is trained side by side.
+            clips: the store.
+            labels: class of every clip of the store.
+            classes: how many there are.
+            experiment: batches, optimizer, loss.
+            axis: of the jobs.
+            shared: whether `frozen` is one state for all.
+            beside: what the model sees beside sound.
+        """
         self.jobs, self.clips, self.labels, self.classes = jobs, clips, labels, classes
-        self.experiment, self.axis = experiment, axis
+        self.experiment, self.axis, self.beside = experiment, axis, beside
         self.samples = round(experiment.data.seconds * SAMPLE_RATE)
         self.run = axis.put(runs(jobs, labels, classes, experiment))
-        self.frozen = axis.share(frozen)
+        self.frozen = axis.share(frozen) if shared else frozen
+        role = "s" if shared else "k"
         factors = rate_factors(params, experiment.optimizer.groups)
         step = partial(train_step, graphdef=graphdef, experiment=experiment, factors=factors)
-        self._step = axis.jit_step(step, "kbks")
-        self._predict = axis.jit(partial(predict_step, graphdef=graphdef, dtype=experiment.model.dtype), "kbs", "b")
+        self._step = axis.jit_step(step, f"kbk{role}")
+        self._predict = axis.jit(
+            partial(predict_step, graphdef=graphdef, dtype=experiment.model.dtype), f"kb{role}", "b"
+        )
 
     def epoch_clips(self, active: Bool[np.ndarray, "k"]) -> int:
         """Return how many clips an epoch reads for the active jobs."""
@@ -78,7 +105,7 @@ class StreamedEngine:
         for number in range(steps):
             now = np.array([on and number < count for on, count in zip(active, counts, strict=True)])
             batch = _side_by_side([next(s) if on else None for s, on in zip(streams, now, strict=True)])
-            inputs = self.axis.put(Inputs._make(((batch.wave, batch.length), batch.label, batch.weight)), "b")
+            inputs = self.axis.put(Inputs._make((self._arrays(batch), batch.label, batch.weight)), "b")
             state, new = self._step(now, state, inputs, self.run, self.frozen)
             metrics.append(new)
             if number:
@@ -90,8 +117,20 @@ class StreamedEngine:
         loss = (total.loss * made).sum(1) / np.maximum((total.weight * made).sum(1), 1e-9)
         return state, loss, last_rates(total.rate, self.jobs, size)
 
-    def predict(self, params: PerFold, part: str) -> list[Float[np.ndarray, "clips c"]]:
-        """Return each job's class probabilities for its own clips of `validation` or `test`, in their order."""
+    def _arrays(self, batch: Batch, without: Hidden = None) -> tuple[np.ndarray, ...]:
+        """Return what the model is called with; what is hidden has a length of 0."""
+        length = np.zeros_like(batch.length) if without == "sound" else batch.length
+        arrays = (batch.wave, length, *self.beside(batch.clip))
+        return (*arrays[:-1], np.zeros_like(arrays[-1])) if without == "video" else arrays
+
+    def predict(self, params: PerFold, part: str, without: Hidden = None) -> list[Float[np.ndarray, "clips c"]]:
+        """Return each job's class probabilities for its own clips of `validation` or `test`, in their order.
+
+        Args:
+            params: of each job.
+            part: whose clips.
+            without: what a model that looks at sound and video is not to have.
+        """
         parts = [job.clips(part) for job in self.jobs]
         results = [np.zeros((len(clips), self.classes), np.float32) for clips in parts]
         size = self.experiment.train.batch_size
@@ -110,7 +149,7 @@ class StreamedEngine:
         ]
         for start, batches in _in_step(streams, size):
             batch = _side_by_side(batches)
-            arrays = self.axis.put((batch.wave, batch.length), "b")
+            arrays = self.axis.put(self._arrays(batch, without), "b")
             probability = self.axis.get(self._predict(params, arrays, self.frozen))
             for k, one in enumerate(batches):
                 if one is not None:

@@ -1,0 +1,27 @@
+"""Sound and video, projected to 256 values each and weighted by a gate, after an audio-visual system.
+
+Command: python -m serjax.train --exp av_gated --data.root RAVDESS [--data.audio-root SOUNDS]
+    From trained branches: --warm-start.audio RUN --warm-start.video RUN --stages two
+    With WavLM: --fusion.audio wavlm --model.checkpoint microsoft/wavlm-base --fusion.audio-layers 2
+    The splits of its system are asked for as with `video`.
+Needs: videos and their sounds, in files of their own or inside the videos.
+Takes: three minutes an epoch and fold on two cores for a thousand clips. 24,263,833 parameters for eight classes.
+Expect: the original reports an accuracy of 0.9333, on speakers it knew.
+"""
+
+from serjax.audio_visual import FusionConfig
+from serjax.config import AugmentConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig
+
+
+def experiment() -> Experiment:
+    """Return the experiment: cosine to 1e-5, label smoothing, noise on half of the clips."""
+    return Experiment(
+        name="av_gated",
+        model=ModelConfig(family="fusion"),
+        fusion=FusionConfig(kind="gated"),
+        optimizer=OptimizerConfig(schedule="cosine", warmup=0.05, max_lr=1e-4, min_lr=1e-5, weight_decay=0.0),
+        train=TrainConfig(epochs=30, batch_size=16, patience=10, label_smoothing=0.1),
+        augment=AugmentConfig(
+            noise_levels=((0.4 / 3, 20.0), (0.4 / 3, 15.0), (0.4 / 3, 10.0), (0.1, 5.0)), mel_masks=2, time_masks=2
+        ),
+    )

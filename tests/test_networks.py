@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 import serjax
 from serjax.assemble import standardization
+from serjax.blueprint import blueprint
 from serjax.config import AugmentConfig, DataConfig, Experiment, FoldsConfig, ModelConfig, TrainConfig
 from serjax.errors import UserError
 from serjax.evaluation.out_of_fold import read_oof_csv
@@ -97,7 +98,8 @@ def test_a_test_clip_changes_no_statistic_of_its_fold(corpus, tmp_path, family):
     experiment = small(corpus, tmp_path, family)
     data = read_data(experiment, lambda _: None)
     jobs = make_jobs(experiment, data.folds)
-    before = standardization(experiment, data, jobs, lambda _: None)
+    moments = blueprint(experiment).moments
+    before = standardization(experiment, data, jobs, moments, lambda _: None)
     changed = jobs[0].test[0]
 
     class Louder:
@@ -112,7 +114,7 @@ def test_a_test_clip_changes_no_statistic_of_its_fold(corpus, tmp_path, family):
             noise = np.random.default_rng(1).normal(0, 1, data.store.lengths[i]).astype(np.float32)
             return noise if i == changed else data.store.clip(i)
 
-    after = standardization(experiment, data._replace(store=Louder()), jobs, lambda _: None)
+    after = standardization(experiment, data._replace(store=Louder()), jobs, moments, lambda _: None)
     for one, two in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
         np.testing.assert_array_equal(one[0], two[0])
         assert not np.array_equal(one[1], two[1])

@@ -26,6 +26,8 @@ _LAYOUT: dict[str, Any] = {
     "downsample_in_first_stage": False,
 }
 """config.json of microsoft/resnet-18, as far as it decides what is computed."""
+_NEEDED = ("model_type", "hidden_sizes", "depths", "layer_type")
+"""Keys for which transformers assumes something else where they are missing."""
 
 
 def _modules() -> dict[str, str]:
@@ -80,7 +82,7 @@ def _hugging_face(source: str) -> dict[str, np.ndarray]:
     directory = resolve(source)
     config = read_json(directory / "config.json")
     for key, value in _LAYOUT.items():
-        found = config.get(key, value if key in ("num_channels", "downsample_in_first_stage") else None)
+        found = config.get(key, None if key in _NEEDED else value)
         if found != value:
             raise UserError(f"{source}/config.json: {key} is {found!r}, but ResNet18 has {value!r}; give resnet-18.")
     tensors = {key.removeprefix("resnet."): tensor for key, tensor in read_tensors(directory).items()}

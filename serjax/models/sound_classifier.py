@@ -198,8 +198,8 @@ def _head(model: ModelConfig, network: nnx.Module, classes: int, rngs: nnx.Rngs)
 def _network(model: ModelConfig, classes: int, rngs: nnx.Rngs) -> nnx.Module:
     match model.family:
         case "efficientnet":
-            # Statistics follow as in torchvision's B0: the original's 0.99 takes hundreds of steps, more than an epoch of
-            # a small corpus has, and early validation would see statistics of the random weights.
+            # Statistics follow as in torchvision's B0: the original's 0.99 takes hundreds of steps, more than an epoch
+            # of a small corpus has, and early validation would see statistics of the random weights.
             return EfficientNet(EfficientNetConfig(num_channels=1, batch_norm_momentum=0.9), rngs=rngs)
         case "audio_cnn":
             return AudioCNN(classes, rngs=rngs)

@@ -95,7 +95,7 @@ def pretrain(
     """Train until `updates` updates are made, from the resume point where there is one, and return the parameters.
 
     Args:
-        setup: What to train.
+        setup: What to train; its first parameters are used up.
         batches: Given a number of updates made, yields the batches from there on, the runs' axis in front [k b ...].
         updates: Number of updates of the whole run.
         resume: Where states are saved and restored.

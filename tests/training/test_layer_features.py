@@ -1,7 +1,9 @@
 """Features of frames: those of the clip alone, on its clock, resumed after a stop, nothing lost to a full disk."""
 
 import os
+from functools import cache
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -14,10 +16,13 @@ from serjax.data.frame_table import FrameTable
 from serjax.errors import UserError
 from serjax.models.encoder import SpeechEncoder
 from serjax.models.encoder_config import EncoderConfig
+from serjax.models.feature_extractor import FeatureExtractor
 from serjax.pretrain_config import ClusterConfig
 from serjax.training import layer_features as module
 from serjax.training.kmeans import assign, fit_minibatch
 from serjax.training.layer_features import frame_table, layer_features, mfcc_features
+
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 CLOCK, ONE = Clock(), np.float32(1)
 ENCODER = EncoderConfig(
@@ -97,18 +102,25 @@ def test_rows_of_some_clips_are_read_as_they_are_needed():
     assert table.only([]).shape == (0, 2)
 
 
-@pytest.mark.parametrize("layer", [0, 1, 2])
-def test_a_layers_features_are_those_of_the_clip_alone(tmp_path, layer):
-    encoder, clips = SpeechEncoder(ENCODER, rngs=nnx.Rngs(0)), Clips([9000, 17_000, 12_345])
-    extract, weights = layer_features(encoder, layer, normalize=False)
-    table = compute(clips, tmp_path, extract=extract, weights=weights)
-    for clip, wave in enumerate(clips.waves):
-        alone = encoder(jnp.asarray(wave[None]), jnp.array([len(wave)])).states[layer][0]
-        np.testing.assert_allclose(table.of(clip), alone, atol=2e-5)
+@cache
+def drawn():
+    graphdef, state = jax.jit(lambda key: nnx.split(SpeechEncoder(ENCODER, rngs=nnx.Rngs(key))))(jax.random.key(0))
+    return nnx.merge(graphdef, state)
+
+
+def test_a_layers_features_are_those_of_the_clip_alone(tmp_path):
+    encoder, clips = drawn(), Clips([9000, 17_000])
+    whole = jax.jit(lambda wave, length: encoder(wave, length).states)
+    alone = [whole(wave[None], np.array([len(wave)])) for wave in clips.waves]
+    for layer in (0, 2):
+        extract, weights = layer_features(encoder, layer, normalize=False)
+        table = compute(clips, tmp_path, key=f"layer {layer}", extract=extract, weights=weights)
+        for clip, states in enumerate(alone):
+            np.testing.assert_allclose(table.of(clip), states[layer][0], atol=2e-5)
 
 
 def test_there_is_no_layer_beyond_the_last():
-    encoder = SpeechEncoder(ENCODER, rngs=nnx.Rngs(0))
+    encoder = drawn()
     for layer in (-1, 3):
         with pytest.raises(UserError, match=f"layer {layer} are asked for; the encoder has layers 0 to 2"):
             layer_features(encoder, layer, normalize=False)
@@ -119,7 +131,7 @@ def test_mfcc_are_those_of_the_clip_alone(tmp_path):
     extract, weights = mfcc_features()
     table = compute(clips, tmp_path, extract=extract, weights=weights)
     for clip, wave in enumerate(clips.waves):
-        alone, _ = frame_mfcc(wave[None], jnp.array([len(wave)]))
+        alone, _ = jax.jit(frame_mfcc)(wave[None], np.array([len(wave)]))
         np.testing.assert_allclose(table.of(clip), alone[0], atol=1e-3)
 
 
@@ -212,10 +224,9 @@ def test_frame_i_is_about_samples_320_i_to_320_i_and_400(tmp_path):
         # At the edges of what frames see, and elsewhere.
         for frame in range(3 + i % 3, CLOCK.frames(len(wave)) - 4, 9):
             wave[320 * frame + rng.choice([0, 79, 80, 200, 319, 399])] = rng.choice([-1, 1])
-    encoder = SpeechEncoder(ENCODER, rngs=nnx.Rngs(0))
-    layers = encoder.feature_extractor.conv_layers
-    layers[0].layer_norm = None  # group norm would spread each click over all frames
-    graphdef, state = nnx.split(encoder.feature_extractor)
+    extractor = FeatureExtractor(ENCODER, rngs=nnx.Rngs(0))
+    extractor.conv_layers[0].layer_norm = None  # group norm would spread each click over all frames
+    graphdef, state = nnx.split(extractor)
 
     def loudness(state, wave, length):
         features = nnx.merge(graphdef, state)(wave, length)

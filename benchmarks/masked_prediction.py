@@ -148,8 +148,9 @@ def serjax_side(folder: Path, inputs: Any, dtype: str) -> dict[str, Callable[[],
     def loss() -> float:
         config, setup = prepared(0.0)
         counts = int(mask.sum()), int((~mask).sum())
+        given_batch = jax.tree.map(jnp.asarray, (frames, mask))
         call = jax.jit(
-            lambda *state: part_loss(*state, frames, mask, counts, None, graphdef=setup.graphdef, config=config)
+            lambda *state: part_loss(*state, *given_batch, counts, None, graphdef=setup.graphdef, config=config)
         )
         return float(call(axis.first(setup.params), setup.frozen)[0])
 

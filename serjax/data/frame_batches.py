@@ -48,6 +48,7 @@ def plan(
     lengths: Int[np.ndarray, "clips"],
     clock: Clock,
     *,
+    only: Sequence[int] | None = None,
     seconds: float = 87.5,
     shortest: float = 1.0,
     longest: float = 15.6,
@@ -64,6 +65,7 @@ def plan(
     Args:
         lengths: samples of each clip.
         clock: when frames are.
+        only: clips that may be seen; by default all.
         seconds: of audio in a batch on each device.
         shortest: in s.
         longest: in s.
@@ -75,11 +77,11 @@ def plan(
         UserError: no clip is long enough, or all of them together are shorter than one batch.
     """
     frames = np.array([clock.frames(length) for length in np.minimum(lengths, round(longest * SAMPLE_RATE)).tolist()])
-    long_enough = (np.asarray(lengths) >= shortest * SAMPLE_RATE) & (frames > 0)
-    usable = np.flatnonzero(long_enough)
+    seen = np.arange(len(frames)) if only is None else np.unique(np.asarray(only, np.int64))
+    usable = seen[(np.asarray(lengths)[seen] >= shortest * SAMPLE_RATE) & (frames[seen] > 0)]
     if not len(usable):
         raise UserError(
-            f"None of {len(lengths)} clips is as long as {shortest:g} s; give longer ones or lower the shortest length."
+            f"None of {len(seen)} clips is as long as {shortest:g} s; give longer ones or lower the shortest length."
         )
     audio = sum(clock.samples(count) for count in frames[usable].tolist()) / SAMPLE_RATE
     if audio < seconds * devices:

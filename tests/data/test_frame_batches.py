@@ -135,6 +135,14 @@ def test_runs_side_by_side_see_their_own_clips_in_one_shape():
         labelled_batches(clips, clips.labels, shapes, CLOCK, members=[frozenset(shapes[0].clips)], **settings)
 
 
+def test_a_plan_holds_the_clips_alone_that_may_be_seen():
+    clips = Memory(np.random.default_rng(0).integers(16_000, 30_000, 30))
+    shapes = plan(clips.lengths, CLOCK, only=[3, 29, 17, 4], seconds=2, shapes=2)
+    assert sorted(clip for shape in shapes for clip in shape.clips) == [3, 4, 17, 29]
+    for batch in labelled_batches(clips, clips.labels, shapes, CLOCK, seed=(0,), updates=9):
+        assert set((batch.label[:, 0] // 1000).tolist()) <= {3, 4, 17, 29}
+
+
 def test_a_corpus_that_is_too_short_gets_a_sentence():
     with pytest.raises(UserError, match=r"None of 2 clips is as long as 1 s"):
         plan(np.array([15_999, 500]), CLOCK)

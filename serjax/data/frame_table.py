@@ -46,5 +46,5 @@ class FrameRows:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, rows: Int64[np.ndarray, "b"]) -> Float32[np.ndarray, "b d"]:
+    def __getitem__(self, rows: Int64[np.ndarray, "b"] | slice) -> Float32[np.ndarray, "b d"]:
         return self._features[self._rows[rows]]

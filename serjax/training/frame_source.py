@@ -16,6 +16,10 @@ _SHARE = 0.5
 """Frames move to an accelerator as a whole where they fill no more than this share of its memory."""
 
 
+Rows = Int[np.ndarray, "b"] | slice
+"""Some rows of a table, or a run of them."""
+
+
 class Frames(Protocol):
     """A table of frames [n d]: an array, a memory-mapped file, or rows of one."""
 
@@ -25,7 +29,7 @@ class Frames(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, rows: Int[np.ndarray, "b"], /) -> Float[np.ndarray, "b d"]:
+    def __getitem__(self, rows: Rows, /) -> Float[np.ndarray, "b d"]:
         """Return some rows."""
 
 
@@ -58,13 +62,13 @@ class FrameSource:
         """Return `rows`, rounded up to what the devices share evenly."""
         return -(-rows // self.devices) * self.devices
 
-    def take(self, rows: Int[np.ndarray, "b"]) -> Float[Array, "b d"]:
+    def take(self, rows: Rows) -> Float[Array, "b d"]:
         """Return the frames of these rows; their number must be a multiple of `devices`."""
         if self._resident is not None:
             return self._take(self._resident, rows)
         return jax.device_put(np.asarray(self.frames[rows], np.float32), self._rows)
 
-    def batches(self, rows: Iterator[Int[np.ndarray, "b"]]) -> Iterator[Float[Array, "b d"]]:
+    def batches(self, rows: Iterator[Rows]) -> Iterator[Float[Array, "b d"]]:
         """Return the frames of one set of rows after the other, one of them ahead."""
         with ThreadPoolExecutor(1) as pool:
             waiting = None
@@ -80,8 +84,13 @@ class FrameSource:
         """Return all frames in order, with the number of those that count in each chunk; the last one is filled up."""
         size = self.whole(min(size, len(self)))
         starts = range(0, len(self), size)
-        # Rows beyond the end repeat the last frame.
-        rows = (np.minimum(np.arange(start, start + size), len(self) - 1) for start in starts)
+        # Rows beyond the end repeat the last frame; all others are a view of the file.
+        rows = (
+            slice(start, start + size)
+            if self._resident is None and start + size <= len(self)
+            else np.minimum(np.arange(start, start + size), len(self) - 1)
+            for start in starts
+        )
         counts = (min(size, len(self) - start) for start in starts)
         yield from zip(counts, self.batches(rows), strict=True)
 

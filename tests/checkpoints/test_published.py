@@ -224,7 +224,7 @@ class TestAgainstTheirCode:
         ensemble = serjax.load(folder)
         rng = np.random.default_rng(0)
         waves = [rng.normal(0.1, 0.2, length).astype(np.float32) for length in self.LENGTHS]
-        mine = ensemble.probabilities(waves)
+        mine = ensemble.probabilities([ensemble.read((wave, 16_000)) for wave in waves])
         for wave, scores in zip(waves, mine, strict=True):
             normal = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
             with torch.no_grad():

@@ -11,7 +11,7 @@ import jax
 import tyro
 from rich.console import Console
 
-from serjax import config
+from serjax import experiments
 from serjax.allocator import keep_memory
 from serjax.config import Experiment
 from serjax.errors import UserError
@@ -29,14 +29,14 @@ def parse(module: str, argv: Sequence[str]) -> Experiment:
     known, rest = parser.parse_known_args(list(argv))
     wants_help = "-h" in rest or "--help" in rest
     if known.exp is None and not wants_help:
-        raise UserError(f"--exp is missing: give --exp NAME, one of {', '.join(config.names())}, or a .py file.")
+        raise UserError(f"--exp is missing: give --exp NAME, one of {', '.join(experiments.names())}, or a .py file.")
     name = known.exp or "hubert_kfold"
     return tyro.cli(
         Experiment,
-        default=config.find(name),
+        default=experiments.find(name),
         args=rest,
         prog=f"python -m {module} --exp {name}",
-        description=f"Experiments: {', '.join(config.names())}. Defaults below are those of {name}.",
+        description=f"Experiments: {', '.join(experiments.names())}. Defaults below are those of {name}.",
     )
 
 

@@ -21,7 +21,7 @@ from flax import nnx
 from rich.console import Console
 
 import serjax
-from serjax import cli, config
+from serjax import cli, rules
 from serjax.assemble import Setup, first_stage, set_up
 from serjax.blueprint import Blueprint, blueprint
 from serjax.checkpoints.resume import ResumePoint
@@ -61,7 +61,7 @@ def train(experiment: Experiment, command: str, console: Console) -> Report:
     Raises:
         UserError: data, folds, model or run folder are not as they must be.
     """
-    config.check(experiment)
+    rules.check(experiment)
     with claim(experiment):
         return _train(experiment, command, console)
 

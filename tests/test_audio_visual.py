@@ -10,7 +10,7 @@ import soundfile
 from rich.console import Console
 
 import serjax
-from serjax import config
+from serjax import config, rules
 from serjax.audio_visual import FusionConfig, VideoAugment, VideoConfig, WarmStart
 from serjax.config import AugmentConfig, DataConfig, Experiment, FoldsConfig, ModelConfig, SearchConfig, TrainConfig
 from serjax.data.units import read_units
@@ -157,5 +157,5 @@ def test_what_a_fusion_cannot_do_is_named(corpus, tmp_path):
         ({"model": ModelConfig(family="video"), "warm_start": WarmStart(audio="x")}, "warm_start.audio is given"),
     ):
         with pytest.raises(UserError, match=message):
-            config.check(fused(corpus, tmp_path, **changes))
+            rules.check(fused(corpus, tmp_path, **changes))
     assert json.loads(config.to_json(fused(corpus, tmp_path)))["fusion"]["kind"] == "gated"

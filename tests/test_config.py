@@ -5,8 +5,11 @@ from math import inf, nan
 
 import pytest
 
-from serjax.config import Experiment, ModelConfig, check, find, from_json, label_map, names, to_json
+from serjax.config import Experiment, ModelConfig, from_json, to_json
+from serjax.data.label_map import read_label_map
 from serjax.errors import UserError
+from serjax.experiments import find, names
+from serjax.rules import check
 
 
 def with_value(field, value):
@@ -84,4 +87,4 @@ def test_a_label_map_has_a_name_for_every_label(tmp_path):
     path = tmp_path / "map.json"
     path.write_text('{"exc": ""}')
     with pytest.raises(UserError, match="none empty"):
-        label_map(str(path))
+        read_label_map(str(path))

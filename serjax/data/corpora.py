@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from serjax.config import DataConfig, label_map
+from serjax.config import DataConfig
 from serjax.data import synthetic
 from serjax.data.folders import NAMED, audio_files, read_classes, read_named, recognise
+from serjax.data.label_map import map_labels
 from serjax.data.lists import LIST_SUFFIXES, ListKind, read_list
 from serjax.data.naming import RAVDESS_EMOTIONS
 from serjax.data.utterance import Utterance
@@ -71,7 +72,7 @@ def read_corpus(config: DataConfig, *, seed: int = 0, videos: bool = False) -> C
         clips = _name_speakers(clips, config.speaker_pattern, Path(config.audio_root or config.root))
         notes.append(f"Speakers are what --data.speaker-pattern finds in the clips' paths: {config.speaker_pattern}")
     if config.label_map is not None:
-        clips, order = _map_labels(clips, order, config.label_map)
+        clips, order = map_labels(clips, order, config.label_map)
         notes.append(f"Labels are mapped by {Path(config.label_map).name}.")
     labels = _classes(clips, order, config.labels, corpus.name)
     others = Counter(clip.label for clip in clips if clip.label not in labels)
@@ -158,16 +159,6 @@ def _name_speakers(clips: Sequence[Utterance], pattern: str, root: Path) -> list
             f"({one_of(others)}); correct the pattern."
         )
     return named
-
-
-def _map_labels(clips: Sequence[Utterance], order: Sequence[str], path: str) -> tuple[list[Utterance], tuple[str, ...]]:
-    """Replace every label by what the map says; the order of the classes goes with them."""
-    mapping = label_map(path)
-    unknown = sorted({clip.label for clip in clips} - set(mapping))
-    if unknown:
-        raise UserError(f"{path}: the label map says nothing of {one_of(unknown)}; add what they are to be called.")
-    mapped = [replace(clip, label=mapping[clip.label]) for clip in clips]
-    return mapped, tuple(dict.fromkeys(mapping[label] for label in order if label in mapping))
 
 
 def _classes(

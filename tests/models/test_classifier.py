@@ -7,8 +7,9 @@ import pytest
 from flax import nnx
 
 from serjax.checkpoints.naming import abstract
-from serjax.config import ModelConfig, find
+from serjax.config import ModelConfig
 from serjax.errors import UserError
+from serjax.experiments import find
 from serjax.models.classifier import Classifier, Head, is_frozen, training_config, unit_variance
 from serjax.models.encoder_config import preset
 

@@ -20,6 +20,7 @@ from serjax.models import pooling
 from serjax.models.classifier import Classifier, Head
 from serjax.models.encoder import SpeechEncoder
 from serjax.models.fusion_config import first_stage as frozen_branches
+from serjax.models.fusion_freezing import rate_groups
 from serjax.models.masking import length_mask
 from serjax.prepare import Data, Say, cache_folder
 from serjax.training.encode import encode_clips, fingerprint
@@ -79,6 +80,9 @@ def set_up(experiment: Experiment, data: Data, jobs: Sequence[Job], plan: Bluepr
             f"({one_of(short)}); leave them out."
         )
     alone = model.frozen == "trunk"
+    if model.family == "fusion":
+        groups = (*experiment.optimizer.groups, *rate_groups(experiment.fusion))
+        experiment = replace(experiment, optimizer=replace(experiment.optimizer, groups=groups))
     together, why = choose_together(experiment.folds.together, backend=jax.default_backend(), frozen_trunk=alone)
     say(why)
     axis = fold_axis(len(jobs), experiment.train.batch_size // experiment.train.accumulate, together=together)
@@ -144,7 +148,7 @@ def first_stage(
         optimizer=replace(experiment.optimizer, groups=()),
     )
     jobs = [replace(job, peak=train.head_lr) for job in jobs]
-    return first, set_up(first, data, jobs, blueprint(first, plan.trunk), say)
+    return first, set_up(first, data, jobs, blueprint(first, plan), say)
 
 
 def encode(experiment: Experiment, data: Data, model: Classifier, say: Say) -> Features:
@@ -195,19 +199,20 @@ def standardization(experiment: Experiment, data: Data, jobs: Sequence[Job], mom
         return jnp.stack([mean, variance], axis=1), jnp.ones_like(frames)
 
     settings = experiment.data
-    key = fingerprint(data.store.hashes, settings.eval_crop, repr(front))
-    began = time.monotonic()
+    key, cache = fingerprint(data.store.hashes, settings.eval_crop, repr(front)), cache_folder(experiment, "features")
+    began, kept = time.monotonic(), (cache / key).is_dir()
     found, _ = encode_clips(
         call,
         {},
         data.store,
-        cache_folder(experiment, "features"),
+        cache,
         key=key,
         samples=front.samples,
         crop=settings.eval_crop,
         batch_size=32,
     )
-    say(f"Features of {len(found)} clips: {len(found) / (time.monotonic() - began):.0f} clips/s.")
+    if not kept:
+        say(f"Features of {len(found)} clips: {len(found) / (time.monotonic() - began):.0f} clips/s.")
     mean, deviation = [], []
     for job in jobs:
         means, variances = np.asarray(found[list(job.train), :, 0], np.float64).swapaxes(0, 1)

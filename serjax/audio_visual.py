@@ -87,6 +87,14 @@ class FusionConfig:
     """Train so many of WavLM's last layers, or 0 of any audio network but its last Linear layers; by default all."""
     video_blocks: int | None = None
     """Train so many of the ResNet's four last stages, and no more of it; by default all."""
+    head_rate: float = 1.0
+    """Factor of the learning rate of the fusion and of the branches' last layers."""
+    audio_rate: float = 1.0
+    """Factor of the rest of an audio network."""
+    video_rate: float = 1.0
+    """Factor of the ResNet."""
+    trunk_rate: float = 1.0
+    """Factor of WavLM."""
 
     @property
     def hidden(self) -> float:

@@ -70,20 +70,22 @@ class Blueprint(NamedTuple):
     starts: tuple[Start, ...] = ()
 
 
-def blueprint(experiment: Experiment, trunk: Trunk | None = None) -> Blueprint:
+def blueprint(experiment: Experiment, read: Blueprint | None = None) -> Blueprint:
     """Return how the experiment's model is made.
 
     Args:
         experiment: what to train.
-        trunk: the encoder, where it has been read already.
+        read: of another stage of it, whose encoder and starts need not be read again.
 
     Raises:
         UserError: a checkpoint, or a folder of sounds for augmentation, cannot be used.
     """
+    trunk = None if read is None else read.trunk
     if experiment.model.is_encoder:
         return _encoder(experiment, trunk or find_trunk(experiment.model))
     if experiment.model.sees:
-        return _audio_visual(experiment, trunk)
+        starts = read_starts(experiment) if read is None else read.starts
+        return _audio_visual(experiment, trunk, starts)
     return _network(experiment)
 
 
@@ -119,7 +121,7 @@ def _network(experiment: Experiment) -> Blueprint:
     )
 
 
-def _audio_visual(experiment: Experiment, trunk: Trunk | None) -> Blueprint:
+def _audio_visual(experiment: Experiment, trunk: Trunk | None, starts: tuple[Start, ...]) -> Blueprint:
     model, fusion, video = experiment.model, experiment.fusion, experiment.video
     hears = model.family == "fusion"
     if hears and fusion.audio == "wavlm":
@@ -152,7 +154,7 @@ def _audio_visual(experiment: Experiment, trunk: Trunk | None) -> Blueprint:
         save=partial(save_network, trunk=trunk, units=units),
         trunk=trunk,
         moments=Moments(FrontEnd(fusion.audio, experiment.data), ("audio", "standardize")) if standardized else None,
-        starts=read_starts(experiment) if hears else (),
+        starts=starts,
     )
 
 

@@ -113,7 +113,10 @@ class Ensemble:
         sample, least = read(clip, models.video, models.seen), models.shortest
         name = f"{clip}" if isinstance(clip, (str, Path)) else "the clip"
         for part in sorted(models.needs - sample.parts):
-            raise UserError(f"{name}: it has no {part}, which these models were not trained to do without; give both.")
+            give = "both" if len(models.needs) > 1 else f"a clip with {part}"
+            raise UserError(
+                f"{name}: it has no {part}, which these models were not trained to do without; give {give}."
+            )
         if not sample.parts:
             raise UserError(f"{name}: it has neither sound nor video; give a clip that has one of them.")
         if "sound" in sample.parts and len(sample.wave) < least:
@@ -128,9 +131,7 @@ class Ensemble:
     def probabilities(self, samples: Sequence[Sample]) -> Float[np.ndarray, "clips c"]:
         """Return the members' mean scores of clips, in the order of `labels`."""
         models = self._models
-        waves = [sample.wave for sample in samples]
-        longest = max(map(len, waves)) if models.seconds is None else round(models.seconds * SAMPLE_RATE)
-        cut = [crop_clip(trim(wave, models.activity)[0] if len(wave) else wave, longest, models.crop) for wave in waves]
+        cut = [self._heard(sample.wave) for sample in samples]
         result = np.zeros((len(cut), len(self.labels)), np.float32)
         for batch in _batches([len(clip) for clip in cut]):
             wave = np.zeros((len(batch), bucket(max(len(cut[index]) for index in batch))), np.float32)
@@ -166,7 +167,7 @@ class Ensemble:
             raise UserError("these models have no cross-attention; ask a run of av_xattn.")
         if sample.frames is None or not len(sample.wave):
             raise UserError("attention is between sound and video; give a clip that has both.")
-        wave = crop_clip(sample.wave, round((models.seconds or 0) * SAMPLE_RATE), models.crop)
+        wave = self._heard(sample.wave)
         arrays = (wave[None], np.array([len(wave)], np.int32), *_frames([sample], models.seen))
 
         def looked(params: Any) -> Any:
@@ -176,6 +177,12 @@ class Ensemble:
         frames, stretches = int(found.video_frames[0, 0]), int(found.audio_frames[0, 0])
         shares = np.einsum("k,khfn->fn", self._weights, np.asarray(found.video_to_audio[:, 0], np.float32))
         return shares[:frames, :stretches] / found.video_to_audio.shape[2], fused.audio_step
+
+    def _heard(self, wave: Float[np.ndarray, "t"]) -> Float[np.ndarray, "n"]:
+        """Return the stretch of a clip that the models hear."""
+        models = self._models
+        longest = len(wave) if models.seconds is None else round(models.seconds * SAMPLE_RATE)
+        return crop_clip(trim(wave, models.activity)[0] if len(wave) else wave, longest, models.crop)
 
     def ranked(self, probability: Float[np.ndarray, "c"]) -> Scores:
         """Return the classes with their probabilities, the most probable first."""

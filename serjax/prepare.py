@@ -29,6 +29,10 @@ Say = Callable[[str], None]
 class Frames(Protocol):
     """What is seen of the clips."""
 
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """Of what is seen of each clip."""
+
     def rows(self, clips: Int[np.ndarray, "*k b"]) -> tuple[Shaped[np.ndarray, "..."], Int[np.ndarray, "*k b"]]:
         """Return some clips' frames, and how many of them each clip has."""
 
@@ -54,14 +58,15 @@ def read_data(experiment: Experiment, say: Say) -> Data:
             `open_store`, `make_folds` and `check_folds`.
     """
     cache = cache_folder(experiment, "clips")
-    filmed = experiment.model.sees and not experiment.video.drawn and experiment.video.units is None
+    pictured = experiment.model.sees and experiment.video.units is None
+    filmed = pictured and not experiment.video.drawn
     corpus = read_corpus(replace(experiment.data, cache=str(cache.parent)), seed=experiment.seed, videos=filmed)
     for note in corpus.notes:
         say(note)
     settings = experiment.data
     if settings.activity == "silero":
         load_silero()  # what is missing is said once, and not of every clip
-    pictures = _pictures(experiment, corpus.utterances, say) if filmed or experiment.video.drawn else None
+    pictures = _pictures(experiment, corpus.utterances, say) if pictured else None
     utterances = corpus.utterances if pictures is None else pictures.utterances
     store = open_store(utterances, cache, skip_bad=settings.skip_bad, activity=settings.activity)
     if store.untrimmed:

@@ -6,8 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from serjax.audio_visual import FusionConfig, VideoConfig, WarmStart
 from serjax.config import Experiment
 from serjax.errors import UserError
+from serjax.models import fusion_config
 
 
 def check(experiment: Experiment) -> None:
@@ -39,6 +41,8 @@ def check(experiment: Experiment) -> None:
             "from random weights (model.size)."
         )
     _check_network(experiment)
+    _check_augment(experiment)
+    _check_video(experiment)
     if experiment.folds.path is not None and experiment.folds.kind != "files":
         raise UserError("folds.path is given, but folds.kind is not files; say --folds.kind files, or leave it out.")
     if experiment.name != Path(experiment.name).name or experiment.name in ("", ".", ".."):
@@ -46,7 +50,7 @@ def check(experiment: Experiment) -> None:
 
 
 def _check_network(experiment: Experiment) -> None:
-    model, augment = experiment.model, experiment.augment
+    model = experiment.model
     if not model.is_encoder:
         fused = model.family == "fusion"
         wavlm = fused and experiment.fusion.audio == "wavlm"
@@ -57,11 +61,13 @@ def _check_network(experiment: Experiment) -> None:
             ("model.weighted_layers", model.weighted_layers),
             ("train.head_epochs", experiment.first_epochs > 0 and not fused),
             ("model.checkpoint", model.checkpoint is not None and not start),
-            ("warm_start.audio", experiment.warm_start.audio is not None and not fused),
-            ("warm_start.video", experiment.warm_start.video is not None and not fused),
         ):
             if given:
                 raise UserError(f"{name} is given, but model.family {model.family} knows no such thing; leave it out.")
+
+
+def _check_augment(experiment: Experiment) -> None:
+    model, augment = experiment.model, experiment.augment
     for options, p in ((augment.noise, augment.noise_p or augment.noise_levels), (augment.rooms, augment.rooms_p)):
         if options is not None and not p:
             raise UserError(
@@ -81,6 +87,32 @@ def _check_network(experiment: Experiment) -> None:
     if low > high or sum(p for p, _ in augment.noise_levels) > 1:
         raise UserError("augment.noise_snr must rise, and probabilities of augment.noise_levels add up to 1 or less.")
 
+
+def _check_video(experiment: Experiment) -> None:
+    model, video, fusion = experiment.model, experiment.video, experiment.fusion
+    for name, given, known in (
+        ("video", video != VideoConfig(), model.sees),
+        ("fusion", fusion != FusionConfig(), model.family == "fusion"),
+        ("warm_start", experiment.warm_start != WarmStart(), model.family == "fusion"),
+        ("search", any(getattr(experiment.search, name) for name in FUSION_SEARCH), model.family == "fusion"),
+    ):
+        if given and not known:
+            raise UserError(f"{name} is given, but model.family {model.family} knows no such thing; leave it out.")
+    for name, given in (("drawn", video.drawn), ("checkpoint", video.checkpoint is not None)):
+        if video.units is not None and given:
+            raise UserError(f"video.{name} and video.units are both given; leave out one of them.")
+    low, high = video.augment.brightness
+    if low > high:
+        raise UserError(f"video.augment.brightness is {low:g} to {high:g}; it must rise.")
+    rates = (fusion.head_rate, fusion.audio_rate, fusion.video_rate, fusion.trunk_rate)
+    if experiment.optimizer.groups and set(rates) != {1.0}:
+        raise UserError("optimizer.groups and rates of fusion are both given; leave out one of them.")
+    if model.family == "fusion":
+        fusion_config.check(fusion)
+
+
+FUSION_SEARCH = ("d_model", "heads", "dropout", "stochastic_depth")
+"""What a search varies of a fusion."""
 
 _RULES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     (("seed",), lambda x: 0 <= x < 2**32, "from 0 to 4294967295"),
@@ -107,6 +139,24 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     (("augment.gain", "augment.mixup", "augment.mel_masks", "augment.time_masks"), lambda x: x >= 0, "0 or more"),
     (("augment.mel_width", "augment.time_width"), lambda x: x >= 1, "1 or more"),
     (("data.level",), lambda x: x <= 0, "0 dB or less"),
+    (("video.frames", "fusion.common", "fusion.d_model", "fusion.heads"), lambda x: x >= 1, "1 or more"),
+    (("video.size",), lambda x: x >= 32, "32 pixels or more"),
+    (
+        ("video.augment.blur_p", "video.augment.brightness_p", "video.augment.noise_p", "video.augment.noise"),
+        lambda x: 0 <= x <= 1,
+        "from 0 to 1",
+    ),
+    (
+        ("video.augment.brightness", "fusion.head_rate", "fusion.audio_rate", "fusion.video_rate", "fusion.trunk_rate"),
+        lambda x: x >= 0,
+        "0 or more",
+    ),
+    (
+        ("fusion.dropout", "fusion.attention_dropout", "fusion.stochastic_depth"),
+        lambda x: 0 <= x < 1,
+        "from 0 to below 1",
+    ),
+    (("fusion.modality_dropout",), lambda x: 0 <= x <= 0.5, "from 0 to 0.5, for either modality"),
     (("model.dropout", "model.layerdrop"), lambda x: 0 <= x < 1, "from 0 to below 1"),
     (("optimizer.beta1", "optimizer.beta2", "train.label_smoothing"), lambda x: 0 <= x < 1, "from 0 to below 1"),
 )

@@ -15,10 +15,9 @@ from serjax.evaluation.metrics import METRICS
 from serjax.evaluation.report import Report, best_row, chosen_histories
 from serjax.evaluation.table import SCORES, percent
 from serjax.prepare import cache_folder
+from serjax.rules import FUSION_SEARCH, check
 from serjax.run_folder import is_finished
 from serjax.training.metric_log import read_history
-
-_FUSION = ("d_model", "heads", "dropout", "stochastic_depth")
 
 
 def is_wanted(search: SearchConfig) -> bool:
@@ -33,7 +32,7 @@ def combinations(experiment: Experiment) -> Iterator[tuple[dict[str, Any], Exper
     cache = str(cache_folder(experiment, "clips").parent)
     for values in itertools.product(*tried.values()):
         chosen = dict(zip(tried, values, strict=True))
-        fusion = {name: value for name, value in chosen.items() if name in _FUSION}
+        fusion = {name: value for name, value in chosen.items() if name in FUSION_SEARCH}
         train = {name: value for name, value in chosen.items() if name == "label_smoothing"}
         yield (
             chosen,
@@ -59,9 +58,14 @@ def search(experiment: Experiment, train: Callable[[Experiment], Report], consol
         experiment: what is varied.
         train: trains one experiment.
         console: is told what is being tried.
+
+    Raises:
+        UserError: a combination cannot be; it is told before any is trained.
     """
     rows = []
     every = list(combinations(experiment))
+    for _, one in every:
+        check(one)
     for number, (chosen, one) in enumerate(every, 1):
         console.print(f"Search {number} of {len(every)}: {one.name}", style="bold", highlight=False)
         report = _finished(one) or train(one)

@@ -82,7 +82,9 @@ def _train(experiment: Experiment, command: str, console: Console) -> Report:
 
     # Only now, with data and models at hand, does the folder change.
     layout = (axis.together, axis.padded)
-    made_from = fingerprint(data.store.hashes, data.classes, data.folds, layout, dict(plan.given))
+    seen = () if data.frames is None else data.frames.hashes
+    starts = [start.leaves for start in plan.starts]
+    made_from = fingerprint(data.store.hashes, seen, data.classes, data.folds, layout, dict(plan.given), starts)
     begin_run(experiment, begun, made_from)
     write_folds(experiment, data)
     if experiment.first_epochs:

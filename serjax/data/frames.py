@@ -54,7 +54,8 @@ class FrameStore(MappedClips):
     def of(self, utterances: Sequence[Utterance]) -> "Pictures":
         """Return the frames of some of the utterances, such as those whose sound can be decoded too."""
         places = {clip.id: i for i, clip in enumerate(self.utterances)}
-        return Pictures(self.frames, np.array([places[clip.id] for clip in utterances], np.int64))
+        rows = [places[clip.id] for clip in utterances]
+        return Pictures(self.frames, np.array(rows, np.int64), tuple(self.hashes[row] for row in rows))
 
     def _counts(self) -> list[str]:
         """Say how many faces were found or drawn, and how many videos are not whole."""
@@ -86,10 +87,12 @@ class Pictures(NamedTuple):
     Attributes:
         frames: RGB.
         places: which of them each clip has.
+        hashes: of each clip's frames.
     """
 
     frames: UInt8[np.ndarray, "videos n h w 3"]
     places: Int64[np.ndarray, "clips"]
+    hashes: tuple[str, ...]
 
     def rows(self, clips: Int[np.ndarray, "*k b"]) -> tuple[UInt8[np.ndarray, "*k b n h w 3"], Int[np.ndarray, "*k b"]]:
         """Return some clips' frames, and how many of them each clip has."""

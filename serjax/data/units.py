@@ -1,5 +1,6 @@
 """Vectors of clips out of an archive, such as facial action units averaged over each clip."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,13 +16,16 @@ class Units:
 
     Attributes:
         values: [clips 1 d], in the order of the clips.
+        hashes: of each clip's vector.
     """
 
     values: Float32[np.ndarray, "clips 1 d"]
+    hashes: tuple[str, ...]
 
     def __init__(self, values: Float32[np.ndarray, "clips 1 d"]) -> None:
         """Keep the values."""
         self.values = values
+        self.hashes = tuple(hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in values)
 
     def rows(self, clips: Int[np.ndarray, "*k b"]) -> tuple[Float32[np.ndarray, "*k b 1 d"], Int32[np.ndarray, "*k b"]]:
         """Return some clips' values, and how many vectors each clip has."""

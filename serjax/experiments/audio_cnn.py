@@ -6,7 +6,7 @@ Command: python -m serjax.train --exp audio_cnn --data.root DIR
     or, which does not keep speakers apart (1005, 210 and 225 clips),
     --folds.kind split --folds.allow-speaker-overlap --seed 42
 Needs: a folder of recordings; noise recordings are welcome (--augment.noise DIR), else noise is Gaussian.
-Takes: some twelve seconds an epoch and fold on two cores for a thousand clips. 155,752 parameters for eight classes.
+Takes: six seconds an epoch and fold on two cores for a thousand clips. 155,752 parameters for eight classes.
 Expect: docs/networks.md has its scores. The audio networks of its paper were scored on speakers they knew (0.8133).
 """
 

@@ -15,7 +15,7 @@ from serjax.models.classifier import Classifier
 from serjax.models.cross_attention import CrossAttentionFusion
 from serjax.models.elementwise import split
 from serjax.models.encoder_config import EncoderConfig, frame_hop
-from serjax.models.fusion_config import check, trunk_model
+from serjax.models.fusion_config import check, check_encoder, trunk_model
 from serjax.models.fusion_heads import ConcatFusion, Fused, GatedFusion, Present, average
 from serjax.models.pooling import masked_mean
 from serjax.models.resnet import WIDTHS, VideoNet
@@ -62,7 +62,8 @@ class FusionModel(nnx.Module):
         Raises:
             UserError: a value of the fusion does not fit.
         """
-        check(config, encoder)
+        check(config)
+        check_encoder(config, encoder)
         self.config = config
         self.augmentation = experiment.augment
         self.banks = nnx.Dict({name: Recordings(shape) for name, shape in (banks or {}).items()})

@@ -1,7 +1,5 @@
 """Which parameters of a `FusionModel` a stage trains, and at which of four rates, as functions of their paths."""
 
-import re
-from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from serjax.audio_visual import FusionConfig
@@ -18,10 +16,10 @@ Group = Literal["head", "audio", "video", "trunk"]
 GROUPS: dict[Group, str] = {
     "trunk": r"audio\.trunk\..*",
     "head": r"fusion\..*|audio\.head\..*|audio\.network\.fc2\..*|video\.fc\..*",
-    "audio": r"audio\..*",
-    "video": r"video\..*",
+    "audio": r"audio\.(?!trunk\.|head\.|network\.fc2\.).*",
+    "video": r"video\.(?!fc\.).*",
 }
-"""Regular expressions of parameters' names; the first that matches in full wins.
+"""Regular expressions of parameters' names; one matches each in full.
 
 head: the fusion, and the last layers of the branches; audio: a network on spectrograms; video: the ResNet; trunk:
 WavLM.
@@ -68,22 +66,12 @@ def is_idle(path: Path, config: FusionConfig) -> bool:
     return False
 
 
-def group(path: Path) -> Group:
-    """Return whose learning rate a parameter has."""
-    name = _name(path)
-    return next(group for group, pattern in GROUPS.items() if re.fullmatch(pattern, name))
-
-
-def rate_groups(factors: Mapping[Group, float], trained: Iterable[Path]) -> tuple[tuple[str, float], ...]:
-    """Return `optimizer.groups`: pairs of a regular expression and a factor, for groups that have something to train.
-
-    Args:
-        factors: What each group's rate is multiplied by; 1 for groups that are left out.
-        trained: Paths of the parameters that are trained.
-    """
-    present = {group(path) for path in trained}
-    return tuple((pattern, factors.get(name, 1.0)) for name, pattern in GROUPS.items() if name in present)
-
-
-def _name(path: Path) -> str:
-    return ".".join(map(str, path))
+def rate_groups(config: FusionConfig) -> tuple[tuple[str, float], ...]:
+    """Return `optimizer.groups`: the groups whose rate is not the others', with what it is multiplied by."""
+    factors: dict[Group, float] = {
+        "head": config.head_rate,
+        "audio": config.audio_rate,
+        "video": config.video_rate,
+        "trunk": config.trunk_rate,
+    }
+    return tuple((GROUPS[name], factor) for name, factor in factors.items() if factor != 1)

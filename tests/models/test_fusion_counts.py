@@ -9,10 +9,11 @@ from flax import nnx
 from serjax.audio_visual import FusionConfig
 from serjax.checkpoints.naming import abstract
 from serjax.config import Experiment
+from serjax.errors import UserError
 from serjax.models.encoder_config import preset
 from serjax.models.fusion import FusionModel
-from serjax.models.fusion_config import first_stage
-from serjax.models.fusion_freezing import GROUPS, group, is_frozen, is_idle, rate_groups
+from serjax.models.fusion_config import check, first_stage
+from serjax.models.fusion_freezing import GROUPS, is_frozen, is_idle, rate_groups
 from serjax.training.init import count
 from serjax.training.optimizer import rate_factors
 
@@ -116,7 +117,9 @@ def test_the_first_stage_trains_heads_alone(kind, audio):
     whole, left = state_of(config), trained(first)
     heads = VIDEO_HEAD + (AUDIO_HEAD if audio == "wavlm" else 1_032)
     assert count(left) == heads + (count(whole["fusion"]) if kind != "late" else 0)
-    assert {group(path) for path, leaf in nnx.to_flat_state(left) if isinstance(leaf, nnx.Param)} == {"head"}
+    assert {
+        group for path, leaf in nnx.to_flat_state(left) if isinstance(leaf, nnx.Param) for group in groups_of(path)
+    } == {"head"}
 
 
 @pytest.mark.parametrize(("blocks", "more"), [(0, 0), (1, LAYER4), (4, RESNET - 9_536), (None, RESNET)])
@@ -137,6 +140,11 @@ def test_statistics_go_with_the_layers_that_own_them():
     }
 
 
+def groups_of(path):
+    name = ".".join(map(str, path))
+    return [group for group, pattern in GROUPS.items() if re.fullmatch(pattern, name)]
+
+
 @pytest.mark.parametrize(
     ("path", "name"),
     [
@@ -151,24 +159,31 @@ def test_statistics_go_with_the_layers_that_own_them():
     ],
 )
 def test_groups_of_learning_rates(path, name):
-    assert group(path) == name
+    assert groups_of(path) == [name]
 
 
 @pytest.mark.parametrize("audio", ["audio_cnn", "audio_resnet18", "wavlm"])
 @pytest.mark.parametrize("layers", [0, None])
 def test_rates_reach_the_optimizer(audio, layers):
-    config = fusion(audio, "xattn", audio_layers=layers, video_blocks=1)
-    state, factors = trained(config), {"audio": 0.1, "video": 0.2, "trunk": 0.3}
-    pairs = rate_groups(factors, [path for path, _ in nnx.to_flat_state(state)])
-    found = rate_factors(state, pairs)
+    heard = {} if layers == 0 else {"trunk_rate": 0.3} if audio == "wavlm" else {"audio_rate": 0.1}
+    config = fusion(audio, "xattn", audio_layers=layers, video_blocks=1, video_rate=0.2, **heard)
+    check(config)
+    found = rate_factors(trained(config), rate_groups(config))
     for path, factor in nnx.to_flat_state(nnx.State(found)):
-        assert factor == {**factors, "head": 1.0}[group(path)], path
+        (group,) = groups_of(path)
+        assert factor == getattr(config, f"{group}_rate"), path
+    assert rate_groups(first_stage(config)) == ()
+
+
+def test_a_rate_that_nothing_is_trained_at_is_refused():
+    with pytest.raises(UserError, match=r"fusion\.trunk_rate is 0\.3, but nothing is trained at it"):
+        check(fusion("audio_cnn", "gated", trunk_rate=0.3))
 
 
 def test_each_parameter_is_in_exactly_one_group():
     for audio in ("audio_cnn", "wavlm"):
         for path, _ in nnx.to_flat_state(state_of(fusion(audio, "xattn"))):
-            assert group(path) in GROUPS
+            assert len(groups_of(path)) == 1, path
 
 
 def test_what_is_idle_is_what_the_fusion_leaves_alone():

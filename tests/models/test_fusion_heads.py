@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from serjax.audio_visual import FusionConfig
 from serjax.checkpoints.naming import load_tensors
+from serjax.config import Experiment, ModelConfig
 from serjax.errors import UserError
 from serjax.models.cross_attention import CrossAttention, CrossAttentionFusion
-from serjax.models.fusion_config import check
+from serjax.models.fusion_config import check_encoder
 from serjax.models.fusion_heads import ConcatFusion, GatedFusion, Present, average, hide
+from serjax.rules import check
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 KEY = jax.random.key(0)
@@ -247,12 +249,18 @@ def test_vmap_over_folds_is_a_loop(name):
         ({"modality_dropout": 0.6}, "fusion.modality_dropout is 0.6; it must be from 0 to 0.5"),
         ({"video_blocks": 5}, "fusion.video_blocks is 5; it must be from 0 to 4"),
         ({"audio_layers": 2}, "fusion.audio_layers is 2, but audio_resnet18 is trained as a whole"),
-        ({"audio": "wavlm"}, "fusion.audio is wavlm, but the checkpoint holds no encoder"),
+        ({"head_rate": -1.0}, "fusion.head_rate is -1.0; it must be 0 or more"),
     ],
 )
 def test_values_that_no_fusion_can_have_are_refused_in_a_sentence(entry, message):
+    experiment = Experiment("x", model=ModelConfig(family="fusion"), fusion=FusionConfig(**entry))
     with pytest.raises(UserError, match=message):
-        check(replace(FusionConfig(), **entry))
+        check(experiment)
+
+
+def test_a_fusion_of_wavlm_wants_wavlm():
+    with pytest.raises(UserError, match=r"fusion\.audio is wavlm, but the checkpoint holds no encoder"):
+        check_encoder(FusionConfig(audio="wavlm"), None)
 
 
 def torch_module():

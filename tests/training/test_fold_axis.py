@@ -33,6 +33,7 @@ def agree(one, other):
         np.testing.assert_allclose(a, b, atol=TOLERANCE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "layout",
     ["together", "sequential on 1x8", "chosen mesh", "8x1, three folds of filling", "4x2", "5x1"],
@@ -41,17 +42,20 @@ def test_layouts_agree(found, layout):
     agree(found["sequential"], found[layout])
 
 
+@pytest.mark.slow
 def test_training_moved(found):
     losses = np.array(found["sequential"]["losses"])
     assert losses[:, 1].mean() < losses[:, 0].mean()
     assert len({round(loss, 6) for loss in losses[:, 0]}) == 5
 
 
+@pytest.mark.slow
 def test_a_fold_does_not_depend_on_its_neighbours(found):
     picked = {name: [values[1], values[4]] for name, values in found["together"].items()}
     agree(picked, found["folds 2 and 5 alone"])
 
 
+@pytest.mark.slow
 def test_accumulated_parts_are_the_whole_batch(found):
     agree(found["batch in 1"], found["batch in 2"])
 

@@ -353,6 +353,7 @@ def on_devices():
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["masked prediction", "masked prediction in parts", "mini-batches", "lloyd"])
 def test_a_mesh_computes_what_one_device_does(on_devices, case):
     one, four = on_devices[case]

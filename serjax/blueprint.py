@@ -24,7 +24,7 @@ from serjax.models.fusion import audio_visual
 from serjax.models.fusion_freezing import is_frozen as is_frozen_in_fusion
 from serjax.models.sound_classifier import FrontEnd, SoundClassifier
 from serjax.training.init import flat
-from serjax.warm_start import Start, read_starts
+from serjax.warm_start import Start, encoder_start, read_starts
 
 SECONDS = 60.0
 """Of each recording of noise or impulse response that is kept in memory."""
@@ -56,6 +56,7 @@ class Blueprint(NamedTuple):
         trunk: the encoder, where there is one.
         moments: what is standardised; None: nothing.
         starts: finished runs that the folds start from.
+        warnings: what a report of its scores has to say.
     """
 
     family: str
@@ -68,6 +69,7 @@ class Blueprint(NamedTuple):
     trunk: Trunk | None
     moments: Moments | None = None
     starts: tuple[Start, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def blueprint(experiment: Experiment, read: Blueprint | None = None) -> Blueprint:
@@ -91,6 +93,16 @@ def blueprint(experiment: Experiment, read: Blueprint | None = None) -> Blueprin
 
 def _encoder(experiment: Experiment, trunk: Trunk) -> Blueprint:
     model = experiment.model
+    encoders = trunk.encoders
+    starts: tuple[Start, ...] = ()
+    if encoders is not None and not encoders.shared:
+        if model.frozen == "trunk" or experiment.first_epochs:
+            raise UserError(
+                f"--model.checkpoint {encoders.source}: each fold has an encoder of its own there, but a frozen trunk "
+                "(model.freeze, train.head_epochs) serves all folds; train the encoders, or give one of them, such as "
+                f"{encoders.folders[min(encoders.folders)]}."
+            )
+        starts = (encoder_start(encoders),)
     prepared = {"normalize": trunk.preprocessor.normalize, "masked": trunk.preprocessor.return_attention_mask}
     pretrained = {} if trunk.pretrained is None else flat(nnx.state(trunk.pretrained, nnx.Param))
     return Blueprint(
@@ -102,6 +114,8 @@ def _encoder(experiment: Experiment, trunk: Trunk) -> Blueprint:
         frozen=partial(is_frozen, model=model, encoder=trunk.config),
         save=partial(save_fold, preprocessor=trunk.preprocessor),
         trunk=trunk,
+        starts=starts,
+        warnings=() if encoders is None or encoders.warning is None else (encoders.warning,),
     )
 
 
@@ -126,6 +140,10 @@ def _audio_visual(experiment: Experiment, trunk: Trunk | None, starts: tuple[Sta
     hears = model.family == "fusion"
     if hears and fusion.audio == "wavlm":
         trunk = trunk or find_trunk(replace(model, family="wavlm"))
+        if trunk.encoders is not None and not trunk.encoders.shared:
+            raise UserError(
+                f"--model.checkpoint {model.checkpoint}: it is a run; give one encoder, or --warm-start.audio."
+            )
     shapes, given = _banks(experiment.augment) if hears else ({}, {})
     notes: list[str] = []
     if trunk is not None:

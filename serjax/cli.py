@@ -13,12 +13,18 @@ from rich.console import Console
 
 from serjax import experiments
 from serjax.allocator import keep_memory
-from serjax.config import Experiment
 from serjax.errors import UserError
+from serjax.experiments import Kind
 
 
-def parse(module: str, argv: Sequence[str]) -> Experiment:
+def parse(module: str, argv: Sequence[str], kind: type[Kind], default: str) -> Kind:
     """Return the experiment that `--exp` names, with the other arguments laid over its fields.
+
+    Args:
+        module: whose command line it is.
+        argv: the arguments.
+        kind: of experiment.
+        default: whose options --help shows when none is named.
 
     Raises:
         UserError: no --exp, or one that does not exist.
@@ -27,16 +33,19 @@ def parse(module: str, argv: Sequence[str]) -> Experiment:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--exp")
     known, rest = parser.parse_known_args(list(argv))
+    known_names = ", ".join(experiments.names(kind))
     wants_help = "-h" in rest or "--help" in rest
     if known.exp is None and not wants_help:
-        raise UserError(f"--exp is missing: give --exp NAME, one of {', '.join(experiments.names())}, or a .py file.")
-    name = known.exp or "hubert_kfold"
+        raise UserError(
+            f"--exp is missing: give --exp NAME, one of {', '.join(experiments.names(kind))}, or a .py file."
+        )
+    name = known.exp or default
     return tyro.cli(
-        Experiment,
-        default=experiments.find(name),
+        kind,
+        default=experiments.find(name, kind),
         args=rest,
         prog=f"python -m {module} --exp {name}",
-        description=f"Experiments: {', '.join(experiments.names())}. Defaults below are those of {name}.",
+        description=f"Experiments: {known_names}. Defaults below are those of {name}.",
     )
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import pydantic
 
@@ -318,18 +318,15 @@ class Experiment:
         return (Path(self.out) / self.name).absolute()
 
 
-_ADAPTER = pydantic.TypeAdapter(Experiment)
-
-
-def to_json(experiment: Experiment) -> str:
-    """Return the experiment as JSON from which `from_json` rebuilds it."""
-    return _ADAPTER.dump_json(experiment, indent=2).decode()
+def to_json(experiment: Any) -> str:
+    """Return an experiment, or other nested dataclasses, as JSON from which `from_json` rebuilds it."""
+    return pydantic.TypeAdapter(type(experiment)).dump_json(experiment, indent=2).decode()
 
 
 def from_json(text: str, source: str) -> Experiment:
     """Rebuild an experiment; `source` names the file in a `UserError` for what does not fit."""
     try:
-        return _ADAPTER.validate_json(text, extra="forbid")
+        return pydantic.TypeAdapter(Experiment).validate_json(text, extra="forbid")
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the file"

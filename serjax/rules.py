@@ -1,7 +1,7 @@
 """Values and combinations that no experiment can have, told before anything is read."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,9 @@ from serjax.config import Experiment
 from serjax.errors import UserError
 from serjax.models import fusion_config
 
+Rule = tuple[tuple[str, ...], Callable[[float], bool], str]
+"""Fields, what each number in them must satisfy, and that in words."""
+
 
 def check(experiment: Experiment) -> None:
     """Look for values that no experiment can have.
@@ -18,14 +21,8 @@ def check(experiment: Experiment) -> None:
     Raises:
         UserError: names the first field that does not fit.
     """
-    values = _flat(asdict(experiment))
-    for name, value in values.items():
-        if any(isinstance(number, float) and not math.isfinite(number) for number in _numbers(value)):
-            raise UserError(f"{name} is {value}; it must be finite.")
-    for names, fits, expected in _RULES:
-        for name in names:
-            if values[name] is not None and not all(fits(number) for number in _numbers(values[name])):
-                raise UserError(f"{name} is {values[name]}; it must be {expected}.")
+    check_values(experiment, _RULES)
+    check_name(experiment.name)
     train, rates = experiment.train, experiment.train.learning_rates
     if train.batch_size % train.accumulate:
         raise UserError(
@@ -45,8 +42,32 @@ def check(experiment: Experiment) -> None:
     _check_video(experiment)
     if experiment.folds.path is not None and experiment.folds.kind != "files":
         raise UserError("folds.path is given, but folds.kind is not files; say --folds.kind files, or leave it out.")
-    if experiment.name != Path(experiment.name).name or experiment.name in ("", ".", ".."):
-        raise UserError(f"name is {experiment.name!r}; it must be the name of a folder below --out.")
+
+
+def check_name(name: str) -> None:
+    """Look whether a run folder can have this name.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if name != Path(name).name or name in ("", ".", ".."):
+        raise UserError(f"name is {name!r}; it must be the name of a folder below --out.")
+
+
+def check_values(experiment: Any, rules: Iterable[Rule]) -> None:
+    """Look for numbers of an experiment that are not finite, or that a rule forbids.
+
+    Raises:
+        UserError: names the first field that does not fit.
+    """
+    values = _flat(asdict(experiment))
+    for name, value in values.items():
+        if any(isinstance(number, float) and not math.isfinite(number) for number in _numbers(value)):
+            raise UserError(f"{name} is {value}; it must be finite.")
+    for names, fits, expected in rules:
+        for name in names:
+            if values[name] is not None and not all(fits(number) for number in _numbers(values[name])):
+                raise UserError(f"{name} is {values[name]}; it must be {expected}.")
 
 
 def _check_network(experiment: Experiment) -> None:
@@ -114,7 +135,7 @@ def _check_video(experiment: Experiment) -> None:
 FUSION_SEARCH = ("d_model", "heads", "dropout", "stochastic_depth")
 """What a search varies of a fusion."""
 
-_RULES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
+_RULES: tuple[Rule, ...] = (
     (("seed",), lambda x: 0 <= x < 2**32, "from 0 to 4294967295"),
     (("data.seconds", "optimizer.max_lr", "optimizer.clip_norm", "optimizer.epsilon"), lambda x: x > 0, "above 0"),
     (("train.learning_rates", "train.head_lr"), lambda x: x > 0, "above 0"),
@@ -160,7 +181,7 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     (("model.dropout", "model.layerdrop"), lambda x: 0 <= x < 1, "from 0 to below 1"),
     (("optimizer.beta1", "optimizer.beta2", "train.label_smoothing"), lambda x: 0 <= x < 1, "from 0 to below 1"),
 )
-"""Fields, what each number in them must satisfy, and that in words."""
+"""What the numbers of an experiment must satisfy."""
 
 
 def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:

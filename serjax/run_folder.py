@@ -5,13 +5,19 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import filelock
 
+from serjax.checkpoints.encoders import PRETRAINED
 from serjax.config import Experiment, to_json
 from serjax.disk import disk_errors, write_text
 from serjax.errors import UserError, one_of
+from serjax.pretrain_config import PretrainExperiment
+
+AnyExperiment = Experiment | PretrainExperiment
+"""What has a run folder."""
 
 RESUME = "resume"
 """Folder of the states from which a stage goes on."""
@@ -23,7 +29,7 @@ _MADE_FROM = "made_from.txt"
 
 
 @contextlib.contextmanager
-def claim(experiment: Experiment) -> Iterator[None]:
+def claim(experiment: AnyExperiment) -> Iterator[None]:
     """Keep other processes from training into the same run folder.
 
     Raises:
@@ -43,7 +49,7 @@ def claim(experiment: Experiment) -> Iterator[None]:
         lock.release()
 
 
-def find_run(experiment: Experiment) -> bool:
+def find_run(experiment: AnyExperiment) -> bool:
     """Return whether the run folder holds this experiment, unfinished; nothing is changed.
 
     Raises:
@@ -51,7 +57,7 @@ def find_run(experiment: Experiment) -> bool:
     """
     folder = experiment.run_dir
     path = folder / "experiment.json"
-    finished = (folder / "report.json").is_file()
+    finished = _last(experiment).is_file()
     if not path.is_file():
         if folder.is_dir() and any(folder.iterdir()):
             raise UserError(f"{folder}: the folder is not empty and holds no run; choose another --name or --out.")
@@ -60,8 +66,9 @@ def find_run(experiment: Experiment) -> bool:
         changed = _differences(json.loads(path.read_text()), json.loads(to_json(_kept(experiment))))
     except ValueError:
         changed = ["contents (experiment.json is damaged)"]
-    # A run that has saved no epoch is no loss.
-    trained = finished or any(folder.glob(f"**/{RESUME}/[0-9]*"))
+    # A run that has saved no epoch, and no labels of frames, is no loss.
+    kept = (f"**/{RESUME}/[0-9]*", "**/labels/index.json")
+    trained = finished or any(path for pattern in kept for path in folder.glob(pattern))
     if changed and trained and not experiment.overwrite:
         raise UserError(
             f"{folder}: another experiment was run here, with other {one_of(changed)}; choose another --name, or "
@@ -69,21 +76,21 @@ def find_run(experiment: Experiment) -> bool:
         )
     if finished and not changed and not experiment.overwrite:
         raise UserError(
-            f"{folder}: this run is finished, its scores are in README.md; choose another --name, or --overwrite to "
+            f"{folder}: this run is finished, its results are in README.md; choose another --name, or --overwrite to "
             "train again."
         )
     return trained and not changed and not finished
 
 
-def is_finished(experiment: Experiment) -> bool:
-    """Return whether the run folder holds this very experiment with its report."""
+def is_finished(experiment: AnyExperiment) -> bool:
+    """Return whether the run folder holds this very experiment with its results."""
     path = experiment.run_dir / "experiment.json"
-    if not path.is_file() or not (experiment.run_dir / "report.json").is_file():
+    if not path.is_file() or not _last(experiment).is_file():
         return False
     return not _differences(json.loads(path.read_text()), json.loads(to_json(_kept(experiment))))
 
 
-def begin_run(experiment: Experiment, begun: bool, made_from: str) -> None:
+def begin_run(experiment: AnyExperiment, begun: bool, made_from: str) -> None:
     """Make the folder anew, in place of whatever run `find_run` found there; one that was begun before stays.
 
     Args:
@@ -112,15 +119,20 @@ def begin_run(experiment: Experiment, begun: bool, made_from: str) -> None:
     write_text(folder / "experiment.json", to_json(_kept(experiment)) + "\n")
 
 
-def end_run(experiment: Experiment) -> None:
+def end_run(experiment: AnyExperiment) -> None:
     """Remove what only a run that goes on needs."""
     folder = experiment.run_dir
-    for stage in (folder, folder / FIRST_STAGE):
-        shutil.rmtree(stage / RESUME, ignore_errors=True)
+    for states in list(folder.glob(f"**/{RESUME}")):
+        shutil.rmtree(states, ignore_errors=True)
     (folder / _MADE_FROM).unlink(missing_ok=True)
 
 
-def _kept(experiment: Experiment) -> Experiment:
+def _last(experiment: AnyExperiment) -> Path:
+    """Return the file that a run writes last."""
+    return experiment.run_dir / ("report.json" if isinstance(experiment, Experiment) else PRETRAINED)
+
+
+def _kept(experiment: AnyExperiment) -> AnyExperiment:
     """Return the experiment without what does not bear on its numbers: where it is written."""
     return replace(experiment, out="checkpoints", overwrite=False)
 

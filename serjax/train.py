@@ -46,7 +46,7 @@ from serjax.training.streamed import Hidden, StreamedEngine
 
 def main(argv: Sequence[str]) -> int:
     """Train what the command line asks for."""
-    experiment = cli.parse("serjax.train", argv)
+    experiment = cli.parse("serjax.train", argv, Experiment, "hubert_kfold")
     command = f"python -m serjax.train {shlex.join(argv)}"
     if is_wanted(experiment.search):
         search(experiment, lambda one: train(one, command, Console()), Console())
@@ -210,7 +210,7 @@ def run_facts(
             **{name: metadata.version(name) for name in packages},
         },
         corpus_notes=data.corpus_notes,
-        leakage_notes=data.leakage_notes,
+        leakage_notes=(*data.leakage_notes, *plan.warnings),
         skipped=data.store.skipped,
     )
 

@@ -1,6 +1,6 @@
-"""The weights that finished runs have left for a fusion's branches, fold by fold."""
+"""The weights that finished runs have left for a model's parts, fold by fold."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from serjax.checkpoints.encoders import Encoders
 from serjax.checkpoints.run import load_run
-from serjax.checkpoints.tensors import read_json
 from serjax.config import Experiment, from_json
-from serjax.errors import UserError, one_of
+from serjax.data.folds import read_parts
+from serjax.data.leakage import check_unseen
+from serjax.errors import UserError
 from serjax.prepare import Data
 from serjax.training.jobs import Job
 from serjax.training.optimizer import Params
@@ -22,8 +24,8 @@ class Start(NamedTuple):
 
     Attributes:
         name: the option that named the run, and its folder.
-        branch: what it starts, audio or video.
-        labels: of its outputs.
+        branch: what it starts: audio, video or trunk.
+        labels: of its outputs; none for an encoder.
         folds: numbers of its folds.
         parts: part of each clip in each of its folds, by id.
         leaves: parameters and statistics [folds ...] by their paths in the model to come.
@@ -33,7 +35,7 @@ class Start(NamedTuple):
     branch: str
     labels: tuple[str, ...]
     folds: tuple[int, ...]
-    parts: dict[str, dict[int, str]]
+    parts: Mapping[str, Mapping[int, str]]
     leaves: dict[Any, Any]
 
 
@@ -62,11 +64,24 @@ def read_starts(experiment: Experiment) -> tuple[Start, ...]:
         leaves = {(*prefix, *path): leaf for path, leaf in nnx.to_flat_state(models.params)}
         for shared, leaf in nnx.to_flat_state(models.shared) if models.shared else ():
             leaves[*prefix, *shared] = leaf.replace(jnp.broadcast_to(leaf[...], (count, *leaf[...].shape)))
-        summary = read_json(Path(folder) / "folds.json")
-        numbers = [fold["number"] for fold in summary["folds"]]
-        parts = {clip: dict(zip(numbers, row.split(), strict=True)) for clip, row in summary["clips"].items()}
+        parts = read_parts(Path(folder) / "folds.json")
         starts.append(Start(f"{option} {folder}", branch, models.labels, models.folds, parts, leaves))
     return tuple(starts)
+
+
+def encoder_start(encoders: Encoders) -> Start:
+    """Return the encoders of a run's folds as what the same folds start from.
+
+    Raises:
+        UserError: one cannot be used.
+    """
+    folds = tuple(encoders.folders)
+    states = [dict(nnx.to_flat_state(nnx.state(encoders.of(fold).encoder, nnx.Param))) for fold in folds]
+    leaves = {
+        ("trunk", *path): leaf.replace(jnp.stack([state[path][...] for state in states]))
+        for path, leaf in states[0].items()
+    }
+    return Start(f"--model.checkpoint {encoders.source}", "trunk", (), folds, encoders.parts, leaves)
 
 
 def stacked(starts: Sequence[Start], data: Data, jobs: Sequence[Job], model: nnx.Module) -> Params | None:
@@ -85,33 +100,17 @@ def stacked(starts: Sequence[Start], data: Data, jobs: Sequence[Job], model: nnx
     shapes = {path: leaf.shape for path, leaf in nnx.to_flat_state(nnx.state(model, (nnx.Param, nnx.BatchStat)))}
     leaves: dict[Any, Any] = {}
     for start in starts:
-        if start.labels != data.labels:
+        if start.labels and start.labels != data.labels:
             raise UserError(
                 f"{start.name}: its labels are {', '.join(start.labels)}, here they are {', '.join(data.labels)}; give "
                 "a run with the same."
             )
         for job in jobs:
-            _check_fold(start, data, job)
+            tested = [data.store.utterances[clip].id for clip in job.test]
+            check_unseen(start.name, start.parts, start.folds, job.fold, tested)
         for path, shape in shapes.items():
             if path[0] == start.branch and (path not in start.leaves or start.leaves[path].shape[1:] != shape):
                 raise UserError(f"{start.name}: its {'.'.join(map(str, path))} does not fit; give a run of this size.")
         rows = np.array([start.folds.index(job.fold) for job in jobs])
         leaves |= {path: leaf.replace(leaf[...][rows]) for path, leaf in start.leaves.items()}
     return nnx.from_flat_state(list(leaves.items())) if leaves else None
-
-
-def _check_fold(start: Start, data: Data, job: Job) -> None:
-    """Refuse a run whose fold has learned from a clip that this job tests, or chose its epoch by it."""
-    if job.fold not in start.folds:
-        raise UserError(f"{start.name}: it has no fold {job.fold}; train it with the same folds.")
-    tested = [data.store.utterances[clip].id for clip in job.test]
-    parts = [start.parts.get(clip, {}).get(job.fold) for clip in tested]
-    if None in parts:
-        strange = [clip for clip, part in zip(tested, parts, strict=True) if part is None]
-        raise UserError(f"{start.name}: it does not know the clips {one_of(strange)}; train it on the same recordings.")
-    seen = [clip for clip, part in zip(tested, parts, strict=True) if part in ("train", "validation")]
-    if seen:
-        raise UserError(
-            f"{start.name}: its fold {job.fold} has learned from {one_of(seen)}, which fold {job.fold} tests here; "
-            "train it with the same folds and seed."
-        )

@@ -75,6 +75,7 @@ def test_values_in_place_of_pictures_are_trained_saved_and_asked(corpus, tmp_pat
         model({"audio": path, "video": "clip.mp4"})
 
 
+@pytest.mark.slow
 def test_branches_start_from_runs_of_the_same_folds_in_two_stages(corpus, tmp_path):
     sound = fused(corpus, tmp_path, name="sound", model=ModelConfig(family="audio_cnn"), fusion=FusionConfig())
     video = fused(corpus, tmp_path, name="video", model=ModelConfig(family="video"))

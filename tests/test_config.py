@@ -68,9 +68,9 @@ def test_two_ways_to_give_the_rate_are_one_too_many():
         check(replace(experiment, optimizer=replace(experiment.optimizer, max_lr=1e-3)))
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", names(Experiment))
 def test_what_comes_with_serjax_is_sound_and_survives_json(name):
-    experiment = find(name)
+    experiment = find(name, Experiment)
     check(experiment)
     assert experiment.name == name
     assert from_json(to_json(experiment), "experiment.json") == experiment
@@ -80,7 +80,7 @@ def test_a_file_that_returns_no_experiment_is_named(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("def experiment():\n    return 3\n")
     with pytest.raises(UserError, match=r"mine\.py: experiment\(\) returns a int"):
-        find(str(path))
+        find(str(path), Experiment)
 
 
 def test_a_label_map_has_a_name_for_every_label(tmp_path):

@@ -270,6 +270,7 @@ def pretrained(tmp_path):
     return str(tmp_path / "wavlm")
 
 
+@pytest.mark.slow
 def test_two_stages_train_heads_and_then_the_last_layers(corpus, tmp_path, pretrained, monkeypatch):
     model = ModelConfig(checkpoint=pretrained, freeze="layers", frozen_layers=1, pooling="mean", head="relu")
     settings = TrainConfig(epochs=2, head_epochs=3, head_lr=1e-2, batch_size=8)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple, cast
 
-from serjax.checkpoints.huggingface import load_encoder
+from serjax.checkpoints.encoders import Encoders, find_encoders
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.config import EncoderFamily, ModelConfig
 from serjax.errors import UserError
@@ -11,12 +11,21 @@ from serjax.models.encoder_config import EncoderConfig, preset
 
 
 class Trunk(NamedTuple):
-    """An encoder's layout, how its input is prepared, its weights where it has been pretrained, and what to say."""
+    """An encoder.
+
+    Attributes:
+        config: its layout.
+        preprocessor: how its input is prepared.
+        pretrained: its weights; None where they are random, or every fold has its own.
+        notes: what to say of it.
+        encoders: where it comes from; None: from nowhere.
+    """
 
     config: EncoderConfig
     preprocessor: Preprocessor
     pretrained: SpeechEncoder | None
     notes: tuple[str, ...]
+    encoders: Encoders | None = None
 
 
 def find_trunk(model: ModelConfig) -> Trunk:
@@ -30,8 +39,10 @@ def find_trunk(model: ModelConfig) -> Trunk:
         return Trunk(preset(cast(EncoderFamily, model.family), model.size), Preprocessor(), None, (note,))
     if model.checkpoint is None:
         raise UserError("--model.checkpoint and --model.size are both missing; give a checkpoint or a size.")
-    encoder, preprocessor, notes = load_encoder(model.checkpoint)
+    encoders = find_encoders(model.checkpoint)
+    encoder, preprocessor, notes = encoders.of(min(encoders.folders))
     family = encoder.config.model_type
     other = "" if family == model.family else f" (not {model.family}, as the experiment says)"
-    note = f"{family}{other} starts from {model.checkpoint}."
-    return Trunk(encoder.config, preprocessor, encoder, (note, *notes))
+    whose = "" if encoders.shared else ", each fold from its own encoder"
+    note = f"{family}{other} starts from {model.checkpoint}{whose}."
+    return Trunk(encoder.config, preprocessor, encoder if encoders.shared else None, (note, *notes), encoders)

@@ -153,6 +153,20 @@ def save_folds(path: Path, folds: Sequence[Fold], utterances: Sequence[Utterance
     write_text(path, text)
 
 
+def read_parts(path: Path) -> dict[str, dict[int, str]]:
+    """Return the part of each clip in each fold, by id and number, from what `save_folds` wrote.
+
+    Raises:
+        UserError: the file cannot be read, or is not such a file.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        numbers = [int(fold["number"]) for fold in content["folds"]]
+        return {clip: dict(zip(numbers, row.split(), strict=True)) for clip, row in content["clips"].items()}
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: it cannot be read as folds ({error!r}); give a run that is complete.") from None
+
+
 def load_folds(path: Path, utterances: Sequence[Utterance]) -> tuple[Fold, ...]:
     """Read what `save_folds` wrote; clips are found by their ids, in whatever order they are now.
 

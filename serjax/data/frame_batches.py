@@ -31,7 +31,7 @@ class Shape(NamedTuple):
 
 
 class LabelledBatch(NamedTuple):
-    """One batch; the runs' axis stands in front where there are several.
+    """One batch; several runs' stand side by side on an axis in front.
 
     Attributes:
         wave: Float32 [b t], samples; no row is padded.
@@ -111,7 +111,7 @@ def labelled_batches(
     seed: tuple[int, ...],
     updates: int,
     done: int = 0,
-    members: Sequence[frozenset[int]] | None = None,
+    only: frozenset[int] | None = None,
     read: grain.ReadOptions = READ,
 ) -> Iterator[LabelledBatch]:
     """Return the batches of a run from update number `done` on.
@@ -127,14 +127,13 @@ def labelled_batches(
         seed: not negative.
         updates: of the whole run.
         done: updates made already.
-        members: for each of several runs side by side, the clips that it may see; batches then have a leading axis. All
-            see batches of one shape at a time.
+        only: clips that the run may see; by default all of the shapes'.
         read: threads and batches ahead.
 
     Raises:
-        UserError: one of several runs has no clips of some length.
+        UserError: it may see no clips of some length.
     """
-    runs = [shapes] if members is None else [_only(shapes, allowed) for allowed in members]
+    allowed = shapes if only is None else _only(shapes, only)
     # Of each shape so many batches that its clips come as often as those of others.
     share = np.cumsum([len(shape.clips) / shape.rows for shape in shapes])
     counts = np.diff(np.rint(updates * share / share[-1]).astype(int), prepend=0)
@@ -143,9 +142,9 @@ def labelled_batches(
     for number in range(len(shapes)):
         turn[drawn == number] = np.arange(counts[number])
 
-    def one(run: Sequence[Shape], update: int) -> LabelledBatch:
+    def one(update: int) -> LabelledBatch:
         number = int(drawn[update])
-        shape = run[number]
+        shape = allowed[number]
         rng = np.random.default_rng([*seed, 1, update])
         chosen = _round_robin(shape, int(turn[update]), (*seed, 2, number))
         counts = np.array([len(labels[clip]) for clip in chosen])
@@ -159,11 +158,13 @@ def labelled_batches(
             label[row] = labels[clip][start : start + shape.frames]
         return LabelledBatch(wave, np.full(shape.rows, samples, np.int32), label)
 
-    def fill(number: int) -> LabelledBatch:
-        batches = [one(run, done + number) for run in runs]
-        return batches[0] if members is None else LabelledBatch(*map(np.stack, zip(*batches, strict=True)))
+    return iter(grain.MapDataset.range(done, updates).map(one).to_iter_dataset(read))
 
-    return iter(grain.MapDataset.range(updates - done).map(fill).to_iter_dataset(read))
+
+def side_by_side(runs: Sequence[Iterator[LabelledBatch]]) -> Iterator[LabelledBatch]:
+    """Yield the runs' batches with a leading axis; those of one seed and the same shapes are of one shape at a time."""
+    for batches in zip(*runs, strict=True):
+        yield LabelledBatch(*map(np.stack, zip(*batches, strict=True)))
 
 
 def _only(shapes: Sequence[Shape], allowed: frozenset[int]) -> list[Shape]:

@@ -1,7 +1,7 @@
 """The check before training that no fold tests what it has seen: the same speaker, clip or samples."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from serjax.data.folds import Fold, require_classes
@@ -45,6 +45,35 @@ def check_folds(
         except UserError as error:
             raise error if after == before else UserError(f"Without clips that others repeat, {error}") from None
     return tuple(cleaned), tuple(notes)
+
+
+def check_unseen(
+    source: str, parts: Mapping[str, Mapping[int, str]], folds: Sequence[int], fold: int, tested: Sequence[str]
+) -> None:
+    """Check that the fold of another run has not learned from clips that are tested here, nor was chosen by them.
+
+    Args:
+        source: what the other run is called in a message.
+        parts: part of each clip in each fold of the other run, by id and number.
+        folds: numbers of its folds.
+        fold: the number here.
+        tested: ids of the clips that this fold tests here.
+
+    Raises:
+        UserError: there is no such fold, it does not know a clip, or it has learned from one.
+    """
+    if fold not in folds:
+        raise UserError(f"{source}: it has no fold {fold}; train it with the same folds.")
+    found = {clip: parts.get(clip, {}).get(fold) for clip in tested}
+    strange = [clip for clip, part in found.items() if part is None]
+    if strange:
+        raise UserError(f"{source}: it does not know the clips {one_of(strange)}; train it on the same recordings.")
+    seen = [clip for clip, part in found.items() if part in ("train", "validation")]
+    if seen:
+        raise UserError(
+            f"{source}: its fold {fold} has learned from {one_of(seen)}, which fold {fold} tests here; train it with "
+            "the same folds and seed."
+        )
 
 
 def _sides(fold: Fold) -> list[tuple[str, tuple[int, ...], str, tuple[int, ...]]]:

@@ -125,3 +125,12 @@ def parse_cremad(stem: str) -> CremadName | None:
         return None
     speaker, text, code, intensity = match.groups()
     return CremadName(speaker=speaker, text=text, emotion=CREMAD_EMOTIONS[code], intensity=intensity)
+
+
+def text_of(stem: str) -> str | None:
+    """Return what is spoken in a file of RAVDESS, EMO-DB or CREMA-D, or its code, by the file's name; else None."""
+    ravdess = parse_ravdess(stem)
+    if ravdess is not None:
+        return ravdess.statement
+    other = parse_emodb(stem) or parse_cremad(stem)
+    return None if other is None else other.text

@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 
 from serjax.evaluation.frame_labels import Spread
 from serjax.evaluation.plots import COLOURS, FAINT, INK
+from serjax.evaluation.report import Row
 
 _RATE, _HOP, _FIELD = 16_000, 320, 400
 _LOOK: dict[str, Any] = {"color": INK, "parse_math": False}
@@ -57,6 +58,31 @@ def _bars(axes: Axes, spreads: Mapping[str, Mapping[str, Spread]]) -> None:
     axes.set_title("mutual information of labels\nwith what clips are of (normalised)", fontsize=10, color=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=8, frameon=False, loc="best")
+
+
+def progress_figure(histories: Mapping[int, Sequence[Row]]) -> Figure:
+    """Draw the loss of masked frames, and how many frames are predicted right, over the updates: a line a fold.
+
+    Args:
+        histories: rows of metrics.jsonl by fold.
+    """
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for number, (fold, rows) in enumerate(sorted(histories.items())):
+        colour, name = COLOURS[number % len(COLOURS)], f"fold {fold}" if fold else "all clips"
+        updates = [row["epoch"] for row in rows]
+        left.plot(updates, [row["train_masked_loss"] for row in rows], color=colour, label=name)
+        for key, style in (("masked", "-"), ("unmasked", ":")):
+            right.plot(updates, [row[f"train_{key}_accuracy"] for row in rows], style, color=colour)
+    right.plot([], [], "-", color=INK, label="masked frames")
+    right.plot([], [], ":", color=INK, label="others")
+    left.set_title("cross-entropy of masked frames", fontsize=10, color=INK)
+    right.set_title("share of frames predicted right", fontsize=10, color=INK)
+    for axes in (left, right):
+        axes.set_xlabel("updates", color=INK)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(fontsize=8, frameon=False)
+    return figure
 
 
 def timeline_figure(

@@ -10,6 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from serjax.checkpoints.resume import ResumePoint
+from serjax.data.frame_batches import LabelledBatch
 from serjax.errors import UserError
 from serjax.models.encoder import SpeechEncoder
 from serjax.models.encoder_config import EncoderConfig
@@ -85,7 +86,7 @@ def set_up(
 
 def pretrain(
     setup: Pretraining,
-    batches: Callable[[int], Iterator[FrameBatch]],
+    batches: Callable[[int], Iterator[FrameBatch | LabelledBatch]],
     updates: int,
     resume: ResumePoint,
     report: Report,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serjax.data.frame_batches import labelled_batches, plan
+from serjax.data.frame_batches import labelled_batches, plan, side_by_side
 from serjax.data.frame_labels import Clock
 from serjax.errors import UserError
 
@@ -124,7 +124,8 @@ def test_runs_side_by_side_see_their_own_clips_in_one_shape():
     shapes = plan(clips.lengths, CLOCK, seconds=1, shortest=0.2, shapes=2)
     members = [frozenset(range(0, 30, 2)), frozenset(range(1, 30, 2)), frozenset(range(30))]
     settings = {"seed": (0,), "updates": 40}
-    batches = list(labelled_batches(clips, clips.labels, shapes, CLOCK, members=members, **settings))
+    runs = [labelled_batches(clips, clips.labels, shapes, CLOCK, only=only, **settings) for only in members]
+    batches = list(side_by_side(runs))
     for run, allowed in enumerate(members):
         seen = {int(clip) for batch in batches for clip in batch.label[run, :, 0] // 1000}
         assert seen == set(allowed)
@@ -132,7 +133,7 @@ def test_runs_side_by_side_see_their_own_clips_in_one_shape():
     for batch, one in zip(islice(batches, 9), alone, strict=False):
         equal([field[2] for field in batch], one)
     with pytest.raises(UserError, match="leaves no clips of about"):
-        labelled_batches(clips, clips.labels, shapes, CLOCK, members=[frozenset(shapes[0].clips)], **settings)
+        labelled_batches(clips, clips.labels, shapes, CLOCK, only=frozenset(shapes[0].clips), **settings)
 
 
 def test_a_plan_holds_the_clips_alone_that_may_be_seen():

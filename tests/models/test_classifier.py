@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from serjax.checkpoints.naming import abstract
-from serjax.config import ModelConfig
+from serjax.config import Experiment, ModelConfig
 from serjax.errors import UserError
 from serjax.experiments import find
 from serjax.models.classifier import Classifier, Head, is_frozen, training_config, unit_variance
@@ -140,7 +140,7 @@ def test_gradients_reach_every_parameter(config):
     [("trunk", 0, 596_744), ("layers", 10, 14_773_552), ("layers", 8, 28_950_360), ("nothing", 0, 94_978_680)],
 )
 def test_numbers_of_trained_parameters_of_the_wavlm_network_for_ravdess(freeze, layers, trainable):
-    model = replace(find("wavlm_ravdess").model, freeze=freeze, frozen_layers=layers)
+    model = replace(find("wavlm_ravdess", Experiment).model, freeze=freeze, frozen_layers=layers)
     encoder = preset("wavlm", "base")
     whole = abstract(lambda rngs: Classifier(model, encoder, 8, normalize=True, rngs=rngs))
     _, trained, rest = nnx.split(whole, lambda path, _: not is_frozen(path, model, encoder), ...)

@@ -1,0 +1,177 @@
+"""The second step: masked prediction of the labels, of one encoder or of one a fold."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+
+import jax
+import numpy as np
+from flax import nnx
+from jaxtyping import Float
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from serjax.checkpoints.encoders import ENCODER
+from serjax.checkpoints.huggingface import save_pretrained
+from serjax.checkpoints.resume import ResumePoint
+from serjax.checkpoints.trunk import Trunk
+from serjax.config import SAMPLE_RATE
+from serjax.data.frame_batches import LabelledBatch, Shape, labelled_batches, plan, side_by_side
+from serjax.data.frame_labels import Clock, FrameLabels
+from serjax.models.encoder_config import frame_hop, receptive_field
+from serjax.prepare import Say
+from serjax.pretrain_config import PretrainExperiment
+from serjax.pretraining.labels import labels_of, lengths_of, part_folder
+from serjax.pretraining.material import Material, Part
+from serjax.run_folder import RESUME
+from serjax.training.folds import choose_together, fold_axis
+from serjax.training.init import flat
+from serjax.training.metric_log import MetricLog
+from serjax.training.pretrain_loop import pretrain, set_up, trunk_of
+
+
+def predict_masked(
+    experiment: PretrainExperiment,
+    material: Material,
+    labels: Sequence[FrameLabels],
+    start: Trunk,
+    console: Console,
+    say: Say,
+) -> None:
+    """Train each part's encoder to predict its labels, and write it as a Hugging Face directory.
+
+    Parts are trained side by side where that is faster, else one after the other; encoders that are there already are
+    left as they are, and a part that was stopped goes on.
+
+    Args:
+        experiment: how to train.
+        material: the clips and who hears which.
+        labels: of each part.
+        start: what all parts start from.
+        console: shows how it goes.
+        say: is told what is done.
+
+    Raises:
+        UserError: labels of another clock or number than the encoder's frames, less audio than a batch, a loss that is
+            no number, or a full disk.
+    """
+    clock = Clock(frame_hop(start.config), receptive_field(start.config))
+    waiting = []
+    for part, own in zip(material.parts, labels, strict=True):
+        own.check(lengths_of(material.clips, part), clock)
+        if not (part_folder(experiment.run_dir, part) / ENCODER / "config.json").is_file():
+            waiting.append((part, own))
+    together = False
+    if len(waiting) > 1:
+        together, why = choose_together(experiment.folds.together, backend=jax.default_backend(), frozen_trunk=False)
+        say(why)
+    for group in [waiting] if together else [[one] for one in waiting]:
+        if group:
+            _train(experiment, material, group, start, clock, console, say)
+
+
+def _train(
+    experiment: PretrainExperiment,
+    material: Material,
+    group: Sequence[tuple[Part, FrameLabels]],
+    start: Trunk,
+    clock: Clock,
+    console: Console,
+    say: Say,
+) -> None:
+    config, clips = experiment.masked, material.clips
+    folders = [part_folder(experiment.run_dir, part) for part, _ in group]
+    keys = [jax.random.fold_in(jax.random.key(experiment.seed), part.fold) for part, _ in group]
+    axis = fold_axis(len(group), len(jax.devices()), together=True)
+    devices = axis.mesh.shape["data"]
+    pretrained = {} if start.pretrained is None else flat(nnx.state(start.pretrained, nnx.Param))
+    setup = set_up(
+        config,
+        start.config,
+        max(own.clusters for _, own in group),
+        normalize=start.preprocessor.normalize,
+        keys=jax.numpy.stack(keys),
+        axis=axis,
+        given={f"trunk.{name}": leaf for name, leaf in pretrained.items()},
+    )
+    shapes = plan(
+        clips.lengths,
+        clock,
+        only=sorted({i for part, _ in group for i in part.heard}),
+        seconds=config.seconds,
+        shortest=config.shortest,
+        longest=config.longest,
+        devices=devices,
+        parts=config.accumulate,
+    )
+    resume = ResumePoint(folders[0] / RESUME)
+    done = resume.latest() or 0
+    with contextlib.ExitStack() as stack:
+        stack.callback(resume.close)
+        logs = [stack.enter_context(MetricLog(folder, done)) for folder in folders]
+        bar = stack.enter_context(_bar(console))
+        whose = ", ".join(f"fold {part.fold}" for part, _ in group if part.fold)
+        say(f"Masked prediction{f' of {whose}' if whose else ''}: {_extent(shapes, config.updates, clock)}")
+        if done:
+            say(f"Resuming after update {done}.")
+        task = bar.add_task("masked prediction", total=config.updates, completed=done, rate="")
+        began, heard = time.monotonic(), 0.0
+
+        def batches(done: int) -> Iterator[LabelledBatch]:
+            nonlocal heard
+            runs = [
+                labelled_batches(
+                    clips,
+                    labels_of(own, clips),
+                    shapes,
+                    clock,
+                    seed=(experiment.seed, part.fold),
+                    updates=config.updates,
+                    done=done,
+                    only=frozenset(part.heard),
+                )
+                for part, own in group
+            ]
+            for batch in side_by_side(runs):
+                yield batch
+                # The step of this batch has been sent off.
+                heard += batch.wave.size / SAMPLE_RATE
+                rate = heard / (time.monotonic() - began)
+                bar.update(task, advance=1, rate=f"{rate:.0f} s of audio/s")
+
+        def report(updates: int, means: dict[str, Float[np.ndarray, "k"]]) -> None:
+            rate = heard / (time.monotonic() - began)
+            for k, (log, (part, _)) in enumerate(zip(logs, group, strict=True)):
+                values = {f"train_{name}": float(value[k]) for name, value in means.items()}
+                log.write([{"fold": part.fold, "epoch": updates, **values, "train_audio_per_second": rate}])
+            say(
+                f"update {updates}/{config.updates}  loss {np.mean(means['masked_loss']):.3f}  accuracy of masked "
+                f"frames {np.mean(means['masked_accuracy']):.3f}, of others {np.mean(means['unmasked_accuracy']):.3f}  "
+                f"{rate:.0f} s of audio/s"
+            )
+
+        params = axis.get(pretrain(setup, batches, config.updates, resume, report, every=config.save_every))
+    for k, folder in enumerate(folders):
+        encoder = trunk_of(setup, jax.tree.map(lambda leaf, k=k: leaf[k], params))
+        save_pretrained(encoder, folder / ENCODER, preprocessor=start.preprocessor)
+
+
+def _extent(shapes: Sequence[Shape], updates: int, clock: Clock) -> str:
+    clips = sum(len(shape.clips) for shape in shapes)
+    audio = sum(len(shape.clips) * clock.samples(shape.frames) for shape in shapes) / SAMPLE_RATE
+    batch = np.mean([shape.rows * clock.samples(shape.frames) for shape in shapes]) / SAMPLE_RATE
+    passes = updates * batch / audio
+    return f"{updates} updates of {batch:.0f} s, {passes:.1f} passes over {audio / 60:.0f} min in {clips} clips."
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("updates, {task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )

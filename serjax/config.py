@@ -32,9 +32,11 @@ class DataConfig:
 
     root: str = ""
     """Folder of recordings, or a list file (.tsv, .txt, .scp, .csv, .jsonl). Empty with corpus=synthetic."""
-    corpus: Literal["auto", "folder", "ravdess", "emodb", "cremad", "tsv", "scp", "csv", "jsonl", "synthetic"] = "auto"
-    """How root is read. auto looks at file names: RAVDESS, EMO-DB, CREMA-D, else a folder a class, or a list by its
-    suffix."""
+    corpus: Literal[
+        "auto", "folder", "ravdess", "emodb", "cremad", "iemocap", "tsv", "scp", "csv", "jsonl", "synthetic"
+    ] = "auto"
+    """How root is read. auto looks at names of files and folders: RAVDESS, EMO-DB, CREMA-D, IEMOCAP (four classes),
+    else a folder a class, or a list by its suffix."""
     audio_root: str | None = None
     """Where relative paths of a list start; by default the folder that holds the list."""
     label_map: str | None = None

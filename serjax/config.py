@@ -119,8 +119,9 @@ class ModelConfig:
     """Hugging Face directory or hub id of pretrained weights."""
     size: Literal["tiny", "small", "base", "large"] | None = None
     """Start from random weights of this size; wins over `checkpoint`."""
-    pooling: Literal["mean", "stat", "attentive"] = "attentive"
-    """Over frames: mean, mean and standard deviation, or attention weights that are learned."""
+    pooling: Literal["mean", "stat", "attentive", "tanh_attention"] = "attentive"
+    """Over frames: mean, mean and standard deviation, or a mean with weights that are learned: softmax over time of two
+    layers (attentive) or of tanh(x . w) (tanh_attention)."""
     attention_size: int = 128
     """Width of attentive pooling's hidden layer."""
     head: Literal["layernorm_gelu", "layernorm_relu", "relu", "linear"] = "layernorm_relu"

@@ -16,7 +16,7 @@ from serjax.models.encoder import SpeechEncoder
 from serjax.models.encoder_config import EncoderConfig
 from serjax.models.heads import LinearHead, NormHead
 from serjax.models.masking import length_mask
-from serjax.models.pooling import AttentivePooling, masked_mean, masked_mean_and_deviation
+from serjax.models.pooling import AttentivePooling, TanhAttention, masked_mean, masked_mean_and_deviation
 
 
 class Head(nnx.Module):
@@ -50,6 +50,8 @@ def _pooling(
             return masked_mean_and_deviation
         case "attentive":
             return AttentivePooling(features, config.attention_size, rngs=rngs)
+        case "tanh_attention":
+            return TanhAttention(features, rngs=rngs)
 
 
 def _classifier(config: ModelConfig, pooled: int, classes: int, rngs: nnx.Rngs) -> NormHead | LinearHead:

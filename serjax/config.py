@@ -130,6 +130,8 @@ class ModelConfig:
     """Width of the head's hidden layer."""
     dropout: float = 0.1
     """Dropout in the head."""
+    final_dropout: float = 0.0
+    """Dropout on the hidden states that are pooled."""
     weighted_layers: bool = False
     """Learn a softmax-weighted sum of the hidden states of all layers; otherwise the last layer is used."""
     freeze: Literal["auto", "nothing", "cnn", "layers", "trunk"] = "auto"

@@ -51,6 +51,17 @@ def test_weighted_sum_starts_as_the_mean_of_layers():
     np.testing.assert_allclose(model(states, frames), model(jnp.repeat(states[:, 1:2], 3, axis=1), frames), atol=1e-6)
 
 
+def test_final_dropout_falls_on_frames_before_they_are_pooled():
+    config = ModelConfig(pooling="mean", head="linear", dropout=0.0, final_dropout=0.5)
+    model, states, frames = Head(config, 1, 6, 4, rngs=nnx.Rngs(0)), jnp.ones((2, 1, 4000, 6)), jnp.array([4000, 1])
+    plain, dropped = model(states, frames), model(states, frames, KEY)
+    assert (dropped != plain).any(1).all()
+    # Of 4000 frames the mean hardly changes; values that are dropped after pooling would be missing altogether.
+    np.testing.assert_allclose(dropped[0], plain[0], atol=0.1)
+    assert not np.allclose(dropped[1], plain[1], atol=0.1)
+    assert (dropped == model(states, frames, KEY)).all()
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_call_is_features_then_head(layer_config, weighted):
     model = build(ModelConfig(weighted_layers=weighted), layer_config)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from serjax.checkpoints.naming import abstract
+from serjax.checkpoints.naming import abstract, to_tensors
 from serjax.config import ModelConfig
 from serjax.errors import UserError
 from serjax.experiments import find
@@ -60,6 +60,15 @@ def test_final_dropout_falls_on_frames_before_they_are_pooled():
     np.testing.assert_allclose(dropped[0], plain[0], atol=0.1)
     assert not np.allclose(dropped[1], plain[1], atol=0.1)
     assert (dropped == model(states, frames, KEY)).all()
+
+
+def test_the_head_of_hubert_align_is_one_vector_and_one_linear_layer():
+    tensors = to_tensors(Head(find("hubert_align").model, 1, 768, 4, rngs=nnx.Rngs(0)))
+    assert {name: tensor.shape for name, tensor in tensors.items()} == {
+        "classifier.out_proj.bias": (4,),
+        "classifier.out_proj.weight": (4, 768),
+        "pooling.score.weight": (1, 768),
+    }
 
 
 @pytest.mark.parametrize("weighted", [False, True])

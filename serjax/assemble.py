@@ -155,7 +155,9 @@ def encode(experiment: Experiment, data: Data, model: Classifier, say: Say) -> F
     """Return what the frozen trunk makes of every clip, computed once and kept on disk."""
     settings = experiment.data
     graphdef, state = nnx.split(model)
-    pooled, dtype = experiment.model.pooling == "mean", experiment.model.dtype
+    # Frames that training drops values of are kept one by one.
+    pooled = experiment.model.pooling == "mean" and not experiment.model.final_dropout
+    dtype = experiment.model.dtype
 
     def call(state: Params, wave: Any, length: Any) -> Any:
         model = nnx.merge(graphdef, cast(state, dtype), copy=True)

@@ -32,9 +32,11 @@ class DataConfig:
 
     root: str = ""
     """Folder of recordings, or a list file (.tsv, .txt, .scp, .csv, .jsonl). Empty with corpus=synthetic."""
-    corpus: Literal["auto", "folder", "ravdess", "emodb", "cremad", "tsv", "scp", "csv", "jsonl", "synthetic"] = "auto"
-    """How root is read. auto looks at file names: RAVDESS, EMO-DB, CREMA-D, else a folder a class, or a list by its
-    suffix."""
+    corpus: Literal[
+        "auto", "folder", "ravdess", "emodb", "cremad", "iemocap", "tsv", "scp", "csv", "jsonl", "synthetic"
+    ] = "auto"
+    """How root is read. auto looks at names of files and folders: RAVDESS, EMO-DB, CREMA-D, IEMOCAP (four classes),
+    else a folder a class, or a list by its suffix."""
     audio_root: str | None = None
     """Where relative paths of a list start; by default the folder that holds the list."""
     label_map: str | None = None
@@ -117,8 +119,9 @@ class ModelConfig:
     """Hugging Face directory or hub id of pretrained weights."""
     size: Literal["tiny", "small", "base", "large"] | None = None
     """Start from random weights of this size; wins over `checkpoint`."""
-    pooling: Literal["mean", "stat", "attentive"] = "attentive"
-    """Over frames: mean, mean and standard deviation, or attention weights that are learned."""
+    pooling: Literal["mean", "stat", "attentive", "tanh_attention"] = "attentive"
+    """Over frames: mean, mean and standard deviation, or a mean with weights that are learned: softmax over time of two
+    layers (attentive) or of tanh(x . w) (tanh_attention)."""
     attention_size: int = 128
     """Width of attentive pooling's hidden layer."""
     head: Literal["layernorm_gelu", "layernorm_relu", "relu", "linear"] = "layernorm_relu"
@@ -127,6 +130,8 @@ class ModelConfig:
     """Width of the head's hidden layer."""
     dropout: float = 0.1
     """Dropout in the head."""
+    final_dropout: float = 0.0
+    """Dropout on the hidden states that are pooled."""
     weighted_layers: bool = False
     """Learn a softmax-weighted sum of the hidden states of all layers; otherwise the last layer is used."""
     freeze: Literal["auto", "nothing", "cnn", "layers", "trunk"] = "auto"

@@ -80,6 +80,7 @@ def _check_network(experiment: Experiment) -> None:
             ("model.size", model.size is not None and not wavlm),
             ("model.freeze", model.frozen != "nothing"),
             ("model.weighted_layers", model.weighted_layers),
+            ("model.final_dropout", model.final_dropout > 0),
             ("train.head_epochs", experiment.first_epochs > 0 and not fused),
             ("model.checkpoint", model.checkpoint is not None and not start),
         ):
@@ -178,7 +179,7 @@ _RULES: tuple[Rule, ...] = (
         "from 0 to below 1",
     ),
     (("fusion.modality_dropout",), lambda x: 0 <= x <= 0.5, "from 0 to 0.5, for either modality"),
-    (("model.dropout", "model.layerdrop"), lambda x: 0 <= x < 1, "from 0 to below 1"),
+    (("model.dropout", "model.final_dropout", "model.layerdrop"), lambda x: 0 <= x < 1, "from 0 to below 1"),
     (("optimizer.beta1", "optimizer.beta2", "train.label_smoothing"), lambda x: 0 <= x < 1, "from 0 to below 1"),
 )
 """What the numbers of an experiment must satisfy."""

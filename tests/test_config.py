@@ -34,6 +34,7 @@ def with_value(field, value):
         ("model.layerdrop", 2.0),
         ("model.mask_time_prob", 5.0),
         ("model.dropout", 1.0),
+        ("model.final_dropout", 1.0),
         ("optimizer.max_lr", 0.0),
         ("optimizer.max_lr", nan),
         ("optimizer.clip_norm", 0.0),

@@ -141,7 +141,9 @@ def test_a_test_clip_changes_no_weight_of_its_fold(tmp_path):
 
 def test_what_networks_do_not_know_is_named(corpus, tmp_path):
     experiment = small(corpus, tmp_path, "bilstm")
-    for field, value in (("size", "tiny"), ("freeze", "trunk"), ("checkpoint", "x/y"), ("weighted_layers", True)):
+    for field, value in (
+        ("size", "tiny"), ("freeze", "trunk"), ("checkpoint", "x/y"), ("weighted_layers", True), ("final_dropout", 0.1)
+    ):  # fmt: skip
         with pytest.raises(UserError, match=rf"^model\.{field} is given, but model\.family bilstm"):
             train(replace(experiment, model=replace(experiment.model, **{field: value})), "", quiet)
     empty = tmp_path / "empty"

@@ -151,19 +151,21 @@ def test_a_finished_run_is_not_trained_again(run):
         train(replace(experiment, seed=1), "x", quiet())
 
 
-@pytest.mark.parametrize("pooling", ["attentive", "mean"])
-def test_frozen_trunk_trains_seeds_and_rates_side_by_side(corpus, tmp_path, pooling):
+@pytest.mark.parametrize("dropped", [0.0, 0.2])
+def test_frozen_trunk_trains_seeds_and_rates_side_by_side(corpus, tmp_path, dropped):
     experiment = small(
         corpus,
         tmp_path,
         model=ModelConfig(
-            size="tiny", freeze="trunk", weighted_layers=True, pooling=pooling, attention_size=8, head_size=16
+            size="tiny", freeze="trunk", weighted_layers=True, pooling="mean", final_dropout=dropped, head_size=16
         ),
         train=TrainConfig(epochs=3, batch_size=8, seeds=2, learning_rates=(1e-4, 1e-2)),
     )
     report = train(experiment, "x", quiet())
     assert report["seeds"]["count"] == 2
     assert {fold["learning_rate"] for fold in report["folds"]} <= {1e-4, 1e-2}
+    (states,) = tmp_path.glob("features/*/states.npy")
+    assert (np.load(states, mmap_mode="r").shape[2] == 1) == (not dropped)
     oof = read_oof_csv(experiment.run_dir / "oof.csv")
     rows = np.flatnonzero(oof.fold == 1)
     answers = serjax.load(experiment.run_dir, [1, 0, 0])([Path(corpus) / f"{oof.ids[row]}.wav" for row in rows])

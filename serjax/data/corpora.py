@@ -11,6 +11,7 @@ import numpy as np
 from serjax.config import DataConfig
 from serjax.data import synthetic
 from serjax.data.folders import NAMED, audio_files, read_classes, read_named, recognise
+from serjax.data.iemocap import find_sessions, read_iemocap
 from serjax.data.label_map import map_labels
 from serjax.data.lists import LIST_SUFFIXES, ListKind, read_list
 from serjax.data.naming import RAVDESS_EMOTIONS
@@ -108,6 +109,11 @@ def _find(config: DataConfig, seed: int, videos: bool) -> Corpus:
         return Corpus(root.stem, tuple(clips), (), (f"The clips are read from the list {root.name} ({kind}).",))
     if config.corpus in _LIST_KINDS:
         raise UserError(f"--data.root {root}: it is a folder; --data.corpus {config.corpus} reads a list file.")
+    if config.corpus == "iemocap" or (config.corpus == "auto" and find_sessions(root)):
+        if videos:
+            raise UserError(f"--data.root {root}: of IEMOCAP sound alone is read; choose a model without video.")
+        utterances, found = read_iemocap(root, skip_missing=config.skip_bad)
+        return Corpus("IEMOCAP", utterances, (), found)
     if videos:
         from serjax.data.pairs import read_pairs  # FFmpeg's libraries take a while to load, and few need them
 

@@ -11,20 +11,21 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from serjax.config import ModelConfig
 from serjax.errors import UserError
-from serjax.models.elementwise import split
+from serjax.models.elementwise import dropout, split
 from serjax.models.encoder import SpeechEncoder
 from serjax.models.encoder_config import EncoderConfig
 from serjax.models.heads import LinearHead, NormHead
 from serjax.models.masking import length_mask
-from serjax.models.pooling import AttentivePooling, masked_mean, masked_mean_and_deviation
+from serjax.models.pooling import AttentivePooling, TanhAttention, masked_mean, masked_mean_and_deviation
 
 
 class Head(nnx.Module):
-    """Everything above the trunk: a learned sum of layers (if asked for), pooling, classification."""
+    """Everything above the trunk: a learned sum of layers (if asked for), dropout, pooling, classification."""
 
     def __init__(self, config: ModelConfig, layers: int, features: int, classes: int, *, rngs: nnx.Rngs):
         """Build the head for hidden states [b, layers, n, features]; more than one layer means a learned sum."""
         self.layer_weights = nnx.Param(jnp.zeros(layers)) if config.weighted_layers else None
+        self.final_dropout = config.final_dropout
         self.pooling = _pooling(config, features, rngs)
         self.classifier = _classifier(config, 2 * features if config.pooling == "stat" else features, classes, rngs)
 
@@ -37,6 +38,9 @@ class Head(nnx.Module):
         else:
             shares = jax.nn.softmax(self.layer_weights[...].astype(jnp.float32)).astype(states.dtype)
             x = jnp.einsum("l,blnd->bnd", shares, states)
+        if self.final_dropout:
+            before, key = split(key, 2)
+            x = dropout(x, self.final_dropout, before)
         return self.classifier(self.pooling(x, frames), key)
 
 
@@ -50,6 +54,8 @@ def _pooling(
             return masked_mean_and_deviation
         case "attentive":
             return AttentivePooling(features, config.attention_size, rngs=rngs)
+        case "tanh_attention":
+            return TanhAttention(features, rngs=rngs)
 
 
 def _classifier(config: ModelConfig, pooled: int, classes: int, rngs: nnx.Rngs) -> NormHead | LinearHead:

@@ -24,7 +24,7 @@ from serjax.pretrain_config import PretrainExperiment
 from serjax.pretraining.labels import labels_of, lengths_of, part_folder
 from serjax.pretraining.material import Material, Part
 from serjax.run_folder import RESUME
-from serjax.training.folds import choose_together, fold_axis
+from serjax.training.folds import FoldAxis, choose_together, fold_axis
 from serjax.training.init import flat
 from serjax.training.metric_log import MetricLog
 from serjax.training.pretrain_loop import pretrain, set_up, trunk_of
@@ -61,13 +61,25 @@ def predict_masked(
         own.check(lengths_of(material.clips, part), clock)
         if not (part_folder(experiment.run_dir, part) / ENCODER / "config.json").is_file():
             waiting.append((part, own))
-    together = False
+    together, config = False, experiment.masked
     if len(waiting) > 1:
         together, why = choose_together(experiment.folds.together, backend=jax.default_backend(), frozen_trunk=False)
         say(why)
-    for group in [waiting] if together else [[one] for one in waiting]:
-        if group:
-            _train(experiment, material, group, start, clock, console, say)
+    groups = [waiting] if together else [[one] for one in waiting]
+    axis = fold_axis(len(waiting) if together else 1, len(jax.devices()), together=True)
+    # The same lengths for all parts, so that what is compiled for one serves the others.
+    shapes = plan(
+        material.clips.lengths,
+        clock,
+        only=sorted({i for part in material.parts for i in part.heard}),
+        seconds=config.seconds,
+        shortest=config.shortest,
+        longest=config.longest,
+        devices=axis.mesh.shape["data"],
+        parts=config.accumulate,
+    )
+    for group in groups:
+        _train(experiment, material, group, start, axis, shapes, clock, console, say)
 
 
 def _train(
@@ -75,6 +87,8 @@ def _train(
     material: Material,
     group: Sequence[tuple[Part, FrameLabels]],
     start: Trunk,
+    axis: FoldAxis,
+    shapes: Sequence[Shape],
     clock: Clock,
     console: Console,
     say: Say,
@@ -82,8 +96,6 @@ def _train(
     config, clips = experiment.masked, material.clips
     folders = [part_folder(experiment.run_dir, part) for part, _ in group]
     keys = [jax.random.fold_in(jax.random.key(experiment.seed), part.fold) for part, _ in group]
-    axis = fold_axis(len(group), len(jax.devices()), together=True)
-    devices = axis.mesh.shape["data"]
     pretrained = {} if start.pretrained is None else flat(nnx.state(start.pretrained, nnx.Param))
     setup = set_up(
         config,
@@ -94,16 +106,6 @@ def _train(
         axis=axis,
         given={f"trunk.{name}": leaf for name, leaf in pretrained.items()},
     )
-    shapes = plan(
-        clips.lengths,
-        clock,
-        only=sorted({i for part, _ in group for i in part.heard}),
-        seconds=config.seconds,
-        shortest=config.shortest,
-        longest=config.longest,
-        devices=devices,
-        parts=config.accumulate,
-    )
     resume = ResumePoint(folders[0] / RESUME)
     done = resume.latest() or 0
     with contextlib.ExitStack() as stack:
@@ -111,7 +113,9 @@ def _train(
         logs = [stack.enter_context(MetricLog(folder, done)) for folder in folders]
         bar = stack.enter_context(_bar(console))
         whose = ", ".join(f"fold {part.fold}" for part, _ in group if part.fold)
-        say(f"Masked prediction{f' of {whose}' if whose else ''}: {_extent(shapes, config.updates, clock)}")
+        say(
+            f"Masked prediction{f' of {whose}' if whose else ''}: {_extent(shapes, config.updates, clock, group[0][0])}"
+        )
         if done:
             say(f"Resuming after update {done}.")
         task = bar.add_task("masked prediction", total=config.updates, completed=done, rate="")
@@ -156,9 +160,10 @@ def _train(
         save_pretrained(encoder, folder / ENCODER, preprocessor=start.preprocessor)
 
 
-def _extent(shapes: Sequence[Shape], updates: int, clock: Clock) -> str:
-    clips = sum(len(shape.clips) for shape in shapes)
-    audio = sum(len(shape.clips) * clock.samples(shape.frames) for shape in shapes) / SAMPLE_RATE
+def _extent(shapes: Sequence[Shape], updates: int, clock: Clock, part: Part) -> str:
+    counts = [len(set(shape.clips).intersection(part.heard)) for shape in shapes]
+    clips = sum(counts)
+    audio = sum(count * clock.samples(shape.frames) for count, shape in zip(counts, shapes, strict=True)) / SAMPLE_RATE
     batch = np.mean([shape.rows * clock.samples(shape.frames) for shape in shapes]) / SAMPLE_RATE
     passes = updates * batch / audio
     return f"{updates} updates of {batch:.0f} s, {passes:.1f} passes over {audio / 60:.0f} min in {clips} clips."

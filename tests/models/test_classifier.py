@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from serjax.checkpoints.naming import abstract
+from serjax.checkpoints.naming import abstract, to_tensors
 from serjax.config import Experiment, ModelConfig
 from serjax.errors import UserError
 from serjax.experiments import find
@@ -26,7 +26,7 @@ def build(config, encoder, **options):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("pooling", ["mean", "stat", "attentive"])
+@pytest.mark.parametrize("pooling", ["mean", "stat", "attentive", "tanh_attention"])
 @pytest.mark.parametrize("head", ["layernorm_gelu", "layernorm_relu", "linear"])
 def test_head_answers_stored_features_and_ignores_padding(weighted, pooling, head):
     config = ModelConfig(pooling=pooling, head=head, weighted_layers=weighted, attention_size=8, head_size=8)
@@ -49,6 +49,26 @@ def test_weighted_sum_starts_as_the_mean_of_layers():
     )
     model.layer_weights.set_value(jnp.array([0.0, 50.0, 0.0]))
     np.testing.assert_allclose(model(states, frames), model(jnp.repeat(states[:, 1:2], 3, axis=1), frames), atol=1e-6)
+
+
+def test_final_dropout_falls_on_frames_before_they_are_pooled():
+    config = ModelConfig(pooling="mean", head="linear", dropout=0.0, final_dropout=0.5)
+    model, states, frames = Head(config, 1, 6, 4, rngs=nnx.Rngs(0)), jnp.ones((2, 1, 4000, 6)), jnp.array([4000, 1])
+    plain, dropped = model(states, frames), model(states, frames, KEY)
+    assert (dropped != plain).any(1).all()
+    # Of 4000 frames the mean hardly changes; values that are dropped after pooling would be missing altogether.
+    np.testing.assert_allclose(dropped[0], plain[0], atol=0.1)
+    assert not np.allclose(dropped[1], plain[1], atol=0.1)
+    assert (dropped == model(states, frames, KEY)).all()
+
+
+def test_the_head_of_hubert_align_is_one_vector_and_one_linear_layer():
+    tensors = to_tensors(Head(find("hubert_align").model, 1, 768, 4, rngs=nnx.Rngs(0)))
+    assert {name: tensor.shape for name, tensor in tensors.items()} == {
+        "classifier.out_proj.bias": (4,),
+        "classifier.out_proj.weight": (4, 768),
+        "pooling.score.weight": (1, 768),
+    }
 
 
 @pytest.mark.parametrize("weighted", [False, True])

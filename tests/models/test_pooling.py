@@ -6,11 +6,12 @@ from flax import nnx
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from serjax.models.pooling import AttentivePooling, masked_mean, masked_mean_and_deviation
+from serjax.models.pooling import AttentivePooling, TanhAttention, masked_mean, masked_mean_and_deviation
 
 ATTENTIVE = AttentivePooling(5, 4, rngs=nnx.Rngs(0))
-POOLS = [masked_mean, masked_mean_and_deviation, ATTENTIVE]
-IDS = ["mean", "stat", "attentive"]
+TANH = TanhAttention(5, rngs=nnx.Rngs(0))
+POOLS = [masked_mean, masked_mean_and_deviation, ATTENTIVE, TANH]
+IDS = ["mean", "stat", "attentive", "tanh_attention"]
 
 
 @pytest.mark.parametrize("pool", [jax.jit(pool) for pool in POOLS], ids=IDS)
@@ -41,6 +42,44 @@ def test_attention_is_softmax_of_linear_tanh_linear():
     np.testing.assert_allclose(weights[0], [*expected, 0, 0], atol=1e-6)
     assert float(weights.sum()) == pytest.approx(1, abs=1e-6)
     np.testing.assert_allclose(ATTENTIVE(jnp.asarray(x), jnp.array([4]))[0], expected @ x[0, :4], atol=1e-6)
+
+
+def test_tanh_attention_is_softmax_of_tanh():
+    x = np.random.default_rng(0).normal(size=(2, 6, 5)).astype(np.float32)
+    weights, pooled = TANH.weights(jnp.asarray(x), jnp.array([6, 4])), TANH(jnp.asarray(x), jnp.array([6, 4]))
+    for row, length in enumerate((6, 4)):
+        share = np.exp(np.tanh(x[row, :length] @ TANH.score.kernel[...]))[:, 0]
+        share /= share.sum()
+        np.testing.assert_allclose(weights[row], [*share, *[0] * (6 - length)], atol=1e-6)
+        np.testing.assert_allclose(pooled[row], share @ x[row, :length], atol=1e-6)
+
+
+def test_weights_of_tanh_attention_start_between_0_and_1():
+    kernel = TanhAttention(1000, rngs=nnx.Rngs(1)).score.kernel[...]
+    assert 0 <= kernel.min() < 0.02
+    assert 0.98 < kernel.max() <= 1
+
+
+@pytest.mark.torch
+def test_tanh_attention_and_its_gradients_are_those_of_pytorch():
+    torch = pytest.importorskip("torch")
+    x, target = np.random.default_rng(0).normal(size=(2, 3, 7, 5)).astype(np.float32)
+    frames = np.array([7, 4, 1])
+    graphdef, state = nnx.split(TANH)
+
+    def ours(state, x):
+        return (nnx.merge(graphdef, state)(x, jnp.asarray(frames)) * target[:, 0]).sum()
+
+    value, (by_state, by_x) = jax.value_and_grad(ours, argnums=(0, 1))(state, jnp.asarray(x))
+    w = torch.tensor(np.asarray(TANH.score.kernel[...]), requires_grad=True)
+    h = torch.tensor(x, requires_grad=True)
+    beyond = torch.arange(7) >= torch.tensor(frames)[:, None]
+    share = torch.tanh(h @ w).squeeze(-1).masked_fill(beyond, -torch.inf).softmax(dim=1)
+    expected = ((h * share[:, :, None]).sum(1) * torch.tensor(target[:, 0])).sum()
+    expected.backward()
+    np.testing.assert_allclose(value, expected.item(), atol=1e-5)
+    np.testing.assert_allclose(by_state.score.kernel[...], w.grad, atol=1e-5)
+    np.testing.assert_allclose(by_x, h.grad, atol=1e-5)
 
 
 @pytest.mark.parametrize("pool", POOLS, ids=IDS)

@@ -72,6 +72,8 @@ def find_encoders(source: str) -> Encoders:
         return Encoders(source, {0: source}, {})
     if (folder / PRETRAINED).is_file():
         made = read_json(folder / PRETRAINED)
+        if "step" in made:
+            return find_encoders(str(folder / made["step"]))._replace(source=source)
         if made["folds"]:
             return Encoders(
                 source,

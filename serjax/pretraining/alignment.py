@@ -151,7 +151,6 @@ def _write(
         "",
     ]
     write_text(experiment.run_dir / "README.md", "\n".join(page))
-    made = {"corpus": experiment.tapt.corpus, "of": CPT, "folds": [one.fold for one in material.parts]}
-    write_text(experiment.run_dir / PRETRAINED, json.dumps(made) + "\n")
+    write_text(experiment.run_dir / PRETRAINED, json.dumps({"step": CPT}) + "\n")
     say("\n".join(rows))
     say(f"Written to {experiment.run_dir}: README.md and the folders of the steps.")

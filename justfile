@@ -31,7 +31,7 @@ bench:
     {{python}} benchmarks/kmeans.py
     {{python}} benchmarks/masked_prediction.py
 
-rooms := "audio video data models checkpoints training evaluation config train predict parallel"
+rooms := "audio video data models checkpoints training evaluation config train pretrain pretraining predict parallel"
 
 # API pages from the docstrings, into site/ (extra `docs`).
 docs:

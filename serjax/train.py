@@ -114,7 +114,7 @@ def _train(experiment: Experiment, command: str, console: Console) -> Report:
     end_run(experiment)
     print_table(report, console)
     say(f"Written to {run_dir}: README.md, confusion.png, curves.png, oof.csv, report.json, fold_N.")
-    show_example(run_dir, data, say)
+    show_example(run_dir, data, experiment.model.hears, say)
     return report
 
 
@@ -215,7 +215,7 @@ def run_facts(
     )
 
 
-def show_example(run_dir: Any, data: Data, say: Any) -> None:
+def show_example(run_dir: Any, data: Data, hears: bool, say: Any) -> None:
     """Let the saved ensemble answer for one clip, and say how to ask it for others."""
     clip = data.store.utterances[data.folds[0].test[0]]
     heard = data.store.clip(data.folds[0].test[0]), SAMPLE_RATE
@@ -225,7 +225,8 @@ def show_example(run_dir: Any, data: Data, say: Any) -> None:
         frames, count = data.frames.rows(np.array(data.folds[0].test[:1]))
         answer = load(run_dir)({"audio": heard, "video": frames[0, : count[0]]})
     scores = ", ".join(f"{entry['label']} {entry['score']:.1%}" for entry in answer)
-    shown = shlex.join(["python", "-m", "serjax.predict", os.path.relpath(run_dir), os.path.relpath(clip.path)])
+    path = clip.path if hears else clip.video or clip.path
+    shown = shlex.join(["python", "-m", "serjax.predict", os.path.relpath(run_dir), os.path.relpath(path)])
     say(f"{shown}\n{scores}  (its label: {clip.label})")
 
 

@@ -3,6 +3,7 @@
 import io
 import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +13,13 @@ from rich.console import Console
 import serjax
 from serjax.audio_visual import VideoAugment, VideoConfig
 from serjax.config import DataConfig, Experiment, FoldsConfig, ModelConfig, TrainConfig
+from serjax.data.utterance import Utterance
 from serjax.errors import UserError
 from serjax.evaluation.out_of_fold import read_oof_csv
 from serjax.models import resnet
 from serjax.predict import main as predict_main
 from serjax.prepare import read_data
-from serjax.train import train
+from serjax.train import arguments, train
 
 
 class Mean(nnx.Module):
@@ -90,3 +92,15 @@ def test_copies_of_a_silent_video_are_found_and_a_fusion_asks_for_sound(filmed, 
         UserError, match=r"none of its 10 videos has sound .* or train --exp video, which needs no sound"
     ):
         read_data(replace(filmed, model=ModelConfig(family="fusion")), lambda note: None)
+
+
+def test_the_command_that_is_shown_names_sound_and_video_where_both_are_needed(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    sound, video = Path("a.wav").absolute(), Path("b.mp4").absolute()
+    for clip, heard, seen in (
+        (Utterance("x", sound, "sad"), ["a.wav"], ["a.wav"]),
+        (Utterance("x", video, "sad", video=video), ["b.mp4"], ["b.mp4"]),
+        (Utterance("x", sound, "sad", video=video), ["--audio", "a.wav", "--video", "b.mp4"], ["b.mp4"]),
+    ):
+        assert arguments(clip, True) == heard
+        assert arguments(clip, False) == seen

@@ -30,6 +30,7 @@ bench:
     {{python}} benchmarks/frozen_heads.py
     {{python}} benchmarks/kmeans.py
     {{python}} benchmarks/masked_prediction.py
+    {{python}} benchmarks/fusion_step.py
 
 rooms := "audio video data models checkpoints training evaluation config train pretrain pretraining predict parallel"
 

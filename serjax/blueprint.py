@@ -48,7 +48,7 @@ class Blueprint(NamedTuple):
     Attributes:
         family: what the model is called.
         notes: sentences for the user on what it starts from.
-        shortest: fewest samples of a clip that it can take.
+        shortest: fewest samples of a clip that it can take; 0 where it does not hear.
         make: builds one for so many classes.
         given: parameters by name that a checkpoint has, such as `trunk.encoder.layer_norm.scale`.
         frozen: whether training leaves the parameter at a path alone.
@@ -165,7 +165,7 @@ def _audio_visual(experiment: Experiment, trunk: Trunk | None, starts: tuple[Sta
     return Blueprint(
         family=f"{fusion.kind} fusion of {fusion.audio} and {seeing}" if hears else f"{seeing} on video",
         notes=tuple(notes),
-        shortest=FRAME if trunk is None else receptive_field(trunk.config),
+        shortest=0 if not hears else FRAME if trunk is None else receptive_field(trunk.config),
         make=lambda classes, rngs: audio_visual(experiment, classes, **layout, rngs=rngs),
         given=given,
         frozen=lambda path: is_frozen_in_fusion(tuple(path), fusion, None if trunk is None else trunk.config),

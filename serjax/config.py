@@ -170,6 +170,11 @@ class ModelConfig:
         """Whether the model looks at video."""
         return self.family in ("video", "fusion")
 
+    @property
+    def hears(self) -> bool:
+        """Whether the model listens to sound."""
+        return self.family != "video"
+
 
 @dataclass(frozen=True)
 class AugmentConfig:

@@ -92,7 +92,7 @@ class Ensemble:
         """
         if not isinstance(clips, list):
             return self([clips])[0]
-        rates = sorted({rate_of(clip) for clip in clips} - {SAMPLE_RATE})
+        rates = sorted({self.rate(clip) for clip in clips} - {SAMPLE_RATE})
         if rates:
             heard = " and ".join(f"{rate:g}" for rate in rates)
             warnings.warn(f"clips of {heard} Hz are resampled to {SAMPLE_RATE} Hz.", stacklevel=2)
@@ -110,7 +110,7 @@ class Ensemble:
                 cannot do without.
         """
         models = self._models
-        sample, least = read(clip, models.video, models.seen), models.shortest
+        sample, least = read(clip, models.video, models.seen, hears=models.hears), models.shortest
         name = f"{clip}" if isinstance(clip, (str, Path)) else "the clip"
         for part in sorted(models.needs - sample.parts):
             give = "both" if len(models.needs) > 1 else f"a clip with {part}"
@@ -127,6 +127,10 @@ class Ensemble:
             alone = f"{name}: answered from {min(sample.parts)} alone."
             return sample._replace(notes=(*sample.notes, alone))
         return sample
+
+    def rate(self, clip: Clip) -> float:
+        """Return the rate in Hz from which a clip's sound is brought to that of the models."""
+        return rate_of(clip) if self._models.hears else SAMPLE_RATE
 
     def probabilities(self, samples: Sequence[Sample]) -> Float[np.ndarray, "clips c"]:
         """Return the members' mean scores of clips, in the order of `labels`."""
@@ -325,7 +329,7 @@ def _answers(ensemble: Ensemble, clips: Sequence[Clip], rates: Counter[int]) -> 
     for number, clip in enumerate(clips):
         try:
             samples[number] = ensemble.read(clip)
-            rates[int(rate_of(clip))] += 1
+            rates[int(ensemble.rate(clip))] += 1
             for note in samples[number].notes:
                 print(note, file=sys.stderr)
         except UserError as error:

@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from serjax.audio.activity import load_silero
-from serjax.config import Experiment
+from serjax.config import DataConfig, Experiment
 from serjax.data.corpora import describe, read_corpus
 from serjax.data.folds import Fold, fold_kind, make_folds, save_folds
 from serjax.data.leakage import check_folds
-from serjax.data.store import ClipStore, open_store
+from serjax.data.store import ClipStore, Unheard, open_store
 from serjax.data.units import read_units
 from serjax.data.utterance import Utterance
 from serjax.errors import UserError
@@ -41,7 +41,7 @@ class Data(NamedTuple):
     """Clips, their classes and their folds, checked; their frames for models that look at video."""
 
     corpus: str
-    store: ClipStore
+    store: ClipStore | Unheard
     labels: tuple[str, ...]
     classes: Int[np.ndarray, "clips"]
     folds: tuple[Fold, ...]
@@ -51,28 +51,28 @@ class Data(NamedTuple):
 
 
 def read_data(experiment: Experiment, say: Say) -> Data:
-    """Find, decode and divide the clips.
+    """Find, decode and divide the clips; of videos whose sound the model does not hear none is decoded or needed.
 
     Raises:
         UserError: clips that cannot be used, labels, speakers or folds that do not fit; see `read_corpus`,
             `open_store`, `make_folds` and `check_folds`.
     """
     cache = cache_folder(experiment, "clips")
-    pictured = experiment.model.sees and experiment.video.units is None
+    pictured, hears = experiment.model.sees and experiment.video.units is None, experiment.model.hears
     filmed = pictured and not experiment.video.drawn
-    corpus = read_corpus(replace(experiment.data, cache=str(cache.parent)), seed=experiment.seed, videos=filmed)
+    corpus = read_corpus(
+        replace(experiment.data, cache=str(cache.parent)), seed=experiment.seed, videos=filmed, silent=not hears
+    )
     for note in corpus.notes:
         say(note)
-    settings = experiment.data
-    if settings.activity == "silero":
-        load_silero()  # what is missing is said once, and not of every clip
     pictures = _pictures(experiment, corpus.utterances, say) if pictured else None
-    utterances = corpus.utterances if pictures is None else pictures.utterances
-    store = open_store(utterances, cache, skip_bad=settings.skip_bad, activity=settings.activity)
-    if store.untrimmed:
-        say(f"{store.untrimmed} clips keep their silence: too little of them would be left.")
-    for line in store.skipped:
-        say(f"skipped: {line}")
+    store: ClipStore | Unheard
+    if pictures is not None and not hears:
+        store = Unheard(pictures.utterances, pictures.hashes, pictures.skipped)
+    else:
+        # Values in place of pictures are of clips that are sound files, which also tell copies.
+        utterances = corpus.utterances if pictures is None else pictures.utterances
+        store = _sounds(experiment.data, utterances, cache, say)
     say(describe(store.utterances, corpus.labels))
     folds = make_folds(store.utterances, experiment.folds, experiment.seed)
     folds, notes = check_folds(
@@ -85,6 +85,18 @@ def read_data(experiment: Experiment, say: Say) -> Data:
     if experiment.model.sees and experiment.video.units is not None:
         frames = read_units(experiment.video.units, store.utterances)
     return Data(corpus.name, store, corpus.labels, classes, folds, corpus.notes, notes, frames)
+
+
+def _sounds(settings: DataConfig, utterances: Sequence[Utterance], folder: Path, say: Say) -> ClipStore:
+    """Decode the sound of the clips."""
+    if settings.activity == "silero":
+        load_silero()  # what is missing is said once, and not of every clip
+    store = open_store(utterances, folder, skip_bad=settings.skip_bad, activity=settings.activity)
+    if store.untrimmed:
+        say(f"{store.untrimmed} clips keep their silence: too little of them would be left.")
+    for line in store.skipped:
+        say(f"skipped: {line}")
+    return store
 
 
 def _pictures(experiment: Experiment, utterances: Sequence[Utterance], say: Say) -> "FrameStore":

@@ -38,13 +38,14 @@ class Sample(NamedTuple):
         return {name for name, there in (("sound", len(self.wave)), ("video", self.frames is not None)) if there}
 
 
-def read(clip: Clip, video: VideoConfig | None = None, shape: tuple[int, ...] = ()) -> Sample:
+def read(clip: Clip, video: VideoConfig | None = None, shape: tuple[int, ...] = (), *, hears: bool = True) -> Sample:
     """Return a clip's arrays.
 
     Args:
         clip: what was given.
         video: how a model looks at video; None: it does not.
         shape: of what it sees of a clip, as `Models` has it.
+        hears: whether it listens to sound, or none is decoded.
 
     Raises:
         UserError: it cannot be decoded, or is shorter than one frame.
@@ -58,6 +59,8 @@ def read(clip: Clip, video: VideoConfig | None = None, shape: tuple[int, ...] = 
     else:
         sound, seen = clip, None
     frames, notes = (None, ()) if seen is None else _read_video(seen, video, shape)
+    if not hears:
+        return Sample(np.zeros(0, np.float32), frames, notes)
     if sound is None and isinstance(seen, (str, Path)):
         from serjax.video.decode import has_sound
 

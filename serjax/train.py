@@ -28,6 +28,7 @@ from serjax.checkpoints.resume import ResumePoint
 from serjax.checkpoints.run import save_head, save_labels, save_trunk
 from serjax.config import SAMPLE_RATE, Experiment
 from serjax.data.folds import fold_kind
+from serjax.data.utterance import Utterance
 from serjax.evaluation.out_of_fold import OutOfFold
 from serjax.evaluation.report import Report, Row, RunFacts, build_report
 from serjax.evaluation.run_folder import write_all
@@ -114,7 +115,7 @@ def _train(experiment: Experiment, command: str, console: Console) -> Report:
     end_run(experiment)
     print_table(report, console)
     say(f"Written to {run_dir}: README.md, confusion.png, curves.png, oof.csv, report.json, fold_N.")
-    show_example(run_dir, data, say)
+    show_example(run_dir, data, experiment.model.hears, say)
     return report
 
 
@@ -215,7 +216,15 @@ def run_facts(
     )
 
 
-def show_example(run_dir: Any, data: Data, say: Any) -> None:
+def arguments(clip: Utterance, hears: bool) -> list[str]:
+    """Return what `serjax.predict` is to be given for a clip: its file, or its sound and its video by name."""
+    sound, video = os.path.relpath(clip.path), os.path.relpath(clip.video or clip.path)
+    if sound == video or not hears:
+        return [video]
+    return ["--audio", sound, "--video", video]
+
+
+def show_example(run_dir: Any, data: Data, hears: bool, say: Any) -> None:
     """Let the saved ensemble answer for one clip, and say how to ask it for others."""
     clip = data.store.utterances[data.folds[0].test[0]]
     heard = data.store.clip(data.folds[0].test[0]), SAMPLE_RATE
@@ -225,7 +234,7 @@ def show_example(run_dir: Any, data: Data, say: Any) -> None:
         frames, count = data.frames.rows(np.array(data.folds[0].test[:1]))
         answer = load(run_dir)({"audio": heard, "video": frames[0, : count[0]]})
     scores = ", ".join(f"{entry['label']} {entry['score']:.1%}" for entry in answer)
-    shown = shlex.join(["python", "-m", "serjax.predict", os.path.relpath(run_dir), os.path.relpath(clip.path)])
+    shown = shlex.join(["python", "-m", "serjax.predict", os.path.relpath(run_dir), *arguments(clip, hears)])
     say(f"{shown}\n{scores}  (its label: {clip.label})")
 
 

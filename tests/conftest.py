@@ -25,10 +25,13 @@ CODECS = {".mp4": ("libx264", "aac"), ".flv": ("flv1", "aac"), ".webm": ("libvpx
 
 @pytest.fixture(scope="session")
 def film():
-    """A function that writes a video: pictures, shown at so many ms each, and a tone of so many s at 48 kHz."""
+    """A function that writes a video: pictures, shown at so many ms each, and a tone of so many s at 48 kHz.
+
+    `pixel` is how wide its pixels are to be shown, over how high.
+    """
     import av
 
-    def write(path, pictures, times=None, *, tone=0.0, tone_at=0.0, rotation=0, bframes=0):
+    def write(path, pictures, times=None, *, tone=0.0, tone_at=0.0, rotation=0, bframes=0, pixel=None):
         times = range(0, 40 * len(pictures), 40) if times is None else times
         codec, sound_codec = CODECS[path.suffix]
         with av.open(str(path), "w", options={"movflags": "faststart"} if path.suffix == ".mp4" else {}) as container:
@@ -39,6 +42,8 @@ def film():
             stream.codec_context.gop_size, stream.codec_context.max_b_frames = 10, bframes
             tick = Fraction(1, 25) if path.suffix == ".avi" else Fraction(1, 1_000)
             stream.codec_context.time_base = tick
+            if pixel:
+                stream.codec_context.sample_aspect_ratio = Fraction(pixel)
             if rotation:
                 stream.set_display_rotation(rotation)
             if tone:

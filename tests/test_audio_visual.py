@@ -77,8 +77,9 @@ def test_values_in_place_of_pictures_are_trained_saved_and_asked(corpus, tmp_pat
 
 @pytest.mark.slow
 def test_branches_start_from_runs_of_the_same_folds_in_two_stages(corpus, tmp_path):
-    sound = fused(corpus, tmp_path, name="sound", model=ModelConfig(family="audio_cnn"), fusion=FusionConfig())
-    video = fused(corpus, tmp_path, name="video", model=ModelConfig(family="video"))
+    single = fused(corpus, tmp_path, fusion=FusionConfig())
+    sound = replace(single, name="sound", model=ModelConfig(family="audio_cnn"), video=VideoConfig())
+    video = replace(single, name="video", model=ModelConfig(family="video"))
     for one in (sound, video):
         train(one, "the command", quiet)
     start = WarmStart(audio=str(sound.run_dir), video=str(video.run_dir))
@@ -155,7 +156,10 @@ def test_what_a_fusion_cannot_do_is_named(corpus, tmp_path):
     for changes, message in (
         ({"augment": AugmentConfig(mixup=0.2)}, "mixes no videos"),
         ({"model": ModelConfig(family="fusion", size="tiny")}, "model.size is given"),
-        ({"model": ModelConfig(family="video"), "warm_start": WarmStart(audio="x")}, "warm_start.audio is given"),
+        (
+            {"model": ModelConfig(family="video"), "fusion": FusionConfig(), "warm_start": WarmStart(audio="x")},
+            "warm_start is given",
+        ),
     ):
         with pytest.raises(UserError, match=message):
             rules.check(fused(corpus, tmp_path, **changes))

@@ -29,6 +29,7 @@ class Models(NamedTuple):
         video: how they look at video; None: they do not.
         seen: shape of what they see of a clip, frames f first: pictures [f h w 3], or vectors [f d]; () for nothing.
         needs: which of sound and video they cannot do without.
+        hears: whether they listen to sound.
         notes: sentences for the user about what was assumed.
     """
 
@@ -46,4 +47,5 @@ class Models(NamedTuple):
     video: VideoConfig | None = None
     seen: tuple[int, ...] = ()
     needs: frozenset[str] = frozenset({"sound"})
+    hears: bool = True
     notes: tuple[str, ...] = ()

@@ -129,6 +129,7 @@ def load_run(run_dir: str | Path) -> Models:
         video=experiment.video if experiment.model.sees else None,
         seen=_seen(folder, experiment, folds[0]),
         needs=experiment.needs,
+        hears=experiment.model.hears,
     )
 
 

@@ -39,7 +39,7 @@ class Batch(NamedTuple):
 
     Attributes:
         wave: Float32 [b t], samples, zeros after the clip's end.
-        length: Int32 [b], samples of the clip in `wave`, at least 1.
+        length: Int32 [b], samples of the clip in `wave`; 0 where nobody listens, else at least 1.
         label: Int32 [b], class.
         weight: Float32 [b], 1, or 0 for rows that only fill up.
         clip: Int32 [b], number of the clip in the store.

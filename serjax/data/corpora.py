@@ -56,18 +56,19 @@ def describe(clips: Sequence[Utterance], labels: Sequence[str]) -> str:
     return f"{len(clips)} clips, {voices}, {len(labels)} classes ({listing})."
 
 
-def read_corpus(config: DataConfig, *, seed: int = 0, videos: bool = False) -> Corpus:
+def read_corpus(config: DataConfig, *, seed: int = 0, videos: bool = False, silent: bool = False) -> Corpus:
     """Find the clips that `config` names; no sound is decoded.
 
     Args:
         config: where and what to read, which labels and how many clips to use.
         seed: decides which clips `max_clips` chooses, and the sound of the synthetic corpus.
         videos: look for videos, with the sound that goes with each.
+        silent: take videos that have no sound, too.
 
     Raises:
         UserError: nothing to read, names, labels or speakers that do not fit, or fewer than two classes.
     """
-    corpus = _find(config, seed, videos)
+    corpus = _find(config, seed, videos, silent)
     clips, order, notes = list(corpus.utterances), corpus.labels, list(corpus.notes)
     if config.speaker_pattern is not None:
         clips = _name_speakers(clips, config.speaker_pattern, Path(config.audio_root or config.root))
@@ -86,7 +87,7 @@ def read_corpus(config: DataConfig, *, seed: int = 0, videos: bool = False) -> C
     return Corpus(corpus.name, tuple(clips), labels, tuple(notes))
 
 
-def _find(config: DataConfig, seed: int, videos: bool) -> Corpus:
+def _find(config: DataConfig, seed: int, videos: bool, silent: bool) -> Corpus:
     """Read everything below root; `labels` is the corpus's own order of classes, empty where it has none."""
     if config.corpus == "synthetic":
         return _render(config, seed)
@@ -117,9 +118,8 @@ def _find(config: DataConfig, seed: int, videos: bool) -> Corpus:
     if videos:
         from serjax.data.pairs import read_pairs  # FFmpeg's libraries take a while to load, and few need them
 
-        pairs = read_pairs(
-            root, config.corpus, audio_root=None if config.audio_root is None else Path(config.audio_root)
-        )
+        audio_root = None if config.audio_root is None else Path(config.audio_root)
+        pairs = read_pairs(root, config.corpus, audio_root=audio_root, silent=silent)
         return Corpus(pairs.name, pairs.utterances, pairs.order, pairs.notes)
     files, unread = audio_files(root)
     known = recognise(root, files) if config.corpus == "auto" else config.corpus if config.corpus in NAMED else None

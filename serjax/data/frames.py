@@ -15,7 +15,7 @@ from serjax.errors import UserError, one_of
 from serjax.video.decode import FRAMES, SIZE, Box, read
 from serjax.video.faces import find_face
 
-_VERSION = 1
+_VERSION = 2
 """Part of every key: where sampling, cropping or layout change, stores of before are not found and made anew."""
 
 _NOTHING: dict[str, Any] = {"shows": "uncut", "boxes": None, "damage": None, "length": None}

@@ -50,7 +50,7 @@ _Group = tuple[list[_File], list[_File]]
 """The videos and the sounds of one clip, those to be preferred first."""
 
 
-def read_pairs(root: Path, corpus: str = "auto", *, audio_root: Path | None = None) -> Pairs:
+def read_pairs(root: Path, corpus: str = "auto", *, audio_root: Path | None = None, silent: bool = False) -> Pairs:
     """Find the videos below a folder and the sound of each: a file of its own, or else the sound inside the video.
 
     - RAVDESS: `02-*` and `01-*` videos go with the `03-*` sounds that agree in all other fields; songs are left out.
@@ -64,6 +64,8 @@ def read_pairs(root: Path, corpus: str = "auto", *, audio_root: Path | None = No
         root: a folder.
         corpus: auto, folder, or a key of `NAMED`.
         audio_root: the folder of the sounds, where it is another one.
+        silent: videos may be without sound, as nobody listens. Clips that have sound are called and ordered as they
+            are where somebody does, so that folds agree.
 
     Raises:
         UserError: no pair, names that do not fit the corpus, or a pair with two labels.
@@ -91,17 +93,26 @@ def read_pairs(root: Path, corpus: str = "auto", *, audio_root: Path | None = No
             songs = {path for path in (*videos, *sounds) if path.stem[3:5] == "02"}
             videos, sounds = ([path for path in files if path not in songs] for files in (videos, sounds))
             notes += [f"{len(songs)} files of songs are left out; pairs are of speech."] if songs else []
+            if not videos:
+                raise UserError(
+                    f"--data.root {root}: its videos are of songs alone; give the folder of those of speech."
+                )
         groups = _grouped(_read_names(root, videos, known), _read_names(sound_root, sounds, known))
-    clips, alone = _pair(groups)
+    clips, alone = _pair(groups, silent)
     if not clips:
         raise UserError(
             f"--data.root {root}: none of its {len(videos)} videos has sound inside, and none of the {len(sounds)} "
-            f"sound files below {sound_root} goes with one by its name; rename them, or give the folder of both."
+            f"sound files below {sound_root} goes with one by its name; rename them, give the folder of both, or train "
+            "--exp video, which needs no sound."
         )
     inside = sum(clip.path.suffix.lower() in VIDEO_SUFFIXES for clip in clips)
     used = {path for clip in clips for path in (clip.path, clip.video)}
     spare = len(videos) + len(sounds) - len(alone) - len(used)
-    notes.append(f"{len(clips)} pairs of video and sound" + (f", {inside} with the sound inside." if inside else "."))
+    if silent:
+        notes.append(f"{len(clips)} videos; nothing listens to their sound.")
+    else:
+        within = f", {inside} with the sound inside." if inside else "."
+        notes.append(f"{len(clips)} pairs of video and sound{within}")
     notes += [f"{spare} files are left out, as others are of the same clips."] if spare else []
     notes += [f"{len(alone)} files have no partner and are left out: {one_of(alone)}."] if alone else []
     return Pairs(name, tuple(sorted(clips, key=lambda clip: clip.path)), order, tuple(notes))
@@ -121,7 +132,7 @@ def length_note(clip: Utterance, seconds: float) -> str | None:
         return None
     if abs(sound - seconds) <= _APART:
         return None
-    return f"{clip.video}: it lasts {seconds:.2f} s, but its sound {clip.path.name} {sound:.2f} s; both are used whole."
+    return f"{clip.video}: it lasts {seconds:.2f} s, but its sound {clip.path.name} {sound:.2f} s; neither is cut."
 
 
 def _without_height(path: Path) -> Path:
@@ -180,14 +191,19 @@ def _grouped(videos: Sequence[_File], sounds: Sequence[_File]) -> list[_Group]:
     return list(groups.values())
 
 
-def _pair(groups: Sequence[_Group]) -> tuple[list[Utterance], list[str]]:
-    """Return the pairs, and the names of the files without a partner with what they lack."""
+def _pair(groups: Sequence[_Group], silent: bool) -> tuple[list[Utterance], list[str]]:
+    """Return the pairs, and the names of the files without a partner with what they lack.
+
+    Where they may be `silent`, videos without sound are their own partners.
+    """
     asked = [video.path for videos, sounds in groups if not sounds for video in videos]
     with ThreadPoolExecutor() as pool:
         sounding = dict(zip(asked, pool.map(_sounds, asked), strict=True))
     clips, alone = [], []
     for videos, sounds in groups:
         sound = next((file for file in (*sounds, *videos) if sounds or sounding[file.path]), None)
+        if silent and sound is None:
+            sound = videos[0]
         if not videos or sound is None:
             lack = "video" if sounds else "sound"
             alone += [f"{file.path.name} (no {lack})" for file in (*videos, *sounds)]

@@ -1,6 +1,7 @@
 """Clips decoded once: one flat array of samples, see `serjax.data.mapped`."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,33 @@ class ClipStore(MappedClips):
         if not 0 <= i < len(self):
             raise IndexError(f"clip {i} of a store of {len(self)}")
         return self._rows[self._ends[i] - self.lengths[i] : self._ends[i]]
+
+
+@dataclass(frozen=True)
+class Unheard:
+    """Clips whose sound nobody listens to, in place of a `ClipStore`: they hold no samples, and none is decoded.
+
+    Attributes:
+        utterances: as of a store.
+        hashes: of what is seen of each clip.
+        skipped: a sentence for each utterance that is left out.
+    """
+
+    utterances: tuple[Utterance, ...]
+    hashes: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    @property
+    def lengths(self) -> Int64[np.ndarray, "clips"]:
+        """Zero for each clip."""
+        return np.zeros(len(self), np.int64)
+
+    def clip(self, i: int) -> Float32[np.ndarray, "0"]:
+        """Return no samples."""
+        return np.zeros(0, np.float32)
 
 
 def open_store(

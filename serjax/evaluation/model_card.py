@@ -115,13 +115,19 @@ def _scores(report: Report) -> str:
 
 def _data(report: Report) -> str:
     facts, data = report["facts"], report["experiment"]["data"]
+    model = ModelConfig(**report["experiment"]["model"])
     counts = facts["clips_per_class"]
     speakers = "unknown speakers" if facts["speakers"] is None else f"{facts['speakers']} speakers"
-    return (
-        " ".join([*facts["corpus_notes"], ""]) + f"{facts['corpus']}: {sum(counts.values())} clips of {speakers} "
-        f"({', '.join(f'{label} {count}' for label, count in counts.items())}). Clips are decoded to 16 kHz mono. "
+    heard = (
+        "Clips are decoded to 16 kHz mono. "
         f"Training sees random crops of {data['seconds']:g} s, evaluation the {data['eval_crop']} of a clip, up to "
         "the same length."
+    )
+    if not model.hears:
+        heard = "Their sound is not listened to."
+    return (
+        " ".join([*facts["corpus_notes"], ""]) + f"{facts['corpus']}: {sum(counts.values())} clips of {speakers} "
+        f"({', '.join(f'{label} {count}' for label, count in counts.items())}). {heard}"
     )
 
 
@@ -160,10 +166,11 @@ def _protocol(report: Report) -> str:
 def _use(report: Report) -> str:
     experiment = report["experiment"]
     run = (PurePath(experiment["out"]) / experiment["name"]).as_posix()
+    clip = "clip.mp4" if ModelConfig(**experiment["model"]).sees and not experiment["video"]["units"] else "clip.wav"
     return (
-        f"```sh\npython -m serjax.predict {run} clip.wav\n```\n\n"
+        f"```sh\npython -m serjax.predict {run} {clip}\n```\n\n"
         f'```python\nimport serjax\n\nmodel = serjax.load("{run}")\n'
-        'model("clip.wav")  # [{"label": ..., "score": ...}, ...], the most probable first\n```'
+        f'model("{clip}")  # [{{"label": ..., "score": ...}}, ...], the most probable first\n```'
     )
 
 

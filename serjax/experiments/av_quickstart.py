@@ -2,7 +2,7 @@
 
 Command: python -m serjax.train --exp av_quickstart
 Needs: nothing.
-Takes: some minutes on two cores.
+Takes: not measured yet.
 Expect: not measured yet; the table at the end has sound alone and video alone beside both.
 """
 

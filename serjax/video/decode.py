@@ -39,12 +39,17 @@ _SEEK = 2
 """Seconds into a file from which on it is faster to look for a stretch than to decode all that is before it."""
 
 
+_OBLONG = 4
+"""A pixel that is so many times as wide as high, or as high as wide, is taken for a slip of the file."""
+
+
 class Clip(NamedTuple):
     """Some frames of a video.
 
     Attributes:
         frames: their pixels, RGB.
-        box: the part of the whole picture that they show; None where nothing was looked for or found: all of it.
+        box: the part of the whole picture, upright and of square pixels, that they show; None where nothing was looked
+            for or found: all of it.
         note: what is to be said of the video, that it breaks off or is damaged in part.
         seconds: how long the file shows pictures.
     """
@@ -64,6 +69,7 @@ class _Span(NamedTuple):
         begin: when the first frame of the file appears.
         until: when the last frame of the file ends.
         slack: how much may be missing unnoticed.
+        pixel: how wide the file's pixels are to be shown, over how high.
         note: of `Clip`, that the file breaks off.
     """
 
@@ -72,6 +78,7 @@ class _Span(NamedTuple):
     begin: Fraction
     until: Fraction
     slack: Fraction
+    pixel: Fraction
     note: str | None
 
 
@@ -88,7 +95,8 @@ def read(
 
     At a constant rate these are the frames `floor(linspace(0, total - 1, count))`; where rates vary it is time that is
     evenly divided. All frames are decoded, one after the other, but only the wanted ones are converted and none is
-    kept at its full size.
+    kept at its full size. Where pixels are not square `find` sees the picture in its right shape, and what it returns
+    is cut out in that shape.
 
     Args:
         path: any video that FFmpeg reads: FLV, MP4, WebM, AVI ...
@@ -96,7 +104,8 @@ def read(
         start: where a stretch of the file begins, in s.
         end: where it ends; None means the end of the file.
         size: width and height of the result, to which frames are resized whatever their shape.
-        find: returns the part of all frames that is wanted, given the first of them, upright and whole.
+        find: returns the part of all frames that is wanted, given the first of them, upright, whole and of square
+            pixels.
 
     Raises:
         UserError: the file is missing, empty, no video or has no frame that decodes; or the stretch lies outside.
@@ -107,7 +116,7 @@ def read(
     _, first = next(_on_screen(_timed(path, span.first), [span.first]), (None, None))
     if first is None:
         raise UserError(f"{path}: it has no frame that decodes; get the video again or leave it out.")
-    box = find(_upright(first)) if find else None
+    box = find(_in_shape(first, span.pixel)) if find else None
     span = span._replace(last=span.first) if count == 1 else span
     damaged: list[int] = []
     small, reached = _sample(path, span, count, size, box, damaged)
@@ -154,7 +163,8 @@ def _sample(
     for time, frame in _on_screen(_timed(path, span.first, damaged), moments):
         if frame is not before:
             image = Image.fromarray(_upright(frame))
-            picture = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box))
+            part = box and _stored(box, image.size, _shape(frame, span.pixel))
+            picture = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, part))
         small.append(picture)
         before, reached = frame, time
     return small, reached
@@ -222,6 +232,7 @@ def _span(path: Path, start: float, end: float | None) -> _Span:
         # FFmpeg says of an AVI how much there is, not how much there should be.
         if container.format.name == "avi" and stream.average_rate:
             declared = max(declared, stream.frames / stream.average_rate)
+        pixel = _pixel(stream)
     if not times:
         raise UserError(f"{path}: its video track has no frame; get the video again or leave it out.")
     times.sort()
@@ -239,7 +250,7 @@ def _span(path: Path, start: float, end: float | None) -> _Span:
         note = f"it breaks off after {float(over - begin):.2f} of {float(declared):.2f} s; what is before is used."
     first = max((time for time in times if time <= first), default=times[0])
     last = max((time for time in times if after is None or time < after), default=first)
-    return _Span(first, max(first, last), times[0], until, slack, note)
+    return _Span(first, max(first, last), times[0], until, slack, pixel, note)
 
 
 def _time(stamped: "VideoFrame | Packet[Any]", stream: VideoStream, before: Fraction | None) -> Fraction:
@@ -261,3 +272,31 @@ def _moving(container: InputContainer, path: Path) -> VideoStream:
 def _upright(frame: VideoFrame) -> Picture:
     """Return a frame's pixels, turned as the file asks for."""
     return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
+
+
+def _pixel(stream: VideoStream) -> Fraction:
+    """Return how wide a stream's pixels are over how high; 1 where it does not say so, or says what cannot be."""
+    ratio = stream.sample_aspect_ratio
+    return ratio if ratio and Fraction(1, _OBLONG) < ratio < _OBLONG else Fraction(1)
+
+
+def _shape(frame: VideoFrame, pixel: Fraction) -> tuple[int, int]:
+    """Return a frame's width and height, upright, with pixels stretched until they are square."""
+    width = round(frame.width * max(pixel, Fraction(1)))
+    height = round(frame.height / min(pixel, Fraction(1)))
+    return (height, width) if round(frame.rotation / 90) % 2 else (width, height)
+
+
+def _in_shape(frame: VideoFrame, pixel: Fraction) -> Picture:
+    """Return a frame's pixels, turned as the file asks for and stretched until they are square."""
+    picture, shape = _upright(frame), _shape(frame, pixel)
+    if shape == picture.shape[1::-1]:
+        return picture
+    return np.asarray(Image.fromarray(picture).resize(shape, Image.Resampling.BILINEAR))
+
+
+def _stored(box: Box, size: tuple[int, int], shape: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Return where a part of a picture of this shape lies in the picture as it is stored, of this size."""
+    across, down = (Fraction(now, then) for now, then in zip(size, shape, strict=True))
+    left, top, right, bottom = box
+    return float(left * across), float(top * down), float(right * across), float(bottom * down)

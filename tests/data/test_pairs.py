@@ -195,6 +195,27 @@ def test_sounds_of_another_folder(tmp_path):
     assert len(read_pairs(tmp_path / "video2", audio_root=tmp_path / "sound2").utterances) == 2
 
 
+def test_without_a_listener_silent_videos_are_clips_and_the_others_stay_what_they_are(tmp_path):
+    fill(tmp_path, "anger/b.mp4", "sad/c.mp4", "z/anger/b.wav", "z/sad/c.wav", "anger/s_d.mp4")
+    fill(tmp_path, "z/sad/lonely.wav")
+    heard = read_pairs(tmp_path, "folder")
+    fill(tmp_path, "sad/a.mp4", "anger/e.webm")
+    assert read_pairs(tmp_path, "folder").utterances == heard.utterances
+    seen = read_pairs(tmp_path, "folder", silent=True)
+    assert [clip for clip in seen.utterances if clip.id not in ("sad/a", "anger/e")] == list(heard.utterances)
+    silent = [(clip.id, clip.path, clip.label) for clip in seen.utterances if clip not in heard.utterances]
+    assert silent == [
+        ("anger/e", tmp_path / "anger/e.webm", "anger"),
+        ("sad/a", tmp_path / "sad/a.mp4", "sad"),
+    ]
+    assert all(clip.video is not None for clip in seen.utterances)
+    assert "5 videos; nothing listens to their sound." in seen.notes
+    assert "1 files have no partner and are left out: lonely.wav (no video)." in seen.notes
+    # Of RAVDESS's two videos of a clip one has sound: the clip has its name, with a listener or without.
+    actor = fill(tmp_path / "r", *(f"{kind}-01-0{e}-01-01-01-02.mp4" for kind in ("01", "02") for e in (3, 4)))
+    assert read_pairs(actor).utterances == read_pairs(actor, silent=True).utterances
+
+
 @pytest.mark.parametrize(
     ("files", "options", "message"),
     [
@@ -209,7 +230,7 @@ def test_sounds_of_another_folder(tmp_path):
             {},
             "none of its 2 videos has sound inside, and none of the 2 sound",
         ),
-        (["02-02-01-01-01-01-01.mp4", "03-02-01-01-01-01-01.wav"], {}, "none of its 0 videos"),
+        (["02-02-01-01-01-01-01.mp4", "03-02-01-01-01-01-01.wav"], {}, "its videos are of songs alone; give"),
         (["a/x.mp4", "a/y.mp4"], {"corpus": "ravdess"}, r"2 file names are not those of RAVDESS \(a/x, a/y\)"),
         (["02-01-01-01-01-01-01.mp4", "y.wav"], {}, r"1 file names are not those of RAVDESS \(y\); move them away"),
         (["x.mp4", "a/y.mp4", "b/y.mp4"], {}, r"1 files lie directly in it and have no label \(x\.mp4\)"),
@@ -228,7 +249,7 @@ def test_a_sound_of_another_length_is_noted(tmp_path):
     clip = Utterance("a", tmp_path / "a.wav", "sad", video=tmp_path / "a.mp4")
     assert length_note(clip, 2.9) is None
     assert length_note(clip, 1.1) is None
-    note = f"{tmp_path / 'a.mp4'}: it lasts 3.50 s, but its sound a.wav 2.00 s; both are used whole."
+    note = f"{tmp_path / 'a.mp4'}: it lasts 3.50 s, but its sound a.wav 2.00 s; neither is cut."
     assert length_note(clip, 3.5) == note
     assert length_note(clip, 0.5) is not None
     for other in (

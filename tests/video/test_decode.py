@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from serjax.audio.files import decode, sample_rate
 from serjax.errors import UserError
@@ -90,6 +92,39 @@ def test_rotated_videos_are_turned_upright(tmp_path, film, angle):
     assert shapes == [(64, 96, 3)]
     expected = read(film(tmp_path / "upright.mp4", [upright] * 5), 2).frames
     assert np.abs(frames.astype(int) - expected).mean() < 4
+
+
+def squeezed(pixel, angle=0):
+    """A white disc, 60 pixels wide in a picture of 192 x 96, as a file with such pixels, turned, stores it."""
+    row, column = np.mgrid[:96, :192]
+    disc = 255 * ((row - 50) ** 2 + (column - 60) ** 2 < 30**2).astype(np.uint8)
+    image = Image.fromarray(np.repeat(np.rot90(disc, -angle // 90)[:, :, None], 3, 2))
+    size = round(image.width / max(1, pixel)), round(image.height * min(1, pixel))
+    return np.asarray(image.resize(size, Image.Resampling.BOX))
+
+
+@pytest.mark.parametrize("pixel", ["2", "16/15", "1/2"])
+@pytest.mark.parametrize(("suffix", "angle"), [(".mp4", 0), (".mp4", 90), (".avi", 0)])
+def test_oblong_pixels_are_shown_in_their_shape(tmp_path, film, suffix, angle, pixel):
+    stored = squeezed(Fraction(pixel), angle)
+    path = film(tmp_path / f"clip{suffix}", [stored] * 4, rotation=angle, pixel=pixel)
+    shapes, box = [], (20, 10, 100, 90)
+    clip = read(path, 2, size=80, find=lambda picture: shapes.append(picture.shape) or box)
+    assert shapes == [(96, 192, 3)]
+    assert clip.box == box
+    for frame in clip.frames[..., 0] > 127:
+        places = [np.flatnonzero(frame.any(axis)) for axis in (0, 1)]
+        assert [(place[0], place[-1]) for place in places] == [pytest.approx((10, 69), abs=2)] * 2
+    # Without a part the whole picture is brought to a square, of whatever shape it is.
+    expected = read(film(tmp_path / f"square{suffix}", [squeezed(1)] * 4), 2).frames
+    assert np.abs(read(path, 2).frames.astype(int) - expected).mean() < 4
+
+
+def test_a_shape_of_pixels_that_cannot_be_is_not_believed(tmp_path, film):
+    path = film(tmp_path / "clip.mp4", [squeezed(2)] * 2, pixel="40")
+    shapes = []
+    read(path, 1, find=lambda picture: shapes.append(picture.shape))
+    assert shapes == [(96, 96, 3)]
 
 
 def test_a_stretch_of_a_long_file(tmp_path, film):

@@ -92,6 +92,7 @@ def read_material(experiment: PretrainExperiment, say: Say, *, by_fold: bool) ->
         stores.append(_store(Path(settings.root), "--data.root", cache, experiment, say))
     else:
         data = read_data(as_training(experiment), say)
+        assert isinstance(data.store, ClipStore)
         stores.append(data.store)
     for folder in tapt.more:
         stores.append(_store(Path(folder), "--tapt.more", cache, experiment, say))

@@ -84,7 +84,8 @@ def read_data(experiment: Experiment, say: Say) -> Data:
     frames: Frames | None = None if pictures is None else pictures.of(store.utterances)
     if experiment.model.sees and experiment.video.units is not None:
         frames = read_units(experiment.video.units, store.utterances)
-    return Data(corpus.name, store, corpus.labels, classes, folds, corpus.notes, notes, frames)
+    told = corpus.notes if pictures is None else (*corpus.notes, *pictures.summary)
+    return Data(corpus.name, store, corpus.labels, classes, folds, told, notes, frames)
 
 
 def _sounds(settings: DataConfig, utterances: Sequence[Utterance], folder: Path, say: Say) -> ClipStore:

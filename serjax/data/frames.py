@@ -29,8 +29,8 @@ class FrameStore(MappedClips):
     Attributes:
         frames: of each clip, RGB, in the order of `utterances`: a read-only view of the file.
         boxes: the part of its video that each clip shows; None for all of it.
-        notes: sentences for the log: in how many clips a face was found, or that faces are drawn, and what is wrong
-            with single videos.
+        summary: sentences for log and report: in how many clips a face was found, or that faces are drawn.
+        notes: the same, and what is wrong with single videos.
     """
 
     array = "frames"
@@ -38,13 +38,15 @@ class FrameStore(MappedClips):
 
     frames: UInt8[np.ndarray, "clips n h w 3"]
     boxes: tuple[Box | None, ...]
+    summary: tuple[str, ...]
     notes: tuple[str, ...]
 
     def __init__(self, folder: Path, utterances: Sequence[Utterance]) -> None:
         super().__init__(folder, utterances)
         self.frames = self._rows
         self.boxes = tuple(None if box is None else (box[0], box[1], box[2], box[3]) for box in self._index["boxes"])
-        self.notes = (*self._counts(), *self._remarks())
+        self.summary = tuple(self._counts())
+        self.notes = (*self.summary, *self._remarks())
 
     @staticmethod
     def source(clip: Utterance) -> Path:

@@ -21,9 +21,9 @@ from serjax.training.layer_features import Extract, frame_table, layer_features,
 from serjax.training.optimizer import Params
 
 LABELS = "labels"
-"""Folder of labels, and
-CENTRES, the file of centres, in the run folder or in those of its folds."""
+"""Folder of labels, in the run folder or in those of its folds."""
 CENTRES = "centres.safetensors"
+"""File of the centres, beside it."""
 
 
 class _Source(NamedTuple):

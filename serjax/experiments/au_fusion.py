@@ -2,7 +2,7 @@
 
 Command: python -m serjax.train --exp au_fusion --data.root RAVDESS --video.units ravdess_au_mfcc.npz
 Needs: RAVDESS speech, and an archive of a vector a clip: ids such as 01-01-05-01-02-01-12, au [clips 35].
-Takes: twenty minutes on two cores.
+Takes: 24 minutes of one core.
 Expect: docs/audio_visual.md has scores of sound, face and both.
 """
 

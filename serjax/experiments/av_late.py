@@ -15,5 +15,7 @@ from serjax.experiments import av_gated
 
 
 def experiment() -> Experiment:
-    """Return the experiment, which is `av_gated`'s with another fusion."""
-    return replace(av_gated.experiment(), name="av_late", fusion=FusionConfig(kind="late"))
+    """Return the experiment, which is `av_gated`'s with another fusion, and plain negative log-likelihood."""
+    gated = av_gated.experiment()
+    train = replace(gated.train, label_smoothing=0.0)
+    return replace(gated, name="av_late", fusion=FusionConfig(kind="late"), train=train)

@@ -2,8 +2,8 @@
 
 Command: python -m serjax.train --exp av_quickstart
 Needs: nothing.
-Takes: not measured yet.
-Expect: not measured yet; the table at the end has sound alone and video alone beside both.
+Takes: two and a half minutes on two cores that were not idle.
+Expect: UA 80 % from both, 64 % from sound alone and 48 % from video alone (docs/audio_visual.md).
 """
 
 from dataclasses import replace

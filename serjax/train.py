@@ -235,6 +235,8 @@ def show_example(run_dir: Any, data: Data, hears: bool, say: Any) -> None:
         answer = load(run_dir)({"audio": heard, "video": frames[0, : count[0]]})
     scores = ", ".join(f"{entry['label']} {entry['score']:.1%}" for entry in answer)
     shown = shlex.join(["python", "-m", "serjax.predict", os.path.relpath(run_dir), *arguments(clip, hears)])
+    if not hears and clip.video is None:
+        shown = clip.id  # what was seen is drawn, or values: no file can be named
     say(f"{shown}\n{scores}  (its label: {clip.label})")
 
 

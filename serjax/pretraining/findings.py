@@ -117,7 +117,8 @@ def write_page(experiment: PretrainExperiment, material: Material, labels: Seque
     lines += ["", "![Loss and accuracy](progress.png)", ""]
     if data is not None:
         part = material.parts[0]
-        what = f"the clips that fold {part.fold} tests, which it has not heard," if part.tested else "all clips"
+        unheard = "" if set(part.heard) & set(part.tested) else ", which it has not heard,"
+        what = f"the clips that fold {part.fold} tests{unheard}" if part.tested else "all clips"
         lines += ["## What the labels say", ""]
         lines.append(write_spreads(folder, {"labels": spreads_of(labels[0], data, looked_at(part, data))}, what))
         name = draw_timeline(folder / "timeline.png", labels[0], data, part)

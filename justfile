@@ -1,9 +1,9 @@
 # The Python that has the extra `test` installed.
 python := env("PYTHON", "python")
 
-# The tests that need seconds: no torch, nothing slow.
+# The tests that need seconds: no torch, nothing slow. Two processes: compiling keeps one core busy, not two.
 test *args:
-    {{python}} -m pytest -m "not slow and not torch and not hf_flax" {{args}}
+    {{python}} -m pytest -n 2 --dist loadfile -m "not slow and not torch and not hf_flax" {{args}}
 
 # Parity with PyTorch and the slow tests (extra `torch`).
 test-all *args:

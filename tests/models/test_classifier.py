@@ -63,7 +63,7 @@ def test_final_dropout_falls_on_frames_before_they_are_pooled():
 
 
 def test_the_head_of_hubert_align_is_one_vector_and_one_linear_layer():
-    tensors = to_tensors(Head(find("hubert_align").model, 1, 768, 4, rngs=nnx.Rngs(0)))
+    tensors = to_tensors(Head(find("hubert_align", Experiment).model, 1, 768, 4, rngs=nnx.Rngs(0)))
     assert {name: tensor.shape for name, tensor in tensors.items()} == {
         "classifier.out_proj.bias": (4,),
         "classifier.out_proj.weight": (4, 768),

@@ -34,7 +34,7 @@ from serjax import cli, experiments
 from serjax.allocator import keep_memory
 from serjax.audio.spectrogram import AMIN, RAVDESS_AUDIO, mel_filters
 from serjax.checkpoints.naming import to_tensors
-from serjax.config import SAMPLE_RATE, AugmentConfig
+from serjax.config import SAMPLE_RATE, AugmentConfig, Experiment
 from serjax.models.fusion import FusionModel
 from serjax.models.resnet import IMAGENET_DEVIATION, IMAGENET_MEAN
 from serjax.training.init import count
@@ -42,7 +42,7 @@ from serjax.training.optimizer import rate_factors
 from serjax.training.step import Inputs, Run, init_state, logits_of, train_step
 
 CLASSES, PARAMETERS = 8, 24_263_833
-EXPERIMENT = replace(experiments.find("av_gated"), augment=AugmentConfig())
+EXPERIMENT = replace(experiments.find("av_gated", Experiment), augment=AugmentConfig())
 RATE = EXPERIMENT.optimizer.max_lr
 SIDES = {"torch": "PyTorch eager", "torch-compiled": "PyTorch compiled", "serjax": "serjax"}
 Step = Callable[[], None]

@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from serjax import cli
+from serjax.config import Experiment
 from serjax.evaluation.metrics import METRICS, bootstrap_intervals, confusion, scores
 from serjax.models.sound_classifier import FrontEnd
 from serjax.prepare import cache_folder, make_jobs, read_data
@@ -46,7 +47,7 @@ def best(models: Sequence[Callable[[], Any]], x: np.ndarray, y: np.ndarray, job:
 
 def main() -> None:
     """Fit, score and print."""
-    experiment = cli.parse("yardsticks", sys.argv[1:])
+    experiment = cli.parse("yardsticks", sys.argv[1:], Experiment, "bilstm_kfold")
     data = read_data(experiment, print)
     front = FrontEnd("bilstm", experiment.data)
     states, _ = encode_clips(

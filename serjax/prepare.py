@@ -131,8 +131,8 @@ def cache_folder(experiment: Experiment, name: str) -> Path:
     return Path(experiment.data.cache or experiment.run_dir.parent).absolute() / name
 
 
-def make_jobs(experiment: Experiment, folds: Sequence[Fold]) -> list[Job]:
-    """Return every fold, seed and learning rate that is to be trained.
+def chosen_folds(experiment: Experiment, folds: Sequence[Fold]) -> list[Fold]:
+    """Return the folds that folds.only names, or all.
 
     Raises:
         UserError: folds.only names a fold that there is not.
@@ -141,6 +141,16 @@ def make_jobs(experiment: Experiment, folds: Sequence[Fold]) -> list[Job]:
     strange = sorted(set(only) - {fold.number for fold in folds})
     if strange:
         raise UserError(f"--folds.only: there is no fold {strange[0]}; folds are numbered 1 to {len(folds)}.")
+    return [fold for fold in folds if fold.number in only]
+
+
+def make_jobs(experiment: Experiment, folds: Sequence[Fold]) -> list[Job]:
+    """Return every fold, seed and learning rate that is to be trained.
+
+    Raises:
+        UserError: folds.only names a fold that there is not.
+    """
+    folds = chosen_folds(experiment, folds)
     model = experiment.model
     scratch = model.size is not None or model.frozen == "trunk" or not model.is_encoder
     peak = experiment.optimizer.max_lr or (1e-3 if scratch else 5e-5)
@@ -149,5 +159,4 @@ def make_jobs(experiment: Experiment, folds: Sequence[Fold]) -> list[Job]:
         for seed in range(experiment.train.seeds)
         for rate in experiment.train.learning_rates or (peak,)
         for fold in folds
-        if fold.number in only
     ]

@@ -9,23 +9,25 @@ import json
 import shlex
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 from flax import nnx
 from rich.console import Console
 
 from serjax import cli, pretrain_rules
-from serjax.checkpoints.encoders import PRETRAINED, find_encoders
+from serjax.checkpoints.centres import read_centres
+from serjax.checkpoints.encoders import PRETRAINED, Encoders, find_encoders
 from serjax.checkpoints.trunk import Trunk, find_trunk
 from serjax.config import ModelConfig
-from serjax.data.folds import fold_kind, save_folds
 from serjax.disk import write_text
 from serjax.errors import UserError
+from serjax.prepare import write_folds
 from serjax.pretrain_config import PretrainExperiment
 from serjax.pretraining.findings import write_page
 from serjax.pretraining.labels import make_labels
 from serjax.pretraining.masked import predict_masked
-from serjax.pretraining.material import Material, read_material
+from serjax.pretraining.material import Material, as_training, read_material
 from serjax.run_folder import begin_run, claim, end_run, find_run
 from serjax.training.encode import fingerprint
 
@@ -86,8 +88,9 @@ def _pretrain(experiment: PretrainExperiment, command: str, console: Console, st
     start = _start(experiment)
     for note in start.notes:
         say(note)
-    begin_run(experiment, begun, _made_from(experiment, material, start))
-    _write_folds(experiment, material)
+    begin_run(experiment, begun, _made_from(experiment, material, start, encoders))
+    if material.data is not None:
+        write_folds(as_training(experiment), material.data)
     labels = make_labels(experiment, material, encoders, say)
     if step == "labels":
         say(f"Labels are in {experiment.run_dir}.")
@@ -119,18 +122,16 @@ def _start(experiment: PretrainExperiment) -> Trunk:
     return trunk
 
 
-def _made_from(experiment: PretrainExperiment, material: Material, start: Trunk) -> str:
+def _made_from(experiment: PretrainExperiment, material: Material, start: Trunk, encoders: Encoders | None) -> str:
     """Return a fingerprint of all that the run rests on and that the experiment does not say."""
     weights = None if start.pretrained is None else nnx.state(start.pretrained, nnx.Param)
-    return fingerprint(material.clips.hashes, [tuple(part) for part in material.parts], weights, start.config)
-
-
-def _write_folds(experiment: PretrainExperiment, material: Material) -> None:
-    if material.data is not None:
-        data = material.data
-        clips = data.store.utterances
-        kind = fold_kind(clips, experiment.folds)
-        save_folds(experiment.run_dir / "folds.json", data.folds, clips, kind=kind, seed=experiment.seed)
+    parts = [tuple(part) for part in material.parts]
+    labelled_by = []
+    if encoders is not None:
+        labelled_by = [fingerprint(nnx.state(encoders.of(fold).encoder, nnx.Param)) for fold in encoders.folders]
+    path = experiment.labels.centres
+    centres = () if path is None else read_centres(Path(path))
+    return fingerprint(material.clips.hashes, parts, weights, start.config, labelled_by, centres)
 
 
 if __name__ == "__main__":

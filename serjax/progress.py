@@ -12,22 +12,27 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from serjax.training.metric_log import MetricLog
 
 
+def progress_bar(console: Console, what: str) -> Progress:
+    """Return a bar that counts `what`, shows its tasks' `rate`, and goes when it ends; none where nobody looks."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(f"{what}, {{task.fields[rate]}}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
 class Reporter:
     """Shows each epoch on the console and appends its rows to the metric log."""
 
     def __init__(self, console: Console, log: MetricLog, epochs: int) -> None:
         """Show nothing yet; `epochs` is how many there are at most."""
         self._console, self._log, self._epochs = console, log, epochs
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("clips, {task.fields[rate]}"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self._bar = progress_bar(console, "clips")
 
     def __enter__(self) -> Self:
         self._bar.start()

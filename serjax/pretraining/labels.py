@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from serjax.checkpoints.centres import read_centres, write_centres
 from serjax.checkpoints.encoders import Encoders
 from serjax.data.frame_labels import Clock, FrameLabels, split_labels, write_labels
@@ -110,13 +108,3 @@ def _source(settings: LabelsConfig, clips: Clips, part: Part, encoders: Encoders
 
 def _whose(part: Part) -> str:
     return f"fold {part.fold}: " if part.fold else ""
-
-
-def lengths_of(clips: Clips, part: Part) -> dict[str, int]:
-    """Return the samples of the clips that a part hears, by name."""
-    return {clips.names[i]: int(clips.lengths[i]) for i in part.heard}
-
-
-def labels_of(labels: FrameLabels, clips: Clips) -> list[np.ndarray]:
-    """Return the labels of each clip, in the order of the clips."""
-    return [labels.of(name) for name in clips.names]

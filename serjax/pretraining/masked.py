@@ -1,6 +1,7 @@
 """The second step: masked prediction of the labels, of one encoder or of one a fold."""
 
 import contextlib
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 
@@ -9,7 +10,6 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Float
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from serjax.checkpoints.encoders import ENCODER
 from serjax.checkpoints.huggingface import save_pretrained
@@ -21,8 +21,9 @@ from serjax.data.frame_labels import Clock, FrameLabels
 from serjax.models.encoder_config import frame_hop, receptive_field
 from serjax.prepare import Say
 from serjax.pretrain_config import PretrainExperiment
-from serjax.pretraining.labels import labels_of, lengths_of, part_folder
+from serjax.pretraining.labels import part_folder
 from serjax.pretraining.material import Material, Part
+from serjax.progress import progress_bar
 from serjax.run_folder import RESUME
 from serjax.training.folds import FoldAxis, choose_together, fold_axis
 from serjax.training.init import flat
@@ -58,7 +59,8 @@ def predict_masked(
     clock = Clock(frame_hop(start.config), receptive_field(start.config))
     waiting = []
     for part, own in zip(material.parts, labels, strict=True):
-        own.check(lengths_of(material.clips, part), clock)
+        clips = material.clips
+        own.check({clips.names[i]: int(clips.lengths[i]) for i in part.heard}, clock)
         if not (part_folder(experiment.run_dir, part) / ENCODER / "config.json").is_file():
             waiting.append((part, own))
     together, config = False, experiment.masked
@@ -111,7 +113,7 @@ def _train(
     with contextlib.ExitStack() as stack:
         stack.callback(resume.close)
         logs = [stack.enter_context(MetricLog(folder, done)) for folder in folders]
-        bar = stack.enter_context(_bar(console))
+        bar = stack.enter_context(progress_bar(console, "updates"))
         whose = ", ".join(f"fold {part.fold}" for part, _ in group if part.fold)
         say(
             f"Masked prediction{f' of {whose}' if whose else ''}: {_extent(shapes, config.updates, clock, group[0][0])}"
@@ -126,7 +128,7 @@ def _train(
             runs = [
                 labelled_batches(
                     clips,
-                    labels_of(own, clips),
+                    [own.of(name) for name in clips.names],
                     shapes,
                     clock,
                     seed=(experiment.seed, part.fold),
@@ -158,6 +160,8 @@ def _train(
     for k, folder in enumerate(folders):
         encoder = trunk_of(setup, jax.tree.map(lambda leaf, k=k: leaf[k], params))
         save_pretrained(encoder, folder / ENCODER, preprocessor=start.preprocessor)
+    # A fold's states are as large as its encoder many times over, and the next fold makes its own.
+    shutil.rmtree(folders[0] / RESUME, ignore_errors=True)
 
 
 def _extent(shapes: Sequence[Shape], updates: int, clock: Clock, part: Part) -> str:
@@ -167,16 +171,3 @@ def _extent(shapes: Sequence[Shape], updates: int, clock: Clock, part: Part) -> 
     batch = np.mean([shape.rows * clock.samples(shape.frames) for shape in shapes]) / SAMPLE_RATE
     passes = updates * batch / audio
     return f"{updates} updates of {batch:.0f} s, {passes:.1f} passes over {audio / 60:.0f} min in {clips} clips."
-
-
-def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("updates, {task.fields[rate]}"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )

@@ -12,7 +12,7 @@ from serjax.data.folders import audio_files
 from serjax.data.store import ClipStore, open_store
 from serjax.data.utterance import Utterance
 from serjax.errors import UserError
-from serjax.prepare import Data, Say, cache_folder, read_data
+from serjax.prepare import Data, Say, cache_folder, chosen_folds, read_data
 from serjax.pretrain_config import PretrainExperiment
 
 
@@ -111,17 +111,12 @@ def read_material(experiment: PretrainExperiment, say: Say, *, by_fold: bool) ->
         say("Pretraining hears every clip, tested ones too, without their labels (tapt.corpus all).")
         if not by_fold:
             return Material(clips, (Part(0, everything, ()),), data)
-    only = experiment.folds.only or tuple(fold.number for fold in data.folds)
-    strange = sorted(set(only) - {fold.number for fold in data.folds})
-    if strange:
-        raise UserError(f"--folds.only: there is no fold {strange[0]}; folds are numbered 1 to {len(data.folds)}.")
     parts = []
-    for fold in data.folds:
-        if fold.number in only:
-            # Not all that is not tested: copies of what is tested stand in no part.
-            own = sorted(set(fold.train) | (set(fold.validation) - set(fold.test)))
-            heard = everything if tapt.corpus == "all" else (*own, *fresh)
-            parts.append(Part(fold.number, heard, fold.test))
+    for fold in chosen_folds(as_training(experiment), data.folds):
+        # Not all that is not tested: copies of what is tested stand in no part.
+        own = sorted(set(fold.train) | (set(fold.validation) - set(fold.test)))
+        heard = everything if tapt.corpus == "all" else (*own, *fresh)
+        parts.append(Part(fold.number, heard, fold.test))
     return Material(clips, tuple(parts), data)
 
 

@@ -64,11 +64,11 @@ class SpectrogramNetwork(nnx.Module):
 
     def map(self, image: Float[Array, "b m n 1"], columns: Int[Array, "b"] | None) -> Float[Array, "b h w c"]:
         """Return the last map; `columns` are the image's real ones in training, None in evaluation."""
-        raise NotImplementedError
+        raise NotImplementedError  # each network has its own
 
     def pool(self, x: Float[Array, "b h w c"]) -> Float[Array, "b 128"]:
         """Return what the last layer sees of a map."""
-        raise NotImplementedError
+        raise NotImplementedError  # each network has its own
 
 
 class AudioCNN(SpectrogramNetwork):

@@ -3,7 +3,9 @@
 import argparse
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -57,6 +59,22 @@ def compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
+def heed_ctrl_c() -> None:
+    """Let no Ctrl-C be lost where Python cannot raise: in finalizers, and in JAX's callback of the garbage collector.
+
+    There Python prints the exception and goes on; here it is raised again a moment later, when that code is left.
+    """
+    before = sys.unraisablehook
+
+    def again(what: "sys.UnraisableHookArgs") -> None:
+        if issubclass(what.exc_type, KeyboardInterrupt):
+            threading.Timer(0.05, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
+        else:
+            before(what)
+
+    sys.unraisablehook = again
+
+
 def run(main: Callable[[Sequence[str]], int], stopped: str = "stopped.") -> None:
     """Call an entry point with the command line's arguments and exit: 2 after a `UserError`, 130 after Ctrl-C.
 
@@ -68,6 +86,7 @@ def run(main: Callable[[Sequence[str]], int], stopped: str = "stopped.") -> None
         # Orbax logs tracebacks of errors that it also raises, and that are answered with a sentence.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         keep_memory()
+        heed_ctrl_c()
         compilation_cache()
         status = main(sys.argv[1:])
     except UserError as error:

@@ -354,7 +354,7 @@ def command():
 def test_a_killed_run_resumes_to_identical_weights(corpus, tmp_path, how):
     from serjax.config import to_json
 
-    whole = small(corpus, tmp_path / "whole", train=TrainConfig(epochs=6, batch_size=8))
+    whole = small(corpus, tmp_path / "whole", train=TrainConfig(epochs=9, batch_size=8))
     train(whole, "x", quiet())
     broken = replace(whole, out=str(tmp_path / "broken"))
     for epochs_seen in (1, 3):
@@ -365,7 +365,7 @@ def test_a_killed_run_resumes_to_identical_weights(corpus, tmp_path, how):
         while process.poll() is None and not (log.exists() and f'"epoch": {epochs_seen}' in log.read_text()):
             time.sleep(0.01)
         process.send_signal(how)
-        process.wait()
+        assert process.wait() == (130 if how == signal.SIGINT else -how)
         assert not (broken.run_dir / "report.json").exists()
     train(broken, "x", quiet())
     for fold in ("fold_1", "fold_2", "fold_3"):

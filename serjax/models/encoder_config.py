@@ -153,7 +153,8 @@ def preset(family: Family, size: Literal["tiny", "small", "base", "large"]) -> E
             "num_hidden_layers": 6,
             "num_attention_heads": 4,
             "intermediate_size": 1024,
-            "conv_dim": (256,) * 7,
+            # Narrow where frames are many, as in SEW (Wu et al., 2021): a sixth of the products of seven times 256.
+            "conv_dim": (64, 64, 128, 128, 256, 256, 256),
             "num_conv_pos_embeddings": 64,
             "layerdrop": 0.05,
         },

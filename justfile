@@ -25,6 +25,7 @@ bench:
     {{python}} benchmarks/formulations.py
     {{python}} benchmarks/front_ends.py
     {{python}} benchmarks/efficientnet.py
+    {{python}} benchmarks/five_folds.py --data.corpus synthetic
     {{python}} benchmarks/input_pipeline.py
     {{python}} benchmarks/folds_together.py
     {{python}} benchmarks/frozen_heads.py

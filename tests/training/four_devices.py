@@ -1,4 +1,4 @@
-"""Run by test_masked_prediction.py in a process with four CPU devices: prints what one and four devices find."""
+"""Run by test_pretrain_loop.py in a process with four CPU devices: prints what one and four devices find."""
 
 import json
 import sys

@@ -1,13 +1,8 @@
-"""Masked prediction: the loss of section E in plain PyTorch, masks on true frames alone, parts, sharding, resuming."""
+"""Masked prediction: the loss of section E in plain PyTorch, masks on true frames alone, padding, parts, schedule."""
 
-import json
-import os
-import subprocess
-import sys
 import warnings
 from dataclasses import replace
 from functools import cache, partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -18,14 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serjax.checkpoints.naming import load_tensors, to_tensors
-from serjax.checkpoints.resume import ResumePoint
-from serjax.config import OptimizerConfig
 from serjax.errors import UserError
 from serjax.models.encoder_config import EncoderConfig, frames
 from serjax.models.masked_prediction import MaskedPredictor
 from serjax.models.masking import length_mask
 from serjax.pretrain_config import MaskedConfig
-from serjax.training.folds import fold_axis
 from serjax.training.init import flat
 from serjax.training.masked_prediction import (
     FrameBatch,
@@ -37,7 +29,6 @@ from serjax.training.masked_prediction import (
     weighted_loss,
 )
 from serjax.training.optimizer import rate_and_beta1, rate_factors
-from serjax.training.pretrain_loop import pretrain, set_up, trunk_of
 from serjax.training.step import init_state
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
@@ -256,127 +247,6 @@ def test_labels_of_another_count_get_a_sentence():
     batch = clips([6000, 5000])
     with pytest.raises(UserError, match=r"A batch has 17 labels a clip for 18 frames"):
         step(state, batch._replace(label=batch.label[:, 1:]), jax.random.key(0))
-
-
-def stream(done):
-    """Batches as [k b ...] for one run."""
-    for number in range(done, 1000):
-        yield jax.tree.map(lambda x: np.asarray(x)[None], clips([6000, 5000], seed=number))
-
-
-def runs(config=SETTINGS, encoder=TINY, count=1):
-    keys = jax.random.split(jax.random.key(3), count)
-    axis = fold_axis(count, 1, together=True)
-    return set_up(config, encoder, CLUSTERS, normalize=True, keys=keys, axis=axis)
-
-
-DROPPING = replace(TINY, hidden_dropout=0.1, attention_dropout=0.1, layerdrop=0.1)
-
-
-def test_a_run_that_was_stopped_goes_on_to_the_same_weights(tmp_path):
-    setup, reports = runs(encoder=DROPPING), []
-    resume = ResumePoint(tmp_path / "whole")
-    whole = pretrain(setup, stream, 7, resume, lambda done, means: reports.append((done, means)), every=3)
-    resume.close()
-    assert [done for done, _ in reports] == [3, 6, 7]
-    assert set(reports[0][1]) >= {"loss", "masked_accuracy", "unmasked_accuracy", "rate"}
-
-    class Killed(Exception):
-        pass
-
-    def torn(done):
-        for number, batch in enumerate(stream(done)):
-            if number == 5:
-                raise Killed
-            yield batch
-
-    resume = ResumePoint(tmp_path / "torn")
-    with pytest.raises(Killed):
-        pretrain(runs(encoder=DROPPING), torn, 7, resume, lambda *_: None, every=3)
-    resume.close()
-    resume = ResumePoint(tmp_path / "torn")
-    assert resume.latest() == 3
-    again = pretrain(runs(encoder=DROPPING), stream, 7, resume, lambda *_: None, every=3)
-    resume.close()
-    jax.tree.map(np.testing.assert_array_equal, whole, again)
-    resume = ResumePoint(tmp_path / "torn")
-    finished = pretrain(runs(encoder=DROPPING), torn, 7, resume, lambda *_: None, every=3)
-    resume.close()
-    jax.tree.map(np.testing.assert_array_equal, whole, finished)
-
-
-def test_what_diverges_gets_a_sentence(tmp_path):
-    config = replace(SETTINGS, optimizer=OptimizerConfig(schedule="constant", max_lr=1e30, clip_norm=None))
-    resume = ResumePoint(tmp_path)
-    with pytest.raises(UserError, match=r"no longer a number after 4 updates; lower the learning rate"):
-        pretrain(runs(config), stream, 8, resume, lambda *_: None, every=4)
-    resume.close()
-
-
-def test_random_convolutions_are_not_frozen():
-    with pytest.raises(UserError, match="freezes the convolutions, but they start from random weights"):
-        runs(MaskedConfig())
-
-
-def test_held_out_parts_train_side_by_side_as_alone(tmp_path):
-    def two(done):
-        for batch in stream(done):
-            yield jax.tree.map(lambda x: np.concatenate([x, x[:, ::-1]]), batch)
-
-    resume = ResumePoint(tmp_path / "two")
-    both = pretrain(runs(count=2), two, 3, resume, lambda *_: None)
-    resume.close()
-    keys = jax.random.split(jax.random.key(3), 2)[1:]
-    alone = set_up(SETTINGS, TINY, CLUSTERS, normalize=True, keys=keys, axis=fold_axis(1, 1, together=True))
-
-    def second(done):
-        for batch in two(done):
-            yield jax.tree.map(lambda x: x[1:], batch)
-
-    resume = ResumePoint(tmp_path / "one")
-    one = pretrain(alone, second, 3, resume, lambda *_: None)
-    resume.close()
-    for name, value in flat(one).items():
-        np.testing.assert_allclose(flat(both)[name][1], value[0], rtol=1e-3, atol=2e-5)
-
-
-@pytest.fixture(scope="module")
-def on_devices():
-    environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
-        "JAX_PLATFORMS": "cpu",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    }
-    script = Path(__file__).with_name("four_devices.py")
-    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("case", ["masked prediction", "masked prediction in parts", "mini-batches", "lloyd"])
-def test_a_mesh_computes_what_one_device_does(on_devices, case):
-    one, four = on_devices[case]
-    np.testing.assert_allclose(one, four, rtol=2e-3, atol=2e-5)
-
-
-def test_a_pretrained_encoder_is_a_checkpoint(tmp_path):
-    from serjax.checkpoints.huggingface import load_encoder, save_pretrained
-    from serjax.checkpoints.preprocessor import Preprocessor
-
-    setup = runs()
-    trunk = trunk_of(setup, setup.axis.first(setup.params))
-    save_pretrained(trunk, tmp_path, preprocessor=Preprocessor())
-    loaded = load_encoder(str(tmp_path)).encoder
-    assert loaded.config == TINY
-    jax.tree.map(np.testing.assert_array_equal, nnx.state(loaded, nnx.Param), nnx.state(trunk, nnx.Param))
-    # What was pretrained is where the next pretraining starts from.
-    names = {f"trunk.{name}": leaf for name, leaf in flat(nnx.state(loaded, nnx.Param)).items()}
-    axis = fold_axis(1, 1, together=True)
-    keys = jax.random.split(jax.random.key(0), 1)
-    again = set_up(MaskedConfig(projection=8), TINY, 5, normalize=True, keys=keys, axis=axis, given=names)
-    for name, leaf in flat(again.frozen).items():
-        np.testing.assert_array_equal(leaf, names[name])
 
 
 # What follows compares with PyTorch.

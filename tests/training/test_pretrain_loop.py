@@ -1,0 +1,164 @@
+"""The loop of masked prediction: stopped and resumed, several runs side by side, on a mesh, and what it leaves."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from serjax.checkpoints.resume import ResumePoint
+from serjax.config import OptimizerConfig
+from serjax.errors import UserError
+from serjax.models.encoder_config import frames, preset
+from serjax.pretrain_config import MaskedConfig
+from serjax.training.folds import fold_axis
+from serjax.training.init import flat
+from serjax.training.masked_prediction import FrameBatch
+from serjax.training.pretrain_loop import pretrain, set_up, trunk_of
+
+pytestmark = pytest.mark.usefixtures("compile_quickly")
+
+CLUSTERS = 11
+TINY = replace(
+    preset("hubert", "tiny"),
+    hidden_size=32,
+    num_hidden_layers=1,
+    intermediate_size=48,
+    conv_dim=(16,) * 3,
+    num_conv_pos_embeddings=6,
+    hidden_dropout=0.0,
+    attention_dropout=0.0,
+    activation_dropout=0.0,
+    feat_proj_dropout=0.0,
+)
+"""Nothing is drawn at random but masks."""
+DROPPING = replace(TINY, hidden_dropout=0.1, attention_dropout=0.1, layerdrop=0.1)
+SETTINGS = MaskedConfig(projection=8, feature_grad_mult=0.1, unmasked_weight=0.3, updates=20)
+
+
+def stream(done):
+    """Batches as [k b ...] for one run."""
+    length = np.array([6000, 5000])
+    for number in range(done, 1000):
+        rng = np.random.default_rng(number)
+        wave = np.where(np.arange(6000) < length[:, None], rng.normal(0.1, 0.3, (2, 6000)), 0).astype(np.float32)
+        label = rng.integers(0, CLUSTERS, (2, frames(TINY, 6000)))
+        yield FrameBatch(wave[None], length[None], label[None])
+
+
+def runs(config=SETTINGS, encoder=TINY, count=1):
+    keys = jax.random.split(jax.random.key(3), count)
+    axis = fold_axis(count, 1, together=True)
+    return set_up(config, encoder, CLUSTERS, normalize=True, keys=keys, axis=axis)
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_weights(tmp_path):
+    setup, reports = runs(encoder=DROPPING), []
+    resume = ResumePoint(tmp_path / "whole")
+    whole = pretrain(setup, stream, 7, resume, lambda done, means: reports.append((done, means)), every=3)
+    resume.close()
+    assert [done for done, _ in reports] == [3, 6, 7]
+    assert set(reports[0][1]) >= {"loss", "masked_accuracy", "unmasked_accuracy", "rate"}
+
+    class Killed(Exception):
+        pass
+
+    def torn(done):
+        for number, batch in enumerate(stream(done)):
+            if number == 5:
+                raise Killed
+            yield batch
+
+    resume = ResumePoint(tmp_path / "torn")
+    with pytest.raises(Killed):
+        pretrain(runs(encoder=DROPPING), torn, 7, resume, lambda *_: None, every=3)
+    resume.close()
+    resume = ResumePoint(tmp_path / "torn")
+    assert resume.latest() == 3
+    again = pretrain(runs(encoder=DROPPING), stream, 7, resume, lambda *_: None, every=3)
+    resume.close()
+    jax.tree.map(np.testing.assert_array_equal, whole, again)
+    resume = ResumePoint(tmp_path / "torn")
+    finished = pretrain(runs(encoder=DROPPING), torn, 7, resume, lambda *_: None, every=3)
+    resume.close()
+    jax.tree.map(np.testing.assert_array_equal, whole, finished)
+
+
+def test_what_diverges_gets_a_sentence(tmp_path):
+    config = replace(SETTINGS, optimizer=OptimizerConfig(schedule="constant", max_lr=1e30, clip_norm=None))
+    resume = ResumePoint(tmp_path)
+    with pytest.raises(UserError, match=r"no longer a number after 4 updates; lower the learning rate"):
+        pretrain(runs(config), stream, 8, resume, lambda *_: None, every=4)
+    resume.close()
+
+
+def test_random_convolutions_are_not_frozen():
+    with pytest.raises(UserError, match="freezes the convolutions, but they start from random weights"):
+        runs(MaskedConfig())
+
+
+def test_held_out_parts_train_side_by_side_as_alone(tmp_path):
+    def two(done):
+        for batch in stream(done):
+            yield jax.tree.map(lambda x: np.concatenate([x, x[:, ::-1]]), batch)
+
+    resume = ResumePoint(tmp_path / "two")
+    both = pretrain(runs(count=2), two, 3, resume, lambda *_: None)
+    resume.close()
+    keys = jax.random.split(jax.random.key(3), 2)[1:]
+    alone = set_up(SETTINGS, TINY, CLUSTERS, normalize=True, keys=keys, axis=fold_axis(1, 1, together=True))
+
+    def second(done):
+        for batch in two(done):
+            yield jax.tree.map(lambda x: x[1:], batch)
+
+    resume = ResumePoint(tmp_path / "one")
+    one = pretrain(alone, second, 3, resume, lambda *_: None)
+    resume.close()
+    for name, value in flat(one).items():
+        np.testing.assert_allclose(flat(both)[name][1], value[0], rtol=1e-3, atol=2e-5)
+
+
+@pytest.fixture(scope="module")
+def on_devices():
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        "JAX_PLATFORMS": "cpu",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    }
+    script = Path(__file__).with_name("four_devices.py")
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["masked prediction", "masked prediction in parts", "mini-batches", "lloyd"])
+def test_a_mesh_computes_what_one_device_does(on_devices, case):
+    one, four = on_devices[case]
+    np.testing.assert_allclose(one, four, rtol=2e-3, atol=2e-5)
+
+
+def test_a_pretrained_encoder_is_a_checkpoint(tmp_path):
+    from serjax.checkpoints.huggingface import load_encoder, save_pretrained
+    from serjax.checkpoints.preprocessor import Preprocessor
+
+    setup = runs()
+    trunk = trunk_of(setup, setup.axis.first(setup.params))
+    save_pretrained(trunk, tmp_path, preprocessor=Preprocessor())
+    loaded = load_encoder(str(tmp_path)).encoder
+    assert loaded.config == TINY
+    jax.tree.map(np.testing.assert_array_equal, nnx.state(loaded, nnx.Param), nnx.state(trunk, nnx.Param))
+    # What was pretrained is where the next pretraining starts from.
+    names = {f"trunk.{name}": leaf for name, leaf in flat(nnx.state(loaded, nnx.Param)).items()}
+    axis = fold_axis(1, 1, together=True)
+    keys = jax.random.split(jax.random.key(0), 1)
+    again = set_up(MaskedConfig(projection=8), TINY, 5, normalize=True, keys=keys, axis=axis, given=names)
+    for name, leaf in flat(again.frozen).items():
+        np.testing.assert_array_equal(leaf, names[name])

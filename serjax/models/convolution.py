@@ -18,6 +18,8 @@ from serjax.models.masking import length_mask
 from serjax.models.product import product
 
 _LAYOUT = ("NWC", "WIO", "NWC")
+CACHE = 8 << 20
+"""Bytes of patches that are made at once on a CPU: in its cache a product is up to twice as fast."""
 SMALL = 16
 """Maps of so many positions, and smaller ones, are convolved as a product of what each position sees on a CPU."""
 
@@ -95,12 +97,29 @@ def _planar_forward(x: Array, kernel: Array, stride: int) -> tuple[Array, tuple[
 def _planar_backward(stride: int, kept: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     x, kernel = kept
     taps, _, _, outputs = kernel.shape
-    seen, spread = jax.vjp(partial(_patches, taps=taps, stride=stride), x)
-    to_kernel = product("bmnk,bmno->ko", seen, gradient).reshape(kernel.shape).astype(kernel.dtype)
+    to_kernel = _to_kernel(x, gradient, taps, stride).reshape(kernel.shape).astype(kernel.dtype)
     if stride == 1 and taps % 2:
         return planar(gradient, kernel[::-1, ::-1].swapaxes(2, 3), 1), to_kernel
+    _, spread = jax.vjp(partial(_patches, taps=taps, stride=stride), x)
     to_patches = product("bmno,ko->bmnk", gradient, kernel.reshape(-1, outputs))
     return spread(to_patches.astype(x.dtype))[0], to_kernel
+
+
+def _to_kernel(
+    x: Float[Array, "b h w i"], gradient: Float[Array, "b m n o"], taps: int, stride: int
+) -> Float[Array, "ki o"]:
+    """Return the gradient of `planar`'s kernel; on a CPU from so many maps at a time that patches stay in its cache."""
+
+    def of(x: Array, gradient: Array) -> Array:
+        return product("bmnk,bmno->ko", _patches(x, taps, stride), gradient)
+
+    size = gradient[0].size // gradient.shape[3] * taps**2 * x.shape[3] * x.dtype.itemsize
+    at_once = max(count for count in range(1, len(x) + 1) if len(x) % count == 0 and count * size <= max(size, CACHE))
+    if jax.default_backend() != "cpu" or at_once == len(x):
+        return of(x, gradient)
+    parts = (v.reshape(-1, at_once, *v.shape[1:]) for v in (x, gradient))
+    start = jnp.zeros((taps**2 * x.shape[3], gradient.shape[3]), jnp.float32)
+    return lax.scan(lambda sum, part: (sum + of(*part), None), start, tuple(parts))[0]
 
 
 planar.defvjp(_planar_forward, _planar_backward)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
+from serjax.models import convolution
 from serjax.models.convolution import grouped, normalized, planar, strided
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
@@ -79,16 +80,23 @@ def test_gradients_under_vmap_are_those_of_each_fold(function, shapes):
             np.testing.assert_allclose(got[fold], want, rtol=1e-5, atol=1e-5)
 
 
+def maps(x, kernel, stride):
+    pad = [(kernel.shape[0] // 2,) * 2] * 2
+    return lax.conv_general_dilated(x, kernel, (stride, stride), pad, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
 @settings(max_examples=6)
 @given(taps=st.sampled_from([1, 3, 5]), stride=st.integers(1, 3), high=st.integers(2, 9), wide=st.integers(2, 9))
 def test_planar_has_the_gradients_of_a_convolution(taps, stride, high, wide):
     x, kernel = normal((2, high, wide, 3)), normal((taps, taps, 3, 4))
+    assert_same_values_and_gradients(partial(planar, stride=stride), partial(maps, stride=stride), x, kernel)
 
-    def plain(x, kernel):
-        pad = [(taps // 2, taps // 2)] * 2
-        return lax.conv_general_dilated(x, kernel, (stride, stride), pad, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
-    assert_same_values_and_gradients(partial(planar, stride=stride), plain, x, kernel)
+@pytest.mark.parametrize("cache", [1, 20_000, 30_000])
+def test_a_gradient_is_the_same_from_some_maps_at_a_time(monkeypatch, cache):
+    monkeypatch.setattr(convolution, "CACHE", cache)
+    x, kernel = normal((6, 9, 8, 3)), normal((3, 3, 3, 4))  # 7776 bytes of patches a map
+    assert_same_values_and_gradients(partial(planar, stride=1), partial(maps, stride=1), x, kernel)
 
 
 @settings(max_examples=6)

@@ -36,8 +36,9 @@ ROUNDS = 3
 
 def ours(experiment: Experiment, data: Data, jobs: Sequence[Job]) -> Callable[[], None]:
     """Return what trains an epoch of all folds with serjax."""
-    engine, params = (setup := set_up(experiment, data, jobs, blueprint(experiment), print)).engine, setup.params
-    state = engine.axis.jit(init_state, "k")(params)
+    setup = set_up(experiment, data, jobs, blueprint(experiment), print)
+    engine = setup.engine
+    state = engine.axis.jit(init_state, "k")(setup.params)
     epoch, everyone = 0, np.ones(len(jobs), bool)
 
     def call() -> None:

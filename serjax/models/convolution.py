@@ -119,7 +119,7 @@ def _to_kernel(
         return of(x, gradient)
     parts = (v.reshape(-1, at_once, *v.shape[1:]) for v in (x, gradient))
     start = jnp.zeros((taps**2 * x.shape[3], gradient.shape[3]), jnp.float32)
-    return lax.scan(lambda sum, part: (sum + of(*part), None), start, tuple(parts))[0]
+    return lax.scan(lambda total, part: (total + of(*part), None), start, tuple(parts))[0]
 
 
 planar.defvjp(_planar_forward, _planar_backward)

@@ -2,8 +2,9 @@
 
     python benchmarks/yardsticks.py --exp bilstm_kfold --data.root DIR [--folds...]
 
-Folds, validation clips and values are those of the experiment; values are standardised on each fold's training clips,
-and C (and gamma) chosen by macro-F1 on its validation clips, as early stopping chooses an epoch.
+Folds, validation clips and values (their mean over windows, with --data.window) are those of the experiment; values
+are standardised on each fold's training clips, and C (and gamma) chosen by macro-F1 on its validation clips, as early
+stopping chooses an epoch.
 """
 
 import itertools
@@ -23,6 +24,7 @@ from sklearn.svm import SVC
 from serjax import cli
 from serjax.config import Experiment
 from serjax.evaluation.metrics import METRICS, bootstrap_intervals, confusion, scores
+from serjax.models.pooling import masked_mean
 from serjax.models.sound_classifier import FrontEnd
 from serjax.prepare import cache_folder, make_jobs, read_data
 from serjax.training.encode import encode_clips, fingerprint
@@ -51,7 +53,7 @@ def main() -> None:
     data = read_data(experiment, print)
     front = FrontEnd("bilstm", experiment.data)
     states, _ = encode_clips(
-        lambda _, wave, length: (front(wave, length)[0][:, None], length // length),
+        lambda _, wave, length: (masked_mean(*front(wave, length))[:, None, None], length // length),
         {},
         data.store,
         cache_folder(experiment, "features"),

@@ -61,6 +61,9 @@ class DataConfig:
     fill: Literal["zeros", "repeat"] = "zeros"
     """What follows a clip that is shorter than `seconds`, where a network takes inputs of one length: nothing, or the
     clip again."""
+    window: float | None = None
+    """bilstm: read the hand-made values of windows of so many s, each half a window after the one before, in turn; by
+    default those of the whole input at once."""
     max_clips: int | None = None
     """Use only this many clips, an even share of every class (for a quick look)."""
 

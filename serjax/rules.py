@@ -38,6 +38,7 @@ def check(experiment: Experiment) -> None:
             "from random weights (model.size)."
         )
     _check_network(experiment)
+    _check_window(experiment)
     _check_augment(experiment)
     _check_video(experiment)
     if experiment.folds.path is not None and experiment.folds.kind != "files":
@@ -88,6 +89,20 @@ def _check_network(experiment: Experiment) -> None:
                 raise UserError(f"{name} is given, but model.family {model.family} knows no such thing; leave it out.")
 
 
+def _check_window(experiment: Experiment) -> None:
+    window, seconds = experiment.data.window, experiment.data.seconds
+    if window is None:
+        return
+    if experiment.model.family != "bilstm":
+        raise UserError(
+            f"data.window is given, but model.family {experiment.model.family} knows no such thing; leave it out."
+        )
+    if not SHORTEST_WINDOW <= window <= seconds:
+        raise UserError(
+            f"data.window is {window:g}; it must be from {SHORTEST_WINDOW:g} s to data.seconds ({seconds:g} s)."
+        )
+
+
 def _check_augment(experiment: Experiment) -> None:
     model, augment = experiment.model, experiment.augment
     for options, p in ((augment.noise, augment.noise_p or augment.noise_levels), (augment.rooms, augment.rooms_p)):
@@ -133,6 +148,8 @@ def _check_video(experiment: Experiment) -> None:
         fusion_config.check(fusion)
 
 
+SHORTEST_WINDOW = 0.128
+"""Seconds of one Fourier window, below which the hand-made values are of padding more than of sound."""
 FUSION_SEARCH = ("d_model", "heads", "dropout", "stochastic_depth")
 """What a search varies of a fusion."""
 

@@ -159,6 +159,14 @@ def test_what_networks_do_not_know_is_named(corpus, tmp_path):
             train(replace(experiment, augment=augment), "", quiet)
     with pytest.raises(UserError, match=r"takes augment\.mixup only"):
         train(replace(experiment, model=ModelConfig(size="tiny"), augment=AugmentConfig(gain_p=0.5)), "", quiet)
+    for family, window, message in (
+        ("bilstm", 0.05, r"data\.window is 0\.05; it must be from 0\.128 s to data\.seconds"),
+        ("bilstm", 99.0, r"data\.window is 99; it must be from 0\.128 s to data\.seconds"),
+        ("audio_cnn", 0.3, r"data\.window is given, but model\.family audio_cnn"),
+    ):
+        windowed = replace(experiment, data=replace(experiment.data, window=window), model=ModelConfig(family=family))
+        with pytest.raises(UserError, match=message):
+            train(windowed, "", quiet)
     assert not experiment.run_dir.exists()
 
 

@@ -1,7 +1,7 @@
 """The classifier of mser: a bidirectional LSTM on hand-made values, named as there.
 
 mser calls it with one step a clip and by mistake runs it across the batch; here it runs over time, each direction from
-its own end of the clip, and the mean over true steps (the step itself where there is one) is classified.
+its own end of the clip, and the mean over true steps (the step itself where the clip is read at once) is classified.
 """
 
 import jax

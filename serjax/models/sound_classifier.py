@@ -57,11 +57,12 @@ class Standardizer(nnx.Module):
 
 
 class FrontEnd(nnx.Module):
-    """What a network looks at, from waves: a log-mel spectrogram, or the 312 values as a single frame."""
+    """What a network looks at, from waves: a log-mel spectrogram, or the 312 values of all of it or of each window."""
 
     def __init__(self, family: str, data: DataConfig):
         self.spectrogram = SPECTROGRAMS.get(family)
         self.samples = round(data.seconds * SAMPLE_RATE)
+        self.window = self.samples if data.window is None else round(data.window * SAMPLE_RATE)
         self.level, self.fill = data.level, data.fill
         self.features = VALUES if self.spectrogram is None else self.spectrogram.mels
 
@@ -77,9 +78,20 @@ class FrontEnd(nnx.Module):
         if self.fill == "repeat":
             wave, lengths = augment.wrap(wave, lengths)
         if self.spectrogram is None:
-            return functionals(wave)[:, None], jnp.ones_like(lengths)
+            return self._values(wave, lengths)
         image = log_mel(wave, self.spectrogram).swapaxes(1, 2)
         return image, jnp.minimum(lengths // self.spectrogram.hop + 1, image.shape[1])
+
+    def _values(
+        self, wave: Float[Array, "b t"], lengths: Int[Array, "b"]
+    ) -> tuple[Float[Array, "b n 312"], Int[Array, "b"]]:
+        """Return the values of windows, and how many windows it takes to reach each clip's end."""
+        hop = self.window // 2
+        count = 1 + (self.samples - self.window) // hop
+        windows = jnp.stack([wave[:, i * hop : i * hop + self.window] for i in range(count)], axis=1)
+        values = functionals(windows.reshape(-1, self.window)).reshape(len(wave), count, VALUES)
+        # A clip's last window is filled up with zeros, as a clip is that is read at once.
+        return values, jnp.clip(1 + -(-(lengths - self.window) // hop), 1, count)
 
 
 def augmented(

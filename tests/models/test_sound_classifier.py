@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from serjax.audio.functionals import functionals
 from serjax.checkpoints.naming import abstract, to_tensors
 from serjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig
-from serjax.models.sound_classifier import SoundClassifier, Standardizer
+from serjax.models.sound_classifier import FrontEnd, SoundClassifier, Standardizer
 from serjax.training.init import count
 
 SMALL = ("audio_cnn", "bilstm")
@@ -48,10 +49,10 @@ def test_published_sizes(family, classes, parameters):
     assert count(nnx.state(whole)) == parameters
 
 
-@pytest.mark.parametrize("family", SMALL)
+@pytest.mark.parametrize(("family", "window"), [("audio_cnn", None), ("bilstm", None), ("bilstm", 0.2)])
 @pytest.mark.parametrize("fill", ["zeros", "repeat"])
-def test_neighbours_and_padding_change_nothing(family, fill):
-    network = model(family, fill=fill, level=-20.0)
+def test_neighbours_and_padding_change_nothing(family, fill, window):
+    network = model(family, fill=fill, level=-20.0, window=window)
     wave, lengths = clips(3), jnp.array([6000, 4500, 3000])
     wave = jnp.where(jnp.arange(6000) < lengths[:, None], wave, 0)
     together = network(wave, lengths)
@@ -59,6 +60,25 @@ def test_neighbours_and_padding_change_nothing(family, fill):
         for width in (length, 8000, 9999):
             alone = jnp.zeros((1, width)).at[:, :length].set(wave[row, :length])
             np.testing.assert_allclose(network(alone, lengths[row : row + 1])[0], together[row], rtol=0, atol=2e-5)
+
+
+def test_windows_are_read_in_turn_up_to_the_end_of_the_clip():
+    front = FrontEnd("bilstm", DataConfig(seconds=0.5, window=0.2))
+    wave, lengths = clips(4, 8000), jnp.array([8000, 4801, 4800, 100])
+    wave = jnp.where(jnp.arange(8000) < lengths[:, None], wave, 0)
+    values, frames = front(wave, lengths)
+    assert values.shape == (4, 4, 312)
+    assert frames.tolist() == [4, 3, 2, 1]
+    for i in range(4):
+        np.testing.assert_allclose(values[:, i], functionals(wave[:, i * 1600 : i * 1600 + 3200]), rtol=1e-5, atol=1e-5)
+
+
+def test_the_order_of_windows_is_heard():
+    network = model("bilstm", window=0.2)
+    quiet, loud = clips(1, 4000) * 0.01, clips(1, 4000)
+    length = jnp.array([8000])
+    rising, falling = (network(jnp.concatenate(parts, axis=1), length) for parts in ((quiet, loud), (loud, quiet)))
+    assert not np.allclose(rising, falling, atol=1e-3)
 
 
 def test_a_clip_is_heard_at_its_level_whatever_it_was():

@@ -203,6 +203,8 @@ class AugmentConfig:
     """Probability of a room."""
     mixup: float = 0.0
     """Mix each clip and its label with another's, with a share drawn from Beta(mixup, mixup); 0 for never."""
+    mixup_of: Literal["waves", "features"] = "waves"
+    """What is mixed: what is heard, or the spectrograms or hand-made values that a network sees."""
     mel_masks: int = 0
     """SpecAugment on spectrograms: stripes over frequency that are hidden."""
     mel_width: int = 20

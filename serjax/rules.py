@@ -116,6 +116,11 @@ def _check_augment(experiment: Experiment) -> None:
         raise UserError(f"augment.mixup is given, but model.family {model.family} mixes no videos; leave it out.")
     if augment.mixup and model.frozen == "trunk":
         raise UserError("augment.mixup is given, but a frozen trunk hears every clip once as it is; leave it out.")
+    if augment.mixup_of == "features" and (model.is_encoder or not augment.mixup):
+        raise UserError(
+            "augment.mixup_of is features; it needs augment.mixup above 0, and a network on spectrograms or hand-made "
+            "values; leave it out."
+        )
     if model.is_encoder and (wants or augment.mel_masks or augment.time_masks):
         raise UserError(
             f"augment is given, but model.family {model.family} takes augment.mixup only; leave the others out."

@@ -58,7 +58,7 @@ def small(corpus, out, family, **changes):
 
 @pytest.mark.parametrize("family", ["audio_cnn", pytest.param("bilstm", marks=pytest.mark.slow)])
 def test_saved_networks_answer_as_they_did_in_training(corpus, tmp_path, family):
-    augment = AugmentConfig(speeds=(1.0, 1.1), noise=str(corpus / "low"), noise_p=0.5, mixup=0.2)
+    augment = AugmentConfig(speeds=(1.0, 1.1), noise=str(corpus / "low"), noise_p=0.5, mixup=0.2, mixup_of="features")
     experiment = small(corpus, tmp_path, family, augment=augment)
     experiment = replace(experiment, data=replace(experiment.data, activity="energy", fill="repeat"))
     train(experiment, "the command", quiet)
@@ -153,6 +153,7 @@ def test_what_networks_do_not_know_is_named(corpus, tmp_path):
         (AugmentConfig(rooms=str(tmp_path / "none"), rooms_p=0.5), "--augment.rooms: .* is no folder"),
         (AugmentConfig(noise=str(empty)), "its probability is 0"),
         (AugmentConfig(noise_snr=(20.0, 10.0)), "noise_snr must rise"),
+        (AugmentConfig(mixup_of="features"), "needs augment.mixup above 0"),
         (AugmentConfig(noise_levels=((0.7, 5.0), (0.7, 1.0))), "add up to 1"),
     ):
         with pytest.raises(UserError, match=message):

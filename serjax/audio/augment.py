@@ -1,7 +1,7 @@
 """Augmentation on the device: batches of clips in, changed batches out, drawn anew with every key.
 
 Rows are drawn on their own: what happens to one follows from the key and its place in the batch, not from the other
-clips (`mixup` alone mixes them). Samples behind a clip's length are zeros, and stay so. Every function may be jitted
+clips (`mix` alone mixes them). Samples behind a clip's length are zeros, and stay so. Every function may be jitted
 and mapped; tuples of choices are static.
 """
 
@@ -42,18 +42,14 @@ class Bank(NamedTuple):
     length: Int[Array, "m"]
 
 
-class Mixed(NamedTuple):
-    """What `mixup` returns; mix labels the same way: weight * label + (1 - weight) * label[partner].
+class Pairs(NamedTuple):
+    """Which rows `mix` mixes, and how.
 
     Attributes:
-        wave: Float32 [b t], weight * wave + (1 - weight) * wave[partner].
-        lengths: Int32 [b], samples of the longer of the two.
-        weight: Float32 [b], lambda, from 0 to 1.
-        partner: Int32 [b], row that was mixed in.
+        weight: Float32 [b], share of the row itself, from 0 to 1.
+        partner: Int32 [b], row that is mixed in.
     """
 
-    wave: Float[Array, "b t"]
-    lengths: Int[Array, "b"]
     weight: Float[Array, "b"]
     partner: Int[Array, "b"]
 
@@ -268,16 +264,19 @@ def spec_augment(
     return jnp.where(here & hidden, value, spectrogram)
 
 
-def mixup(key: PRNGKeyArray, wave: Float[Array, "b t"], lengths: Int[Array, "b"], alpha: float = 0.2) -> Mixed:
-    """Mix each clip with one of a random permutation of the batch, by a weight from Beta(alpha, alpha).
+def draw_pairs(key: PRNGKeyArray, rows: int, alpha: float = 0.2) -> Pairs:
+    """Pair each row with one of a random permutation of the batch, by a weight from Beta(alpha, alpha).
 
     Source: Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018; here every pair draws its own weight.
     """
     order, draw = jax.random.split(key)
-    partner = jax.random.permutation(order, len(wave))
-    weight = jax.random.beta(draw, alpha, alpha, (len(wave),))
-    mixed = weight[:, None] * wave + (1 - weight[:, None]) * wave[partner]
-    return Mixed(mixed, jnp.maximum(lengths, lengths[partner]), weight, partner)
+    return Pairs(jax.random.beta(draw, alpha, alpha, (rows,)), jax.random.permutation(order, rows))
+
+
+def mix(x: Float[Array, "b *d"], pairs: Pairs) -> Float[Array, "b *d"]:
+    """Return every row mixed with its partner: waves, features, and targets alike."""
+    weight = pairs.weight.reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)
+    return weight * x + (1 - weight) * x[pairs.partner]
 
 
 def _within(lengths: Int[Array, "b"], width: int) -> Bool[Array, "b t"]:

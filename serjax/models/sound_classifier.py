@@ -17,6 +17,7 @@ from serjax.models.bilstm import BiLSTMClassifier
 from serjax.models.efficientnet import EfficientNet, EfficientNetConfig
 from serjax.models.elementwise import split
 from serjax.models.heads import NormHead
+from serjax.models.masking import length_mask
 
 SPECTROGRAMS: dict[str, Spectrogram] = {
     "efficientnet": EFFICIENTNET,
@@ -152,6 +153,7 @@ class SoundClassifier(nnx.Module):
         lengths: Int[Array, "b"],
         key: PRNGKeyArray | None = None,
         weight: Float[Array, "b"] | None = None,
+        pairs: augment.Pairs | None = None,
     ) -> Float[Array, "b c"]:
         """Return the logits.
 
@@ -160,9 +162,10 @@ class SoundClassifier(nnx.Module):
             lengths: True number of samples of each clip.
             key: Random key of training (augmentation, dropout, batch statistics); None for evaluation.
             weight: In training, 0 for rows that only fill up the batch and must not count in batch statistics.
+            pairs: In training, which clips' features to mix.
         """
         *_, inner = split(key, 3)
-        x, frames = self.prepared(wave, lengths, key)
+        x, frames = self.prepared(wave, lengths, key, pairs)
         if not self.image:
             return self.network(x, frames, inner)
         body, head = split(inner, 2)
@@ -170,15 +173,23 @@ class SoundClassifier(nnx.Module):
         return y if self.head is None else self.head(y, head)
 
     def prepared(
-        self, wave: Float[Array, "b t"], lengths: Int[Array, "b"], key: PRNGKeyArray | None = None
+        self,
+        wave: Float[Array, "b t"],
+        lengths: Int[Array, "b"],
+        key: PRNGKeyArray | None = None,
+        pairs: augment.Pairs | None = None,
     ) -> tuple[Float[Array, "b n d"], Int[Array, "b"]]:
-        """Return what the network looks at, and true frames; arguments, the key too, are those of a call."""
+        """Return what the network looks at, and true frames; arguments are those of a call."""
         dtype = wave.dtype
         sound, masks, _ = split(key, 3)
         if sound is not None:
             wave, lengths = augmented(wave, lengths, sound, self.augmentation, self.banks)
         x, frames = self.front(wave, lengths)
         x = self.standardize(x)
+        if pairs is not None:
+            # Behind a clip's end there is nothing to mix: 0, each feature's mean.
+            x = augment.mix(jnp.where(length_mask(frames, x.shape[1])[:, :, None], x, 0), pairs)
+            frames = jnp.maximum(frames, frames[pairs.partner])
         if masks is not None and self.image:
             x = self._mask(x, masks)
         return x.astype(dtype), frames

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
-from serjax.audio.augment import mixup
+from serjax.audio.augment import Pairs, draw_pairs, mix
 from serjax.config import Experiment
 from serjax.training.optimizer import AdamState, Params, adamw, init_adam
 
@@ -89,11 +89,16 @@ def _call(
     key: Key[Array, ""] | None,
     dtype: str,
     weight: Float[Array, "b"] | None = None,
+    pairs: Pairs | None = None,
 ) -> tuple[Float[Array, "b c"], Params]:
-    """Return logits, and the batch statistics after the call."""
+    """Return logits, and the batch statistics after the call; with `pairs` the model mixes what it makes of clips."""
     model = nnx.merge(graphdef, cast(params, dtype), cast(frozen, dtype), copy=True)
     # Only a model with batch statistics looks at other rows, and must know which ones count.
-    rows = {"weight": weight} if key is not None and jax.tree.leaves(nnx.state(model, nnx.BatchStat)) else {}
+    rows: dict[str, Any] = (
+        {"weight": weight} if key is not None and jax.tree.leaves(nnx.state(model, nnx.BatchStat)) else {}
+    )
+    if pairs is not None:
+        rows["pairs"] = pairs
     logits = model(*cast(arrays, dtype), key, **rows).astype(jnp.float32)
     return logits, nnx.state(model, nnx.BatchStat)
 
@@ -141,13 +146,15 @@ def train_step(
 
     def loss(params: Params, part: Inputs, key: Key[Array, ""]) -> tuple[Array, tuple[Array, Params]]:
         arrays, target = part.arrays, jax.nn.one_hot(part.label, len(run.class_weight))
+        pairs: Pairs | None = None
         if experiment.augment.mixup:
             key, mixing = jax.random.split(key)
-            wave, length = arrays
-            mixed = mixup(mixing, wave, length, experiment.augment.mixup)
-            arrays, share = (mixed.wave, mixed.lengths), mixed.weight[:, None]
-            target = share * target + (1 - share) * target[mixed.partner]
-        logits, stats = _call(graphdef, params, frozen, arrays, key, dtype, part.weight)
+            pairs = draw_pairs(mixing, len(target), experiment.augment.mixup)
+            target = mix(target, pairs)
+            if experiment.augment.mixup_of == "waves":
+                wave, length = arrays
+                arrays, pairs = (mix(wave, pairs), jnp.maximum(length, length[pairs.partner])), None
+        logits, stats = _call(graphdef, params, frozen, arrays, key, dtype, part.weight, pairs)
         total, weight = cross_entropy(logits, target, part.weight, run.class_weight, train.label_smoothing)
         # A frozen part has statistics too, which are none of a step's.
         return total, (weight, overlay(nnx.filter_state(params, nnx.BatchStat), stats))

@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 from serjax.audio.augment import (
     RAVDESS_NOISE,
     Bank,
+    Pairs,
     add_noise,
+    draw_pairs,
     gain,
     level,
     load_bank,
+    mix,
     mix_noise,
     mix_noise_choice,
-    mixup,
     reverberate,
     spec_augment,
     speed,
@@ -301,13 +303,12 @@ def test_spec_augment_masks_its_share_of_clips(probability):
 def test_mixup_mixes_each_clip_with_its_partner():
     lengths = np.arange(1, 201)
     wave = clips(lengths, 200)
-    mixed = jax.tree.map(np.asarray, jax.jit(partial(mixup, alpha=0.4))(KEY, wave, lengths))
-    weight = mixed.weight
-    want = weight[:, None] * wave + (1 - weight[:, None]) * wave[mixed.partner]
-    np.testing.assert_allclose(mixed.wave, want, rtol=0, atol=1e-6)
-    np.testing.assert_array_equal(np.sort(mixed.partner), np.arange(200))
-    np.testing.assert_array_equal(mixed.lengths, np.maximum(lengths, lengths[mixed.partner]))
-    assert np.all(behind(mixed.wave, mixed.lengths) == 0)
+    weight, partner = pairs = Pairs(*map(np.asarray, draw_pairs(KEY, 200, 0.4)))
+    mixed = np.asarray(mix(jnp.asarray(wave), pairs))
+    want = weight[:, None] * wave + (1 - weight[:, None]) * wave[partner]
+    np.testing.assert_allclose(mixed, want, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(np.sort(partner), np.arange(200))
+    assert np.all(behind(mixed, np.maximum(lengths, lengths[partner])) == 0)
     # Beta(a, a) has the mean 1/2 and the variance 1 / (8 a + 4).
     assert weight.mean() == pytest.approx(0.5, abs=0.08)
     assert weight.var() == pytest.approx(1 / (8 * 0.4 + 4), abs=0.03)

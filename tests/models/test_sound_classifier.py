@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from serjax.audio.augment import Pairs
 from serjax.audio.functionals import functionals
 from serjax.checkpoints.naming import abstract, to_tensors
 from serjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig
@@ -71,6 +72,18 @@ def test_windows_are_read_in_turn_up_to_the_end_of_the_clip():
     assert frames.tolist() == [4, 3, 2, 1]
     for i in range(4):
         np.testing.assert_allclose(values[:, i], functionals(wave[:, i * 1600 : i * 1600 + 3200]), rtol=1e-5, atol=1e-5)
+
+
+def test_features_are_mixed_with_their_partners_up_to_the_end_of_the_longer_clip():
+    network = model("bilstm", window=0.2)
+    wave, lengths = clips(2, 8000), jnp.array([8000, 3200])
+    wave = jnp.where(jnp.arange(8000) < lengths[:, None], wave, 0)
+    (x, frames), weight = network.prepared(wave, lengths), jnp.array([0.25, 0.75])
+    mixed, longer = network.prepared(wave, lengths, pairs=Pairs(weight, jnp.array([1, 0])))
+    assert frames.tolist() == [4, 1]
+    assert longer.tolist() == [4, 4]
+    np.testing.assert_allclose(mixed[0, 0], 0.25 * x[0, 0] + 0.75 * x[1, 0], rtol=1e-5)
+    np.testing.assert_allclose(mixed[:, 1:], 0.25 * jnp.stack([x[0, 1:]] * 2), rtol=1e-5)
 
 
 def test_the_order_of_windows_is_heard():

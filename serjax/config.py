@@ -260,6 +260,9 @@ class TrainConfig:
     """Peak learning rate of the first stage."""
     patience: int = 10
     """Stop a fold after this many epochs without a better validation macro-F1."""
+    keep: Literal["best", "last"] = "best"
+    """Which epoch's model is kept: the one with the highest validation macro-F1, or, where few speakers validate and
+    the best epoch is luck, the last of all `epochs`."""
     label_smoothing: float = 0.0
     """Share of the target that is spread over all classes."""
     balance: Literal["nothing", "weights", "sampling"] = "nothing"

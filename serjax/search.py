@@ -12,7 +12,7 @@ from rich.console import Console
 from serjax.config import Experiment, SearchConfig
 from serjax.disk import write_text
 from serjax.evaluation.metrics import METRICS
-from serjax.evaluation.report import Report, best_row, chosen_histories
+from serjax.evaluation.report import Report, chosen_histories, kept_row
 from serjax.evaluation.table import SCORES, percent
 from serjax.prepare import cache_folder
 from serjax.rules import FUSION_SEARCH, check
@@ -70,7 +70,7 @@ def search(experiment: Experiment, train: Callable[[Experiment], Report], consol
         console.print(f"Search {number} of {len(every)}: {one.name}", style="bold", highlight=False)
         report = _finished(one) or train(one)
         best = [
-            best_row(history)["validation_macro_f1"] for history in chosen_histories(read_history(one.run_dir)).values()
+            kept_row(history)["validation_macro_f1"] for history in chosen_histories(read_history(one.run_dir)).values()
         ]
         rows.append((fmean(best), chosen, report))
     text = _table(sorted(rows, key=lambda row: -row[0]))

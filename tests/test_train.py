@@ -306,7 +306,7 @@ def test_two_stages_train_heads_and_then_the_last_layers(corpus, tmp_path, pretr
     again = train(broken, "x", quiet())
     for fold, other in zip(report["folds"], again["folds"], strict=True):
         assert fold["ua"] == pytest.approx(other["ua"])
-        assert fold["best_epoch"] == other["best_epoch"]
+        assert fold["kept_epoch"] == other["kept_epoch"]
 
 
 def test_heads_alone_are_called_as_in_the_whole_model(corpus, tmp_path, pretrained):
@@ -330,6 +330,14 @@ def test_one_fold_of_a_run_is_no_model_by_itself(run):
     experiment, _ = run
     with pytest.raises(UserError, match=r"this is one fold of a run; give the run's folder, .*run\.$"):
         serjax.load(experiment.run_dir / "fold_1")
+
+
+def test_the_last_epoch_is_kept_where_it_is_asked_for(corpus, tmp_path):
+    settings = TrainConfig(epochs=3, batch_size=8, patience=1, keep="last")
+    experiment = small(corpus, tmp_path, folds=FoldsConfig(count=3, only=(1, 2)), train=settings)
+    report = train(experiment, "x", quiet())
+    assert [(fold["kept_epoch"], fold["epochs"]) for fold in report["folds"]] == [(3, 3), (3, 3)]
+    assert "The last of 3 epochs was kept" in (experiment.run_dir / "README.md").read_text()
 
 
 def test_validation_on_the_test_fold_is_reported(corpus, tmp_path):

@@ -97,8 +97,8 @@ def _scores(report: Report) -> str:
     below = [[name, *blank, *cells] for name, *cells in [*summary_rows(report), *extra_rows(report)]]
     interval = report["interval"]
     parts = [
-        "In %. WA is accuracy, UA the mean of the classes' recalls; the best epoch is given with the number of epochs "
-        "trained. The spread is the standard deviation (n - 1); the "
+        "In %. WA is accuracy, UA the mean of the classes' recalls; the epoch that was kept is given with the number "
+        "of epochs trained. The spread is the standard deviation (n - 1); the "
         f"interval is a percentile bootstrap that draws {interval['resampled']}, {interval['count']} of them, "
         f"{interval['draws']} times. Chance is always answering the largest class (WA), or any one class (UA).",
         _table(headings, [*fold_rows(report), *below]),
@@ -150,7 +150,9 @@ def _protocol(report: Report) -> str:
     lines = [
         f"Folds: {len(report['folds'])}, {facts['fold_kind'].replace('_', ' ')}, listed in `folds.json`.",
         f"{built}. {facts['parameters']:,} weights, of which {facts['trainable']:,} were trained.",
-        f"Early stopping watched macro-F1 on {watched}: at most {train['epochs']} epochs, patience "
+        f"The last of {train['epochs']} epochs was kept; {watched} validated."
+        if train["keep"] == "last"
+        else f"Early stopping watched macro-F1 on {watched}: at most {train['epochs']} epochs, patience "
         f"{train['patience']}; the best epoch was kept.",
     ]
     if rates_were_tried(report):

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from serjax.disk import disk_errors
-from serjax.evaluation.report import Report, Row, best_row
+from serjax.evaluation.report import Report, Row, kept_row
 
 PANELS = {
     "train_loss": "training loss",
@@ -81,7 +81,7 @@ def confusion_figure(report: Report) -> Figure:
 
 
 def curves_figure(histories: Mapping[int, Sequence[Row]]) -> Figure:
-    """Draw losses and validation macro-F1 over the epochs: a thin line a fold, a dot at its best epoch, and the mean.
+    """Draw losses and validation macro-F1 over the epochs: a thin line a fold, a dot at its kept epoch, and the mean.
 
     The mean ends where the first fold stopped: from there on it would be one over other folds.
 
@@ -94,11 +94,11 @@ def curves_figure(histories: Mapping[int, Sequence[Row]]) -> Figure:
     panels = dict(zip(PANELS, figure.subplots(1, len(PANELS)), strict=True))
     for index, (fold, rows) in enumerate(sorted(histories.items())):
         colour = _ONE_OF_MANY if many else COLOURS[index]
-        best = [best_row(rows)]
+        kept = [kept_row(rows)]
         for key, axes in panels.items():
             axes.plot(_epochs(rows), _values(rows, key), color=colour, linewidth=1, label=f"fold {fold}")
             axes.plot(
-                _epochs(best), _values(best, key), "o", color=colour, markeredgecolor="white", markersize=dot, zorder=3
+                _epochs(kept), _values(kept, key), "o", color=colour, markeredgecolor="white", markersize=dot, zorder=3
             )
     shared = min(map(len, histories.values()))
     if len(histories) > 1:
@@ -109,7 +109,7 @@ def curves_figure(histories: Mapping[int, Sequence[Row]]) -> Figure:
         _dress(axes, PANELS[key])
     scores = panels["validation_macro_f1"]
     scores.set_ylim(0, max(scores.get_ylim()[1], 0.1))
-    axes.plot([], [], "o", color=FAINT, markersize=dot, label="best epoch")
+    axes.plot([], [], "o", color=FAINT, markersize=dot, label="kept epoch")
     lines, names = axes.get_legend_handles_labels()
     if many:
         lines, names = [lines[0], *lines[-2:]], [f"one of {len(histories)} folds", *names[-2:]]

@@ -83,19 +83,19 @@ def build_report(
     Args:
         experiment: what was run.
         facts: what only the run knows.
-        seeds: the best epochs' answers, one `OutOfFold` a seed in the order in which `history` first names them. The
+        seeds: the kept epochs' answers, one `OutOfFold` a seed in the order in which `history` first names them. The
             first is the one that folds, intervals, classes and confusion matrix are of.
         history: rows of metrics.jsonl.
         last: the last epoch's answers of the first seed; wanted where early stopping watched the test folds.
-        alone: the best epochs' answers of the first seed from sound, or video, alone.
+        alone: the kept epochs' answers of the first seed from sound, or video, alone.
     """
     oof = seeds[0]
     main = _scored(oof, experiment.seed)
     chosen = chosen_histories(history)
     for fold in main["folds"]:
         rows = chosen[fold["fold"]]
-        best = best_row(rows)
-        fold |= {"best_epoch": best["epoch"], "epochs": rows[-1]["epoch"], "learning_rate": best.get("learning_rate")}
+        kept = kept_row(rows)
+        fold |= {"kept_epoch": kept["epoch"], "epochs": rows[-1]["epoch"], "learning_rate": kept.get("learning_rate")}
     matrix = confusion(oof.label, oof.prediction, len(oof.labels))
     return {
         "experiment": json.loads(to_json(experiment)),
@@ -112,22 +112,27 @@ def build_report(
     }
 
 
-def best_row(rows: Sequence[Row]) -> Row:
-    """Return the row with the highest validation macro-F1, the first of equal ones."""
+def kept_row(rows: Sequence[Row]) -> Row:
+    """Return the row of the epoch that was kept: that of the highest validation macro-F1, the first of equal ones.
+
+    A run that keeps the last epoch says so in its rows.
+    """
+    if rows[-1].get("keep") == "last":
+        return rows[-1]
     return max(rows, key=lambda row: row["validation_macro_f1"])
 
 
 def chosen_histories(history: Sequence[Row]) -> dict[int, list[Row]]:
     """Return each fold's rows, epoch by epoch: those of the first seed and of the learning rate that was chosen.
 
-    The rate with the best epoch is chosen, of equal ones the one that `history` names first.
+    The rate whose kept epoch validates best is chosen, of equal ones the one that `history` names first.
     """
     by_rate: dict[int, dict[float | None, list[Row]]] = {}
     for row in history:
         if row.get("seed") == history[0].get("seed"):
             by_rate.setdefault(row["fold"], {}).setdefault(row.get("learning_rate"), []).append(row)
     return {
-        fold: max(rates.values(), key=lambda rows: best_row(rows)["validation_macro_f1"])
+        fold: max(rates.values(), key=lambda rows: kept_row(rows)["validation_macro_f1"])
         for fold, rates in by_rate.items()
     }
 

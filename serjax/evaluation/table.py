@@ -25,7 +25,7 @@ def rates_were_tried(report: Report) -> bool:
 def fold_headings(report: Report) -> list[str]:
     """Return the headings of `fold_rows`; a column for the learning rate only where several were tried."""
     rate = ["rate"] if rates_were_tried(report) else []
-    return ["fold", "speakers", "clips", "best\nepoch", *rate, *SCORES.values()]
+    return ["fold", "speakers", "clips", "kept\nepoch", *rate, *SCORES.values()]
 
 
 def fold_rows(report: Report) -> list[list[str]]:
@@ -35,7 +35,7 @@ def fold_rows(report: Report) -> list[list[str]]:
             str(fold["fold"]),
             "-" if fold["speakers"] is None else str(fold["speakers"]),
             str(fold["clips"]),
-            f"{fold['best_epoch']}/{fold['epochs']}",
+            f"{fold['kept_epoch']}/{fold['epochs']}",
             *([f"{fold['learning_rate']:g}"] if rates_were_tried(report) else []),
             *(percent(fold[metric]) for metric in METRICS),
         ]

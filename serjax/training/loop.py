@@ -77,7 +77,8 @@ def fit(
     """Train until every job has stopped or run out of epochs, from the resume point where there is one.
 
     A job's best state is that of the highest validation macro-F1, of equal ones the first; after `patience` epochs
-    without a higher one the job stops, and at once where its numbers are no longer finite. After each epoch everything
+    without a higher one the job stops, and at once where its numbers are no longer finite. With `keep` last every epoch
+    counts as better than those before it. After each epoch everything
     is saved, so that a run killed at any moment goes on to the same numbers.
 
     Args:
@@ -85,7 +86,7 @@ def fit(
         params: initial trainable parameters of each job.
         labels: class of each clip of the store.
         classes: number of classes.
-        config: epochs and patience.
+        config: epochs, patience and which epoch is kept.
         resume: where states are saved and restored.
         reporter: told of progress.
 
@@ -126,7 +127,9 @@ def fit(
                 continue
             rows.append(_row(job, jobs, epoch, probability, labels[list(job.validation)], classes))
             rows[-1] |= {"train_loss": float(loss[k]), "lr": float(rate[k]), "seconds": time.monotonic() - began}
-            better = rows[-1]["validation_macro_f1"] > score[k]
+            if config.keep == "last":
+                rows[-1]["keep"] = config.keep
+            better = config.keep == "last" or rows[-1]["validation_macro_f1"] > score[k]
             score[k] = rows[-1]["validation_macro_f1"] if better else score[k]
             best_epoch[k] = epoch if better else best_epoch[k]
             waited[k] = 0 if better else waited[k] + 1

@@ -21,10 +21,11 @@ from serjax.disk import disk_errors, write_text
 from serjax.errors import UserError
 
 Row = dict[str, Any]
-"""fold, epoch, (with a frozen trunk) seed and learning_rate, then values: train_loss, validation_macro_f1 ..."""
+"""fold, epoch, (with a frozen trunk) seed and learning_rate, then values: train_loss, validation_macro_f1 ...; and
+keep, where that is not the best epoch."""
 
 _REMEDY = "--out"
-_KEYS = ("fold", "seed", "learning_rate", "epoch")
+_KEYS = ("fold", "seed", "learning_rate", "epoch", "keep")
 
 
 class MetricLog:

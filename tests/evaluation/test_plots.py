@@ -5,7 +5,7 @@ import pytest
 from matplotlib.image import imread
 
 from serjax.evaluation.plots import PANELS, confusion_figure, curves_figure, save_png
-from serjax.evaluation.report import best_row, chosen_histories
+from serjax.evaluation.report import chosen_histories, kept_row
 
 
 @pytest.mark.parametrize("classes", [2, 4, 20])
@@ -43,7 +43,7 @@ def test_curves_are_a_line_a_fold_and_their_mean(make_run, folds):
             for line in axes.get_lines()
             if line.get_marker() == "o" and len(line.get_xdata())
         ]
-        bests = [best_row(rows) for _, rows in sorted(histories.items())]
+        bests = [kept_row(rows) for _, rows in sorted(histories.items())]
         assert dots == [[best["epoch"], best[key]] for best in bests]
         assert ("mean" in lines) == (folds > 1)
         if folds > 1:
@@ -52,7 +52,7 @@ def test_curves_are_a_line_a_fold_and_their_mean(make_run, folds):
             np.testing.assert_allclose(lines["mean"].get_ydata(), means)
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert len(names) <= 8
-    assert names[-1] == "best epoch"
+    assert names[-1] == "kept epoch"
 
 
 def test_a_null_is_a_gap(make_run, tmp_path):

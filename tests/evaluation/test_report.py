@@ -8,7 +8,7 @@ import pytest
 from sklearn import metrics as sk
 
 from serjax.evaluation.metrics import METRICS
-from serjax.evaluation.report import OPTIMISTIC, best_row, build_report, chosen_histories
+from serjax.evaluation.report import OPTIMISTIC, build_report, chosen_histories, kept_row
 
 
 @pytest.mark.parametrize(
@@ -94,18 +94,18 @@ def test_one_clip_without_a_speaker_is_enough_to_draw_clips(make_run):
     assert dataclasses.replace(run, seeds=[hole]).report["interval"]["resampled"] == "clips"
 
 
-def test_best_epochs_are_the_historys_own(make_run):
+def test_kept_epochs_are_the_historys_own(make_run):
     run = make_run()
     for fold in run.report["folds"]:
         rows = [row for row in run.history if row["fold"] == fold["fold"]]
         top = max(row["validation_macro_f1"] for row in rows)
-        assert {row["epoch"]: row["validation_macro_f1"] for row in rows}[fold["best_epoch"]] == top
+        assert {row["epoch"]: row["validation_macro_f1"] for row in rows}[fold["kept_epoch"]] == top
         assert fold["epochs"] == len(rows)
 
 
 def test_of_equal_epochs_the_first_is_best():
     rows = [{"epoch": epoch, "validation_macro_f1": score} for epoch, score in enumerate([0.1, 0.4, 0.4, 0.2], 1)]
-    assert best_row(rows)["epoch"] == 2
+    assert kept_row(rows)["epoch"] == 2
 
 
 def test_the_first_seeds_best_learning_rate_is_chosen_fold_by_fold():
@@ -125,7 +125,7 @@ def test_the_first_seeds_best_learning_rate_is_chosen_fold_by_fold():
     ]
     chosen = chosen_histories(history)
     # In fold 1 both rates reach 0.6: the one that was tried first is chosen.
-    assert [(rows[0]["learning_rate"], best_row(rows)["epoch"]) for rows in (chosen[1], chosen[2])] == [
+    assert [(rows[0]["learning_rate"], kept_row(rows)["epoch"]) for rows in (chosen[1], chosen[2])] == [
         (0.1, 2),
         (0.2, 2),
     ]

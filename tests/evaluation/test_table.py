@@ -29,7 +29,7 @@ def test_every_number_of_the_report_is_there(make_run, case):
     lines = [line.split() for line in text.splitlines() if line.strip()]
     for fold in report["folds"]:
         (line,) = (line for line in lines if line[0] == str(fold["fold"]) and "/" in line[3])
-        assert line[2:4] == [str(fold["clips"]), f"{fold['best_epoch']}/{fold['epochs']}"]
+        assert line[2:4] == [str(fold["clips"]), f"{fold['kept_epoch']}/{fold['epochs']}"]
         assert line[-3:] == [f"{100 * fold[metric]:.1f}" for metric in METRICS]
     for scored in filter(None, (report, report["last_epoch"])):
         whole, over = scored["out_of_fold"], scored["over_folds"]

@@ -4,7 +4,7 @@ Command: python -m serjax.pretrain --exp cpt_hubert --data.root DIR
     As the original, which clusters and pretrains on all sessions: --tapt.corpus all
 Needs: a folder of recordings, and facebook/hubert-base-ls960 (fetched from the hub, or a directory given with
     --model.checkpoint DIR).
-Takes: two pretrainings and two fine-tunings for every fold: hours on a GPU.
+Takes: two pretrainings and two fine-tunings for every fold: hours on a GPU; from scratch on a CPU, docs/pretraining.md.
 Expect: docs/pretraining.md has numbers from scratch; after Li et al., ICASSP 2024.
 """
 

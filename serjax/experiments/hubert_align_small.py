@@ -6,7 +6,7 @@ Command: python -m serjax.train --exp hubert_align_small --data.root DIR --model
     At the end of every fold's five steps: python -m serjax.pretrain --exp cpt_hubert
     --align.finetune hubert_align_small
 Needs: a folder of recordings, and such a run.
-Takes: on one core 17 to 20 clips a second; 50 minutes for six folds of RAVDESS.
+Takes: on one core 17 to 20 clips a second; 40 to 51 minutes for six folds of RAVDESS.
 Expect: docs/pretraining.md has its scores.
 """
 

@@ -154,7 +154,8 @@ def _check_video(experiment: Experiment) -> None:
 
 
 SHORTEST_WINDOW = 0.128
-"""Seconds of one Fourier window, below which the hand-made values are of padding more than of sound."""
+"""Seconds of the hand-made values' Fourier window, below which they are of padding more than of sound."""
+
 FUSION_SEARCH = ("d_model", "heads", "dropout", "stochastic_depth")
 """What a search varies of a fusion."""
 

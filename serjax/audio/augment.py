@@ -53,6 +53,10 @@ class Pairs(NamedTuple):
     weight: Float[Array, "b"]
     partner: Int[Array, "b"]
 
+    def longer(self, lengths: Int[Array, "b"]) -> Int[Array, "b"]:
+        """Return how long mixed rows are, from how long rows were."""
+        return jnp.maximum(lengths, lengths[self.partner])
+
 
 def load_bank(folder: str | Path, seconds: float, option: str = "folder") -> Bank:
     """Decode the first `seconds` s of every sound file in `folder` and below, in the order of their paths.

@@ -189,7 +189,7 @@ class SoundClassifier(nnx.Module):
         if pairs is not None:
             # Behind a clip's end there is nothing to mix: 0, each feature's mean.
             x = augment.mix(jnp.where(length_mask(frames, x.shape[1])[:, :, None], x, 0), pairs)
-            frames = jnp.maximum(frames, frames[pairs.partner])
+            frames = pairs.longer(frames)
         if masks is not None and self.image:
             x = self._mask(x, masks)
         return x.astype(dtype), frames

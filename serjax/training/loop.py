@@ -78,8 +78,8 @@ def fit(
 
     A job's best state is that of the highest validation macro-F1, of equal ones the first; after `patience` epochs
     without a higher one the job stops, and at once where its numbers are no longer finite. With `keep` last every epoch
-    counts as better than those before it. After each epoch everything
-    is saved, so that a run killed at any moment goes on to the same numbers.
+    counts as better than those before it. After each epoch everything is saved, so that a run killed at any moment goes
+    on to the same numbers.
 
     Args:
         engine: trains and predicts.

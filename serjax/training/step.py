@@ -153,7 +153,7 @@ def train_step(
             target = mix(target, pairs)
             if experiment.augment.mixup_of == "waves":
                 wave, length = arrays
-                arrays, pairs = (mix(wave, pairs), jnp.maximum(length, length[pairs.partner])), None
+                arrays, pairs = (mix(wave, pairs), pairs.longer(length)), None
         logits, stats = _call(graphdef, params, frozen, arrays, key, dtype, part.weight, pairs)
         total, weight = cross_entropy(logits, target, part.weight, run.class_weight, train.label_smoothing)
         # A frozen part has statistics too, which are none of a step's.

@@ -7,10 +7,11 @@ import pytest
 from flax import nnx
 
 from serjax.audio.augment import Pairs
-from serjax.audio.functionals import functionals
+from serjax.audio.functionals import WINDOW, functionals
 from serjax.checkpoints.naming import abstract, to_tensors
-from serjax.config import AugmentConfig, DataConfig, Experiment, ModelConfig
+from serjax.config import SAMPLE_RATE, AugmentConfig, DataConfig, Experiment, ModelConfig
 from serjax.models.sound_classifier import FrontEnd, SoundClassifier, Standardizer
+from serjax.rules import SHORTEST_WINDOW
 from serjax.training.init import count
 
 SMALL = ("audio_cnn", "bilstm")
@@ -61,6 +62,10 @@ def test_neighbours_and_padding_change_nothing(family, fill, window):
         for width in (length, 8000, 9999):
             alone = jnp.zeros((1, width)).at[:, :length].set(wave[row, :length])
             np.testing.assert_allclose(network(alone, lengths[row : row + 1])[0], together[row], rtol=0, atol=2e-5)
+
+
+def test_the_shortest_window_is_the_fourier_window():
+    assert WINDOW == SHORTEST_WINDOW * SAMPLE_RATE
 
 
 def test_windows_are_read_in_turn_up_to_the_end_of_the_clip():

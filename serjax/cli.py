@@ -62,13 +62,14 @@ def compilation_cache() -> None:
 def heed_ctrl_c() -> None:
     """Let no Ctrl-C be lost where Python cannot raise: in finalizers, and in JAX's callback of the garbage collector.
 
-    There Python prints the exception and goes on; here it is raised again a moment later, when that code is left.
+    There Python prints the exception and goes on; here it is raised again a moment later, when that code is left,
+    this hook too: an exception in a hook is dropped as well.
     """
     before = sys.unraisablehook
 
     def again(what: "sys.UnraisableHookArgs") -> None:
         if issubclass(what.exc_type, KeyboardInterrupt):
-            threading.Timer(0.05, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
+            threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
         else:
             before(what)
 

@@ -15,7 +15,6 @@ def main(argv):
         signal.raise_signal(signal.SIGINT)
     gc.callbacks.append(pressed_while_collecting)
     gc.collect()
-    print("goes on", flush=True)
     time.sleep(60)
     return 0
 
@@ -25,4 +24,4 @@ cli.run(main, "stopped, and said so.")
 
 def test_ctrl_c_in_a_callback_that_cannot_raise_is_not_lost():
     done = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True, timeout=50, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "goes on\n", "stopped, and said so.\n")
+    assert (done.returncode, done.stderr) == (130, "stopped, and said so.\n")

@@ -33,7 +33,7 @@ bench:
     {{python}} benchmarks/masked_prediction.py
     {{python}} benchmarks/fusion_step.py
 
-rooms := "audio video data models checkpoints training evaluation config train pretrain pretraining predict parallel"
+rooms := "audio video data models checkpoints training evaluation config train pretrain pretraining predict compare parallel"
 
 # API pages from the docstrings, into site/ (extra `docs`).
 docs:

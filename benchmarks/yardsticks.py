@@ -24,6 +24,7 @@ from sklearn.svm import SVC
 from serjax import cli
 from serjax.config import Experiment
 from serjax.evaluation.metrics import METRICS, bootstrap_intervals, confusion, scores
+from serjax.evaluation.out_of_fold import OutOfFold, write_oof_csv
 from serjax.models.pooling import masked_mean
 from serjax.models.sound_classifier import FrontEnd
 from serjax.prepare import cache_folder, make_jobs, read_data
@@ -66,13 +67,22 @@ def main() -> None:
     clips = data.store.utterances
     print(f"| {Path(experiment.data.root).name} | {' | '.join(METRICS)} |\n|---|{'---:|' * len(METRICS)}")
     for name, models in YARDSTICKS.items():
-        found = [(job.test, best(models, x, y, job)) for job in make_jobs(experiment, data.folds)]
-        tested = [clip for test, _ in found for clip in test]
-        predicted = np.concatenate([prediction for _, prediction in found])
-        values = scores(confusion(y[tested], predicted, len(data.labels)))
-        speakers = [clips[clip].speaker for clip in tested]
-        groups = None if len(set(speakers)) < 2 else speakers
-        intervals = bootstrap_intervals(y[tested], predicted, groups, len(data.labels), seed=experiment.seed)
+        jobs = make_jobs(experiment, data.folds)
+        tested = [clip for job in jobs for clip in job.test]
+        predicted = np.concatenate([best(models, x, y, job) for job in jobs])
+        oof = OutOfFold(
+            tuple(clips[clip].id for clip in tested),
+            np.repeat([job.fold for job in jobs], [len(job.test) for job in jobs]),
+            y[tested],
+            np.eye(len(data.labels), dtype=np.float32)[predicted],
+            tuple(clips[clip].speaker for clip in tested),
+            tuple(data.labels),
+        )
+        Path(experiment.out).mkdir(parents=True, exist_ok=True)
+        write_oof_csv(Path(experiment.out) / f"{experiment.name}_{name.replace(' ', '_')}.csv", oof)
+        values = scores(confusion(oof.label, predicted, len(oof.labels)))
+        groups = None if len(set(oof.speaker)) < 2 else oof.speaker
+        intervals = bootstrap_intervals(oof.label, predicted, groups, len(oof.labels), seed=experiment.seed)
         cells = [f"{values[m]:.1%} ({intervals[m][0]:.1%} to {intervals[m][1]:.1%})" for m in METRICS]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 

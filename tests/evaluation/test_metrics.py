@@ -10,6 +10,7 @@ from sklearn import metrics as sk
 
 from serjax.evaluation.metrics import (
     METRICS,
+    bootstrap_differences,
     bootstrap_intervals,
     confusion,
     confusions,
@@ -122,3 +123,48 @@ def test_another_seed_draws_otherwise_and_a_higher_level_is_wider():
     wide = bootstrap_intervals(labels, predictions, speakers, 2, seed=0)["ua"]
     assert wide[0] < narrow[0] < narrow[1] < wide[1]
     assert wide != bootstrap_intervals(labels, predictions, speakers, 2, seed=1)["ua"]
+
+
+@settings(max_examples=30)
+@given(answers(), st.integers(0, 9), st.booleans(), st.randoms(use_true_random=False))
+def test_the_difference_of_two_turns_with_their_order(case, seed, grouped, random):
+    labels, ours, classes = case
+    theirs = np.array([random.randrange(classes) for _ in labels])
+    groups = [f"speaker {index % 3}" for index in range(len(labels))] if grouped else None
+    # Single clips are drawn by their cells, whose order turns too: only groups' draws are the same both ways.
+    found = bootstrap_differences(labels, ours, theirs, groups, classes, seed=seed, draws=200)
+    for low, high in found.values():
+        assert -1 <= low <= high <= 1
+    if grouped:
+        turned = bootstrap_differences(labels, theirs, ours, groups, classes, seed=seed, draws=200)
+        for metric in METRICS:
+            np.testing.assert_allclose(turned[metric], np.negative(found[metric])[::-1], atol=1e-12)
+    none = bootstrap_differences(labels, ours, ours, groups, classes, seed=seed, draws=200)
+    assert set(none.values()) == {(0.0, 0.0)}
+
+
+def test_intervals_of_the_difference_cover_and_are_narrower_than_two_apart():
+    # Speakers are hard for both; ours is right on one clip in ten more, whoever speaks.
+    rng = np.random.default_rng(4)
+    covered, runs, width, apart = 0, 150, 0.0, 0.0
+    for run in range(runs):
+        labels, theirs, speakers = simulate(rng, speakers=30, clips=20, spread=0.2)
+        gain = (theirs != labels) & (rng.random(len(labels)) < 0.25)
+        ours = np.where(gain, labels, theirs)
+        low, high = bootstrap_differences(labels, ours, theirs, speakers, 2, seed=run, draws=300)["wa"]
+        truth = 0.25 * 0.4
+        covered += low <= truth <= high
+        width += high - low
+        low, high = bootstrap_intervals(labels, ours, speakers, 2, seed=run, draws=300)["wa"]
+        apart += high - low
+    assert 0.87 < covered / runs < 1
+    assert width < apart / 2
+
+
+def test_differences_of_single_clips_are_those_of_groups_of_one():
+    labels, ours, _ = simulate(np.random.default_rng(5), speakers=4, clips=50, spread=0.1)
+    theirs = np.roll(ours, 7)
+    own = bootstrap_differences(labels, ours, theirs, range(200), 2, seed=0, draws=4000)
+    none = bootstrap_differences(labels, ours, theirs, None, 2, seed=0, draws=4000)
+    for metric in METRICS:
+        np.testing.assert_allclose(own[metric], none[metric], atol=0.015)

@@ -1,0 +1,73 @@
+"""`python -m serjax.compare RUN --to RUN`: is one run better than another, beyond what speakers differ by?"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from serjax import cli
+from serjax.errors import UserError
+from serjax.evaluation.comparison import Comparison, compare, join
+from serjax.evaluation.metrics import METRICS
+from serjax.evaluation.out_of_fold import OutOfFold, read_oof_csv
+from serjax.evaluation.report import LEVEL
+from serjax.evaluation.table import SCORES
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print both runs' out-of-fold scores on the clips that both have tested, and their difference."""
+    parser = argparse.ArgumentParser(
+        prog="python -m serjax.compare",
+        description="Out-of-fold scores of two finished runs on the same clips, and a paired bootstrap of their "
+        "difference that draws speakers. Several runs on a side are joined: each may have trained some of the folds.",
+    )
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of finished runs, or their oof.csv")
+    parser.add_argument("--to", nargs="+", type=Path, required=True, help="what they are compared with")
+    parser.add_argument("--seed", type=int, default=0, help="decides the draws of the intervals")
+    options = parser.parse_args(argv)
+    if options.seed < 0:
+        raise UserError(f"--seed: got {options.seed}; give a whole number from 0.")
+    ours, theirs = _read(options.runs), _read(options.to)
+    found = compare(ours, theirs, options.seed)
+    Console().print(_table(found, ours[0], theirs[0]))
+    for side in (ours, theirs):
+        if left := len(side[1].ids) - found.clips:
+            print(f"{left} clips that {side[0]} has tested are left out, as the other has not.")
+    if found.speakers is None:
+        print("Intervals draw single clips, since not all speakers are known; they are too narrow for new speakers.")
+    else:
+        higher, equal, lower = found.speakers
+        print(f"Of {higher + equal + lower} speakers {higher} have a higher UA, {equal} the same, {lower} a lower one.")
+    return 0
+
+
+def _read(runs: Sequence[Path]) -> tuple[str, OutOfFold]:
+    """Return a name for the runs together, and their answers."""
+    parts = []
+    for run in runs:
+        path = run.expanduser()
+        if path.is_dir() and not (path / "oof.csv").is_file():
+            raise UserError(f"{run}: there is no oof.csv in this folder; give the folder of a finished run.")
+        parts.append((str(run), read_oof_csv(path / "oof.csv" if path.is_dir() else path)))
+        if not parts[-1][1].ids:
+            raise UserError(f"{run}: its oof.csv has no clip; give a run that tested some.")
+    return " + ".join(name for name, _ in parts), join(parts)
+
+
+def _table(found: Comparison, ours: str, theirs: str) -> Table:
+    table = Table("scores in %", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in SCORES.values():
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, scored in ((ours, found.ours), (theirs, found.theirs), ("difference", found.difference)):
+        values = [[100 * value for value in scored[metric]] for metric in METRICS]
+        table.add_row(Text(name), *(f"{score:.1f}" for score, _, _ in values), style="bold")
+        table.add_row(f"{100 * LEVEL:g} % interval", *(f"{low:.1f} to {high:.1f}" for _, low, high in values))
+    return table
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,144 @@
+"""Two runs on the same clips: how far apart their scores are, and whether speakers agree on it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+from serjax.errors import UserError
+from serjax.evaluation.metrics import METRICS, bootstrap_differences, bootstrap_intervals, confusion, confusions, scores
+from serjax.evaluation.out_of_fold import OutOfFold
+from serjax.evaluation.report import DRAWS, LEVEL
+
+Scored = dict[str, tuple[float, float, float]]
+"""Score, and the low and high end of its interval, of each of `METRICS`."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two runs say of the clips that both have tested.
+
+    Attributes:
+        ours: scores of the first run.
+        theirs: scores of the second run.
+        difference: how much higher the first run's are.
+        clips: number of clips.
+        speakers: for how many speakers the first run's UA is higher, equal and lower; None where not all are known.
+    """
+
+    ours: Scored
+    theirs: Scored
+    difference: Scored
+    clips: int
+    speakers: tuple[int, int, int] | None
+
+
+def join(parts: Sequence[tuple[str, OutOfFold]]) -> OutOfFold:
+    """Return the answers of runs that trained some folds each as those of one run.
+
+    Args:
+        parts: name and answers of each run.
+
+    Raises:
+        UserError: two of them tell other classes apart, or tested the same clip.
+    """
+    (first, one), *more = parts
+    owner = dict.fromkeys(one.ids, first)
+    for name, other in more:
+        _check_classes(first, one, name, other)
+        for clip in other.ids:
+            if clip in owner:
+                raise UserError(
+                    f"{clip}: tested by {owner[clip]} and by {name}; give runs of different folds, or one of the two."
+                )
+            owner[clip] = name
+    every = [answers for _, answers in parts]
+    return OutOfFold(
+        tuple(clip for answers in every for clip in answers.ids),
+        np.concatenate([answers.fold for answers in every]),
+        np.concatenate([answers.label for answers in every]),
+        np.concatenate([answers.probability for answers in every]),
+        tuple(speaker for answers in every for speaker in answers.speaker),
+        one.labels,
+    )
+
+
+def compare(ours: tuple[str, OutOfFold], theirs: tuple[str, OutOfFold], seed: int) -> Comparison:
+    """Return the scores of both on the clips that both have tested, and what lies between them.
+
+    Args:
+        ours: name and answers of a run.
+        theirs: of what it is compared with.
+        seed: decides the draws of the intervals.
+
+    Raises:
+        UserError: they tell other classes apart, have no clip in common, or another label for the same clip.
+    """
+    (name, one), (other, two) = ours, theirs
+    _check_classes(name, one, other, two)
+    place = {clip: row for row, clip in enumerate(two.ids)}
+    rows = np.array([row for row, clip in enumerate(one.ids) if clip in place], int)
+    if not len(rows):
+        raise UserError(
+            f"{name} and {other} have tested no clip in common (such as {one.ids[0]}, and {two.ids[0]}); "
+            "give runs on the same --data.root."
+        )
+    same = np.array([place[one.ids[row]] for row in rows])
+    for row, its in zip(rows, same, strict=True):
+        if one.label[row] != two.label[its]:
+            raise UserError(
+                f"{one.ids[row]}: labelled {one.labels[one.label[row]]} in {name} and {two.labels[two.label[its]]} in "
+                f"{other}; give runs on the same labels."
+            )
+    labels, mine, its = one.label[rows], one.prediction[rows], two.prediction[same]
+    speakers = [one.speaker[row] for row in rows]
+    known = None not in speakers and len(set(speakers)) > 1
+    return Comparison(
+        *_scored(labels, mine, its, speakers if known else None, len(one.labels), seed),
+        len(rows),
+        _agreement(labels, mine, its, speakers, len(one.labels)) if known else None,
+    )
+
+
+def _scored(
+    labels: Int[np.ndarray, "clips"],
+    ours: Int[np.ndarray, "clips"],
+    theirs: Int[np.ndarray, "clips"],
+    groups: Sequence[str | None] | None,
+    classes: int,
+    seed: int,
+) -> tuple[Scored, Scored, Scored]:
+    apart = [scores(confusion(labels, one, classes)) for one in (ours, theirs)]
+    values = [*apart, {metric: apart[0][metric] - apart[1][metric] for metric in METRICS}]
+    intervals = [
+        *(bootstrap_intervals(labels, x, groups, classes, seed=seed, draws=DRAWS, level=LEVEL) for x in (ours, theirs)),
+        bootstrap_differences(labels, ours, theirs, groups, classes, seed=seed, draws=DRAWS, level=LEVEL),
+    ]
+    first, second, third = (
+        {metric: (float(value[metric]), *interval[metric]) for metric in METRICS}
+        for value, interval in zip(values, intervals, strict=True)
+    )
+    return first, second, third
+
+
+def _agreement(
+    labels: Int[np.ndarray, "clips"],
+    ours: Int[np.ndarray, "clips"],
+    theirs: Int[np.ndarray, "clips"],
+    speakers: Sequence[str | None],
+    classes: int,
+) -> tuple[int, int, int]:
+    names, index = np.unique(np.array(speakers), return_inverse=True)
+    one, two = (scores(confusions(labels, x, classes, index, len(names)))["ua"] for x in (ours, theirs))
+    # Recalls are quotients of small counts: a difference of rounding is none.
+    sign = np.sign(np.round(one - two, 9))
+    return int(np.sum(sign > 0)), int(np.sum(sign == 0)), int(np.sum(sign < 0))
+
+
+def _check_classes(name: str, one: OutOfFold, other: str, two: OutOfFold) -> None:
+    if one.labels != two.labels:
+        raise UserError(
+            f"{name} tells {', '.join(one.labels)} apart, {other} {', '.join(two.labels)}; "
+            "give runs with the same classes."
+        )

@@ -1,0 +1,102 @@
+"""Two runs are compared on the clips that both have tested, whatever the order and however folds were shared out."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serjax.errors import UserError
+from serjax.evaluation.comparison import compare, join
+from serjax.evaluation.metrics import METRICS, bootstrap_differences, bootstrap_intervals
+from serjax.evaluation.out_of_fold import OutOfFold
+
+LABELS = ("sad", "glad", "calm")
+
+
+def answers(seed: int, count: int = 60) -> OutOfFold:
+    """Answers of one run; clips, folds, speakers and labels are those of every other seed."""
+    clips = np.arange(count)
+    return OutOfFold(
+        tuple(f"clip {clip}" for clip in clips),
+        clips % 4 + 1,
+        np.random.default_rng(99).integers(0, 3, count),
+        np.random.default_rng(seed).dirichlet(np.ones(3), count).astype(np.float32),
+        tuple(f"speaker {clip % 8}" for clip in clips),
+        LABELS,
+    )
+
+
+def some(oof: OutOfFold, rows) -> OutOfFold:
+    rows = list(rows)
+    return replace(
+        oof,
+        ids=tuple(oof.ids[row] for row in rows),
+        fold=oof.fold[rows],
+        label=oof.label[rows],
+        probability=oof.probability[rows],
+        speaker=tuple(oof.speaker[row] for row in rows),
+    )
+
+
+def test_scores_and_differences_are_those_of_the_clips_in_both():
+    one, two = answers(1), answers(2)
+    found = compare(("one", some(one, range(50))), ("two", some(two, range(10, 60))), seed=3)
+    rows = list(range(10, 50))
+    labels, ours, theirs = one.label[rows], one.prediction[rows], two.prediction[rows]
+    speakers = [one.speaker[row] for row in rows]
+    assert found.clips == 40
+    for scored, predictions in ((found.ours, ours), (found.theirs, theirs)):
+        assert scored["wa"][0] == np.mean(predictions == labels)
+        intervals = bootstrap_intervals(labels, predictions, speakers, 3, seed=3)
+        assert {metric: scored[metric][1:] for metric in METRICS} == intervals
+    differences = bootstrap_differences(labels, ours, theirs, speakers, 3, seed=3)
+    for metric in METRICS:
+        assert found.difference[metric][0] == pytest.approx(found.ours[metric][0] - found.theirs[metric][0])
+        assert found.difference[metric][1:] == differences[metric]
+
+
+@settings(max_examples=20)
+@given(st.permutations(range(60)), st.integers(1, 3))
+def test_order_and_sharing_out_of_folds_change_nothing(order, last):
+    one, two = answers(1), answers(2)
+    halves = [some(two, np.flatnonzero(two.fold <= last)), some(two, np.flatnonzero(two.fold > last))]
+    whole = join(list(zip("ab", halves, strict=True)))
+    assert compare(("one", one), ("two", whole), seed=0) == compare(("one", one), ("two", two), seed=0)
+    assert compare(("one", one), ("two", some(two, order)), seed=0) == compare(("one", one), ("two", two), seed=0)
+
+
+def test_speakers_are_counted_by_their_own_ua():
+    one = answers(1)
+    right = replace(one, probability=np.eye(3, dtype=np.float32)[one.label])
+    worse = right.probability.copy()
+    worse[:3] = 1 - worse[:3]
+    found = compare(("right", right), ("worse", replace(one, probability=worse)), seed=0)
+    assert found.speakers == (3, 5, 0)
+    assert found.difference["wa"][0] == pytest.approx(3 / 60)
+
+
+def test_without_all_speakers_single_clips_are_drawn():
+    one, two = answers(1), answers(2)
+    unknown = replace(one, speaker=(None, *one.speaker[1:]))
+    found = compare(("one", unknown), ("two", two), seed=0)
+    assert found.speakers is None
+    assert (
+        found.difference["ua"][1:]
+        == bootstrap_differences(one.label, one.prediction, two.prediction, None, 3, seed=0)["ua"]
+    )
+
+
+def test_what_does_not_fit_is_named():
+    one, two = answers(1), answers(2)
+    with pytest.raises(UserError, match=r"^one tells sad, glad, calm apart, two calm, sad, glad; give runs with"):
+        compare(("one", one), ("two", replace(two, labels=("calm", "sad", "glad"))), seed=0)
+    with pytest.raises(UserError, match=r"^one and two have tested no clip in common \(such as clip 0, and clip 30\)"):
+        compare(("one", some(one, range(30))), ("two", some(two, range(30, 60))), seed=0)
+    other = two.label.copy()
+    other[7] = (other[7] + 1) % 3
+    with pytest.raises(UserError, match=r"^clip 7: labelled \w+ in one and \w+ in two; give runs on the same labels"):
+        compare(("one", one), ("two", replace(two, label=other)), seed=0)
+    with pytest.raises(UserError, match=r"^clip 20: tested by one and by two; give runs of different folds"):
+        join([("one", some(one, range(30))), ("two", some(two, range(20, 60)))])

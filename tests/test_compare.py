@@ -1,0 +1,58 @@
+"""`python -m serjax.compare` tells two runs' scores and their difference."""
+
+import numpy as np
+import pytest
+
+from serjax.compare import main
+from serjax.errors import UserError
+from serjax.evaluation.out_of_fold import OutOfFold, write_oof_csv
+
+
+def write(folder, right, clips=range(40)):
+    """A run that answers rightly the clips in `right`."""
+    folder.mkdir()
+    clips = np.array(clips, int)
+    label = clips % 2
+    answer = np.where(np.isin(clips, right), label, 1 - label)
+    write_oof_csv(
+        folder / "oof.csv",
+        OutOfFold(
+            tuple(f"{clip}.wav" for clip in clips),
+            clips % 4 + 1,
+            label,
+            np.eye(2, dtype=np.float32)[answer],
+            tuple(f"{clip // 5}" for clip in clips),
+            ("sad", "glad"),
+        ),
+    )
+    return str(folder)
+
+
+def test_both_scores_and_the_difference_are_printed(tmp_path, capsys):
+    good = [write(tmp_path / "first", range(30), range(20)), write(tmp_path / "second", range(30), range(20, 40))]
+    bad = write(tmp_path / "bad", range(10), range(36))
+    assert main([*good, "--to", f"{bad}/oof.csv"]) == 0
+    out = capsys.readouterr().out
+    rows = [line.split() for line in out.splitlines()]
+    assert next(row for row in rows if row and row[0] == "difference")[:3] == ["difference", "55.6", "55.6"]
+    assert "4 clips that" in out
+    assert "Of 8 speakers 4 have a higher UA, 4 the same, 0 a lower one." in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["gone", "--to", "run"], "gone: cannot be read"),
+        (["empty", "--to", "run"], "empty: there is no oof.csv in this folder; give the folder of a finished run"),
+        (["run", "--to", "run", "--seed", "-1"], "--seed: got -1; give a whole number from 0"),
+        (["run", "run", "--to", "run"], "0.wav: tested by run and by run"),
+        (["none", "--to", "run"], "none: its oof.csv has no clip"),
+    ],
+)
+def test_wrong_arguments_get_a_sentence(tmp_path, monkeypatch, arguments, sentence):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "run", range(30))
+    write(tmp_path / "none", [], [])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=sentence):
+        main(arguments)

@@ -81,11 +81,12 @@ def _pretrain(experiment: PretrainExperiment, command: str, console: Console, st
         source = settings.checkpoint or experiment.model.checkpoint
         assert source is not None
         encoders = find_encoders(source)
-    material = read_material(experiment, say, by_fold=encoders is not None and not encoders.shared)
-    if encoders is not None:
-        for part in material.parts:
-            encoders.check(part.fold, [material.clips.names[i] for i in part.tested])
     start = _start(experiment)
+    known = [one for one in (encoders, start.encoders) if one is not None]
+    material = read_material(experiment, say, by_fold=not all(one.shared for one in known))
+    for one in known:
+        for part in material.parts:
+            one.check(part.fold, [material.clips.names[i] for i in part.tested])
     for note in start.notes:
         say(note)
     begin_run(experiment, begun, _made_from(experiment, material, start, encoders))
@@ -108,30 +109,25 @@ def _start(experiment: PretrainExperiment) -> Trunk:
     """Return what masked prediction starts from.
 
     Raises:
-        UserError: it is no HuBERT, or a run that has an encoder for each fold.
+        UserError: it is no HuBERT.
     """
     model = experiment.model
     trunk = find_trunk(ModelConfig(family="hubert", size=model.size, checkpoint=model.checkpoint))
     if trunk.config.model_type != "hubert":
         raise UserError(f"--model.checkpoint {model.checkpoint}: it is a {trunk.config.model_type}; give a HuBERT.")
-    if trunk.encoders is not None and not trunk.encoders.shared:
-        raise UserError(
-            f"--model.checkpoint {model.checkpoint}: each fold has an encoder of its own there; give one "
-            "encoder that serves all."
-        )
     return trunk
 
 
 def _made_from(experiment: PretrainExperiment, material: Material, start: Trunk, encoders: Encoders | None) -> str:
     """Return a fingerprint of all that the run rests on and that the experiment does not say."""
-    weights = None if start.pretrained is None else nnx.state(start.pretrained, nnx.Param)
     parts = [tuple(part) for part in material.parts]
-    labelled_by = []
-    if encoders is not None:
-        labelled_by = [fingerprint(nnx.state(encoders.of(fold).encoder, nnx.Param)) for fold in encoders.folders]
+    weights = [
+        [fingerprint(nnx.state(one.of(fold).encoder, nnx.Param)) for fold in one.folders] if one is not None else []
+        for one in (encoders, start.encoders)
+    ]
     path = experiment.labels.centres
     centres = () if path is None else read_centres(Path(path))
-    return fingerprint(material.clips.hashes, parts, weights, start.config, labelled_by, centres)
+    return fingerprint(material.clips.hashes, parts, weights, start.config, centres)
 
 
 if __name__ == "__main__":

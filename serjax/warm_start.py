@@ -69,13 +69,13 @@ def read_starts(experiment: Experiment) -> tuple[Start, ...]:
     return tuple(starts)
 
 
-def encoder_start(encoders: Encoders) -> Start:
-    """Return the encoders of a run's folds as what the same folds start from.
+def encoder_start(encoders: Encoders, folds: Sequence[int] | None = None) -> Start:
+    """Return the encoders of a run's folds (all, or those named) as what the same folds start from.
 
     Raises:
         UserError: one cannot be used.
     """
-    folds = tuple(encoders.folders)
+    folds = tuple(encoders.folders if folds is None else folds)
     states = [dict(nnx.to_flat_state(nnx.state(encoders.of(fold).encoder, nnx.Param))) for fold in folds]
     leaves = {
         ("trunk", *path): leaf.replace(jnp.stack([state[path][...] for state in states]))

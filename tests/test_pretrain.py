@@ -156,6 +156,26 @@ def test_folds_that_do_not_agree_are_refused(run, tmp_path, changes, message):
     assert not experiment.run_dir.exists()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("together", ["yes", "no"])
+def test_each_fold_is_pretrained_further_from_its_own_encoder(run, corpus, tmp_path, together):
+    cluster = replace(run.labels.cluster, clusters=3)
+    experiment = small(
+        corpus,
+        tmp_path,
+        model=StartConfig(checkpoint=str(run.run_dir)),
+        labels=LabelsConfig(layer=1, cluster=cluster),
+        folds=replace(run.folds, together=together),
+        masked=replace(run.masked, updates=2, feature_grad_mult=0.0),
+    )
+    pretrain(experiment, "", quiet())
+    for fold in (1, 2):
+        start, found = (weights(one.run_dir / f"fold_{fold}" / "encoder") for one in (run, experiment))
+        for name in start:
+            assert np.array_equal(found[name], start[name]) == name.startswith("feature_extractor"), name
+        assert FrameLabels(experiment.run_dir / f"fold_{fold}" / "labels").source["layer"] == 1
+
+
 def test_one_encoder_hears_everything_where_asked_and_the_report_says_so(run, corpus, tmp_path):
     more = tmp_path / "more"
     shutil.copytree(corpus / "high", more)
@@ -248,7 +268,7 @@ def test_what_does_not_fit_is_told_in_a_sentence(run, corpus, tmp_path):
         ({"labels": replace(layer, layer=1), "seed": 5}, "which fold 1 tests here"),
         ({"labels": replace(base.labels, cluster=ClusterConfig(clusters=60_000))}, "frames for 60000 clusters"),
         ({"masked": replace(base.masked, seconds=1e4)}, "less than one batch"),
-        ({"model": StartConfig(checkpoint=str(run.run_dir))}, "each fold has an encoder of its own there"),
+        ({"model": StartConfig(checkpoint=str(run.run_dir)), "seed": 5}, "which fold 1 tests here"),
         ({"tapt": TaptConfig(more=(str(tmp_path / "none"),))}, "there is no such folder"),
     ):
         with pytest.raises(UserError, match=message):

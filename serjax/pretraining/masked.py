@@ -29,6 +29,7 @@ from serjax.training.folds import FoldAxis, choose_together, fold_axis
 from serjax.training.init import flat
 from serjax.training.metric_log import MetricLog
 from serjax.training.pretrain_loop import pretrain, set_up, trunk_of
+from serjax.warm_start import encoder_start
 
 
 def predict_masked(
@@ -48,7 +49,7 @@ def predict_masked(
         experiment: how to train.
         material: the clips and who hears which.
         labels: of each part.
-        start: what all parts start from.
+        start: what all parts start from, or where each part's own is.
         console: shows how it goes.
         say: is told what is done.
 
@@ -99,6 +100,10 @@ def _train(
     folders = [part_folder(experiment.run_dir, part) for part, _ in group]
     keys = [jax.random.fold_in(jax.random.key(experiment.seed), part.fold) for part, _ in group]
     pretrained = {} if start.pretrained is None else flat(nnx.state(start.pretrained, nnx.Param))
+    own = None
+    if start.encoders is not None and not start.encoders.shared:
+        leaves = encoder_start(start.encoders, [part.fold for part, _ in group]).leaves
+        own = nnx.from_flat_state(list(leaves.items()))
     setup = set_up(
         config,
         start.config,
@@ -107,6 +112,7 @@ def _train(
         keys=jax.numpy.stack(keys),
         axis=axis,
         given={f"trunk.{name}": leaf for name, leaf in pretrained.items()},
+        own=own,
     )
     resume = ResumePoint(folders[0] / RESUME)
     done = resume.latest() or 0
@@ -158,7 +164,7 @@ def _train(
 
         params = axis.get(pretrain(setup, batches, config.updates, resume, report, every=config.save_every))
     for k, folder in enumerate(folders):
-        encoder = trunk_of(setup, jax.tree.map(lambda leaf, k=k: leaf[k], params))
+        encoder = trunk_of(setup, jax.tree.map(lambda leaf, k=k: leaf[k], params), k)
         save_pretrained(encoder, folder / ENCODER, preprocessor=start.preprocessor)
     # A fold's states are as large as its encoder many times over, and the next fold makes its own.
     shutil.rmtree(folders[0] / RESUME, ignore_errors=True)

@@ -17,24 +17,28 @@ from serjax.models.encoder_config import EncoderConfig
 from serjax.models.masked_prediction import MaskedPredictor
 from serjax.pretrain_config import MaskedConfig
 from serjax.training.folds import FoldAxis, PerFold
-from serjax.training.init import initial
+from serjax.training.init import flat, initial
 from serjax.training.masked_prediction import FrameBatch, is_frozen, pretrain_step
 from serjax.training.optimizer import Params, rate_factors
-from serjax.training.step import init_state
+from serjax.training.step import init_state, overlay
 
 Report = Callable[[int, dict[str, Float[np.ndarray, "k"]]], None]
 """Told of the number of updates made and, for each run, the means of `PretrainMetrics` since the last report."""
 
 
 class Pretraining(NamedTuple):
-    """What is trained: definition, every run's first parameters, what is frozen in all, keys, the compiled step."""
+    """What is trained: definition, every run's first parameters, what is frozen, keys, the compiled step.
+
+    What is frozen is one for all runs (`shared`), or each run's own.
+    """
 
     graphdef: nnx.GraphDef[Any]
     params: PerFold
-    frozen: Params
+    frozen: PerFold | Params
     keys: PerFold
     step: Callable[..., tuple[PerFold, PerFold]]
     axis: FoldAxis
+    shared: bool = True
 
 
 def set_up(
@@ -46,6 +50,7 @@ def set_up(
     keys: Key[Array, "k"],
     axis: FoldAxis,
     given: Mapping[str, Array] | None = None,
+    own: Params | None = None,
 ) -> Pretraining:
     """Return what `pretrain` trains.
 
@@ -57,12 +62,14 @@ def set_up(
         keys: One of each run; decides its first weights, masks and dropout.
         axis: How the runs are computed.
         given: Parameters by name that come from a checkpoint, such as `trunk.encoder.layer_norm.scale`.
+        own: In place of them, those that each run starts from [k ...].
 
     Raises:
         UserError: the convolutions are frozen, but no checkpoint gives them.
     """
     given = given or {}
-    if config.feature_grad_mult == 0 and not any(name.startswith("trunk.feature_extractor.") for name in given):
+    known = given if own is None else flat(own)
+    if config.feature_grad_mult == 0 and not any(name.startswith("trunk.feature_extractor.") for name in known):
         raise UserError(
             "feature_grad_mult is 0, which freezes the convolutions, but they start from random weights; give a "
             "checkpoint, or a feature_grad_mult above 0 (0.1 is HuBERT's)."
@@ -79,9 +86,14 @@ def set_up(
         )
 
     graphdef, params, frozen = initial(make, lambda path: is_frozen(path, config), keys, keys[0], axis, given)
+    frozen = axis.share(frozen)
+    if own is not None:
+        params = axis.jit(overlay, "kk")(params, axis.put(own))
+        frozen = axis.jit(overlay, "sk")(frozen, axis.put(own))
     factors = rate_factors(axis.first(params), config.optimizer.groups)
     step = partial(pretrain_step, graphdef=graphdef, encoder=encoder, config=config, factors=factors)
-    return Pretraining(graphdef, params, axis.share(frozen), axis.put(keys), axis.jit_step(step, "kbks"), axis)
+    run = axis.jit_step(step, "kbks" if own is None else "kbkk")
+    return Pretraining(graphdef, params, frozen, axis.put(keys), run, axis, own is None)
 
 
 def pretrain(
@@ -129,9 +141,12 @@ def pretrain(
     return axis.field(state, "params")
 
 
-def trunk_of(setup: Pretraining, params: Params) -> SpeechEncoder:
-    """Return one run's encoder, for `save_pretrained`."""
-    return nnx.merge(setup.graphdef, params, setup.frozen).trunk
+def trunk_of(setup: Pretraining, params: Params, run: int = 0) -> SpeechEncoder:
+    """Return the encoder of run number `run`, whose parameters are given, for `save_pretrained`."""
+    frozen = setup.frozen
+    if not setup.shared:
+        frozen = jax.tree.map(lambda leaf: leaf[run], setup.axis.get(frozen))
+    return nnx.merge(setup.graphdef, params, frozen).trunk
 
 
 def _means(metrics: list[Any], done: int) -> dict[str, Float[np.ndarray, "k"]]:

@@ -125,6 +125,44 @@ def test_held_out_parts_train_side_by_side_as_alone(tmp_path):
         np.testing.assert_allclose(flat(both)[name][1], value[0], rtol=1e-3, atol=2e-5)
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_runs_with_starts_of_their_own_train_as_each_does_alone(tmp_path, together):
+    config = replace(SETTINGS, feature_grad_mult=0.0)
+    random = runs(count=2)
+    starts = [nnx.state(trunk_of(random, jax.tree.map(lambda x, k=k: x[k], random.params)), nnx.Param) for k in (0, 1)]
+    own = nnx.State({"trunk": jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *starts)})
+    keys = jax.random.split(jax.random.key(5), 2)
+
+    def two(done):
+        for batch in stream(done):
+            yield jax.tree.map(lambda x: np.concatenate([x, x[:, ::-1]]), batch)
+
+    def trained(folder, batches, keys, **start):
+        axis = fold_axis(len(keys), 1, together=together)
+        setup = set_up(config, TINY, CLUSTERS, normalize=True, keys=keys, axis=axis, **start)
+        resume = ResumePoint(tmp_path / folder)
+        params = axis.get(pretrain(setup, batches, 2, resume, lambda *_: None))
+        resume.close()
+        return [
+            flat(nnx.state(trunk_of(setup, jax.tree.map(lambda x, k=k: x[k], params), k), nnx.Param))
+            for k in range(len(keys))
+        ]
+
+    both = trained("both", two, keys, own=own)
+    for k, start in enumerate(starts):
+        given = {f"trunk.{name}": leaf for name, leaf in flat(start).items()}
+
+        def alone(done, k=k):
+            for batch in two(done):
+                yield jax.tree.map(lambda x: x[k : k + 1], batch)
+
+        (expected,) = trained(f"alone{k}", alone, keys[k : k + 1], given=given)
+        for name, value in expected.items():
+            np.testing.assert_allclose(both[k][name], value, rtol=1e-3, atol=2e-5, err_msg=name)
+            if name.startswith("feature_extractor"):
+                np.testing.assert_array_equal(both[k][name], given[f"trunk.{name}"], err_msg=name)
+
+
 @pytest.fixture(scope="module")
 def on_devices():
     environment = os.environ | {

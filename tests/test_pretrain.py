@@ -228,6 +228,7 @@ def test_alignment_makes_all_steps_and_finds_them_finished(corpus, tmp_path, mon
     page = (experiment.run_dir / "README.md").read_text()
     assert "[TAPT](2_finetune)" in page
     assert "[CPT](4_finetune)" in page
+    assert "| CPT less TAPT | " in page
     for fold in (1, 2):
         own = FrameLabels(experiment.run_dir / "3_cpt" / f"fold_{fold}" / "labels")
         assert own.source["layer"] == 2

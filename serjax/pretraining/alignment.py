@@ -21,8 +21,9 @@ from serjax.config import Experiment
 from serjax.data.frame_labels import FrameLabels
 from serjax.disk import write_text
 from serjax.errors import UserError
+from serjax.evaluation.comparison import compare
 from serjax.evaluation.metrics import METRICS
-from serjax.evaluation.report import Report
+from serjax.evaluation.out_of_fold import read_oof_csv
 from serjax.evaluation.table import SCORES, percent
 from serjax.prepare import Say, cache_folder
 from serjax.pretrain import pretrain
@@ -115,7 +116,6 @@ def _write(
     say: Say,
 ) -> None:
     """Write README.md, and the spreads of both labels side by side."""
-    reports: list[Report] = [json.loads((one.run_dir / "report.json").read_text()) for one in finetunings]
     material = read_material(pretrainings[1], lambda _: None, by_fold=True)
     part, data = material.parts[0], material.data
     assert data is not None
@@ -125,17 +125,19 @@ def _write(
         folder = folder if (folder / LABELS).is_dir() else one.run_dir
         spreads[title] = spreads_of(FrameLabels(folder / LABELS), data, looked_at(part, data))
     rows = [f"| fine-tuned from | {' | '.join(SCORES.values())} |", f"|---|{'---:|' * len(METRICS)}"]
-    for title, report in zip((f"[TAPT]({FINETUNE})", f"[CPT]({AGAIN})"), reports, strict=True):
-        whole = report["out_of_fold"]
-        cells = [
-            f"{percent(whole[name]['score'])} ({percent(whole[name]['low'])} to {percent(whole[name]['high'])})"
-            for name in METRICS
-        ]
+    before, after = (read_oof_csv(one.run_dir / "oof.csv") for one in finetunings)
+    found = compare((AGAIN, after), (FINETUNE, before), experiment.seed)
+    for title, scored in (
+        (f"[TAPT]({FINETUNE})", found.theirs),
+        (f"[CPT]({AGAIN})", found.ours),
+        ("CPT less TAPT", found.difference),
+    ):
+        cells = [f"{percent(score)} ({percent(low)} to {percent(high)})" for score, low, high in scored.values()]
         rows.append(f"| {title} | {' | '.join(cells)} |")
     page = [
         f"# {experiment.name}: frame-level emotional state alignment",
         "",
-        "Out-of-fold scores in %, with 95 % intervals.",
+        "Out-of-fold scores in %, with 95 % intervals; that of the difference is of both on the same draws.",
         "",
         *rows,
         "",

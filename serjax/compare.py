@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from serjax import cli
@@ -14,7 +14,7 @@ from serjax.errors import UserError
 from serjax.evaluation.comparison import Comparison, compare, join
 from serjax.evaluation.metrics import METRICS
 from serjax.evaluation.out_of_fold import OutOfFold, read_oof_csv
-from serjax.evaluation.report import LEVEL
+from serjax.evaluation.report import FEW_SPEAKERS, LEVEL
 from serjax.evaluation.table import SCORES
 
 
@@ -22,8 +22,9 @@ def main(argv: Sequence[str]) -> int:
     """Print both runs' out-of-fold scores on the clips that both have tested, and their difference."""
     parser = argparse.ArgumentParser(
         prog="python -m serjax.compare",
-        description="Out-of-fold scores of two finished runs on the same clips, and a paired bootstrap of their "
-        "difference that draws speakers. Several runs on a side are joined: each may have trained some of the folds.",
+        description="Out-of-fold scores (of the first seed) of two finished runs on the same clips, and a paired "
+        "bootstrap of their difference that draws speakers: how far another training would move the scores is not in "
+        "it. Several runs on a side are joined: each may have trained some of the folds.",
     )
     parser.add_argument("runs", nargs="+", type=Path, help="folders of finished runs, or their oof.csv")
     parser.add_argument("--to", nargs="+", type=Path, required=True, help="what they are compared with")
@@ -38,10 +39,14 @@ def main(argv: Sequence[str]) -> int:
         if left := len(side[1].ids) - found.clips:
             print(f"{left} clips that {side[0]} has tested are left out, as the other has not.")
     if found.speakers is None:
-        print("Intervals draw single clips, since not all speakers are known; they are too narrow for new speakers.")
+        print(
+            "Intervals draw single clips, as speakers are not all known, or one; they are too narrow for new speakers."
+        )
     else:
-        higher, equal, lower = found.speakers
-        print(f"Of {higher + equal + lower} speakers {higher} have a higher UA, {equal} the same, {lower} a lower one.")
+        (higher, equal, lower), count = found.speakers, sum(found.speakers)
+        print(f"Of {count} speakers {higher} have a higher UA, {equal} the same, {lower} a lower one.")
+        if count < FEW_SPEAKERS:
+            print(f"With {count} speakers the intervals are rough, and rather too narrow.")
     return 0
 
 
@@ -49,17 +54,20 @@ def _read(runs: Sequence[Path]) -> tuple[str, OutOfFold]:
     """Return a name for the runs together, and their answers."""
     parts = []
     for run in runs:
-        path = run.expanduser()
-        if path.is_dir() and not (path / "oof.csv").is_file():
+        try:
+            path, is_folder = run.expanduser(), run.expanduser().is_dir()
+        except (OSError, RuntimeError) as error:
+            raise UserError(f"{run}: cannot be read ({error}); give the folder of a finished run.") from None
+        if is_folder and not (path / "oof.csv").is_file():
             raise UserError(f"{run}: there is no oof.csv in this folder; give the folder of a finished run.")
-        parts.append((str(run), read_oof_csv(path / "oof.csv" if path.is_dir() else path)))
+        parts.append((str(run), read_oof_csv(path / "oof.csv" if is_folder else path)))
         if not parts[-1][1].ids:
             raise UserError(f"{run}: its oof.csv has no clip; give a run that tested some.")
     return " + ".join(name for name, _ in parts), join(parts)
 
 
 def _table(found: Comparison, ours: str, theirs: str) -> Table:
-    table = Table("scores in %", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(Column("scores in %", overflow="fold"), box=box.SIMPLE_HEAD, pad_edge=False)
     for name in SCORES.values():
         table.add_column(name, justify="right", no_wrap=True)
     for name, scored in ((ours, found.ours), (theirs, found.theirs), ("difference", found.difference)):

@@ -83,6 +83,8 @@ def _pretrain(experiment: PretrainExperiment, command: str, console: Console, st
         encoders = find_encoders(source)
     start = _start(experiment)
     known = [one for one in (encoders, start.encoders) if one is not None]
+    for one in known:
+        _check_apart(experiment, one)
     material = read_material(experiment, say, by_fold=not all(one.shared for one in known))
     for one in known:
         for part in material.parts:
@@ -97,12 +99,28 @@ def _pretrain(experiment: PretrainExperiment, command: str, console: Console, st
         say(f"Labels are in {experiment.run_dir}.")
         return
     predict_masked(experiment, material, labels, start, console, say)
-    write_page(experiment, material, labels, command)
+    warning = next((one.warning for one in known if one.warning is not None), None)
+    write_page(experiment, material, labels, command, warning)
     folds = [part.fold for part in material.parts if part.fold]
-    made = {"corpus": experiment.tapt.corpus, "folds": folds}
+    made = {"corpus": experiment.tapt.corpus if warning is None else "all", "folds": folds}
     write_text(experiment.run_dir / PRETRAINED, json.dumps(made) + "\n")
     end_run(experiment)
     say(f"Written to {experiment.run_dir}: README.md and, of each fold or for all, encoder, labels and centres.")
+
+
+def _check_apart(experiment: PretrainExperiment, encoders: Encoders) -> None:
+    """See that encoders outlive the beginning of this run, and that their folds are those of its clips.
+
+    Raises:
+        UserError: they are in the run folder, or each fold has one and the recordings have no folds.
+    """
+    if any(Path(folder).absolute().is_relative_to(experiment.run_dir) for folder in encoders.folders.values()):
+        raise UserError(f"{encoders.source}: it is this very run; give the new one another --name.")
+    if experiment.tapt.corpus == "unlabelled" and not encoders.shared:
+        raise UserError(
+            f"{encoders.source}: each fold has an encoder of its own there, but unlabelled recordings have no folds; "
+            f"give one encoder, such as {encoders.folders[min(encoders.folders)]}."
+        )
 
 
 def _start(experiment: PretrainExperiment) -> Trunk:

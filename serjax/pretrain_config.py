@@ -99,7 +99,8 @@ class StartConfig:
     """What masked prediction starts from."""
 
     checkpoint: str | None = None
-    """Hugging Face directory or hub id of a HuBERT, or a finished run of serjax.pretrain."""
+    """Hugging Face directory or hub id of a HuBERT, or a finished run of serjax.pretrain or serjax.train; fold N starts
+    from fold N's encoder where each fold has one."""
     size: Literal["tiny", "small", "base", "large"] | None = None
     """Start from random weights of this size; wins over `checkpoint`."""
 

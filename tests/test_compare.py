@@ -30,12 +30,15 @@ def write(folder, right, clips=range(40)):
 
 def test_both_scores_and_the_difference_are_printed(tmp_path, capsys):
     good = [write(tmp_path / "first", range(30), range(20)), write(tmp_path / "second", range(30), range(20, 40))]
-    bad = write(tmp_path / "bad", range(10), range(36))
+    name = "a_name_that_tells_at_its_end_which_run_of_many_it_was_17"
+    bad = write(tmp_path / name, range(10), range(36))
     assert main([*good, "--to", f"{bad}/oof.csv"]) == 0
     out = capsys.readouterr().out
     rows = [line.split() for line in out.splitlines()]
     assert next(row for row in rows if row and row[0] == "difference")[:3] == ["difference", "55.6", "55.6"]
     assert "4 clips that" in out
+    assert "".join(row[0] for row in rows if row).count(name) == 1
+    assert "With 8 speakers the intervals are rough" in out
     assert "Of 8 speakers 4 have a higher UA, 4 the same, 0 a lower one." in out
 
 
@@ -43,6 +46,8 @@ def test_both_scores_and_the_difference_are_printed(tmp_path, capsys):
     ("arguments", "sentence"),
     [
         (["gone", "--to", "run"], "gone: cannot be read"),
+        (["~nobody-of-this-name/run", "--to", "run"], "nobody-of-this-name/run: cannot be read"),
+        (["x" * 300, "--to", "run"], "xxx: cannot be read"),
         (["empty", "--to", "run"], "empty: there is no oof.csv in this folder; give the folder of a finished run"),
         (["run", "--to", "run", "--seed", "-1"], "--seed: got -1; give a whole number from 0"),
         (["run", "run", "--to", "run"], "0.wav: tested by run and by run"),

@@ -91,7 +91,7 @@ def test_every_fold_has_labels_centres_and_an_encoder_of_its_own(run, corpus):
         assert (len(labels), labels.clusters) == (24, 4)
         assert (folder / f"fold_{fold}" / "centres.safetensors").is_file()
     page = (folder / "README.md").read_text()
-    assert "has heard no clip that the fold tests" in page
+    assert "has heard no clip here that the fold tests" in page
     for picture in ("progress.png", "frame_labels.png", "timeline.png"):
         assert (folder / picture).stat().st_size > 10_000
     assert not list(folder.glob("**/resume"))
@@ -160,10 +160,12 @@ def test_folds_that_do_not_agree_are_refused(run, tmp_path, changes, message):
 @pytest.mark.parametrize("together", ["yes", "no"])
 def test_each_fold_is_pretrained_further_from_its_own_encoder(run, corpus, tmp_path, together):
     cluster = replace(run.labels.cluster, clusters=3)
+    source = shutil.copytree(run.run_dir, tmp_path / "source")
+    (source / "pretrained.json").write_text(json.dumps({"corpus": "all", "folds": [1, 2]}))
     experiment = small(
         corpus,
         tmp_path,
-        model=StartConfig(checkpoint=str(run.run_dir)),
+        model=StartConfig(checkpoint=str(source)),
         labels=LabelsConfig(layer=1, cluster=cluster),
         folds=replace(run.folds, together=together),
         masked=replace(run.masked, updates=2, feature_grad_mult=0.0),
@@ -174,6 +176,9 @@ def test_each_fold_is_pretrained_further_from_its_own_encoder(run, corpus, tmp_p
         for name in start:
             assert np.array_equal(found[name], start[name]) == name.startswith("feature_extractor"), name
         assert FrameLabels(experiment.run_dir / f"fold_{fold}" / "labels").source["layer"] == 1
+    # What the start had heard is said of all that rests on it.
+    assert f"The encoder of {source} was pretrained on all clips" in (experiment.run_dir / "README.md").read_text()
+    assert f"The encoder of {experiment.run_dir} was" in find_encoders(str(experiment.run_dir)).warning
 
 
 def test_one_encoder_hears_everything_where_asked_and_the_report_says_so(run, corpus, tmp_path):
@@ -186,8 +191,10 @@ def test_one_encoder_hears_everything_where_asked_and_the_report_says_so(run, co
     assert len(FrameLabels(experiment.run_dir / "labels")) == 24 + 13
     material = read_material(experiment, lambda _: None, by_fold=False)
     assert len(material.parts[0].heard) == 25
-    report = train(finetuning(experiment, tmp_path), "", quiet())
+    finetuned = finetuning(experiment, tmp_path)
+    report = train(finetuned, "", quiet())
     assert "pretrained on all clips, tested ones too" in " ".join(report["facts"]["leakage_notes"])
+    assert find_encoders(str(finetuned.run_dir)).warning in report["facts"]["leakage_notes"]
 
 
 def test_recordings_need_no_labels(corpus, tmp_path):
@@ -270,6 +277,11 @@ def test_what_does_not_fit_is_told_in_a_sentence(run, corpus, tmp_path):
         ({"labels": replace(base.labels, cluster=ClusterConfig(clusters=60_000))}, "frames for 60000 clusters"),
         ({"masked": replace(base.masked, seconds=1e4)}, "less than one batch"),
         ({"model": StartConfig(checkpoint=str(run.run_dir)), "seed": 5}, "which fold 1 tests here"),
+        ({"model": StartConfig(checkpoint=str(run.run_dir)), "out": run.out}, "it is this very run"),
+        (
+            {"model": StartConfig(checkpoint=str(run.run_dir)), "tapt": TaptConfig(corpus="unlabelled")},
+            "but unlabelled recordings have no folds",
+        ),
         ({"tapt": TaptConfig(more=(str(tmp_path / "none"),))}, "there is no such folder"),
     ):
         with pytest.raises(UserError, match=message):

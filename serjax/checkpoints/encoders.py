@@ -14,6 +14,8 @@ PRETRAINED = "pretrained.json"
 """What a pretraining has made; the last file that it writes."""
 ENCODER = "encoder"
 """Folder of a pretraining's encoder, in the run folder or in those of its folds."""
+_HEARD_ALL = "was pretrained on all clips, tested ones too, without their labels."
+"""How the sentence ends that goes from a pretraining to all that rests on it."""
 
 
 class Encoders(NamedTuple):
@@ -74,19 +76,17 @@ def find_encoders(source: str) -> Encoders:
         made = read_json(folder / PRETRAINED)
         if "step" in made:
             return find_encoders(str(folder / made["step"]))._replace(source=source)
+        heard = f"The encoder of {source} {_HEARD_ALL}" if made["corpus"] == "all" else None
         if made["folds"]:
-            return Encoders(
-                source,
-                {fold: str(folder / f"fold_{fold}" / ENCODER) for fold in made["folds"]},
-                read_parts(folder / "folds.json"),
-            )
-        heard = None
-        if made["corpus"] == "all":
-            heard = f"The encoder of {source} was pretrained on all clips, tested ones too, without their labels."
+            folders = {fold: str(folder / f"fold_{fold}" / ENCODER) for fold in made["folds"]}
+            return Encoders(source, folders, read_parts(folder / "folds.json"), heard)
         return Encoders(source, {0: str(folder / ENCODER)}, {}, heard)
-    if not (folder / "model.json").is_file():
+    if not (folder / "report.json").is_file():
         raise UserError(f"{folder}: the run is not finished; run its command again to go on where it stopped.")
+    notes = read_json(folder / "report.json")["facts"]["leakage_notes"]
+    heard = next((note for note in notes if note.endswith(_HEARD_ALL)), None)
     if (folder / "trunk").is_dir():
-        return Encoders(source, {0: str(folder / "trunk")}, {})
+        return Encoders(source, {0: str(folder / "trunk")}, {}, heard)
     folds = read_json(folder / "model.json")["folds"]
-    return Encoders(source, {fold: str(folder / f"fold_{fold}") for fold in folds}, read_parts(folder / "folds.json"))
+    folders = {fold: str(folder / f"fold_{fold}") for fold in folds}
+    return Encoders(source, folders, read_parts(folder / "folds.json"), heard)

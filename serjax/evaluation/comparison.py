@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Int
 
 from serjax.errors import UserError
 from serjax.evaluation.metrics import METRICS, bootstrap_differences, bootstrap_intervals, confusion, confusions, scores
@@ -24,7 +24,8 @@ class Comparison:
         theirs: scores of the second run.
         difference: how much higher the first run's are.
         clips: number of clips.
-        speakers: for how many speakers the first run's UA is higher, equal and lower; None where not all are known.
+        speakers: for how many speakers the first run's UA is higher, equal and lower; None where there are not two,
+            or not all are known.
     """
 
     ours: Scored
@@ -41,11 +42,11 @@ def join(parts: Sequence[tuple[str, OutOfFold]]) -> OutOfFold:
         parts: name and answers of each run.
 
     Raises:
-        UserError: two of them tell other classes apart, or tested the same clip.
+        UserError: two of them tell other classes apart, or a clip was tested twice.
     """
-    (first, one), *more = parts
-    owner = dict.fromkeys(one.ids, first)
-    for name, other in more:
+    first, one = parts[0]
+    owner: dict[str, str] = {}
+    for name, other in parts:
         _check_classes(first, one, name, other)
         for clip in other.ids:
             if clip in owner:
@@ -77,43 +78,38 @@ def compare(ours: tuple[str, OutOfFold], theirs: tuple[str, OutOfFold], seed: in
     """
     (name, one), (other, two) = ours, theirs
     _check_classes(name, one, other, two)
-    place = {clip: row for row, clip in enumerate(two.ids)}
-    rows = np.array([row for row, clip in enumerate(one.ids) if clip in place], int)
-    if not len(rows):
+    # Sorted, as speakers are drawn in the order in which they come.
+    both = sorted(set(one.ids) & set(two.ids))
+    if not both:
         raise UserError(
             f"{name} and {other} have tested no clip in common (such as {one.ids[0]}, and {two.ids[0]}); "
             "give runs on the same --data.root."
         )
-    same = np.array([place[one.ids[row]] for row in rows])
-    for row, its in zip(rows, same, strict=True):
-        if one.label[row] != two.label[its]:
-            raise UserError(
-                f"{one.ids[row]}: labelled {one.labels[one.label[row]]} in {name} and {two.labels[two.label[its]]} in "
-                f"{other}; give runs on the same labels."
-            )
-    labels, mine, its = one.label[rows], one.prediction[rows], two.prediction[same]
-    speakers = [one.speaker[row] for row in rows]
-    known = None not in speakers and len(set(speakers)) > 1
-    return Comparison(
-        *_scored(labels, mine, its, speakers if known else None, len(one.labels), seed),
-        len(rows),
-        _agreement(labels, mine, its, speakers, len(one.labels)) if known else None,
-    )
+    one, two = _only(one, both), _only(two, both)
+    for row in np.flatnonzero(one.label != two.label)[:1]:
+        raise UserError(
+            f"{both[row]}: labelled {one.labels[one.label[row]]} in {name} and {two.labels[two.label[row]]} in "
+            f"{other}; give runs on the same labels."
+        )
+    return Comparison(*_scored(one, two, seed), len(both), _agreement(one, two))
 
 
-def _scored(
-    labels: Int[np.ndarray, "clips"],
-    ours: Int[np.ndarray, "clips"],
-    theirs: Int[np.ndarray, "clips"],
-    groups: Sequence[str | None] | None,
-    classes: int,
-    seed: int,
-) -> tuple[Scored, Scored, Scored]:
-    apart = [scores(confusion(labels, one, classes)) for one in (ours, theirs)]
+def _only(oof: OutOfFold, clips: Sequence[str]) -> OutOfFold:
+    """Return the answers for these clips, in this order."""
+    place = {clip: row for row, clip in enumerate(oof.ids)}
+    rows = [place[clip] for clip in clips]
+    speakers = tuple(oof.speaker[row] for row in rows)
+    return OutOfFold(tuple(clips), oof.fold[rows], oof.label[rows], oof.probability[rows], speakers, oof.labels)
+
+
+def _scored(ours: OutOfFold, theirs: OutOfFold, seed: int) -> tuple[Scored, Scored, Scored]:
+    labels, classes, groups = ours.label, len(ours.labels), ours.groups
+    given: dict[str, Any] = {"seed": seed, "draws": DRAWS, "level": LEVEL}
+    apart = [scores(confusion(labels, one.prediction, classes)) for one in (ours, theirs)]
     values = [*apart, {metric: apart[0][metric] - apart[1][metric] for metric in METRICS}]
     intervals = [
-        *(bootstrap_intervals(labels, x, groups, classes, seed=seed, draws=DRAWS, level=LEVEL) for x in (ours, theirs)),
-        bootstrap_differences(labels, ours, theirs, groups, classes, seed=seed, draws=DRAWS, level=LEVEL),
+        *(bootstrap_intervals(labels, one.prediction, groups, classes, **given) for one in (ours, theirs)),
+        bootstrap_differences(labels, ours.prediction, theirs.prediction, groups, classes, **given),
     ]
     first, second, third = (
         {metric: (float(value[metric]), *interval[metric]) for metric in METRICS}
@@ -122,15 +118,13 @@ def _scored(
     return first, second, third
 
 
-def _agreement(
-    labels: Int[np.ndarray, "clips"],
-    ours: Int[np.ndarray, "clips"],
-    theirs: Int[np.ndarray, "clips"],
-    speakers: Sequence[str | None],
-    classes: int,
-) -> tuple[int, int, int]:
-    names, index = np.unique(np.array(speakers), return_inverse=True)
-    one, two = (scores(confusions(labels, x, classes, index, len(names)))["ua"] for x in (ours, theirs))
+def _agreement(ours: OutOfFold, theirs: OutOfFold) -> tuple[int, int, int] | None:
+    if ours.groups is None:
+        return None
+    names, index = np.unique(np.array(ours.groups), return_inverse=True)
+    one, two = (
+        scores(confusions(ours.label, x.prediction, len(ours.labels), index, len(names)))["ua"] for x in (ours, theirs)
+    )
     # Recalls are quotients of small counts: a difference of rounding is none.
     sign = np.sign(np.round(one - two, 9))
     return int(np.sum(sign > 0)), int(np.sum(sign == 0)), int(np.sum(sign < 0))
@@ -140,5 +134,5 @@ def _check_classes(name: str, one: OutOfFold, other: str, two: OutOfFold) -> Non
     if one.labels != two.labels:
         raise UserError(
             f"{name} tells {', '.join(one.labels)} apart, {other} {', '.join(two.labels)}; "
-            "give runs with the same classes."
+            "give runs with the same classes in the same order."
         )

@@ -41,6 +41,11 @@ class OutOfFold:
         """The most probable class of each clip; of equal ones the first."""
         return self.probability.argmax(-1)
 
+    @property
+    def groups(self) -> tuple[str | None, ...] | None:
+        """The speakers that an interval draws; None where not all are known, or where there is but one."""
+        return None if None in self.speaker or len(set(self.speaker)) < 2 else self.speaker
+
 
 def write_oof_csv(path: Path, oof: OutOfFold) -> None:
     """Write one row a clip: clip, fold, label, prediction, speaker, then a column `p_CLASS` for each class.

@@ -153,10 +153,8 @@ def _scored(oof: OutOfFold, seed: int) -> Report:
                 **{metric: float(each[metric][k]) for metric in METRICS},
             }
         )
-    speakers_known = None not in oof.speaker and len(set(oof.speaker)) > 1
-    groups = oof.speaker if speakers_known else None
     intervals = bootstrap_intervals(
-        oof.label, oof.prediction, groups, len(oof.labels), seed=seed, draws=DRAWS, level=LEVEL
+        oof.label, oof.prediction, oof.groups, len(oof.labels), seed=seed, draws=DRAWS, level=LEVEL
     )
     whole = scores(matrices.sum(0))
     return {
@@ -169,8 +167,8 @@ def _scored(oof: OutOfFold, seed: int) -> Report:
         "interval": {
             "level": LEVEL,
             "draws": DRAWS,
-            "resampled": "speakers" if speakers_known else "clips",
-            "count": len(set(oof.speaker)) if speakers_known else len(oof.ids),
+            "resampled": "clips" if oof.groups is None else "speakers",
+            "count": len(oof.ids if oof.groups is None else set(oof.groups)),
         },
     }
 

@@ -16,7 +16,7 @@ from functools import partial
 from rich.console import Console
 
 from serjax import experiments, pretrain_rules, rules
-from serjax.checkpoints.encoders import PRETRAINED
+from serjax.checkpoints.encoders import PRETRAINED, find_encoders
 from serjax.config import Experiment
 from serjax.data.frame_labels import FrameLabels
 from serjax.disk import write_text
@@ -134,10 +134,12 @@ def _write(
     ):
         cells = [f"{percent(score)} ({percent(low)} to {percent(high)})" for score, low, high in scored.values()]
         rows.append(f"| {title} | {' | '.join(cells)} |")
+    warning = find_encoders(str(pretrainings[1].run_dir)).warning
     page = [
         f"# {experiment.name}: frame-level emotional state alignment",
         "",
         "Out-of-fold scores in %, with 95 % intervals; that of the difference is of both on the same draws.",
+        *([] if warning is None else ["", warning]),
         "",
         *rows,
         "",

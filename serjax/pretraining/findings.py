@@ -88,8 +88,22 @@ def histories(experiment: PretrainExperiment, material: Material) -> dict[int, l
     return {part.fold: read_history(part_folder(experiment.run_dir, part)) for part in material.parts}
 
 
-def write_page(experiment: PretrainExperiment, material: Material, labels: Sequence[FrameLabels], command: str) -> None:
-    """Write the run's README.md and pictures."""
+def write_page(
+    experiment: PretrainExperiment,
+    material: Material,
+    labels: Sequence[FrameLabels],
+    command: str,
+    warning: str | None,
+) -> None:
+    """Write the run's README.md and pictures.
+
+    Args:
+        experiment: what was done.
+        material: of what.
+        labels: of each part.
+        command: by which it was asked for.
+        warning: what is to be said of the encoders that it rests on.
+    """
     folder, data = experiment.run_dir, material.data
     logs = histories(experiment, material)
     save_png(folder / "progress.png", progress_figure(logs))
@@ -104,7 +118,7 @@ def write_page(experiment: PretrainExperiment, material: Material, labels: Seque
         f"{config.seconds:g} s a device, from "
         f"{f'random weights of size {start.size}' if start.size else f'`{start.checkpoint}`'}.",
         "",
-        _heard(experiment, material),
+        f"{_heard(experiment, material)} {warning or ''}".rstrip(),
         "",
         "| fold | clips heard | loss of masked frames | accuracy, masked | accuracy, others | share masked |",
         "|---|---:|---:|---:|---:|---:|",
@@ -117,7 +131,7 @@ def write_page(experiment: PretrainExperiment, material: Material, labels: Seque
     lines += ["", "![Loss and accuracy](progress.png)", ""]
     if data is not None:
         part = material.parts[0]
-        unheard = "" if set(part.heard) & set(part.tested) else ", which it has not heard,"
+        unheard = "" if warning or set(part.heard) & set(part.tested) else ", which it has not heard,"
         what = f"the clips that fold {part.fold} tests{unheard}" if part.tested else "all clips"
         lines += ["## What the labels say", ""]
         lines.append(write_spreads(folder, {"labels": spreads_of(labels[0], data, looked_at(part, data))}, what))
@@ -131,7 +145,7 @@ def write_page(experiment: PretrainExperiment, material: Material, labels: Seque
 def _heard(experiment: PretrainExperiment, material: Material) -> str:
     minutes = _minutes(material.clips, range(len(material.clips)))
     rule = {
-        "train": "Each fold's encoder has heard no clip that the fold tests.",
+        "train": "Each fold's encoder has heard no clip here that the fold tests.",
         "all": "Every clip was heard, tested ones too, without their labels (tapt.corpus all).",
         "unlabelled": "Labels of the recordings were not looked at.",
     }[experiment.tapt.corpus]

@@ -4,7 +4,8 @@
 
 Folds, validation clips and values (their mean over windows, with --data.window) are those of the experiment; values
 are standardised on each fold's training clips, and C (and gamma) chosen by macro-F1 on its validation clips, as early
-stopping chooses an epoch.
+stopping chooses an epoch. Answers are written to OUT/NAME_logistic_regression.csv and OUT/NAME_RBF_SVM.csv, in place of
+older ones, for `python -m serjax.compare RUN --to` them; their probabilities are 0 and 1.
 """
 
 import itertools
@@ -72,6 +73,7 @@ def main() -> None:
         experiment, train=replace(experiment.train, seeds=1, learning_rates=experiment.train.learning_rates[:1])
     )
     jobs = make_jobs(once, data.folds)
+    Path(experiment.out).mkdir(parents=True, exist_ok=True)
     for name, models in YARDSTICKS.items():
         tested = [clip for job in jobs for clip in job.test]
         predicted = np.concatenate([best(models, x, y, job) for job in jobs])
@@ -83,7 +85,6 @@ def main() -> None:
             tuple(clips[clip].speaker for clip in tested),
             tuple(data.labels),
         )
-        Path(experiment.out).mkdir(parents=True, exist_ok=True)
         write_oof_csv(Path(experiment.out) / f"{experiment.name}_{name.replace(' ', '_')}.csv", oof)
         values = scores(confusion(oof.label, predicted, len(oof.labels)))
         intervals = bootstrap_intervals(oof.label, predicted, oof.groups, len(oof.labels), seed=experiment.seed)

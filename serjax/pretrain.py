@@ -82,7 +82,8 @@ def _pretrain(experiment: PretrainExperiment, command: str, console: Console, st
         assert source is not None
         encoders = find_encoders(source)
     start = _start(experiment)
-    known = [one for one in (encoders, start.encoders) if one is not None]
+    # Often one run gives both, labels and start.
+    known = list({one.source: one for one in (encoders, start.encoders) if one is not None}.values())
     for one in known:
         _check_apart(experiment, one)
     material = read_material(experiment, say, by_fold=not all(one.shared for one in known))
@@ -91,7 +92,7 @@ def _pretrain(experiment: PretrainExperiment, command: str, console: Console, st
             one.check(part.fold, [material.clips.names[i] for i in part.tested])
     for note in start.notes:
         say(note)
-    begin_run(experiment, begun, _made_from(experiment, material, start, encoders))
+    begin_run(experiment, begun, _made_from(experiment, material, start, known))
     if material.data is not None:
         write_folds(as_training(experiment), material.data)
     labels = make_labels(experiment, material, encoders, say)
@@ -136,13 +137,10 @@ def _start(experiment: PretrainExperiment) -> Trunk:
     return trunk
 
 
-def _made_from(experiment: PretrainExperiment, material: Material, start: Trunk, encoders: Encoders | None) -> str:
+def _made_from(experiment: PretrainExperiment, material: Material, start: Trunk, known: Sequence[Encoders]) -> str:
     """Return a fingerprint of all that the run rests on and that the experiment does not say."""
     parts = [tuple(part) for part in material.parts]
-    weights = [
-        [fingerprint(nnx.state(one.of(fold).encoder, nnx.Param)) for fold in one.folders] if one is not None else []
-        for one in (encoders, start.encoders)
-    ]
+    weights = [fingerprint(nnx.state(one.of(fold).encoder, nnx.Param)) for one in known for fold in one.folders]
     path = experiment.labels.centres
     centres = () if path is None else read_centres(Path(path))
     return fingerprint(material.clips.hashes, parts, weights, start.config, centres)

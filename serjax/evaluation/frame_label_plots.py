@@ -71,11 +71,12 @@ def progress_figure(histories: Mapping[int, Sequence[Row]]) -> Figure:
     for number, (fold, rows) in enumerate(sorted(histories.items())):
         colour, name = COLOURS[number % len(COLOURS)], f"fold {fold}" if fold else "all clips"
         updates = [row["epoch"] for row in rows]
-        left.plot(updates, [row["train_masked_loss"] for row in rows], color=colour, label=name)
-        for key, style in (("masked", "-"), ("unmasked", ":")):
+        # A run shorter than masked.save_every has one row, of which a line alone shows nothing.
+        left.plot(updates, [row["train_masked_loss"] for row in rows], ".-", color=colour, label=name)
+        for key, style in (("masked", ".-"), ("unmasked", ".:")):
             right.plot(updates, [row[f"train_{key}_accuracy"] for row in rows], style, color=colour)
-    right.plot([], [], "-", color=INK, label="masked frames")
-    right.plot([], [], ":", color=INK, label="others")
+    right.plot([], [], ".-", color=INK, label="masked frames")
+    right.plot([], [], ".:", color=INK, label="others")
     left.set_title("cross-entropy of masked frames", fontsize=10, color=INK)
     right.set_title("share of frames predicted right", fontsize=10, color=INK)
     for axes in (left, right):

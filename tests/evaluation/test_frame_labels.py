@@ -10,7 +10,7 @@ from matplotlib.image import imread
 from rich.console import Console
 from sklearn.metrics import normalized_mutual_info_score
 
-from serjax.evaluation.frame_label_plots import spread_figure, timeline_figure
+from serjax.evaluation.frame_label_plots import progress_figure, spread_figure, timeline_figure
 from serjax.evaluation.frame_labels import (
     cluster_csv,
     cluster_rows,
@@ -128,3 +128,11 @@ def test_a_timeline_has_its_labels_where_their_frames_are(tmp_path):
     assert strip.get_xlim() == pytest.approx((0, len(wave) / 16_000))
     save_png(tmp_path / "timeline.png", figure)
     assert imread(tmp_path / "timeline.png").std() > 0.05
+
+
+def test_progress_of_a_single_report_is_seen():
+    row = {"epoch": 4, "train_masked_loss": 2.0, "train_masked_accuracy": 0.4, "train_unmasked_accuracy": 0.3}
+    for axes in progress_figure({1: [row]}).axes:
+        drawn = [line for line in axes.lines if len(line.get_xdata())]
+        assert drawn
+        assert all(line.get_marker() not in ("None", "", None) for line in drawn)

@@ -24,9 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from serjax.allocator import keep_memory
+from serjax.audio import SAMPLE_RATE
 from serjax.audio.spectrogram import AMIN, EFFICIENTNET, log_mel, mel_filters
-from serjax.config import SAMPLE_RATE
+from serjax.runtime.allocator import keep_memory
 
 SIDES = {
     "torch": "PyTorch eager",
@@ -148,7 +148,7 @@ def serjax_side(folder: Path, batches: list[int]) -> dict[str, Callable[[], Any]
     import optax
     from flax import nnx
 
-    from serjax.models.efficientnet import load_efficientnet
+    from serjax.checkpoints.efficientnet import load_efficientnet
 
     network = load_efficientnet(str(folder))
     graphdef, params, statistics = nnx.split(network, nnx.Param, nnx.BatchStat)

@@ -27,17 +27,21 @@ import numpy as np
 import soundfile
 from flax import nnx
 
-from serjax.allocator import keep_memory
+from serjax.audio import SAMPLE_RATE
+from serjax.checkpoints.conversion import to_tensors
 from serjax.checkpoints.huggingface import save_pretrained
-from serjax.checkpoints.naming import to_tensors
 from serjax.checkpoints.preprocessor import Preprocessor
-from serjax.config import SAMPLE_RATE, Experiment, ModelConfig
-from serjax.models.classifier import Classifier
-from serjax.models.encoder import SpeechEncoder
-from serjax.models.encoder_config import preset
+from serjax.config.experiment import Experiment
+from serjax.models.config import ModelConfig
+from serjax.models.encoders.config import preset
+from serjax.models.encoders.wav2vec2 import SpeechEncoder
+from serjax.models.inputs import Inputs
 from serjax.models.published import HeadLayout, PublishedClassifier
+from serjax.models.speech import Classifier
+from serjax.runtime.allocator import keep_memory
+from serjax.training.classification import LabelledInputs
 from serjax.training.optimizer import rate_factors
-from serjax.training.step import Inputs, Run, init_state, train_step
+from serjax.training.update import Run, init_state, train_step
 
 ARCHITECTURES = {"hubert": "Hubert", "wav2vec2": "Wav2Vec2", "wavlm": "WavLM"}
 PIPELINE = """
@@ -140,7 +144,7 @@ def memory(family: str, size: str) -> list[str]:
             train_step, graphdef=graph, experiment=Experiment("bench", model=config), factors=rate_factors(params, ())
         )
         waves = jnp.ones((8, 3 * SAMPLE_RATE)), jnp.full(8, 3 * SAMPLE_RATE)
-        inputs = Inputs(waves, jnp.arange(8) % 4, jnp.ones(8))
+        inputs = LabelledInputs(Inputs(*waves), jnp.arange(8) % 4, jnp.ones(8))
         run = Run(jax.random.key(0), jnp.array(100), jnp.array(1e-5), jnp.ones(4))
         state = init_state(params)
         compiled = jax.jit(call).lower(state, inputs, run, rest).compile()

@@ -28,8 +28,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from serjax.allocator import keep_memory
-from serjax.config import SAMPLE_RATE
+from serjax.audio import SAMPLE_RATE
+from serjax.runtime.allocator import keep_memory
 
 CASES = {
     "1 clip of 3 s": [3.0],
@@ -151,11 +151,15 @@ def serjax_side(folder: Path, dtype: str = "float32") -> dict[str, Callable[[], 
 
     from serjax import cli
     from serjax.checkpoints.huggingface import load_encoder
-    from serjax.config import Experiment, ModelConfig
-    from serjax.data.lengths import bucket
-    from serjax.models.classifier import Classifier, is_frozen
+    from serjax.config.experiment import Experiment
+    from serjax.data.batching.lengths import bucket
+    from serjax.models.config import ModelConfig
+    from serjax.models.functional import cast
+    from serjax.models.inputs import Inputs
+    from serjax.models.speech import Classifier, is_frozen
+    from serjax.training.classification import LabelledInputs
     from serjax.training.optimizer import rate_factors
-    from serjax.training.step import Inputs, Run, cast, init_state, train_step
+    from serjax.training.update import Run, init_state, train_step
 
     cli.compilation_cache()
     encoder = load_encoder(str(folder)).encoder
@@ -184,10 +188,10 @@ def serjax_side(folder: Path, dtype: str = "float32") -> dict[str, Callable[[], 
         graph, params, rest = nnx.split(whole, lambda path, _: not is_frozen(path, model, encoder.config), ...)
         factors = rate_factors(params, ())
         wave = jnp.asarray(padded(waves([3.0] * 8))[0])
-        inputs = Inputs((wave, jnp.full(8, wave.shape[1])), jnp.arange(8) % 4, jnp.ones(8))
+        inputs = LabelledInputs(Inputs(wave, jnp.full(8, wave.shape[1])), jnp.arange(8) % 4, jnp.ones(8))
         run = Run(jax.random.key(0), jnp.array(100), jnp.array(1e-5), jnp.ones(4))
 
-        def step(state: Any, inputs: Inputs, run: Run, rest: Any) -> Any:
+        def step(state: Any, inputs: LabelledInputs, run: Run, rest: Any) -> Any:
             return train_step(state, inputs, run, rest, graphdef=graph, experiment=experiment, factors=factors)
 
         compiled = jax.jit(step, donate_argnums=0)
@@ -286,8 +290,8 @@ def weights(family: str, size: str) -> Iterator[Path]:
 
     from serjax.checkpoints.huggingface import save_pretrained
     from serjax.checkpoints.preprocessor import Preprocessor
-    from serjax.models.encoder import SpeechEncoder
-    from serjax.models.encoder_config import preset
+    from serjax.models.encoders.config import preset
+    from serjax.models.encoders.wav2vec2 import SpeechEncoder
 
     with tempfile.TemporaryDirectory() as name:
         encoder = SpeechEncoder(preset(family, size), rngs=nnx.Rngs(0))

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from serjax.audio.files import VIDEO_SUFFIXES
+from serjax.audio.decode import VIDEO_SUFFIXES
 from serjax.video.decode import read
 from serjax.video.faces import find_face
 

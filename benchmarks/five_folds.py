@@ -23,13 +23,13 @@ from efficientnet import torch_log_mel
 from torch import nn
 
 from serjax import cli
-from serjax.allocator import keep_memory
-from serjax.assemble import set_up
-from serjax.blueprint import blueprint
-from serjax.config import SAMPLE_RATE, Experiment
-from serjax.prepare import Data, make_jobs, read_data
-from serjax.training.jobs import Job
-from serjax.training.step import init_state
+from serjax.audio import SAMPLE_RATE
+from serjax.config.experiment import Experiment
+from serjax.data.dataset import Data, read_data
+from serjax.runs.setup import blueprint, set_up
+from serjax.runtime.allocator import keep_memory
+from serjax.training.jobs import Job, make_jobs
+from serjax.training.update import init_state
 
 ROUNDS = 3
 

@@ -16,14 +16,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from serjax import cli
-from serjax.allocator import keep_memory
-from serjax.config import SAMPLE_RATE, Experiment, ModelConfig
-from serjax.models.classifier import Classifier, is_frozen
-from serjax.models.encoder_config import preset
-from serjax.training.folds import fold_axis
-from serjax.training.init import count, initial
+from serjax.audio import SAMPLE_RATE
+from serjax.config.experiment import Experiment
+from serjax.models.config import ModelConfig
+from serjax.models.encoders.config import preset
+from serjax.models.functional import count
+from serjax.models.inputs import Inputs
+from serjax.models.speech import Classifier, is_frozen
+from serjax.runtime.allocator import keep_memory
+from serjax.training.classification import LabelledInputs
+from serjax.training.fold_axis import fold_axis
+from serjax.training.initialize import initial
 from serjax.training.optimizer import rate_factors
-from serjax.training.step import Inputs, Run, init_state, train_step
+from serjax.training.update import Run, init_state, train_step
 
 CLASSES = 8
 
@@ -49,7 +54,7 @@ def make_step(options: argparse.Namespace, together: bool):
     shape, samples = (options.folds, options.batch), round(options.seconds * SAMPLE_RATE)
     wave = np.random.default_rng(0).normal(0, 0.1, (*shape, samples)).astype(np.float32)
     arrays = wave, np.full(shape, samples, np.int32)
-    batch = axis.put(Inputs._make((arrays, np.zeros(shape, np.int32), np.ones(shape, np.float32))), "b")
+    batch = axis.put(LabelledInputs(Inputs(*arrays), np.zeros(shape, np.int32), np.ones(shape, np.float32)), "b")
     ones = jnp.ones(options.folds)
     run = axis.put(Run(keys, 1000 * ones.astype(jnp.int32), 1e-5 * ones, jnp.ones((options.folds, CLASSES))))
     frozen = axis.share(frozen)

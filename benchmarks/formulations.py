@@ -18,10 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from serjax.allocator import keep_memory
-from serjax.models.convolution import grouped, normalized, strided
-from serjax.models.elementwise import gelu
-from serjax.models.product import product
+from serjax.models.layers.activations import gelu
+from serjax.models.layers.convolution import grouped, normalized, strided
+from serjax.models.layers.matmul import product
+from serjax.runtime.allocator import keep_memory
 
 LAYOUT = ("NWC", "WIO", "NWC")
 FIRST = "first convolution, group norm, GELU"

@@ -22,8 +22,8 @@ import jax.numpy as jnp
 import librosa
 import numpy as np
 
+from serjax.audio import SAMPLE_RATE
 from serjax.audio.spectrogram import Spectrogram, log_mel, mel_filters
-from serjax.config import SAMPLE_RATE
 
 SIDES = ("librosa", "serjax", "matrix product", "by samples", "by blocks")
 CASES = [(batch, n_fft) for n_fft in (400, 1024) for batch in (1, 8)]

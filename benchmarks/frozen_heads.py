@@ -23,19 +23,24 @@ import transformers
 from flax import nnx
 
 from serjax import cli
-from serjax.allocator import keep_memory
+from serjax.audio import SAMPLE_RATE
 from serjax.checkpoints.huggingface import save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
-from serjax.config import SAMPLE_RATE, Experiment, ModelConfig, TrainConfig
-from serjax.models.classifier import Classifier, Head
-from serjax.models.encoder_config import preset
-from serjax.training.encode import encode_clips, fingerprint
-from serjax.training.folds import fold_axis
-from serjax.training.init import initial
+from serjax.config.experiment import Experiment
+from serjax.features.extract import encode_clips
+from serjax.models.config import ModelConfig
+from serjax.models.encoders.config import preset
+from serjax.models.functional import Params
+from serjax.models.inputs import Features
+from serjax.models.speech import Classifier, Head
+from serjax.runtime.allocator import keep_memory
+from serjax.runtime.fingerprint import fingerprint
+from serjax.training.config import TrainConfig
+from serjax.training.fold_axis import fold_axis
+from serjax.training.initialize import initial
 from serjax.training.jobs import Job, job_key
-from serjax.training.optimizer import Params
-from serjax.training.resident import Features, ResidentEngine
-from serjax.training.step import init_state
+from serjax.training.resident import ResidentEngine
+from serjax.training.update import init_state
 
 CLASSES, SECONDS, BATCH = 4, 3, 8
 

@@ -17,10 +17,11 @@ import jax
 import librosa
 import numpy as np
 
-from serjax.audio.files import decode
+from serjax.audio import SAMPLE_RATE
+from serjax.audio.decode import decode
 from serjax.audio.functionals import functionals
-from serjax.config import SAMPLE_RATE, DataConfig
-from serjax.data.corpora import read_corpus
+from serjax.data.config import DataConfig
+from serjax.data.corpora.read import read_corpus
 
 
 def mser(wave: np.ndarray) -> np.ndarray:

@@ -31,15 +31,19 @@ from flax import nnx
 from torch.nn import functional
 
 from serjax import cli, experiments
-from serjax.allocator import keep_memory
+from serjax.audio import SAMPLE_RATE
+from serjax.audio.augment import AugmentConfig
 from serjax.audio.spectrogram import AMIN, RAVDESS_AUDIO, mel_filters
-from serjax.checkpoints.naming import to_tensors
-from serjax.config import SAMPLE_RATE, AugmentConfig, Experiment
-from serjax.models.fusion import FusionModel
-from serjax.models.resnet import IMAGENET_DEVIATION, IMAGENET_MEAN
-from serjax.training.init import count
+from serjax.checkpoints.conversion import to_tensors
+from serjax.config.experiment import Experiment
+from serjax.models.functional import count, logits_of
+from serjax.models.fusion.model import FusionModel
+from serjax.models.inputs import Inputs
+from serjax.models.networks.resnet import IMAGENET_DEVIATION, IMAGENET_MEAN
+from serjax.runtime.allocator import keep_memory
+from serjax.training.classification import LabelledInputs
 from serjax.training.optimizer import rate_factors
-from serjax.training.step import Inputs, Run, init_state, logits_of, train_step
+from serjax.training.update import Run, init_state, train_step
 
 CLASSES, PARAMETERS = 8, 24_263_833
 EXPERIMENT = replace(experiments.find("av_gated", Experiment), augment=AugmentConfig())
@@ -259,7 +263,7 @@ def serjax_side(model: FusionModel, clips: int) -> tuple[Step, np.ndarray]:
         raise SystemExit(f"serjax's side has {count(params):,} parameters, not {PARAMETERS:,}.")
     wave, pictures, label = inputs(clips)
     lengths, frames = np.full(clips, wave.shape[1], np.int32), np.full(clips, pictures.shape[1], np.int32)
-    batch = Inputs((wave, lengths, pictures, frames), label, np.ones(clips, np.float32))
+    batch = LabelledInputs(Inputs(wave, lengths, pictures, frames), label, np.ones(clips, np.float32))
     evaluated = jax.jit(lambda params, arrays: logits_of(graphdef, params, {}, arrays, None, "float32"))
     logits = np.asarray(evaluated(params, batch.arrays))
     # A constant rate, as on the other side.

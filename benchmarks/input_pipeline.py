@@ -20,10 +20,11 @@ import numpy as np
 import soundfile
 import soxr
 
-from serjax.config import SAMPLE_RATE, DataConfig
-from serjax.data.batches import stack, train_batches
-from serjax.data.corpora import read_corpus
-from serjax.data.store import ClipStore, open_store
+from serjax.audio import SAMPLE_RATE
+from serjax.data.batching.batches import stack, train_batches
+from serjax.data.config import DataConfig
+from serjax.data.corpora.read import read_corpus
+from serjax.data.store.clips import ClipStore, open_store
 
 
 class Files:

@@ -21,9 +21,8 @@ import numpy as np
 from sklearn.cluster import MiniBatchKMeans
 
 from serjax import cli
-from serjax.allocator import keep_memory
-from serjax.pretrain_config import ClusterConfig
-from serjax.training.kmeans import assign, fit_minibatch, inertia
+from serjax.features.kmeans import ClusterConfig, assign, fit_minibatch, inertia
+from serjax.runtime.allocator import keep_memory
 
 
 def drawn(count: int, width: int) -> np.ndarray:

@@ -25,9 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from serjax.allocator import keep_memory
-from serjax.config import SAMPLE_RATE
-from serjax.pretrain_config import MaskedConfig
+from serjax.audio import SAMPLE_RATE
+from serjax.runtime.allocator import keep_memory
+from serjax.training.config import MaskedConfig
 
 CASES = {"CNN frozen": 0.0, "CNN trained": 1.0}
 CLUSTERS = 500
@@ -124,11 +124,11 @@ def serjax_side(folder: Path, inputs: Any, dtype: str) -> dict[str, Callable[[],
 
     from serjax import cli
     from serjax.checkpoints.huggingface import load_encoder
-    from serjax.training.folds import fold_axis
-    from serjax.training.init import flat
+    from serjax.models.functional import flat
+    from serjax.training.fold_axis import fold_axis
     from serjax.training.masked_prediction import FrameBatch, part_loss
     from serjax.training.pretrain_loop import set_up
-    from serjax.training.step import init_state
+    from serjax.training.update import init_state
 
     cli.compilation_cache()
     encoder = load_encoder(str(folder)).encoder
@@ -236,8 +236,8 @@ def write_weights(folder: Path, size: Any) -> None:
 
     from serjax.checkpoints.huggingface import save_pretrained
     from serjax.checkpoints.preprocessor import Preprocessor
-    from serjax.models.encoder_config import preset
-    from serjax.models.masked_prediction import MaskedPredictor
+    from serjax.models.encoders.config import preset
+    from serjax.models.encoders.masked_prediction import MaskedPredictor
 
     model = MaskedPredictor(preset("hubert", size), CLUSTERS, projection=CONFIG.projection, rngs=nnx.Rngs(0))
     save_pretrained(model.trunk, folder, preprocessor=Preprocessor())

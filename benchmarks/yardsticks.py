@@ -24,13 +24,15 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from serjax import cli
-from serjax.config import Experiment
+from serjax.config.experiment import Experiment, cache_folder
+from serjax.data.dataset import read_data
 from serjax.evaluation.metrics import METRICS, bootstrap_intervals, confusion, scores
 from serjax.evaluation.out_of_fold import OutOfFold, write_oof_csv
-from serjax.models.pooling import masked_mean
-from serjax.models.sound_classifier import FrontEnd
-from serjax.prepare import cache_folder, make_jobs, read_data
-from serjax.training.encode import encode_clips, fingerprint
+from serjax.features.extract import encode_clips
+from serjax.models.layers.pooling import masked_mean
+from serjax.models.spectrogram import FrontEnd
+from serjax.runtime.fingerprint import fingerprint
+from serjax.training.jobs import make_jobs
 
 STRENGTHS = [0.001, 0.01, 0.1, 1.0, 10.0, 100.0]
 YARDSTICKS: dict[str, list[Callable[[], Any]]] = {

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from serjax.predict import Ensemble, load
+    from serjax.inference.ensemble import Ensemble, load
 
 __all__ = ["Ensemble", "load"]
 

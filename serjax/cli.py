@@ -14,9 +14,9 @@ import tyro
 from rich.console import Console
 
 from serjax import experiments
-from serjax.allocator import keep_memory
-from serjax.errors import UserError
 from serjax.experiments import Kind
+from serjax.runtime.allocator import keep_memory
+from serjax.runtime.errors import UserError
 
 
 def parse(module: str, argv: Sequence[str], kind: type[Kind], default: str) -> Kind:

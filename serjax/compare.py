@@ -10,12 +10,12 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from serjax import cli
-from serjax.errors import UserError
 from serjax.evaluation.comparison import Comparison, compare, join
 from serjax.evaluation.metrics import METRICS
 from serjax.evaluation.out_of_fold import OutOfFold, read_oof_csv
 from serjax.evaluation.report import FEW_SPEAKERS, LEVEL
-from serjax.evaluation.table import SCORES
+from serjax.evaluation.tables import SCORES
+from serjax.runtime.errors import UserError
 
 
 def main(argv: Sequence[str]) -> int:

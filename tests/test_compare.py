@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from serjax.compare import main
-from serjax.errors import UserError
 from serjax.evaluation.out_of_fold import OutOfFold, write_oof_csv
+from serjax.runtime.errors import UserError
 
 
 def write(folder, right, clips=range(40)):

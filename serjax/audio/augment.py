@@ -6,9 +6,10 @@ and mapped; tuples of choices are static.
 """
 
 import math
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +17,48 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from serjax.audio.files import AUDIO_SUFFIXES, decode
-from serjax.config import SAMPLE_RATE
-from serjax.errors import UserError
+from serjax.audio import SAMPLE_RATE
+from serjax.audio.decode import AUDIO_SUFFIXES, decode
+from serjax.runtime.errors import UserError
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """What training does to its clips, drawn anew for each clip and epoch."""
+
+    speeds: tuple[float, ...] = ()
+    """Factors of speed (and pitch), each as likely."""
+    gain: float = 0.0
+    """Gain from minus to plus so many dB."""
+    gain_p: float = 0.0
+    """Probability of gain."""
+    noise: str | None = None
+    """Folder of noise recordings; without one, noise is Gaussian."""
+    noise_snr: tuple[float, float] = (10.0, 50.0)
+    """Signal-to-noise ratio in dB, drawn evenly from this range."""
+    noise_p: float = 0.0
+    """Probability of noise."""
+    noise_levels: tuple[tuple[float, float], ...] = ()
+    """In place of a range: pairs of a probability and its signal-to-noise ratio in dB; the rest stays clean."""
+    rooms: str | None = None
+    """Folder of room impulse responses."""
+    rooms_p: float = 0.0
+    """Probability of a room."""
+    mixup: float = 0.0
+    """Mix each clip and its label with another's, with a share drawn from Beta(mixup, mixup); 0 for never."""
+    mixup_of: Literal["waves", "features"] = "waves"
+    """What is mixed: what is heard, or the spectrograms or hand-made values that a network sees."""
+    mel_masks: int = 0
+    """SpecAugment on spectrograms: stripes over frequency that are hidden."""
+    mel_width: int = 20
+    """Widest such stripe, in mels."""
+    time_masks: int = 0
+    """Stripes over time that are hidden."""
+    time_width: int = 40
+    """Widest such stripe, in frames."""
+    mask_p: float = 0.5
+    """Probability that a clip is masked at all."""
+
 
 SnrChoices = tuple[tuple[float, tuple[float, ...]], ...]
 """Pairs of a probability and the SNRs in dB that share it; no SNRs: the clip stays clean."""
@@ -40,22 +80,6 @@ class Bank(NamedTuple):
 
     wave: Float[Array, "m s"]
     length: Int[Array, "m"]
-
-
-class Pairs(NamedTuple):
-    """Which rows `mix` mixes, and how.
-
-    Attributes:
-        weight: Float32 [b], share of the row itself, from 0 to 1.
-        partner: Int32 [b], row that is mixed in.
-    """
-
-    weight: Float[Array, "b"]
-    partner: Int[Array, "b"]
-
-    def longer(self, lengths: Int[Array, "b"]) -> Int[Array, "b"]:
-        """Return how long mixed rows are, from how long rows were."""
-        return jnp.maximum(lengths, lengths[self.partner])
 
 
 def load_bank(folder: str | Path, seconds: float, option: str = "folder") -> Bank:
@@ -266,21 +290,6 @@ def spec_augment(
     )
     here = jax.random.bernoulli(change, probability, (batch,))[:, None, None]
     return jnp.where(here & hidden, value, spectrogram)
-
-
-def draw_pairs(key: PRNGKeyArray, rows: int, alpha: float = 0.2) -> Pairs:
-    """Pair each row with one of a random permutation of the batch, by a weight from Beta(alpha, alpha).
-
-    Source: Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018; here every pair draws its own weight.
-    """
-    order, draw = jax.random.split(key)
-    return Pairs(jax.random.beta(draw, alpha, alpha, (rows,)), jax.random.permutation(order, rows))
-
-
-def mix(x: Float[Array, "b *d"], pairs: Pairs) -> Float[Array, "b *d"]:
-    """Return every row mixed with its partner: waves, features, and targets alike."""
-    weight = pairs.weight.reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)
-    return weight * x + (1 - weight) * x[pairs.partner]
 
 
 def _within(lengths: Int[Array, "b"], width: int) -> Bool[Array, "b t"]:

@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from jaxtyping import Float32
 
-from serjax.errors import UserError
+from serjax.runtime.errors import UserError
 
 
 @contextlib.contextmanager

@@ -17,10 +17,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Float32
 
+from serjax.audio import SAMPLE_RATE
 from serjax.audio.spectrogram import decibels, mel_filters, spectrogram
 from serjax.audio.spectrogram import mfcc as spectrogram_mfcc
-from serjax.config import SAMPLE_RATE
-from serjax.errors import UserError
+from serjax.runtime.errors import UserError
 
 WINDOW, HOP = 2048, 512
 """Samples of a frame, and from one frame to the next."""

@@ -15,8 +15,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Complex, Float, Float32, Float64
 
-from serjax.config import SAMPLE_RATE
-from serjax.errors import UserError
+from serjax.audio import SAMPLE_RATE
+from serjax.runtime.errors import UserError
 
 PadMode = Literal["reflect", "constant"]
 """What stands before and after a clip so that its first frame is centred on sample 0: its mirror image, or zeros."""

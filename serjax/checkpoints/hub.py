@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from serjax.checkpoints.tensors import WEIGHT_FILES
-from serjax.errors import UserError
+from serjax.checkpoints.formats.tensors import WEIGHT_FILES
+from serjax.runtime.errors import UserError
 
 _SMALL_FILES = ["config.json", "preprocessor_config.json", "processor_config.json"]
 

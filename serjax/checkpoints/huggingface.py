@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from serjax.checkpoints.conversion import load_tensors, matches, to_tensors
+from serjax.checkpoints.formats.tensors import read_json, read_tensors, write_tensors
 from serjax.checkpoints.hub import resolve
-from serjax.checkpoints.naming import abstract, load_tensors, matches, to_tensors
 from serjax.checkpoints.preprocessor import Preprocessor, read_preprocessor
-from serjax.checkpoints.tensors import read_json, read_tensors, write_tensors
-from serjax.disk import write_text
-from serjax.models import encoder_config
-from serjax.models.encoder import SpeechEncoder
+from serjax.models.encoders import config as encoder_config
+from serjax.models.encoders.wav2vec2 import SpeechEncoder
+from serjax.models.functional import abstract
+from serjax.runtime.disk import write_text
 
 _ARCHITECTURES = {"hubert": "HubertModel", "wav2vec2": "Wav2Vec2Model", "wavlm": "WavLMModel"}
 _TASK_KEYS = tuple(

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from serjax.checkpoints.tensors import read_json
-from serjax.config import SAMPLE_RATE
-from serjax.errors import UserError
+from serjax.audio import SAMPLE_RATE
+from serjax.checkpoints.formats.tensors import read_json
+from serjax.runtime.errors import UserError
 
 
 @dataclass(frozen=True)

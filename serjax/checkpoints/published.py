@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from serjax.checkpoints.bundle import Models, Outputs
+from serjax.checkpoints.conversion import load_tensors
 from serjax.checkpoints.huggingface import Checkpoint, read_checkpoint
-from serjax.checkpoints.models import Models, Outputs
-from serjax.checkpoints.naming import abstract, load_tensors
-from serjax.errors import UserError
-from serjax.models import encoder_config
+from serjax.models.encoders import config as encoder_config
+from serjax.models.functional import abstract
 from serjax.models.published import HeadLayout, Pooling, PublishedClassifier
+from serjax.runtime.errors import UserError
 
 _OUTPUTS: dict[str, Outputs] = {
     "single_label_classification": "softmax",

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
+from serjax.checkpoints.conversion import load_tensors, to_tensors
+from serjax.checkpoints.formats.tensors import read_json, read_tensors, write_tensors
+from serjax.checkpoints.formats.torch_pickle import read_torch_file
 from serjax.checkpoints.hub import resolve
-from serjax.checkpoints.naming import abstract, load_tensors, to_tensors
-from serjax.checkpoints.tensors import read_json, read_tensors, write_tensors
-from serjax.checkpoints.torch_pickle import read_torch_file
-from serjax.disk import write_text
-from serjax.errors import UserError
-from serjax.models.resnet import STAGES, WIDTHS, ResNet18
+from serjax.models.functional import abstract
+from serjax.models.networks.resnet import STAGES, WIDTHS, ResNet18
+from serjax.runtime.disk import write_text
+from serjax.runtime.errors import UserError
 
 _LAYOUT: dict[str, Any] = {
     "model_type": "resnet",

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from serjax.errors import UserError
 from serjax.evaluation.metrics import METRICS, bootstrap_differences, bootstrap_intervals, confusion, confusions, scores
 from serjax.evaluation.out_of_fold import OutOfFold
 from serjax.evaluation.report import DRAWS, LEVEL
+from serjax.runtime.errors import UserError
 
 Scored = dict[str, tuple[float, float, float]]
 """Score, and the low and high end of its interval, of each of `METRICS`."""

@@ -6,10 +6,9 @@ from pathlib import PurePath
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from serjax.config import ModelConfig
 from serjax.evaluation.metrics import METRICS
 from serjax.evaluation.report import Report
-from serjax.evaluation.table import (
+from serjax.evaluation.tables import (
     SCORES,
     extra_rows,
     fold_headings,
@@ -18,6 +17,7 @@ from serjax.evaluation.table import (
     rates_were_tried,
     summary_rows,
 )
+from serjax.models.config import ModelConfig
 
 _HUB_METRICS = {"wa": ("accuracy", "WA"), "ua": ("recall", "UA (macro recall)"), "macro_f1": ("f1", "macro-F1")}
 _TASK = "audio-classification"

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from serjax.disk import write_text
-from serjax.errors import UserError
+from serjax.runtime.disk import write_text
+from serjax.runtime.errors import UserError
 
 _COLUMNS = ["clip", "fold", "label", "prediction", "speaker"]
 _PROBABILITY = "p_"

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from serjax.disk import disk_errors
 from serjax.evaluation.report import Report, Row, kept_row
+from serjax.runtime.disk import disk_errors
 
 PANELS = {
     "train_loss": "training loss",

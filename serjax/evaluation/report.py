@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from serjax.config import Experiment, to_json
+from serjax.config.experiment import Experiment, to_json
 from serjax.evaluation.metrics import (
     METRICS,
     bootstrap_intervals,

@@ -5,9 +5,9 @@ import importlib.util
 from pathlib import Path
 from typing import TypeVar
 
-from serjax.config import Experiment
-from serjax.errors import UserError
-from serjax.pretrain_config import PretrainExperiment
+from serjax.config.experiment import Experiment
+from serjax.config.pretraining import PretrainExperiment
+from serjax.runtime.errors import UserError
 
 Kind = TypeVar("Kind", Experiment, PretrainExperiment)
 

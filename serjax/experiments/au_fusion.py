@@ -7,8 +7,12 @@ Takes: 24 minutes of one core.
 Expect: docs/audio_visual.md has scores of sound, face and both.
 """
 
-from serjax.audio_visual import FusionConfig
-from serjax.config import AugmentConfig, Experiment, FoldsConfig, ModelConfig, OptimizerConfig, TrainConfig
+from serjax.audio.augment import AugmentConfig
+from serjax.config.experiment import Experiment
+from serjax.data.config import FoldsConfig
+from serjax.models.config import ModelConfig
+from serjax.models.fusion.config import FusionConfig
+from serjax.training.config import OptimizerConfig, TrainConfig
 
 
 def experiment() -> Experiment:

@@ -10,13 +10,10 @@ Takes: six seconds an epoch and fold on two cores for a thousand clips. 155,752 
 Expect: docs/networks.md has its scores. The audio networks of its paper were scored on speakers they knew (0.8133).
 """
 
-from serjax.config import (
-    AugmentConfig,
-    Experiment,
-    ModelConfig,
-    OptimizerConfig,
-    TrainConfig,
-)
+from serjax.audio.augment import AugmentConfig
+from serjax.config.experiment import Experiment
+from serjax.models.config import ModelConfig
+from serjax.training.config import OptimizerConfig, TrainConfig
 
 
 def experiment() -> Experiment:

@@ -9,8 +9,9 @@ Expect: docs/networks.md has its scores. The audio networks of its paper were sc
 
 from dataclasses import replace
 
-from serjax.config import Experiment, ModelConfig
+from serjax.config.experiment import Experiment
 from serjax.experiments import audio_cnn
+from serjax.models.config import ModelConfig
 
 
 def experiment() -> Experiment:

@@ -9,8 +9,11 @@ Takes: docs/audio_visual.md has the time of a step. 24,263,833 parameters for ei
 Expect: the original reports an accuracy of 0.9333, on speakers it knew.
 """
 
-from serjax.audio_visual import FusionConfig
-from serjax.config import AugmentConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig
+from serjax.audio.augment import AugmentConfig
+from serjax.config.experiment import Experiment
+from serjax.models.config import ModelConfig
+from serjax.models.fusion.config import FusionConfig
+from serjax.training.config import OptimizerConfig, TrainConfig
 
 
 def experiment() -> Experiment:

@@ -9,9 +9,9 @@ Expect: no figure is published.
 
 from dataclasses import replace
 
-from serjax.audio_visual import FusionConfig
-from serjax.config import Experiment
+from serjax.config.experiment import Experiment
 from serjax.experiments import av_gated
+from serjax.models.fusion.config import FusionConfig
 
 
 def experiment() -> Experiment:

@@ -8,9 +8,14 @@ Expect: UA 80 % from both, 64 % from sound alone and 48 % from video alone (docs
 
 from dataclasses import replace
 
-from serjax.audio_visual import FusionConfig, VideoAugment, VideoConfig
-from serjax.config import AugmentConfig, DataConfig, Experiment, FoldsConfig, OptimizerConfig, TrainConfig
+from serjax.audio.augment import AugmentConfig
+from serjax.config.experiment import Experiment
+from serjax.data.config import DataConfig, FoldsConfig
 from serjax.experiments import av_gated
+from serjax.models.fusion.config import FusionConfig
+from serjax.training.config import OptimizerConfig, TrainConfig
+from serjax.video.augment import VideoAugment
+from serjax.video.config import VideoConfig
 
 
 def experiment() -> Experiment:

@@ -8,15 +8,11 @@ Expect: its authors measured an accuracy of 0.687 on RAVDESS. Speakers stand on 
     keeps them apart.
 """
 
-from serjax.config import (
-    AugmentConfig,
-    DataConfig,
-    Experiment,
-    FoldsConfig,
-    ModelConfig,
-    OptimizerConfig,
-    TrainConfig,
-)
+from serjax.audio.augment import AugmentConfig
+from serjax.config.experiment import Experiment
+from serjax.data.config import DataConfig, FoldsConfig
+from serjax.models.config import ModelConfig
+from serjax.training.config import OptimizerConfig, TrainConfig
 
 
 def experiment() -> Experiment:

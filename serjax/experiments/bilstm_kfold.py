@@ -9,7 +9,8 @@ Expect: less than `bilstm`, for every clip is answered by a model that has not h
 
 from dataclasses import replace
 
-from serjax.config import Experiment, FoldsConfig
+from serjax.config.experiment import Experiment
+from serjax.data.config import FoldsConfig
 from serjax.experiments import bilstm
 
 

@@ -12,7 +12,10 @@ Expect: not measured, as IEMOCAP could not be had. Published: Li et al., "Frame-
     best validation epoch; here test clips alone are scored, and other speakers validate.
 """
 
-from serjax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig
+from serjax.config.experiment import Experiment
+from serjax.data.config import DataConfig
+from serjax.models.config import ModelConfig
+from serjax.training.config import OptimizerConfig, TrainConfig
 
 
 def experiment() -> Experiment:

@@ -12,7 +12,7 @@ Expect: docs/pretraining.md has its scores.
 
 from dataclasses import replace
 
-from serjax.config import Experiment
+from serjax.config.experiment import Experiment
 from serjax.experiments import hubert_align
 
 

@@ -7,7 +7,10 @@ Takes: 35 seconds an epoch and fold on two cores for a thousand clips.
 Expect: the original reports an out-of-fold macro-F1 of 0.79 on private data.
 """
 
-from serjax.config import AugmentConfig, Experiment, ModelConfig, TrainConfig
+from serjax.audio.augment import AugmentConfig
+from serjax.config.experiment import Experiment
+from serjax.models.config import ModelConfig
+from serjax.training.config import TrainConfig
 
 
 def experiment() -> Experiment:

@@ -6,7 +6,10 @@ Takes: under three minutes on two cores, compilation included.
 Expect: see README.md; chance is 25 % UA.
 """
 
-from serjax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig, TrainConfig
+from serjax.config.experiment import Experiment
+from serjax.data.config import DataConfig
+from serjax.models.config import ModelConfig
+from serjax.training.config import OptimizerConfig, TrainConfig
 
 
 def experiment() -> Experiment:

@@ -10,7 +10,9 @@ Takes: docs/audio_visual.md has the time of a step of av_gated. 11,180,616 param
 Expect: the original reports an accuracy of 0.7778, on speakers it knew.
 """
 
-from serjax.config import Experiment, ModelConfig, OptimizerConfig, TrainConfig
+from serjax.config.experiment import Experiment
+from serjax.models.config import ModelConfig
+from serjax.training.config import OptimizerConfig, TrainConfig
 
 
 def experiment() -> Experiment:

@@ -7,7 +7,9 @@ Takes: about as long as five fine-tunings; a GPU is advised at base size.
 Expect: the original reports an out-of-fold macro-F1 of 0.8635 on private data.
 """
 
-from serjax.config import Experiment, ModelConfig, TrainConfig
+from serjax.config.experiment import Experiment
+from serjax.models.config import ModelConfig
+from serjax.training.config import TrainConfig
 
 
 def experiment() -> Experiment:

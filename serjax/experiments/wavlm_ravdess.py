@@ -11,7 +11,10 @@ Expect: the original reports accuracy 0.8133 and macro-F1 0.8097 on the split th
     less. It names no learning rates: those here are ours.
 """
 
-from serjax.config import DataConfig, Experiment, FoldsConfig, ModelConfig, OptimizerConfig, TrainConfig
+from serjax.config.experiment import Experiment
+from serjax.data.config import DataConfig, FoldsConfig
+from serjax.models.config import ModelConfig
+from serjax.training.config import OptimizerConfig, TrainConfig
 
 
 def experiment() -> Experiment:

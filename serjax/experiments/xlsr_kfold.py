@@ -7,7 +7,9 @@ Takes: about as long as five fine-tunings; a GPU with 40 GB or --model.remat is 
 Expect: nothing is reported for this protocol; `hubert_kfold` is the one to compare with.
 """
 
-from serjax.config import Experiment, ModelConfig, TrainConfig
+from serjax.config.experiment import Experiment
+from serjax.models.config import ModelConfig
+from serjax.training.config import TrainConfig
 
 
 def experiment() -> Experiment:

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from serjax.models.classifier import unit_variance
-from serjax.models.encoder import SpeechEncoder
-from serjax.models.encoder_config import EncoderConfig
-from serjax.models.masking import length_mask
-from serjax.models.pooling import masked_mean
+from serjax.models.encoders.config import EncoderConfig
+from serjax.models.encoders.wav2vec2 import SpeechEncoder
+from serjax.models.layers.masking import length_mask
+from serjax.models.layers.pooling import masked_mean
+from serjax.models.layers.standardize import unit_variance
 
 Pooling = Literal["mean", "sum", "max"]
 

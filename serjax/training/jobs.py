@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from serjax.config import Experiment
-from serjax.data.batches import steps_per_epoch
-from serjax.training.step import Run
+from serjax.config.experiment import Experiment
+from serjax.data.batching.batches import steps_per_epoch
+from serjax.data.folds.fold import Fold
+from serjax.data.folds.make import chosen_folds
+from serjax.training.update import Run
 
 
 @dataclass(frozen=True)
@@ -69,3 +71,21 @@ def runs(jobs: Sequence[Job], labels: Int[np.ndarray, "clips"], classes: int, ex
         peak=jnp.array([job.peak for job in jobs], jnp.float32),
         class_weight=jnp.stack(weights),
     )
+
+
+def make_jobs(experiment: Experiment, folds: Sequence[Fold]) -> list[Job]:
+    """Return every fold, seed and learning rate that is to be trained.
+
+    Raises:
+        UserError: folds.only names a fold that there is not.
+    """
+    folds = chosen_folds(experiment, folds)
+    model = experiment.model
+    scratch = model.size is not None or model.frozen == "trunk" or not model.is_encoder
+    peak = experiment.optimizer.max_lr or (1e-3 if scratch else 5e-5)
+    return [
+        Job(fold.number, seed, rate, fold.train, fold.validation, fold.test)
+        for seed in range(experiment.train.seeds)
+        for rate in experiment.train.learning_rates or (peak,)
+        for fold in folds
+    ]

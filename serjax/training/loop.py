@@ -10,14 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from serjax.checkpoints.resume import ResumePoint
-from serjax.config import TrainConfig
-from serjax.errors import UserError
 from serjax.evaluation.metrics import confusion, scores
-from serjax.training.folds import FoldAxis, PerFold
+from serjax.runtime.errors import UserError
+from serjax.training.config import TrainConfig
+from serjax.training.fold_axis import FoldAxis, PerFold
 from serjax.training.jobs import Job
 from serjax.training.metric_log import Row
-from serjax.training.step import init_state
+from serjax.training.resume import ResumePoint
+from serjax.training.update import init_state
 
 
 class Engine(Protocol):

@@ -1,6 +1,6 @@
 """One step of masked prediction, for one fold on one device: pure functions of arrays.
 
-Folds and devices are added by `serjax.training.folds`, as for `serjax.training.step`.
+Folds and devices are added by `serjax.training.fold_axis`, as for `serjax.training.update`.
 """
 
 from typing import Any, NamedTuple
@@ -10,12 +10,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from serjax.errors import UserError
-from serjax.models.encoder_config import EncoderConfig, frames
-from serjax.models.masking import length_mask, span_mask
-from serjax.pretrain_config import MaskedConfig
-from serjax.training.optimizer import Params, adamw
-from serjax.training.step import TrainState, cast
+from serjax.models.encoders.config import EncoderConfig, frames
+from serjax.models.functional import Params, cast
+from serjax.models.layers.masking import length_mask, span_mask
+from serjax.runtime.errors import UserError
+from serjax.training.config import MaskedConfig
+from serjax.training.optimizer import adamw
+from serjax.training.update import TrainState
 
 
 class FrameBatch(NamedTuple):

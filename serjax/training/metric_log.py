@@ -17,8 +17,8 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.summary import scalar
 
-from serjax.disk import disk_errors, write_text
-from serjax.errors import UserError
+from serjax.runtime.disk import disk_errors, write_text
+from serjax.runtime.errors import UserError
 
 Row = dict[str, Any]
 """fold, epoch, (with a frozen trunk) seed and learning_rate, then values: train_loss, validation_macro_f1 ...; and

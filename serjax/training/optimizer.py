@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from serjax.config import OptimizerConfig
-from serjax.errors import UserError
+from serjax.models.functional import Params, path_name
+from serjax.runtime.errors import UserError
+from serjax.training.config import OptimizerConfig
 
 ONE_CYCLE_START = 1 / 25
 """OneCycle starts at this share of the peak rate (PyTorch's div_factor 25)."""
@@ -21,9 +22,6 @@ ONE_CYCLE_END = 1 / 25 / 1e4
 """OneCycle ends at this share of the peak rate (PyTorch's final_div_factor 1e4)."""
 ONE_CYCLE_BETA1 = (0.85, 0.95)
 """AdamW's beta1 at the peak of the rate and at its two ends (PyTorch's base_momentum, max_momentum)."""
-
-Params = Any
-"""A pytree of arrays."""
 
 
 class AdamState(NamedTuple):
@@ -68,12 +66,6 @@ def rate_and_beta1(
     else:
         fall = peak + (config.min_lr - peak) * jnp.clip(down, 0, 1)
     return jnp.where(rising, peak * (now + 1) / jnp.maximum(top, 1), fall), beta1
-
-
-def path_name(path: tuple[Any, ...]) -> str:
-    """Return a parameter's path as `trunk.encoder.layers.0.attention.q_proj.kernel`."""
-    parts = (getattr(key, "key", getattr(key, "name", getattr(key, "idx", key))) for key in path)
-    return ".".join(str(part) for part in parts).removesuffix(".value")
 
 
 def rate_factors(params: Params, groups: tuple[tuple[str, float], ...], prefix: str = "") -> Params:

@@ -9,18 +9,19 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from serjax.checkpoints.resume import ResumePoint
-from serjax.data.frame_batches import LabelledBatch
-from serjax.errors import UserError
-from serjax.models.encoder import SpeechEncoder
-from serjax.models.encoder_config import EncoderConfig
-from serjax.models.masked_prediction import MaskedPredictor
-from serjax.pretrain_config import MaskedConfig
-from serjax.training.folds import FoldAxis, PerFold
-from serjax.training.init import flat, initial
+from serjax.data.batching.frame_batches import LabelledBatch
+from serjax.models.encoders.config import EncoderConfig
+from serjax.models.encoders.masked_prediction import MaskedPredictor
+from serjax.models.encoders.wav2vec2 import SpeechEncoder
+from serjax.models.functional import Params, flat, overlay
+from serjax.runtime.errors import UserError
+from serjax.training.config import MaskedConfig
+from serjax.training.fold_axis import FoldAxis, PerFold
+from serjax.training.initialize import initial
 from serjax.training.masked_prediction import FrameBatch, is_frozen, pretrain_step
-from serjax.training.optimizer import Params, rate_factors
-from serjax.training.step import init_state, overlay
+from serjax.training.optimizer import rate_factors
+from serjax.training.resume import ResumePoint
+from serjax.training.update import init_state
 
 Report = Callable[[int, dict[str, Float[np.ndarray, "k"]]], None]
 """Told of the number of updates made and, for each run, the means of `PretrainMetrics` since the last report."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,26 +10,15 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from serjax.config import Experiment
-from serjax.data.batches import steps_per_epoch
-from serjax.training.folds import FoldAxis, PerFold
+from serjax.config.experiment import Experiment
+from serjax.data.batching.batches import steps_per_epoch
+from serjax.models.functional import Params
+from serjax.models.inputs import Features, Inputs
+from serjax.training.classification import LabelledInputs
+from serjax.training.fold_axis import FoldAxis, PerFold
 from serjax.training.jobs import Job, class_weights, last_rates, runs
-from serjax.training.optimizer import Params, rate_factors
-from serjax.training.step import Inputs, Run, TrainState, predict_step, train_step
-
-
-class Features(NamedTuple):
-    """What the frozen trunk made of every clip.
-
-    Attributes:
-        states: Float[Array, "clips l n d"], hidden states of l layers; n is 1 where they are already pooled.
-        frames: Int[Array, "clips"], true frames.
-        label: Int[Array, "clips"].
-    """
-
-    states: Float[Array, "clips l n d"]
-    frames: Int[Array, "clips"]
-    label: Int[Array, "clips"]
+from serjax.training.optimizer import rate_factors
+from serjax.training.update import Run, TrainState, predict_step, train_step
 
 
 class ResidentEngine:
@@ -55,12 +44,15 @@ class ResidentEngine:
         step = partial(train_step, frozen={}, graphdef=graphdef, experiment=experiment, factors=factors)
         call = partial(predict_step, frozen={}, graphdef=graphdef, dtype=experiment.model.dtype)
 
+        def stored(features: Features, clip: Int[Array, "b"]) -> Inputs:
+            return Inputs(hidden_states=features.states[clip], hidden_lengths=features.frames[clip])
+
         def epoch(
             state: TrainState, clip: Int[Array, "s b"], weight: Float[Array, "s b"], run: Run, features: Features
         ) -> Any:
             def body(state: TrainState, batch: tuple[Array, Array]) -> Any:
                 clip, weight = batch
-                inputs = Inputs((features.states[clip], features.frames[clip]), features.label[clip], weight)
+                inputs = LabelledInputs(stored(features, clip), features.label[clip], weight)
                 new, metrics = step(state, inputs, run)
                 # Folds of fewer clips than the largest end the epoch with batches of nothing.
                 return jax.tree.map(lambda a, b: jnp.where(weight.sum() > 0, a, b), new, state), metrics
@@ -68,7 +60,7 @@ class ResidentEngine:
             return jax.lax.scan(body, state, (clip, weight))
 
         def predict(params: Params, clip: Int[Array, "s b"], features: Features) -> Float[Array, "s b c"]:
-            return jax.lax.map(lambda c: call(params, (features.states[c], features.frames[c])), clip)
+            return jax.lax.map(lambda c: call(params, stored(features, c)), clip)
 
         self._epoch = axis.jit_step(epoch, "kkkks")
         self._predict = axis.jit(predict, "kks")

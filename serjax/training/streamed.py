@@ -10,12 +10,16 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Bool, Float, Int
 
-from serjax.config import SAMPLE_RATE, Experiment
-from serjax.data.batches import Batch, Clips, eval_batches, stack, steps_per_epoch, train_batches
-from serjax.training.folds import FoldAxis, PerFold
+from serjax.audio import SAMPLE_RATE
+from serjax.config.experiment import Experiment
+from serjax.data.batching.batches import Batch, Clips, eval_batches, stack, steps_per_epoch, train_batches
+from serjax.models.functional import Params
+from serjax.models.inputs import Inputs
+from serjax.training.classification import LabelledInputs
+from serjax.training.fold_axis import FoldAxis, PerFold
 from serjax.training.jobs import Job, last_rates, runs
-from serjax.training.optimizer import Params, rate_factors
-from serjax.training.step import Inputs, predict_step, train_step
+from serjax.training.optimizer import rate_factors
+from serjax.training.update import predict_step, train_step
 
 Beside = Callable[[Int[np.ndarray, "*k b"]], tuple[np.ndarray, ...]]
 """Returns what a model sees of clips beside their sound, such as frames of video, each array with the axes of the clips
@@ -105,7 +109,7 @@ class StreamedEngine:
         for number in range(steps):
             now = np.array([on and number < count for on, count in zip(active, counts, strict=True)])
             batch = _side_by_side([next(s) if on else None for s, on in zip(streams, now, strict=True)])
-            inputs = self.axis.put(Inputs._make((self._arrays(batch), batch.label, batch.weight)), "b")
+            inputs = self.axis.put(LabelledInputs._make((self._inputs(batch), batch.label, batch.weight)), "b")
             state, new = self._step(now, state, inputs, self.run, self.frozen)
             metrics.append(new)
             if number:
@@ -117,11 +121,13 @@ class StreamedEngine:
         loss = (total.loss * made).sum(1) / np.maximum((total.weight * made).sum(1), 1e-9)
         return state, loss, last_rates(total.rate, self.jobs, size)
 
-    def _arrays(self, batch: Batch, without: Hidden = None) -> tuple[np.ndarray, ...]:
+    def _inputs(self, batch: Batch, without: Hidden = None) -> Inputs:
         """Return what the model is called with; what is hidden has a length of 0."""
         length = np.zeros_like(batch.length) if without == "sound" else batch.length
-        arrays = (batch.wave, length, *self.beside(batch.clip))
-        return (*arrays[:-1], np.zeros_like(arrays[-1])) if without == "video" else arrays
+        inputs = Inputs._make((batch.wave, length, *self.beside(batch.clip), *[None] * 5)[:7])
+        if without == "video":
+            inputs = inputs._replace(video_lengths=np.zeros(batch.clip.shape, np.int32))
+        return inputs
 
     def predict(self, params: PerFold, part: str, without: Hidden = None) -> list[Float[np.ndarray, "clips c"]]:
         """Return each job's class probabilities for its own clips of `validation` or `test`, in their order.
@@ -149,8 +155,8 @@ class StreamedEngine:
         ]
         for start, batches in _in_step(streams, size):
             batch = _side_by_side(batches)
-            arrays = self.axis.put(self._arrays(batch, without), "b")
-            probability = self.axis.get(self._predict(params, arrays, self.frozen))
+            inputs = self.axis.put(self._inputs(batch, without), "b")
+            probability = self.axis.get(self._predict(params, inputs, self.frozen))
             for k, one in enumerate(batches):
                 if one is not None:
                     rows = one.weight > 0

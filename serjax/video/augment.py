@@ -4,12 +4,29 @@ What is drawn is drawn once a clip, noise included, so that all its frames chang
 camera in another room. Rows are drawn on their own; every function may be jitted and mapped.
 """
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
-from serjax.audio_visual import VideoAugment
+
+@dataclass(frozen=True)
+class VideoAugment:
+    """What training does to its videos; ranges are those of the audio-visual seed, which tells no probabilities."""
+
+    blur_p: float = 0.5
+    """Probability of a Gaussian blur of 3, 5 or 7 pixels."""
+    brightness: tuple[float, float] = (0.2, 0.6)
+    """Pictures are darkened to a share of their brightness from this range."""
+    brightness_p: float = 0.5
+    """Probability of darkening."""
+    noise: float = 0.03
+    """Highest deviation of Gaussian noise, as a share of white."""
+    noise_p: float = 0.5
+    """Probability of noise."""
+
 
 BLURS = (3, 5, 7)
 """Sizes in pixels of the Gaussian kernels."""

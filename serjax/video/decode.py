@@ -17,11 +17,11 @@ from av.video.stream import VideoStream
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
+from serjax.audio import SAMPLE_RATE
 from serjax.audio.container import frames as decoded
 from serjax.audio.container import opened, packets, track
-from serjax.audio.files import check_readable, resample
-from serjax.config import SAMPLE_RATE
-from serjax.errors import UserError
+from serjax.audio.decode import check_readable, resample
+from serjax.runtime.errors import UserError
 
 FRAMES, SIZE = 8, 112
 """How many frames of a clip, and how many pixels wide and high, networks on video see."""

@@ -12,16 +12,14 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serjax.audio import SAMPLE_RATE
 from serjax.audio.augment import (
     RAVDESS_NOISE,
     Bank,
-    Pairs,
     add_noise,
-    draw_pairs,
     gain,
     level,
     load_bank,
-    mix,
     mix_noise,
     mix_noise_choice,
     reverberate,
@@ -29,8 +27,8 @@ from serjax.audio.augment import (
     speed,
     wrap,
 )
-from serjax.config import SAMPLE_RATE
-from serjax.errors import UserError
+from serjax.audio.mixup import Pairs, draw_pairs, mix
+from serjax.runtime.errors import UserError
 
 SHARED = Path(__file__).parents[2] / "../shared/data"
 KEY = jax.random.key(0)

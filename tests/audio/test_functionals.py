@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serjax.audio import functionals as f
-from serjax.audio.files import decode
-from serjax.errors import UserError
+from serjax.audio.decode import decode
+from serjax.runtime.errors import UserError
 
 SHARED = Path(__file__).parents[2] / "../shared/data"
 SAMPLES = 48_000

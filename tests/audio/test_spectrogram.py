@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serjax.audio.files import decode
+from serjax.audio import SAMPLE_RATE
+from serjax.audio.decode import decode
 from serjax.audio.spectrogram import (
     EFFICIENTNET,
     RAVDESS_AUDIO,
@@ -24,8 +25,7 @@ from serjax.audio.spectrogram import (
     spectrogram,
     stft,
 )
-from serjax.config import SAMPLE_RATE
-from serjax.errors import UserError
+from serjax.runtime.errors import UserError
 
 REAL = Path(__file__).parents[2] / "../shared/data/ravdess/Actor_01/03-01-05-01-01-01-01.flac"
 HAND_MADE = Spectrogram(2048, 2048, 512, 128, "constant", scale="slaney", mel_norm="slaney", amplitude="power")

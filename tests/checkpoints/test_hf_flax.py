@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from flax import nnx, traverse_util
 
+from serjax.checkpoints.conversion import load_tensors, to_tensors
 from serjax.checkpoints.huggingface import load_encoder
-from serjax.checkpoints.naming import abstract, load_tensors, to_tensors
-from serjax.models.encoder import SpeechEncoder
-from serjax.models.encoder_config import EncoderConfig
+from serjax.models.encoders.config import EncoderConfig
+from serjax.models.encoders.wav2vec2 import SpeechEncoder
+from serjax.models.functional import abstract
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

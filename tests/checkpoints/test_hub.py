@@ -5,7 +5,7 @@ import pytest
 from huggingface_hub import constants, errors
 
 from serjax.checkpoints.hub import resolve
-from serjax.errors import UserError
+from serjax.runtime.errors import UserError
 
 CONFIGS = {"config.json", "preprocessor_config.json"}
 

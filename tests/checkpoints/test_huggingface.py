@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from serjax.checkpoints.conversion import to_tensors
+from serjax.checkpoints.formats.tensors import read_tensors, write_tensors
 from serjax.checkpoints.huggingface import load_encoder, read_checkpoint, save_pretrained
-from serjax.checkpoints.naming import to_tensors
 from serjax.checkpoints.preprocessor import Preprocessor
-from serjax.checkpoints.tensors import read_tensors, write_tensors
-from serjax.errors import UserError
-from serjax.models.encoder import SpeechEncoder
-from serjax.models.encoder_config import EncoderConfig
+from serjax.models.encoders.config import EncoderConfig
+from serjax.models.encoders.wav2vec2 import SpeechEncoder
+from serjax.runtime.errors import UserError
 
 SMALL = EncoderConfig(
     hidden_size=24,

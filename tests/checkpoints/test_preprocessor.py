@@ -3,7 +3,7 @@ import json
 import pytest
 
 from serjax.checkpoints.preprocessor import Preprocessor, read_preprocessor
-from serjax.errors import UserError
+from serjax.runtime.errors import UserError
 
 
 def write(folder, values, name="preprocessor_config.json"):

@@ -10,14 +10,14 @@ from flax import nnx
 from safetensors.numpy import load_file, save_file
 
 import serjax
+from serjax.checkpoints.conversion import to_tensors
 from serjax.checkpoints.huggingface import save_pretrained
-from serjax.checkpoints.naming import to_tensors
 from serjax.checkpoints.preprocessor import Preprocessor
-from serjax.errors import UserError
-from serjax.models.encoder import SpeechEncoder
-from serjax.models.encoder_config import EncoderConfig
+from serjax.models.encoders.config import EncoderConfig
+from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.published import HeadLayout, PublishedClassifier
 from serjax.predict import main
+from serjax.runtime.errors import UserError
 
 CONFIG = EncoderConfig(
     model_type="wav2vec2",

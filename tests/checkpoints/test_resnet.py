@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from serjax.checkpoints.naming import to_tensors
+from serjax.checkpoints.conversion import to_tensors
+from serjax.checkpoints.formats.tensors import read_tensors, write_tensors
 from serjax.checkpoints.resnet import load_resnet, save_resnet
-from serjax.checkpoints.tensors import read_tensors, write_tensors
-from serjax.errors import UserError
-from serjax.models.resnet import ResNet18
+from serjax.models.networks.resnet import ResNet18
+from serjax.runtime.errors import UserError
 
 
 @pytest.fixture(scope="module")

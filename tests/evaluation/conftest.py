@@ -5,9 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from serjax.config import Experiment, FoldsConfig, ModelConfig, TrainConfig
+from serjax.config.experiment import Experiment
+from serjax.data.config import FoldsConfig
 from serjax.evaluation.out_of_fold import OutOfFold
 from serjax.evaluation.report import Report, Row, RunFacts, build_report
+from serjax.models.config import ModelConfig
+from serjax.training.config import TrainConfig
 
 LABELS = ("angry", "bored", "calm", "disgust")
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serjax.errors import UserError
 from serjax.evaluation.comparison import compare, join
 from serjax.evaluation.metrics import METRICS, bootstrap_differences, bootstrap_intervals
 from serjax.evaluation.out_of_fold import OutOfFold
+from serjax.runtime.errors import UserError
 
 LABELS = ("sad", "glad", "calm")
 

@@ -5,7 +5,7 @@ from huggingface_hub import ModelCard
 
 from serjax.evaluation.metrics import METRICS
 from serjax.evaluation.model_card import model_card
-from serjax.evaluation.table import mean_and_std, percent
+from serjax.evaluation.tables import mean_and_std, percent
 
 CASES = [{}, {"folds": 1, "known": False}, {"seeds": 2, "rates": (0.001, 0.01), "validation": "test"}]
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serjax.errors import UserError
 from serjax.evaluation.out_of_fold import OutOfFold, read_oof_csv, write_oof_csv
+from serjax.runtime.errors import UserError
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=8)
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import jax
 import pytest
 
-from serjax.models.encoder_config import EncoderConfig
+from serjax.models.encoders.config import EncoderConfig
 
 # Three convolutions instead of seven: a frame sees 30 samples and the next one starts 20 later.
 GROUP = EncoderConfig(

@@ -9,14 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from serjax.config import DataConfig, Experiment, ModelConfig, TrainConfig
-from serjax.models.classifier import Classifier, is_frozen
-from serjax.models.encoder_config import EncoderConfig
-from serjax.training.folds import FoldAxis, fold_axis
-from serjax.training.init import initial
+from serjax.config.experiment import Experiment
+from serjax.data.config import DataConfig
+from serjax.models.config import ModelConfig
+from serjax.models.encoders.config import EncoderConfig
+from serjax.models.speech import Classifier, is_frozen
+from serjax.training.config import TrainConfig
+from serjax.training.fold_axis import FoldAxis, fold_axis
+from serjax.training.initialize import initial
 from serjax.training.jobs import Job, job_key
-from serjax.training.step import init_state
 from serjax.training.streamed import StreamedEngine
+from serjax.training.update import init_state
 
 CLASSES = 3
 CONFIG = EncoderConfig(

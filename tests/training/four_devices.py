@@ -8,14 +8,13 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from serjax.models.encoder_config import EncoderConfig, frames
-from serjax.pretrain_config import ClusterConfig, MaskedConfig
-from serjax.training.folds import FoldAxis
-from serjax.training.kmeans import fit_minibatch
-from serjax.training.lloyd import lloyd
+from serjax.features.kmeans import ClusterConfig, fit_minibatch
+from serjax.models.encoders.config import EncoderConfig, frames
+from serjax.training.config import MaskedConfig
+from serjax.training.fold_axis import FoldAxis
 from serjax.training.masked_prediction import FrameBatch
 from serjax.training.pretrain_loop import set_up
-from serjax.training.step import init_state
+from serjax.training.update import init_state
 
 ENCODER = EncoderConfig(
     hidden_size=16,
@@ -68,7 +67,6 @@ def main():
         "masked prediction": [masked(1), masked(4)],
         "masked prediction in parts": [masked(1, 1, still), masked(4, 2, still)],
         "mini-batches": [fit_minibatch(frames[:1000], even, mesh(count)).centres.tolist() for count in (1, 4)],
-        "lloyd": [lloyd(frames, frames[None, :6], chunk=300, mesh=mesh(count)).centres.tolist() for count in (1, 4)],
     }
     fit_minibatch(frames, settings, mesh(4))
     json.dump(found, sys.stdout)

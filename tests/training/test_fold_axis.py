@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serjax.parallel import mesh_shape
-from serjax.training.folds import choose_together
+from serjax.runtime.mesh import mesh_shape
+from serjax.training.fold_axis import choose_together
 
 TOLERANCE = 2e-4
 """Two epochs of updates carry float32's rounding further than one product does."""

@@ -12,13 +12,13 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serjax.checkpoints.naming import load_tensors, to_tensors
-from serjax.errors import UserError
-from serjax.models.encoder_config import EncoderConfig, frames
-from serjax.models.masked_prediction import MaskedPredictor
-from serjax.models.masking import length_mask
-from serjax.pretrain_config import MaskedConfig
-from serjax.training.init import flat
+from serjax.checkpoints.conversion import load_tensors, to_tensors
+from serjax.models.encoders.config import EncoderConfig, frames
+from serjax.models.encoders.masked_prediction import MaskedPredictor
+from serjax.models.functional import flat
+from serjax.models.layers.masking import length_mask
+from serjax.runtime.errors import UserError
+from serjax.training.config import MaskedConfig
 from serjax.training.masked_prediction import (
     FrameBatch,
     draw_masks,
@@ -29,7 +29,7 @@ from serjax.training.masked_prediction import (
     weighted_loss,
 )
 from serjax.training.optimizer import rate_and_beta1, rate_factors
-from serjax.training.step import init_state
+from serjax.training.update import init_state
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 

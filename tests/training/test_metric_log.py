@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorboardX.proto.event_pb2 import Event
 
-from serjax.errors import UserError
+from serjax.runtime.errors import UserError
 from serjax.training.metric_log import MetricLog, read_history
 
 

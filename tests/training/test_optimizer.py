@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from serjax.config import OptimizerConfig
-from serjax.errors import UserError
+from serjax.runtime.errors import UserError
+from serjax.training.config import OptimizerConfig
 from serjax.training.optimizer import adamw, decayed, init_adam, rate_and_beta1, rate_factors
 
 PARAMS = {"a": {"kernel": jnp.linspace(-1, 1, 12).reshape(3, 4), "bias": jnp.ones(4)}, "norm": {"scale": jnp.ones(3)}}

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from serjax.audio.files import decode, sample_rate
-from serjax.errors import UserError
+from serjax.audio.decode import decode, sample_rate
+from serjax.runtime.errors import UserError
 from serjax.video.decode import has_sound, read, sound
 
 SHARED = Path(__file__).parents[2] / "../shared/data/av_clips"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from serjax.audio.files import VIDEO_SUFFIXES
-from serjax.data.synthetic import synthetic_frames
+from serjax.audio.decode import VIDEO_SUFFIXES
+from serjax.data.corpora.synthetic.corpus import synthetic_frames
 from serjax.video import faces as module
 from serjax.video.decode import read
 from serjax.video.faces import _square, find_face

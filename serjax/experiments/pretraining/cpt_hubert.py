@@ -10,8 +10,8 @@ Expect: docs/pretraining.md has numbers from scratch; after Li et al., ICASSP 20
 
 from dataclasses import replace
 
+from serjax.config.pretraining import PretrainExperiment
 from serjax.experiments.pretraining import tapt_hubert
-from serjax.pretrain_config import PretrainExperiment
 
 
 def experiment() -> PretrainExperiment:

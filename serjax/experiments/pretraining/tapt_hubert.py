@@ -10,7 +10,7 @@ Takes: 20,000 updates of 87.5 s of audio for every fold: hours on a GPU. docs/pr
 Expect: docs/pretraining.md has numbers from scratch; after Li et al., ICASSP 2024.
 """
 
-from serjax.pretrain_config import PretrainExperiment, StartConfig
+from serjax.config.pretraining import PretrainExperiment, StartConfig
 
 
 def experiment() -> PretrainExperiment:

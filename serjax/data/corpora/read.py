@@ -1,0 +1,252 @@
+"""From the data configuration to the clips of a corpus: their labels, speakers and the order of the classes."""
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from serjax.data.config import DataConfig
+from serjax.data.corpora.filenames import RAVDESS_EMOTIONS
+from serjax.data.corpora.folders import NAMED, audio_files, read_classes, read_named, recognise
+from serjax.data.corpora.iemocap import find_sessions, read_iemocap
+from serjax.data.corpora.lists import LIST_SUFFIXES, ListKind, read_list
+from serjax.data.corpora.synthetic import corpus as synthetic
+from serjax.data.utterance import Utterance
+from serjax.runtime.errors import UserError, one_of
+
+_LIST_KINDS: dict[str, ListKind] = {kind: kind for kind in LIST_SUFFIXES.values()}
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The clips of an experiment.
+
+    Attributes:
+        name: the corpus's own name where it has one, else that of its folder or list.
+        utterances: the clips, in the order of their paths, or of their list.
+        labels: the classes, in the order of a model's outputs; every one has a clip.
+        notes: sentences for the log and the model card: how the corpus was recognised and what was left out.
+    """
+
+    name: str
+    utterances: tuple[Utterance, ...]
+    labels: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def describe(clips: Sequence[Utterance], labels: Sequence[str]) -> str:
+    """Return a sentence on how many clips, speakers and classes there are.
+
+    Raises:
+        UserError: a class has no clip.
+    """
+    counts = Counter(clip.label for clip in clips)
+    absent = [label for label in labels if not counts[label]]
+    if absent:
+        raise UserError(
+            f"No clip of {one_of(absent)} can be used; repair some, or leave the class out with --data.labels."
+        )
+    speakers = {clip.speaker for clip in clips}
+    voices = "speakers unknown" if None in speakers else f"{len(speakers)} speaker{'s' if len(speakers) > 1 else ''}"
+    listing = _listing({label: counts[label] for label in labels})
+    return f"{len(clips)} clips, {voices}, {len(labels)} classes ({listing})."
+
+
+def read_corpus(config: DataConfig, *, seed: int = 0, videos: bool = False, silent: bool = False) -> Corpus:
+    """Find the clips that `config` names; no sound is decoded.
+
+    Args:
+        config: where and what to read, which labels and how many clips to use.
+        seed: decides which clips `max_clips` chooses, and the sound of the synthetic corpus.
+        videos: look for videos, with the sound that goes with each.
+        silent: take videos that have no sound, too.
+
+    Raises:
+        UserError: nothing to read, names, labels or speakers that do not fit, or fewer than two classes.
+    """
+    corpus = _find(config, seed, videos, silent)
+    clips, order, notes = list(corpus.utterances), corpus.labels, list(corpus.notes)
+    if config.speaker_pattern is not None:
+        clips = _name_speakers(clips, config.speaker_pattern, Path(config.audio_root or config.root))
+        notes.append(f"Speakers are what --data.speaker-pattern finds in the clips' paths: {config.speaker_pattern}")
+    if config.label_map is not None:
+        clips, order = map_labels(clips, order, config.label_map)
+        notes.append(f"Labels are mapped by {Path(config.label_map).name}.")
+    labels = _classes(clips, order, config.labels, corpus.name)
+    others = Counter(clip.label for clip in clips if clip.label not in labels)
+    if others:
+        notes.append(f"{others.total()} clips that --data.labels does not name are left out ({_listing(others)}).")
+        clips = [clip for clip in clips if clip.label in labels]
+    if config.max_clips is not None and config.max_clips < len(clips):
+        notes.append(f"--data.max-clips uses {config.max_clips} of {len(clips)} clips, an even share of every class.")
+        clips = _share(clips, labels, config.max_clips, seed)
+    return Corpus(corpus.name, tuple(clips), labels, tuple(notes))
+
+
+def _find(config: DataConfig, seed: int, videos: bool, silent: bool) -> Corpus:
+    """Read everything below root; `labels` is the corpus's own order of classes, empty where it has none."""
+    if config.corpus == "synthetic":
+        return _render(config, seed)
+    if not config.root:
+        raise UserError("--data.root is empty; give a folder of recordings or a list, or say --data.corpus synthetic.")
+    root = Path(config.root)
+    if not root.exists():
+        raise UserError(f"--data.root {root}: there is no such folder or list; correct the path.")
+    if root.is_file() and videos:
+        raise UserError(f"--data.root {root}: videos are looked for below a folder; give the folder.")
+    if root.is_file():
+        kind = LIST_SUFFIXES.get(root.suffix.lower()) if config.corpus == "auto" else _LIST_KINDS.get(config.corpus)
+        if kind is None:
+            raise UserError(
+                f"--data.root {root}: a file is read as a list, known by its suffix ({', '.join(LIST_SUFFIXES)}) or "
+                f"by --data.corpus ({', '.join(_LIST_KINDS)}), which is {config.corpus}; give such a list or a folder."
+            )
+        audio_root = None if config.audio_root is None else Path(config.audio_root)
+        clips = read_list(root, kind, audio_root=audio_root, skip_missing=config.skip_bad)
+        return Corpus(root.stem, tuple(clips), (), (f"The clips are read from the list {root.name} ({kind}).",))
+    if config.corpus in _LIST_KINDS:
+        raise UserError(f"--data.root {root}: it is a folder; --data.corpus {config.corpus} reads a list file.")
+    if config.corpus == "iemocap" or (config.corpus == "auto" and find_sessions(root)):
+        if videos:
+            raise UserError(f"--data.root {root}: of IEMOCAP sound alone is read; choose a model without video.")
+        utterances, found = read_iemocap(root, skip_missing=config.skip_bad)
+        return Corpus("IEMOCAP", utterances, (), found)
+    if videos:
+        from serjax.data.corpora.pairs import read_pairs
+
+        audio_root = None if config.audio_root is None else Path(config.audio_root)
+        pairs = read_pairs(root, config.corpus, audio_root=audio_root, silent=silent)
+        return Corpus(pairs.name, pairs.utterances, pairs.order, pairs.notes)
+    files, unread = audio_files(root)
+    known = recognise(root, files) if config.corpus == "auto" else config.corpus if config.corpus in NAMED else None
+    if known is None:
+        note = "A folder a class: the labels are the folders' names."
+        return Corpus(root.resolve().name, tuple(read_classes(root, files)), (), (note, *unread))
+    clips, by_folder, notes = read_named(root, files, known, folders_label=config.corpus == "auto")
+    order = RAVDESS_EMOTIONS if known == "ravdess" and not by_folder else ()
+    return Corpus(NAMED[known][0], tuple(clips), order, (*notes, *unread))
+
+
+def _render(config: DataConfig, seed: int) -> Corpus:
+    """Render the synthetic corpus into root, or else below the cache."""
+    default = Path(config.cache or "checkpoints") / f"{synthetic.NAME}-seed{seed}"
+    folder = synthetic.render(Path(config.root) if config.root else default, seed=seed)
+    files, _ = audio_files(folder)
+    clips = [replace(clip, speaker=synthetic.speaker(clip.path)) for clip in read_classes(folder, files)]
+    return Corpus(synthetic.NAME, tuple(clips), (), (f"The clips are not recordings: rendered with seed {seed}.",))
+
+
+def _name_speakers(clips: Sequence[Utterance], pattern: str, root: Path) -> list[Utterance]:
+    """Set speakers by a regular expression, searched in the path below root and then in the id."""
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise UserError(f"--data.speaker-pattern {pattern}: not a regular expression ({error}); correct it.") from None
+    if "speaker" not in expression.groupindex:
+        raise UserError(
+            f"--data.speaker-pattern {pattern}: it has no group called speaker; write one, as in (?P<speaker>spk\\d+)."
+        )
+    start = (root.parent if root.is_file() else root).absolute()
+    named, others = [], []
+    for clip in clips:
+        below = clip.path.relative_to(start).as_posix() if clip.path.is_relative_to(start) else clip.id
+        match = expression.search(below) or expression.search(clip.id)
+        if match and match["speaker"]:
+            named.append(replace(clip, speaker=match["speaker"]))
+        else:
+            others.append(below)
+    if others:
+        raise UserError(
+            f"--data.speaker-pattern {pattern}: it finds no speaker in {len(others)} of {len(clips)} clips "
+            f"({one_of(others)}); correct the pattern."
+        )
+    return named
+
+
+def _classes(
+    clips: Sequence[Utterance], order: Sequence[str], wanted: Sequence[str] | None, name: str
+) -> tuple[str, ...]:
+    """Return the classes in their order: as wanted, else the corpus's own, else sorted."""
+    counts = Counter(clip.label for clip in clips)
+    if wanted is not None:
+        absent = [label for label in wanted if label not in counts]
+        if absent:
+            raise UserError(f"--data.labels: no clip is labelled {one_of(absent)}; the corpus has {_listing(counts)}.")
+        if len(set(wanted)) < len(wanted):
+            raise UserError(f"--data.labels {' '.join(wanted)}: a label stands there twice; name every class once.")
+        labels = tuple(wanted)
+    else:
+        # Labels that are integers are class numbers: 2 comes before 10.
+        rest = sorted(counts.keys() - set(order), key=int if all(map(str.isdecimal, counts)) else None)
+        labels = (*(label for label in order if label in counts), *rest)
+    if len(labels) < 2:
+        found = _listing({label: counts[label] for label in labels})
+        raise UserError(f"{name}: there is only one class ({found}); training needs clips of two or more.")
+    return labels
+
+
+def _share(clips: Sequence[Utterance], labels: Sequence[str], count: int, seed: int) -> list[Utterance]:
+    """Choose `count` clips, as equally many of every class and speaker as there are; they keep their order.
+
+    Classes take turns, and each takes a clip of the speaker who has been chosen least.
+    """
+    if count < len(labels):
+        raise UserError(
+            f"--data.max-clips {count}: {len(labels)} classes need a clip each; give {len(labels)} or more."
+        )
+    waiting: dict[str, dict[str | None, list[int]]] = {label: defaultdict(list) for label in labels}
+    for index in np.random.default_rng(seed).permutation(len(clips)).tolist():
+        waiting[clips[index].label][clips[index].speaker].append(index)
+    used: Counter[str | None] = Counter()
+    used_in: Counter[tuple[str, str | None]] = Counter()
+    chosen: list[int] = []
+    while len(chosen) < min(count, len(clips)):
+        for label in labels:
+            speakers = waiting[label]
+            if speakers and len(chosen) < count:
+                speaker = min(speakers, key=lambda name: (used[name], used_in[label, name]))
+                chosen.append(speakers[speaker].pop())
+                used[speaker] += 1
+                used_in[label, speaker] += 1
+                if not speakers[speaker]:
+                    del speakers[speaker]
+    return [clips[index] for index in sorted(chosen)]
+
+
+def _listing(counts: dict[str, int]) -> str:
+    return ", ".join(f"{label} {count}" for label, count in counts.items())
+
+
+def map_labels(clips: Sequence[Utterance], order: Sequence[str], path: str) -> tuple[list[Utterance], tuple[str, ...]]:
+    """Replace every label by what the map at `path` says; the order of the classes goes with them.
+
+    Raises:
+        UserError: the map cannot be read, or lacks a label.
+    """
+    mapping = read_label_map(path)
+    unknown = sorted({clip.label for clip in clips} - set(mapping))
+    if unknown:
+        raise UserError(f"{path}: the label map says nothing of {one_of(unknown)}; add what they are to be called.")
+    mapped = [replace(clip, label=mapping[clip.label]) for clip in clips]
+    return mapped, tuple(dict.fromkeys(mapping[label] for label in order if label in mapping))
+
+
+def read_label_map(path: str) -> dict[str, str]:
+    """Read a label map, a JSON object from a corpus's label to the experiment's.
+
+    Raises:
+        UserError: the file is missing or is not such an object.
+    """
+    try:
+        mapping = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: the label map cannot be read ({error}); give a JSON object of strings.") from None
+    if not isinstance(mapping, dict) or not all(value and isinstance(value, str) for value in mapping.values()):
+        raise UserError(
+            f'{path}: a label map is a JSON object of strings, none empty, such as {{"exc": "happy"}}; rewrite it so.'
+        )
+    return mapping

@@ -1,0 +1,82 @@
+"""The folds that EmoBox publishes (github.com/emo-box/EmoBox, data/): a folder a fold, a list of clips a part."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from serjax.data.utterance import Utterance
+from serjax.runtime.errors import UserError, one_of
+
+_PART_OF_WORD = {"train": "train", "valid": "validation", "val": "validation", "dev": "validation", "test": "test"}
+
+
+def read_emobox(path: Path, utterances: Sequence[Utterance]) -> dict[int, dict[str, tuple[int, ...]]]:
+    """Read a folder that holds fold_1, fold_2 and so on.
+
+    Each of them holds NAME_train_fold_1.jsonl, NAME_test_fold_1.jsonl and perhaps NAME_valid_fold_1.jsonl: any .jsonl
+    with the word in its name. A line's `key` is looked for among the clips' ids; failing that, the file name of its
+    `wav`, without suffix, among those of the clips (EmoBox's keys put the corpus before it). Clips that no line names
+    stay unused.
+
+    Returns:
+        For each fold's number the positions in `utterances` of its parts: train, test, and validation where it has one.
+
+    Raises:
+        UserError: nothing to read, or lines that fit no clip.
+    """
+    folders = {
+        int(match[1]): folder
+        for folder in path.glob("fold*")
+        if folder.is_dir() and (match := re.fullmatch(r"fold_?(\d+)", folder.name))
+    }
+    if not folders:
+        raise UserError(f"--folds.path {path}: it is neither a folds.json nor a folder that holds fold_1, fold_2 ...")
+    stems = Counter(clip.path.stem for clip in utterances)
+    by_stem = {clip.path.stem: i for i, clip in enumerate(utterances) if stems[clip.path.stem] == 1}
+    by_id = {clip.id: i for i, clip in enumerate(utterances)}
+    return {number: _read_fold(folders[number], by_id, by_stem) for number in sorted(folders)}
+
+
+def _read_fold(folder: Path, by_id: Mapping[str, int], by_stem: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+    parts: dict[str, tuple[int, ...]] = {}
+    for path in sorted(folder.glob("*.jsonl")):
+        # The last word decides: a corpus may itself be called after one.
+        words = [_PART_OF_WORD[word] for word in re.split(r"[^a-z]+", path.stem.lower()) if word in _PART_OF_WORD]
+        if not words:
+            continue
+        if words[-1] in parts:
+            raise UserError(f"{folder}: two files hold its {words[-1]} part, one is {path.name}; leave only one there.")
+        parts[words[-1]] = _read_part(path, by_id, by_stem)
+    for part in ("train", "test"):
+        if part not in parts:
+            raise UserError(f"{folder}: no .jsonl file has the word {part} in its name; add the fold's {part} part.")
+    return parts
+
+
+def _read_part(path: Path, by_id: Mapping[str, int], by_stem: Mapping[str, int]) -> tuple[int, ...]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: the list cannot be read ({error}); correct --folds.path.") from None
+    clips, unknown = set(), []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            key, stem = str(row["key"]), Path(str(row.get("wav", ""))).stem
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise UserError(f"{path}:{number}: each line must be a JSON object with a key; correct this one.") from None
+        clip = by_id.get(key, by_stem.get(stem))
+        if clip is None:
+            unknown.append(key)
+        else:
+            clips.add(clip)
+    if unknown:
+        raise UserError(
+            f"{path}: {len(unknown)} clips of the list are not among the recordings ({one_of(unknown)}); use the "
+            "recordings and labels that these folds were made for, or make new folds."
+        )
+    return tuple(sorted(clips))

@@ -1,0 +1,112 @@
+"""Clips decoded once: one flat array of samples, see `serjax.data.store.ragged`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from serjax.audio import SAMPLE_RATE
+from serjax.audio.decode import decode
+from serjax.audio.vad import Activity, trim
+from serjax.data.store.ragged import Made, MappedClips, described, open_mapped, unusable
+from serjax.data.utterance import Utterance
+from serjax.runtime.errors import UserError
+
+_VERSION = 2
+"""Part of every key: where layout or decoding change, stores of before are not found and made anew."""
+
+
+class ClipStore(MappedClips):
+    """The decoded clips of a folder that `open_store` wrote.
+
+    Attributes:
+        lengths: of each clip, in samples.
+        untrimmed: how many clips kept their silence because too little would have been left.
+    """
+
+    array = "samples"
+
+    lengths: Int64[np.ndarray, "clips"]
+    untrimmed: int
+
+    def __init__(self, folder: Path, utterances: Sequence[Utterance]) -> None:
+        super().__init__(folder, utterances)
+        self.lengths = np.array(self._index["lengths"], np.int64)
+        self.untrimmed = sum(not trimmed for trimmed in self._index["trimmed"])
+        self._ends = np.cumsum(self.lengths)
+
+    def clip(self, i: int) -> Float32[np.ndarray, "t"]:
+        """Return clip i at 16 kHz: a read-only view of the file."""
+        if not 0 <= i < len(self):
+            raise IndexError(f"clip {i} of a store of {len(self)}")
+        return self._rows[self._ends[i] - self.lengths[i] : self._ends[i]]
+
+
+@dataclass(frozen=True)
+class Unheard:
+    """Clips whose sound nobody listens to, in place of a `ClipStore`: they hold no samples, and none is decoded.
+
+    Attributes:
+        utterances: as of a store.
+        hashes: of what is seen of each clip.
+        skipped: a sentence for each utterance that is left out.
+    """
+
+    utterances: tuple[Utterance, ...]
+    hashes: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    @property
+    def lengths(self) -> Int64[np.ndarray, "clips"]:
+        """Zero for each clip."""
+        return np.zeros(len(self), np.int64)
+
+    def clip(self, i: int) -> Float32[np.ndarray, "0"]:
+        """Return no samples."""
+        return np.zeros(0, np.float32)
+
+
+def open_store(
+    utterances: Sequence[Utterance],
+    folder: Path,
+    *,
+    skip_bad: bool,
+    activity: Activity = "none",
+    progress: bool = True,
+) -> ClipStore:
+    """Decode utterances into `folder`, or find them there from an earlier time, as `open_mapped` does.
+
+    Args:
+        utterances: in the order of the store; several may be stretches of one file.
+        folder: of all stores; made where it is missing.
+        skip_bad: leave out clips that cannot be used instead of raising.
+        activity: how silence is left out.
+        progress: show a bar on a terminal while decoding.
+
+    Raises:
+        UserError: clips that cannot be used, all of them in one message, a line each; or `folder` cannot be written,
+            or the disk is full.
+    """
+
+    def make(clip: Utterance) -> Made:
+        try:
+            samples, trimmed = trim(decode(clip.path, start=clip.start, end=clip.end), activity)
+        except UserError as error:
+            return unusable(error, clip.path, np.zeros(0, np.float32), trimmed=True)
+        return described(np.asarray(samples, "<f4"), trimmed=trimmed)
+
+    return open_mapped(
+        ClipStore,
+        utterances,
+        folder,
+        make,
+        settings=[_VERSION, SAMPLE_RATE, activity],
+        dtype="<f4",
+        skip_bad=skip_bad,
+        progress=progress,
+    )

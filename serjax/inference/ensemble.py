@@ -1,0 +1,245 @@
+"""Ensembles of a run's folds, or a published model, that answer for clips."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, get_args, overload
+
+import jax
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int, Shaped
+
+from serjax.audio import SAMPLE_RATE
+from serjax.audio.vad import trim
+from serjax.checkpoints.bundle import Models, Outputs
+from serjax.checkpoints.published import load_published
+from serjax.checkpoints.run_models import load_run
+from serjax.data.batching.lengths import bucket, crop_clip
+from serjax.inference.inputs import Clip, Sample, rate_of, read
+from serjax.models.functional import DType, cast, logits_of
+from serjax.models.fusion.cross_attention import CrossAttentionFusion
+from serjax.models.inputs import Inputs
+from serjax.runtime.errors import UserError
+
+BATCH = 8
+"""Clips a call, at most."""
+
+
+Scores = list[dict[str, Any]]
+"""[{"label": str, "score": float}, ...] in descending order.
+
+Scores are probabilities that add up to 1, or as the checkpoint's problem_type says: one probability a label
+(multi_label_classification), or values that are no probabilities (regression).
+"""
+
+
+class Ensemble:
+    """A run's folds, or one published model, answering together."""
+
+    def __init__(self, models: Models, weights: Sequence[float] | None = None) -> None:
+        """Keep the models; nothing is compiled before the first call.
+
+        Args:
+            models: the members.
+            weights: how much each fold counts; equally by default.
+
+        Raises:
+            UserError: not one weight a fold, a negative one, or all zero.
+        """
+        given = np.ones(len(models.folds)) if weights is None else np.asarray(weights, float)
+        fits = given.shape == (len(models.folds),) and np.isfinite(given).all()
+        if not fits or (given < 0).any() or not given.sum() > 0:
+            raise UserError(
+                f"weights: got {given.tolist()}; expected {len(models.folds)} numbers, one for each of the folds "
+                f"{', '.join(map(str, models.folds))}, finite, none negative and not all zero."
+            )
+        self.labels = models.labels
+        self.folds = models.folds
+        self.outputs = models.outputs
+        self.notes = models.notes
+        # Weights are brought to their dtype once, not in each call.
+        self._models = models._replace(
+            params=cast(models.params, models.dtype), shared=cast(models.shared, models.dtype)
+        )
+        self._answer = jax.jit(_answer, static_argnames=("graphdef", "dtype", "outputs"))
+        self._weights = (given / given.sum()).astype(np.float32)
+
+    @overload
+    def __call__(self, clips: Clip) -> Scores: ...
+
+    @overload
+    def __call__(self, clips: list[Clip]) -> list[Scores]: ...
+
+    def __call__(self, clips: Clip | list[Clip]) -> Scores | list[Scores]:
+        """Return the emotions of one clip, or of each of a list of clips.
+
+        Args:
+            clips: a path; samples with their rate; or a list of those.
+
+        Raises:
+            UserError: a clip that cannot be read, or that is too short.
+        """
+        if not isinstance(clips, list):
+            return self([clips])[0]
+        rates = sorted({self.rate(clip) for clip in clips} - {SAMPLE_RATE})
+        if rates:
+            heard = " and ".join(f"{rate:g}" for rate in rates)
+            warnings.warn(f"clips of {heard} Hz are resampled to {SAMPLE_RATE} Hz.", stacklevel=2)
+        samples = [self.read(clip) for clip in clips]
+        for sample in samples:
+            for note in sample.notes:
+                warnings.warn(note, stacklevel=2)
+        return [self.ranked(row) for row in self.probabilities(samples)] if clips else []
+
+    def read(self, clip: Clip) -> Sample:
+        """Return a clip as these models take it, and what is to be said of it.
+
+        Raises:
+            UserError: it cannot be decoded, is too short for these models, or lacks the sound or the video that they
+                cannot do without.
+        """
+        models = self._models
+        sample, least = read(clip, models.video, models.seen, hears=models.hears), models.shortest
+        name = f"{clip}" if isinstance(clip, (str, Path)) else "the clip"
+        for part in sorted(models.needs - sample.parts):
+            give = "both" if len(models.needs) > 1 else f"a clip with {part}"
+            raise UserError(
+                f"{name}: it has no {part}, which these models were not trained to do without; give {give}."
+            )
+        if not sample.parts:
+            raise UserError(f"{name}: it has neither sound nor video; give a clip that has one of them.")
+        if "sound" in sample.parts and len(sample.wave) < least:
+            raise UserError(
+                f"{name}: it has {len(sample.wave)} samples at 16 kHz, but the model's first frame takes {least}."
+            )
+        if models.video is not None and not models.needs and len(sample.parts) == 1:
+            alone = f"{name}: answered from {min(sample.parts)} alone."
+            return sample._replace(notes=(*sample.notes, alone))
+        return sample
+
+    def rate(self, clip: Clip) -> float:
+        """Return the rate in Hz from which a clip's sound is brought to that of the models."""
+        return rate_of(clip) if self._models.hears else SAMPLE_RATE
+
+    def probabilities(self, samples: Sequence[Sample]) -> Float[np.ndarray, "clips c"]:
+        """Return the members' mean scores of clips, in the order of `labels`."""
+        models = self._models
+        cut = [self._heard(sample.wave) for sample in samples]
+        result = np.zeros((len(cut), len(self.labels)), np.float32)
+        for batch in _batches([len(clip) for clip in cut]):
+            wave = np.zeros((len(batch), bucket(max(len(cut[index]) for index in batch))), np.float32)
+            length = np.array([len(cut[index]) for index in batch], np.int32)
+            for row, index in zip(wave, batch, strict=True):
+                row[: len(cut[index])] = cut[index]
+            seen = () if models.video is None else _frames([samples[index] for index in batch], models.seen)
+            found = self._answer(
+                models.params,
+                models.shared,
+                Inputs(wave, length, *seen),
+                self._weights,
+                graphdef=models.graphdef,
+                dtype=models.dtype,
+                outputs=models.outputs,
+            )
+            result[batch] = np.asarray(found)
+        if not np.isfinite(result).all():
+            raise UserError("the answers are not finite numbers: the weights are damaged; train or fetch them again.")
+        return result
+
+    def attention(self, sample: Sample) -> tuple[Float[np.ndarray, "f n"], float]:
+        """Return the share of each stretch of sound in what each frame took from it, and a stretch's seconds.
+
+        It is the mean over the members and over the heads of the attention.
+
+        Raises:
+            UserError: the models have no cross-attention, or the clip lacks sound or video.
+        """
+        models = self._models
+        fused = nnx.merge(models.graphdef, jax.tree.map(lambda x: x[0], models.params), models.shared)
+        if models.video is None or not isinstance(getattr(fused, "fusion", None), CrossAttentionFusion):
+            raise UserError("these models have no cross-attention; ask a run of av_xattn.")
+        if sample.frames is None or not len(sample.wave):
+            raise UserError("attention is between sound and video; give a clip that has both.")
+        wave = self._heard(sample.wave)
+        arrays = (wave[None], np.array([len(wave)], np.int32), *_frames([sample], models.seen))
+
+        def looked(params: Any) -> Any:
+            return nnx.merge(models.graphdef, params, models.shared).fuse(*arrays).attention
+
+        found = jax.vmap(looked)(models.params)
+        frames, stretches = int(found.video_frames[0, 0]), int(found.audio_frames[0, 0])
+        shares = np.einsum("k,khfn->fn", self._weights, np.asarray(found.video_to_audio[:, 0], np.float32))
+        return shares[:frames, :stretches] / found.video_to_audio.shape[2], fused.audio_step
+
+    def _heard(self, wave: Float[np.ndarray, "t"]) -> Float[np.ndarray, "n"]:
+        """Return the stretch of a clip that the models hear."""
+        models = self._models
+        longest = len(wave) if models.seconds is None else round(models.seconds * SAMPLE_RATE)
+        return crop_clip(trim(wave, models.activity)[0] if len(wave) else wave, longest, models.crop)
+
+    def ranked(self, probability: Float[np.ndarray, "c"]) -> Scores:
+        """Return the classes with their probabilities, the most probable first."""
+        order = np.argsort(-probability, kind="stable")
+        return [{"label": self.labels[c], "score": float(probability[c])} for c in order]
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yield the positions of clips that are padded to the same length, by powers of two: few shapes are compiled."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    for _, group in groupby(order, key=lambda index: bucket(lengths[index])):
+        waiting = list(group)
+        while waiting:
+            size = min(BATCH, 1 << (len(waiting).bit_length() - 1))
+            yield waiting[:size]
+            del waiting[:size]
+
+
+def _frames(
+    samples: Sequence[Sample], seen: tuple[int, ...]
+) -> tuple[Shaped[np.ndarray, "b f ..."], Int[np.ndarray, "b"]]:
+    """Return what is seen side by side, and how many frames each clip has."""
+    frames = np.zeros((len(samples), *seen), np.float32 if len(seen) == 2 else np.uint8)
+    counts = np.zeros(len(samples), np.int32)
+    for row, sample in enumerate(samples):
+        if sample.frames is not None:
+            counts[row] = len(sample.frames)
+            frames[row, : counts[row]] = sample.frames
+    return frames, counts
+
+
+def _answer(
+    params: Any,
+    shared: Any,
+    inputs: Inputs,
+    weights: Float[Array, "k"],
+    *,
+    graphdef: Any,
+    dtype: str,
+    outputs: Outputs,
+) -> Float[Array, "b c"]:
+    """Return the weighted mean of the members' scores; what is shared and sees no member runs once."""
+    logits = jax.vmap(lambda one: logits_of(graphdef, one, shared, inputs, None, dtype))(params)
+    scores = {"softmax": jax.nn.softmax, "sigmoid": jax.nn.sigmoid, "identity": lambda x: x}[outputs](logits)
+    return jax.numpy.einsum("k,kbc->bc", weights, scores)
+
+
+def load(source: str | Path, weights: Sequence[float] | None = None, dtype: DType | None = None) -> Ensemble:
+    """Return the ensemble of a finished run, or a published classifier, to be called with clips.
+
+    Args:
+        source: the run folder; or a Hugging Face directory or hub id of a classifier.
+        weights: how much each fold counts; equally by default.
+        dtype: what to compute in; by default what a run was trained in, float32 for a published classifier. Where the
+            processor has instructions for bfloat16, it takes two thirds of the time; it errs by 1 % (docs/encoders.md).
+
+    Raises:
+        UserError: there is no such run, checkpoint or dtype, or its files do not fit.
+    """
+    folder = Path(source).expanduser()
+    if dtype is not None and dtype not in get_args(DType):
+        raise UserError(f"dtype: got {dtype!r}; give {' or '.join(get_args(DType))}.")
+    own = folder.is_dir() and not (folder / "config.json").is_file()
+    models = load_run(folder) if own else load_published(str(source))
+    return Ensemble(models if dtype is None else models._replace(dtype=dtype), weights)

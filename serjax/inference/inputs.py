@@ -1,0 +1,127 @@
+"""What models are asked about: a clip given as a path, as samples, or as sound and video, read into arrays."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from serjax.audio import SAMPLE_RATE
+from serjax.audio.decode import VIDEO_SUFFIXES, decode, resample, sample_rate
+from serjax.runtime.errors import UserError
+from serjax.video.config import VideoConfig
+
+Clip = str | Path | tuple[np.ndarray, int] | Mapping[str, Any]
+"""A path, or samples [t] or [t c] with their rate in Hz: as a pair, or as {"array", "sampling_rate"}.
+
+For models that look at video also {"audio", "video"}: a clip as above, and a video's path or its frames [f h w 3],
+uint8 RGB; either may be absent."""
+
+
+class Sample(NamedTuple):
+    """A clip as models take it.
+
+    Attributes:
+        wave: samples, mono at 16 kHz; none where there is no sound.
+        frames: what is seen; None where nothing is, or nobody looks.
+        notes: sentences about what was read.
+    """
+
+    wave: Float[np.ndarray, "t"]
+    frames: Shaped[np.ndarray, "f ..."] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> set[str]:
+        """Which of `sound` and `video` there is."""
+        return {name for name, there in (("sound", len(self.wave)), ("video", self.frames is not None)) if there}
+
+
+def read(clip: Clip, video: VideoConfig | None = None, shape: tuple[int, ...] = (), *, hears: bool = True) -> Sample:
+    """Return a clip's arrays.
+
+    Args:
+        clip: what was given.
+        video: how a model looks at video; None: it does not.
+        shape: of what it sees of a clip, as `Models` has it.
+        hears: whether it listens to sound, or none is decoded.
+
+    Raises:
+        UserError: it cannot be decoded, or is shorter than one frame.
+    """
+    if video is None:
+        return Sample(read_sound(clip))
+    if isinstance(clip, Mapping) and clip.keys() <= {"audio", "video"} and clip:
+        sound, seen = clip.get("audio"), clip.get("video")
+    elif isinstance(clip, (str, Path)) and Path(clip).suffix.lower() in VIDEO_SUFFIXES:
+        sound, seen = None, clip
+    else:
+        sound, seen = clip, None
+    frames, notes = (None, ()) if seen is None else _read_video(seen, video, shape)
+    if not hears:
+        return Sample(np.zeros(0, np.float32), frames, notes)
+    if sound is None and isinstance(seen, (str, Path)):
+        from serjax.video.decode import has_sound
+
+        sound = seen if has_sound(seen) else None
+    wave = np.zeros(0, np.float32) if sound is None else read_sound(sound)
+    return Sample(wave, frames, notes)
+
+
+def read_sound(clip: Clip) -> Float[np.ndarray, "t"]:
+    """Return a clip's samples, mono at 16 kHz.
+
+    Raises:
+        UserError: it cannot be decoded, or is shorter than one frame.
+    """
+    if isinstance(clip, Mapping) and {"array", "sampling_rate"} <= clip.keys():
+        clip = clip["array"], clip["sampling_rate"]
+    match clip:
+        case str() | Path():
+            return decode(clip)
+        case (samples, int() | float() | np.number() as rate):
+            return resample(np.asarray(samples), float(rate), SAMPLE_RATE)
+    raise UserError(
+        f"a clip is given as {type(clip).__name__}; give a path, (samples, rate in Hz), "
+        '{"array": samples, "sampling_rate": rate in Hz}, or a list of those.'
+    )
+
+
+def rate_of(clip: Clip) -> float:
+    """Return the rate of a clip's sound in Hz; that of serjax where there is none, or `read` will say what is wrong."""
+    if isinstance(clip, Mapping) and "audio" in clip:
+        return rate_of(clip["audio"])
+    match clip:
+        case str() | Path():
+            try:
+                return sample_rate(clip)
+            except (OSError, RuntimeError, UserError):
+                return SAMPLE_RATE
+        case {"array": _, "sampling_rate": rate} | (_, int() | float() | np.number() as rate):
+            return float(rate)
+    return SAMPLE_RATE
+
+
+def _read_video(
+    seen: Any, video: VideoConfig, shape: tuple[int, ...]
+) -> tuple[Shaped[np.ndarray, "f ..."], tuple[str, ...]]:
+    # FFmpeg and the detector take a while to load, and few need them.
+    from serjax.video.decode import read as read_video
+    from serjax.video.faces import find_face
+
+    if isinstance(seen, (str, Path)) and video.units is not None:
+        raise UserError(f"{seen}: these models see {shape[-1]} values of a clip and no video; give the values.")
+    if isinstance(seen, (str, Path)):
+        found = read_video(seen, video.frames, size=video.size, find=find_face if video.faces else None)
+        notes = [] if found.note is None else [found.note]
+        if video.faces and found.box is None:
+            notes.append(f"{seen}: no face is found; the whole picture is looked at.")
+        return found.frames, tuple(notes)
+    frames = np.asarray(seen)
+    dtype = np.uint8 if len(shape) == 4 else np.float32
+    if frames.dtype != dtype or frames.shape[1:] != shape[1:] or not 1 <= len(frames) <= shape[0]:
+        raise UserError(
+            f"what is seen is {frames.dtype} {list(frames.shape)}; give {dtype.__name__} {list(shape)} or less."
+        )
+    return frames, ()

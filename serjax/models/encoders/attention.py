@@ -1,0 +1,112 @@
+"""Self-attention of wav2vec2 and HuBERT, and WavLM's with gated relative positions, named as in transformers."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from serjax.models.encoders.config import EncoderConfig
+from serjax.models.layers.attention import mix
+from serjax.models.layers.matmul import Linear, product
+
+
+def linear(inputs: int, outputs: int, rngs: nnx.Rngs) -> Linear:
+    """Return a Linear layer initialised as transformers does: normal with deviation 0.02, no bias."""
+    return Linear(inputs, outputs, kernel_init=nnx.initializers.normal(0.02), rngs=rngs)
+
+
+class Attention(nnx.Module):
+    """Multi-head self-attention."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        size = config.hidden_size
+        self.heads = config.num_attention_heads
+        self.rate = config.attention_dropout
+        self.k_proj = linear(size, size, rngs)
+        self.v_proj = linear(size, size, rngs)
+        self.q_proj = linear(size, size, rngs)
+        self.out_proj = linear(size, size, rngs)
+
+    def __call__(
+        self,
+        x: Float[Array, "b n d"],
+        mask: Bool[Array, "b n"],
+        key: PRNGKeyArray | None,
+        position: Float[Array, "h n n"] | None = None,
+    ) -> tuple[Float[Array, "b n d"], Float[Array, "b h n n"]]:
+        """Return each frame's mixture of the frames where mask is True, and the shares (dropped out) that made it.
+
+        Args:
+            x: Hidden states.
+            mask: True where a frame is a frame of the clip.
+            key: Random key for dropout of the shares; None for no dropout.
+            position: What WavLM's `relative_position` returns.
+        """
+        query, keys, values = (self._per_head(layer(x)) for layer in (self.q_proj, self.k_proj, self.v_proj))
+        scores = product("bhqe,bhke->bhqk", query * query.shape[-1] ** -0.5, keys)
+        if position is not None:
+            scores = scores + self._gate(x) * position
+        mixed, shares = mix(scores, values, mask, self.rate, key)
+        return self.out_proj(mixed.swapaxes(1, 2).reshape(x.shape)), shares
+
+    def _per_head(self, x: Float[Array, "b n d"]) -> Float[Array, "b h n e"]:
+        return x.reshape(*x.shape[:2], self.heads, -1).swapaxes(1, 2)
+
+    def _gate(self, x: Float[Array, "b n d"]) -> Float[Array, "b h n 1"]:
+        raise TypeError("plain attention knows no relative positions")
+
+
+class GatedAttention(Attention):
+    """Attention whose scores know how far apart two frames are, as far as the frame that looks lets them.
+
+    score(i, j) = q_i k_j / sqrt(e) + gate_i bias[bucket(j - i)], by WavLM (Chen et al., 2022, equations 3 to 6). The
+    first layer of an encoder holds the bias for all.
+    """
+
+    def __init__(self, config: EncoderConfig, *, first: bool, rngs: nnx.Rngs):
+        super().__init__(config, rngs=rngs)
+        self.buckets, self.furthest = config.num_buckets, config.max_bucket_distance
+        self.gru_rel_pos_const = nnx.Param(jnp.ones((1, self.heads, 1, 1)))
+        self.gru_rel_pos_linear = linear(config.hidden_size // self.heads, 8, rngs)
+        self.rel_attn_embed = nnx.Embed(self.buckets, self.heads, rngs=rngs) if first else None
+
+    def relative_position(self, count: int) -> Float[Array, "h n n"]:
+        """Return what each head adds for frame j as frame i sees it, in float32."""
+        assert self.rel_attn_embed is not None
+        # Distances 0 .. count - 1, one that never occurs, then 1 - count .. -1: read as a circle, row i begins i steps
+        # back. A repeated circle cut into rows one shorter does that without a gather, whose gradient is slow.
+        circle = np.concatenate([np.arange(count), [0], np.arange(1 - count, 0)])
+        bias = self.rel_attn_embed.embedding[...][bucket(circle, self.buckets, self.furthest)].T.astype(jnp.float32)
+        rows = jnp.tile(bias, count)[:, : count * (2 * count - 1)]
+        return rows.reshape(self.heads, count, 2 * count - 1)[:, :, :count]
+
+    def _gate(self, x: Float[Array, "b n d"]) -> Float[Array, "b h n 1"]:
+        """Return gate_i in float32, 1 to 3 for a constant of 1."""
+        layer = self.gru_rel_pos_linear
+        assert layer.bias is not None
+        # The layer's eight outputs are added up by fours; its weights are, which is the same and less.
+        weight = layer.kernel[...].reshape(-1, 2, 4).sum(-1)
+        bias = layer.bias[...].reshape(2, 4).sum(-1)
+        gates = jax.nn.sigmoid((self._per_head(x) @ weight + bias).astype(jnp.float32))
+        return gates[..., :1] * (gates[..., 1:] * self.gru_rel_pos_const[...].astype(jnp.float32) - 1) + 2
+
+
+def bucket(distance: Int[np.ndarray, "n"], buckets: int, furthest: int) -> Int[np.ndarray, "n"]:
+    """Return the bucket of each distance j - i: one a frame up to a quarter of the buckets, then ever wider ones.
+
+    Half of the buckets are for each direction (T5, Raffel et al. 2020; transformers' `_relative_positions_bucket`).
+
+    Args:
+        distance: In frames; positive is later.
+        buckets: How many there are.
+        furthest: From this distance on all fall into the last one.
+    """
+    half, exact = buckets // 2, buckets // 4
+    size = np.abs(distance)
+    # In float32 as in PyTorch, or some distances fall beside their bucket.
+    steps = np.log(np.maximum(size, 1).astype(np.float32) / np.float32(exact)) / np.float32(math.log(furthest / exact))
+    far = np.minimum(exact + (steps * np.float32(half - exact)).astype(int), half - 1)
+    return np.where(distance > 0, half, 0) + np.where(size < exact, size, far)

@@ -1,0 +1,338 @@
+"""wav2vec2, HuBERT and WavLM: one encoder, told apart by its configuration.
+
+Attributes are called what transformers' PyTorch modules call them, so that a checkpoint's names need no table.
+"""
+
+import math
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from serjax.models.encoders.attention import Attention, GatedAttention, linear
+from serjax.models.encoders.config import EncoderConfig, frames
+from serjax.models.layers.activations import ACTIVATIONS, dropout, split
+from serjax.models.layers.convolution import grouped, normalized, strided
+from serjax.models.layers.masking import length_mask, span_mask
+from serjax.models.layers.matmul import Linear
+
+
+class ConvLayer(nnx.Module):
+    """One convolution with its norm, if it has one, and activation."""
+
+    def __init__(self, config: EncoderConfig, index: int, *, rngs: nnx.Rngs):
+        channels = 1 if index == 0 else config.conv_dim[index - 1]
+        self.conv = nnx.Conv(
+            channels,
+            config.conv_dim[index],
+            config.conv_kernel[index],
+            use_bias=config.conv_bias,
+            kernel_init=nnx.initializers.he_normal(),
+            rngs=rngs,
+        )
+        self.stride = config.conv_stride[index]
+        self.layer_norm = _norm(config, index, rngs)
+        self.activation = ACTIVATIONS[config.feat_extract_activation]
+
+    def __call__(self, x: Float[Array, "b t c"], lengths: Int[Array, "b"] | None) -> Float[Array, "b n d"]:
+        """Return the layer's output; a group norm's statistics cover `lengths` frames, or all where None."""
+        kernel, norm = self.conv.kernel[...], self.layer_norm
+        if isinstance(norm, nnx.GroupNorm):
+            assert norm.scale is not None
+            assert norm.bias is not None
+            y = normalized(x, kernel, self.stride, lengths, norm.scale[...], norm.bias[...], norm.epsilon)
+        else:
+            y = strided(x, kernel, self.stride)
+            if self.conv.bias is not None:
+                y = y + self.conv.bias[...]
+            if norm is not None:
+                y = norm(y)
+        # Rounded once, after the activation: in bfloat16 that keeps the error below PyTorch's.
+        return self.activation(y).astype(x.dtype)
+
+
+def _norm(config: EncoderConfig, index: int, rngs: nnx.Rngs) -> nnx.GroupNorm | nnx.LayerNorm | None:
+    """Return the norm of a convolution: after each one, or (feat_extract_norm group) only after the first."""
+    size = config.conv_dim[index]
+    if config.feat_extract_norm == "layer":
+        return nnx.LayerNorm(size, epsilon=1e-5, rngs=rngs)
+    return nnx.GroupNorm(size, num_groups=size, epsilon=1e-5, rngs=rngs) if index == 0 else None
+
+
+class FeatureExtractor(nnx.Module):
+    """The stack of convolutions."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        self.config = config
+        self.conv_layers = nnx.List([ConvLayer(config, index, rngs=rngs) for index in range(len(config.conv_dim))])
+
+    def __call__(self, wave: Float[Array, "b t"], lengths: Int[Array, "b"] | None) -> Float[Array, "b n c"]:
+        """Return the features; group norm looks at the first `lengths` samples of a row, or at all where None."""
+        first = None if lengths is None else frames(self.config, lengths, layers=1)
+        x = wave[:, :, None]
+        for layer in self.conv_layers:
+            x = layer(x, first)
+        return x
+
+
+class WeightNormConv(nnx.Module):
+    """A grouped convolution trained as direction and length (PyTorch's weight_norm with dim=2).
+
+    kernel = weight_g * weight_v / |weight_v|, the norm of a tap taken over all its weights (Salimans and Kingma, 2016).
+    """
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        size, taps = config.hidden_size, config.num_conv_pos_embeddings
+        self.groups = config.num_conv_pos_embedding_groups
+        deviation = 2 * math.sqrt(1 / (taps * size))
+        direction = deviation * jax.random.normal(rngs.params(), (taps, size // self.groups, size))
+        self.weight_g = nnx.Param(_tap_norm(direction))
+        self.weight_v = nnx.Param(direction)
+        self.bias = nnx.Param(jnp.zeros(size))
+
+    def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
+        """Return the convolution, as long as x; an even kernel sees one more frame before than after."""
+        direction = self.weight_v[...]
+        kernel = direction * (self.weight_g[...] / _tap_norm(direction)).astype(direction.dtype)
+        return grouped(x, kernel, self.groups) + self.bias[...]
+
+
+def _tap_norm(weight: Float[Array, "k i o"]) -> Float[Array, "k 1 1"]:
+    return jnp.sqrt(jnp.sum(jnp.square(weight.astype(jnp.float32)), axis=(1, 2), keepdims=True))
+
+
+class PositionalConvEmbedding(nnx.Module):
+    """Where a frame stands, told by its neighbourhood."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        self.conv = WeightNormConv(config, rngs=rngs)
+        self.activation = ACTIVATIONS[config.feat_extract_activation]
+
+    def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
+        """Return what is to be added to x."""
+        return self.activation(self.conv(x))
+
+
+class FeedForward(nnx.Module):
+    """Two Linear layers with an activation between."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        self.activation = ACTIVATIONS[config.hidden_act]
+        self.activation_dropout = config.activation_dropout
+        self.hidden_dropout = config.hidden_dropout
+        self.intermediate_dense = linear(config.hidden_size, config.intermediate_size, rngs)
+        self.output_dense = linear(config.intermediate_size, config.hidden_size, rngs)
+
+    def __call__(self, x: Float[Array, "b n d"], key: PRNGKeyArray | None) -> Float[Array, "b n d"]:
+        """Return the layer's output, without the residual."""
+        inner, outer = split(key, 2)
+        x = dropout(self.activation(self.intermediate_dense(x)), self.activation_dropout, inner)
+        return dropout(self.output_dense(x), self.hidden_dropout, outer)
+
+
+class EncoderLayer(nnx.Module):
+    """Attention and feed-forward with residuals; norms after them, or before them (`do_stable_layer_norm`)."""
+
+    def __init__(self, config: EncoderConfig, index: int, *, rngs: nnx.Rngs):
+        self.norm_first = config.do_stable_layer_norm
+        self.hidden_dropout = config.hidden_dropout
+        if config.model_type == "wavlm":
+            self.attention: Attention = GatedAttention(config, first=index == 0, rngs=rngs)
+        else:
+            self.attention = Attention(config, rngs=rngs)
+        self.layer_norm = nnx.LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
+        self.feed_forward = FeedForward(config, rngs=rngs)
+        self.final_layer_norm = nnx.LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
+
+    def __call__(
+        self,
+        x: Float[Array, "b n d"],
+        mask: Bool[Array, "b n"],
+        key: PRNGKeyArray | None,
+        position: Float[Array, "h n n"] | None = None,
+    ) -> tuple[Float[Array, "b n d"], Float[Array, "b h n n"]]:
+        """Return the next hidden states and the attention's shares; frames where mask is False are not looked at."""
+        shares, residual, inner = split(key, 3)
+        y, weights = self.attention(self.layer_norm(x) if self.norm_first else x, mask, shares, position)
+        x = x + dropout(y, self.hidden_dropout, residual)
+        if self.norm_first:
+            return x + self.feed_forward(self.final_layer_norm(x), inner), weights
+        x = self.layer_norm(x)
+        return self.final_layer_norm(x + self.feed_forward(x, inner)), weights
+
+
+class Encoder(nnx.Module):
+    """Positional convolution and the stack of layers."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        self.norm_first = config.do_stable_layer_norm
+        self.hidden_dropout = config.hidden_dropout
+        # WavLM never skips its first layer.
+        self.layerdrop = tuple(
+            0.0 if index == 0 and config.model_type == "wavlm" else config.layerdrop
+            for index in range(config.num_hidden_layers)
+        )
+        self.pos_conv_embed = PositionalConvEmbedding(config, rngs=rngs)
+        self.layer_norm = nnx.LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
+        self.layers = nnx.List([EncoderLayer(config, index, rngs=rngs) for index in range(config.num_hidden_layers)])
+
+    def __call__(
+        self,
+        x: Float[Array, "b n d"],
+        mask: Bool[Array, "b n"],
+        key: PRNGKeyArray | None,
+        *,
+        frozen_layers: int | None,
+        remat: bool,
+    ) -> tuple[tuple[Float[Array, "b n d"], ...], tuple[Float[Array, "b h n n"], ...]]:
+        """Return hidden states (the first layer's input, each layer's output, the last normalised) and attention.
+
+        Args:
+            x: Projected features.
+            mask: True where a frame is a frame of the clip.
+            key: Random key for dropout and layerdrop; None for neither.
+            frozen_layers: So many layers, and the positional convolution, run without either; None for no frozen part.
+            remat: Recompute each layer in the backward pass.
+        """
+        stem, *keys = split(key, 1 + len(self.layers))
+        x = jnp.where(mask[:, :, None], x, 0)
+        x = x + self.pos_conv_embed(x)
+        if not self.norm_first:
+            x = self.layer_norm(x)
+        states = [x if frozen_layers is not None else dropout(x, self.hidden_dropout, stem)]
+        shares = []
+        first = self.layers[0].attention if self.layers else None
+        position = first.relative_position(x.shape[1]) if isinstance(first, GatedAttention) else None
+        for index, layer in enumerate(self.layers):
+            layer_key = None if frozen_layers is not None and index < frozen_layers else keys[index]
+            state, weights = _apply(layer, states[-1], mask, layer_key, position, self.layerdrop[index], remat)
+            states.append(state)
+            shares.append(weights)
+        if self.norm_first:
+            states[-1] = self.layer_norm(states[-1])
+        return tuple(states), tuple(shares)
+
+
+def _apply(
+    layer: EncoderLayer,
+    x: Float[Array, "b n d"],
+    mask: Bool[Array, "b n"],
+    key: PRNGKeyArray | None,
+    position: Float[Array, "h n n"] | None,
+    layerdrop: float,
+    remat: bool,
+) -> tuple[Float[Array, "b n d"], Float[Array, "b h n n"]]:
+    """Run a layer, or skip it with probability `layerdrop`, for the batch as a whole as transformers does."""
+    skip, inner = split(key, 2)
+    if remat:
+        graphdef, state = nnx.split(layer)
+        run = jax.checkpoint(lambda state, *inputs: nnx.merge(graphdef, state)(*inputs))
+        y, weights = run(state, x, mask, inner, position)
+    else:
+        y, weights = layer(x, mask, inner, position)
+    return y if skip is None or layerdrop == 0 else jnp.where(jax.random.bernoulli(skip, layerdrop), x, y), weights
+
+
+class Hidden(NamedTuple):
+    """What an encoder makes of a batch.
+
+    Attributes:
+        states: The first layer's input and each layer's output; the last one is normalised in both layouts, as
+            `last_hidden_state` is in transformers. Values beyond a clip's frames mean nothing.
+        frames: Number of frames of each clip.
+        attentions: How much of each frame (last axis) each frame takes, in every head of every layer; empty unless
+            asked for.
+    """
+
+    states: tuple[Float[Array, "b n d"], ...]
+    frames: Int[Array, "b"]
+    attentions: tuple[Float[Array, "b h n n"], ...] = ()
+
+
+class FeatureProjection(nnx.Module):
+    """From the convolutions' channels to the transformer's width."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        channels = config.conv_dim[-1]
+        self.layer_norm = (
+            nnx.LayerNorm(channels, epsilon=config.layer_norm_eps, rngs=rngs) if config.feat_proj_layer_norm else None
+        )
+        bound = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+        self.projection = Linear(channels, config.hidden_size, kernel_init=bound, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "b n c"]) -> Float[Array, "b n d"]:
+        """Return the projected features."""
+        return self.projection(x if self.layer_norm is None else self.layer_norm(x))
+
+
+class SpeechEncoder(nnx.Module):
+    """Convolutions, projection, SpecAugment and transformer.
+
+    Parameters are in float32; where the caller casts them and the wave to bfloat16, norms, softmax and group
+    statistics still compute in float32.
+    """
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        self.config = config
+        self.masked_spec_embed = nnx.Param(jax.random.uniform(rngs.params(), (config.hidden_size,)))
+        self.feature_extractor = FeatureExtractor(config, rngs=rngs)
+        self.feature_projection = FeatureProjection(config, rngs=rngs)
+        self.encoder = Encoder(config, rngs=rngs)
+
+    def __call__(
+        self,
+        wave: Float[Array, "b t"],
+        lengths: Int[Array, "b"],
+        key: PRNGKeyArray | None = None,
+        *,
+        padding: Literal["exact", "transformers"] = "exact",
+        frozen_layers: int | None = None,
+        remat: bool = False,
+        attentions: bool = False,
+    ) -> Hidden:
+        """Encode a batch of clips.
+
+        Args:
+            wave: Samples at 16 kHz, padded on the right, t at least the receptive field.
+            lengths: True number of samples of each clip.
+            key: Random key for SpecAugment, dropout and layerdrop; None for evaluation, which has none of them.
+            padding: exact: padding changes nothing. transformers: group norm's statistics include the padding.
+            frozen_layers: Everything up to this many transformer layers runs without dropout and layerdrop
+                (SpecAugment stays); None where no more than the convolutions is frozen.
+            remat: Recompute transformer layers in the backward pass instead of keeping what they computed.
+            attentions: Return attention weights too.
+        """
+        projected, masks, layers = split(key, 3)
+        x = self.feature_extractor(wave, lengths if padding == "exact" else None)
+        count = frames(self.config, lengths)
+        within = length_mask(count, x.shape[1])
+        x = self.feature_projection(x)
+        if frozen_layers is None:
+            x = dropout(x, self.config.feat_proj_dropout, projected)
+        if masks is not None and self.config.apply_spec_augment:
+            x = self._augment(x, count, masks)
+        states, shares = self.encoder(x, within, layers, frozen_layers=frozen_layers, remat=remat)
+        return Hidden(states, count, shares if attentions else ())
+
+    def _augment(self, x: Float[Array, "b n d"], count: Int[Array, "b"], key: PRNGKeyArray) -> Float[Array, "b n d"]:
+        """Put the mask embedding over spans of frames and zero over spans of features (Park et al., 2019)."""
+        config, (time, feature) = self.config, jax.random.split(key)
+        if config.mask_time_prob > 0:
+            hidden: Bool[Array, "b n"] = span_mask(
+                time, count, x.shape[1], config.mask_time_prob, config.mask_time_length, config.mask_time_min_masks
+            )
+            x = jnp.where(hidden[:, :, None], self.masked_spec_embed[...], x)
+        if config.mask_feature_prob > 0:
+            size = x.shape[2]
+            hidden = span_mask(
+                feature,
+                jnp.full(x.shape[0], size),
+                size,
+                config.mask_feature_prob,
+                config.mask_feature_length,
+                config.mask_feature_min_masks,
+            )
+            x = jnp.where(hidden[:, None, :], 0, x)
+        return x

@@ -1,0 +1,110 @@
+"""Models as pure functions of their parameters."""
+
+import typing
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, Literal, TypeVar
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Key
+
+from serjax.models.inputs import Inputs
+
+Params = Any
+"""A pytree of arrays."""
+
+
+def path_name(path: tuple[Any, ...]) -> str:
+    """Return a parameter's path as `trunk.encoder.layers.0.attention.q_proj.kernel`."""
+    parts = (getattr(key, "key", getattr(key, "name", getattr(key, "idx", key))) for key in path)
+    return ".".join(str(part) for part in parts).removesuffix(".value")
+
+
+DType = Literal["float32", "bfloat16"]
+"""What models compute in; weights are stored, and trained, in float32."""
+
+
+Module = TypeVar("Module", bound=nnx.Module)
+
+
+def abstract(make: Callable[[nnx.Rngs], Module]) -> Module:
+    """Return the module that `make` builds, with shapes in place of arrays: no random weights are drawn.
+
+    Args:
+        make: given what stands for nnx.Rngs, of which only `rngs.params()` works, builds the module.
+    """
+    # One key for all: Flax would trace the counter of nnx.Rngs, at ten times the cost (1.4 s for a large encoder).
+    key = jax.random.key(0)
+    return nnx.eval_shape(lambda: make(typing.cast(nnx.Rngs, SimpleNamespace(params=lambda: key))))
+
+
+def cast(tree: Params, dtype: str) -> Params:
+    """Return the tree with floating-point leaves in `dtype`, but for batch statistics, which stay as they are."""
+
+    def one(leaf: Any) -> Any:
+        kept = isinstance(leaf, nnx.BatchStat) or not jnp.issubdtype(leaf.dtype, jnp.floating)
+        return leaf if kept else leaf.astype(dtype)
+
+    return jax.tree.map(one, tree, is_leaf=lambda leaf: isinstance(leaf, nnx.BatchStat))
+
+
+def logits_of(
+    graphdef: nnx.GraphDef[Any],
+    params: Params,
+    frozen: Params,
+    inputs: Inputs,
+    key: Key[Array, ""] | None,
+    dtype: str,
+) -> Float[Array, "b c"]:
+    """Return the model's logits in float32, computed in `dtype`; no key means evaluation."""
+    return call(graphdef, params, frozen, inputs, key, dtype)[0]
+
+
+def call(
+    graphdef: nnx.GraphDef[Any],
+    params: Params,
+    frozen: Params,
+    inputs: Inputs,
+    key: Key[Array, ""] | None,
+    dtype: str,
+    weight: Float[Array, "b"] | None = None,
+) -> tuple[Float[Array, "b c"], Params]:
+    """Return logits in float32, and the batch statistics after the call.
+
+    Args:
+        graphdef: definition of the model.
+        params: what is trained.
+        frozen: the rest of the model's state.
+        inputs: the batch.
+        key: random key of training; None for evaluation.
+        dtype: what to compute in.
+        weight: in training, 0 for rows that only fill up the batch and must not count in batch statistics.
+    """
+    model = nnx.merge(graphdef, cast(params, dtype), cast(frozen, dtype), copy=True)
+    # Only a model with batch statistics looks at other rows, and must know which ones count.
+    rows: dict[str, Any] = (
+        {"weight": weight} if key is not None and jax.tree.leaves(nnx.state(model, nnx.BatchStat)) else {}
+    )
+    if inputs.pairs is not None:
+        rows["pairs"] = inputs.pairs
+    arrays = [cast(x, dtype) for x in inputs[:-1] if x is not None]
+    logits = model(*arrays, key, **rows).astype(jnp.float32)
+    return logits, nnx.state(model, nnx.BatchStat)
+
+
+def overlay(params: Params, given: Params) -> Params:
+    """Return the state with leaves replaced by those that `given` has too."""
+    leaves = dict(nnx.to_flat_state(given))
+    return nnx.from_flat_state([(path, leaves.get(path, leaf)) for path, leaf in nnx.to_flat_state(params)])
+
+
+def flat(state: Params) -> dict[str, Array]:
+    """Return a state's arrays by name, such as `trunk.encoder.layer_norm.scale`."""
+    return {path_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
+
+
+def count(state: Params) -> int:
+    """Return the number of weights in a state; batch statistics are none."""
+    return sum(leaf.size for leaf in jax.tree.leaves(nnx.filter_state(state, nnx.Param)))

@@ -1,0 +1,50 @@
+"""From a pooled vector to logits."""
+
+from typing import Literal
+
+import jax
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from serjax.models.layers.activations import dropout, gelu
+
+
+class NormHead(nnx.Module):
+    """LayerNorm, Linear, activation, Dropout, Linear: GELU after wav2vec2 and ReLU after HuBERT in SER-Baseline.
+
+    Without the norm, and as wide as the encoder, it is the head of the WavLM audio network for RAVDESS.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        size: int,
+        classes: int,
+        activation: Literal["gelu", "relu"],
+        dropout: float,
+        *,
+        norm: bool = True,
+        rngs: nnx.Rngs,
+    ):
+        self.layer_norm = nnx.LayerNorm(features, epsilon=1e-5, rngs=rngs) if norm else None
+        self.dense = nnx.Linear(features, size, rngs=rngs)
+        self.out_proj = nnx.Linear(size, classes, rngs=rngs)
+        self.activation = gelu if activation == "gelu" else jax.nn.relu
+        self.dropout = dropout
+
+    def __call__(self, x: Float[Array, "b d"], key: PRNGKeyArray | None = None) -> Float[Array, "b c"]:
+        """Return the logits; without a key there is no dropout."""
+        x = self.activation(self.dense(x if self.layer_norm is None else self.layer_norm(x)))
+        return self.out_proj(dropout(x, self.dropout, key))
+
+
+class LinearHead(nnx.Module):
+    """One Linear layer after dropout."""
+
+    def __init__(self, features: int, classes: int, dropout: float, *, rngs: nnx.Rngs):
+        self.out_proj = nnx.Linear(features, classes, rngs=rngs)
+        self.dropout = dropout
+
+    def __call__(self, x: Float[Array, "b d"], key: PRNGKeyArray | None = None) -> Float[Array, "b c"]:
+        """Return the logits; without a key there is no dropout."""
+        return self.out_proj(dropout(x, self.dropout, key))

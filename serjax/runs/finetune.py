@@ -1,0 +1,223 @@
+"""Fine-tuning: from an experiment to a run folder."""
+
+import os
+import platform
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from rich.console import Console
+
+import serjax
+from serjax.audio import SAMPLE_RATE
+from serjax.checkpoints.run_models import save_head, save_labels, save_trunk
+from serjax.config import rules
+from serjax.config.experiment import Experiment
+from serjax.data.dataset import Data, read_data
+from serjax.data.folds.make import fold_kind
+from serjax.data.utterance import Utterance
+from serjax.evaluation.files import write_all
+from serjax.evaluation.out_of_fold import OutOfFold
+from serjax.evaluation.report import Report, Row, RunFacts, build_report
+from serjax.evaluation.tables import print_table
+from serjax.inference.ensemble import load
+from serjax.runs.folder import FIRST_STAGE, RESUME, begin_run, claim, end_run, find_run, write_folds
+from serjax.runs.setup import Blueprint, Setup, blueprint, first_stage, set_up
+from serjax.runtime.fingerprint import fingerprint
+from serjax.training.jobs import Job, make_jobs
+from serjax.training.loop import Fitted, fit
+from serjax.training.metric_log import MetricLog, read_history
+from serjax.training.reporter import Reporter
+from serjax.training.resume import ResumePoint
+from serjax.training.streamed import Hidden, StreamedEngine
+
+
+def train(experiment: Experiment, command: str, console: Console) -> Report:
+    """Train an experiment's folds, or go on where an earlier call stopped; return the report.
+
+    Raises:
+        UserError: data, folds, model or run folder are not as they must be.
+    """
+    rules.check(experiment)
+    with claim(experiment):
+        return _train(experiment, command, console)
+
+
+def _train(experiment: Experiment, command: str, console: Console) -> Report:
+    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    run_dir = experiment.run_dir
+    begun = find_run(experiment)
+    data = read_data(experiment, say)
+    jobs = make_jobs(experiment, data.folds)
+    plan = blueprint(experiment)
+    for note in plan.notes:
+        say(note)
+    setup = set_up(experiment, data, jobs, plan, say)
+    axis = setup.engine.axis
+    shape = f"{axis.mesh.shape['fold']} x {axis.mesh.shape['data']}"
+    say(f"{setup.trainable:,} of {setup.parameters:,} parameters are trained; devices: {shape} (fold x data).")
+
+    # Only now, with data and models at hand, does the folder change.
+    layout = (axis.together, axis.padded)
+    seen = () if data.frames is None else data.frames.hashes
+    starts = [start.leaves for start in plan.starts]
+    made_from = fingerprint(data.store.hashes, seen, data.classes, data.folds, layout, dict(plan.given), starts)
+    begin_run(experiment, begun, made_from)
+    write_folds(experiment, data)
+    if experiment.first_epochs:
+        say("First stage: heads on frozen encoders.")
+        stage, heads = first_stage(experiment, data, jobs, plan, say)
+        say(f"{heads.trainable:,} parameters are trained in this stage.")
+        trained = fit_stage(stage, heads, data, run_dir / FIRST_STAGE, console)
+        setup = setup.after(heads, heads.engine.axis.get(trained.best))
+        say("Second stage.")
+    fitted = fit_stage(experiment, setup, data, run_dir, console)
+    history = read_history(run_dir)
+    chosen = choose_rates(jobs, fitted)
+    best = out_of_fold(data, jobs, setup.engine.predict(fitted.best, "test"), chosen)
+    last = None
+    if experiment.folds.validation == "test":
+        last = out_of_fold(data, jobs, setup.engine.predict(fitted.last, "test"), chosen)[0]
+    alone = {}
+    if not experiment.needs and isinstance(setup.engine, StreamedEngine):
+        modalities: tuple[tuple[str, Hidden], ...] = (("sound", "video"), ("video", "sound"))
+        for name, without in modalities:
+            probabilities = setup.engine.predict(fitted.best, "test", without)
+            alone[name] = out_of_fold(data, jobs, probabilities, chosen)[0]
+    save_models(experiment, data, chosen[0], setup, fitted, plan)
+    facts = run_facts(data, setup, experiment, plan, history, command)
+    report = build_report(experiment, facts, best, history, last, alone)
+    write_all(run_dir, report, best[0], history)
+    end_run(experiment)
+    print_table(report, console)
+    say(f"Written to {run_dir}: README.md, confusion.png, curves.png, oof.csv, report.json, fold_N.")
+    show_example(run_dir, data, experiment.model.hears, say)
+    return report
+
+
+def fit_stage(experiment: Experiment, setup: Setup, data: Data, folder: Path, console: Console) -> Fitted:
+    """Train all jobs of a stage, whose log and resume point are in `folder`."""
+    resume = ResumePoint(folder / RESUME)
+    try:
+        restored = resume.latest() or 0
+        if restored:
+            console.print(f"Resuming after epoch {restored}.", highlight=False)
+        with Reporter(console, MetricLog(folder, restored), experiment.train.epochs) as reporter:
+            return fit(setup.engine, setup.params, data.classes, len(data.labels), experiment.train, resume, reporter)
+    finally:
+        resume.close()
+
+
+def choose_rates(jobs: Sequence[Job], fitted: Fitted) -> list[dict[int, int]]:
+    """Return, seed by seed, the position of each fold's job with the best validation score, of equal ones the first."""
+    chosen: dict[int, dict[int, int]] = {}
+    for k, job in enumerate(jobs):
+        folds = chosen.setdefault(job.seed, {})
+        if job.fold not in folds or fitted.best_score[k] > fitted.best_score[folds[job.fold]]:
+            folds[job.fold] = k
+    return list(chosen.values())
+
+
+def out_of_fold(
+    data: Data, jobs: Sequence[Job], probabilities: Sequence[np.ndarray], chosen: Sequence[dict[int, int]]
+) -> list[OutOfFold]:
+    """Return, seed by seed, every test clip's answer."""
+    results = []
+    for folds in chosen:
+        rows = [(fold, clip, probabilities[k][i]) for fold, k in folds.items() for i, clip in enumerate(jobs[k].test)]
+        clips = [clip for _, clip, _ in rows]
+        results.append(
+            OutOfFold(
+                ids=tuple(data.store.utterances[clip].id for clip in clips),
+                fold=np.array([fold for fold, _, _ in rows]),
+                label=data.classes[clips],
+                probability=np.stack([row for _, _, row in rows]),
+                speaker=tuple(data.store.utterances[clip].speaker for clip in clips),
+                labels=data.labels,
+            )
+        )
+    return results
+
+
+def save_models(
+    experiment: Experiment,
+    data: Data,
+    chosen: dict[int, int],
+    setup: Setup,
+    fitted: Fitted,
+    plan: Blueprint,
+) -> None:
+    """Write each fold's best model (of the first seed, at the chosen rate)."""
+    best = setup.engine.axis.get(fitted.best)
+    if setup.trunk is not None and plan.trunk is not None:
+        save_trunk(experiment.run_dir, setup.trunk, plan.trunk.preprocessor)
+    for fold, k in chosen.items():
+        model = nnx.merge(setup.graphdef, jax.tree.map(lambda x, k=k: x[k], best), setup.frozen_of(k))
+        if setup.trunk is not None:
+            save_head(experiment.run_dir, fold, model)
+        else:
+            plan.save(experiment.run_dir, fold, model, data.labels)
+    save_labels(experiment.run_dir, data.labels, list(chosen))
+
+
+def run_facts(
+    data: Data, setup: Setup, experiment: Experiment, plan: Blueprint, history: Sequence[Row], command: str
+) -> RunFacts:
+    """Return what the report tells beside the scores."""
+    clips = data.store.utterances
+    speakers = {clip.speaker for clip in clips}
+    seconds: dict[int, float] = {}
+    for row in history:
+        seconds[row["epoch"]] = max(row["seconds"], seconds.get(row["epoch"], 0.0))
+    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+    return RunFacts(
+        corpus=data.corpus,
+        clips_per_class=dict(Counter(clip.label for clip in clips)),
+        speakers=None if None in speakers else len(speakers),
+        fold_kind=fold_kind(clips, experiment.folds),
+        parameters=setup.parameters,
+        trainable=setup.trainable,
+        seconds=sum(seconds.values()),
+        command=command,
+        device=f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        family=plan.family,
+        versions={
+            "python": platform.python_version(),
+            "serjax": serjax.__version__,
+            **{name: metadata.version(name) for name in packages},
+        },
+        corpus_notes=data.corpus_notes,
+        leakage_notes=(*data.leakage_notes, *plan.warnings),
+        skipped=data.store.skipped,
+    )
+
+
+def arguments(clip: Utterance, hears: bool) -> list[str]:
+    """Return what `serjax.predict` is to be given for a clip: its file, or its sound and its video by name."""
+    sound, video = os.path.relpath(clip.path), os.path.relpath(clip.video or clip.path)
+    if sound == video or not hears:
+        return [video]
+    return ["--audio", sound, "--video", video]
+
+
+def show_example(run_dir: Any, data: Data, hears: bool, say: Any) -> None:
+    """Let the saved ensemble answer for one clip, and say how to ask it for others."""
+    clip = data.store.utterances[data.folds[0].test[0]]
+    heard = data.store.clip(data.folds[0].test[0]), SAMPLE_RATE
+    if data.frames is None:
+        answer = load(run_dir)(heard)
+    else:
+        frames, count = data.frames.rows(np.array(data.folds[0].test[:1]))
+        answer = load(run_dir)({"audio": heard, "video": frames[0, : count[0]]})
+    scores = ", ".join(f"{entry['label']} {entry['score']:.1%}" for entry in answer)
+    shown = shlex.join(["python", "-m", "serjax.predict", os.path.relpath(run_dir), *arguments(clip, hears)])
+    if not hears and clip.video is None:
+        shown = clip.id  # what was seen is drawn, or values: no file can be named
+    say(f"{shown}\n{scores}  (its label: {clip.label})")

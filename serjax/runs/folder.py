@@ -1,0 +1,154 @@
+"""A run's folder: claimed by one process, and new, to be resumed or finished."""
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from serjax.config.experiment import Experiment, to_json
+from serjax.config.pretraining import PretrainExperiment
+from serjax.data.dataset import Data
+from serjax.data.folds.fold import save_folds
+from serjax.data.folds.make import fold_kind
+from serjax.runs.starts import PRETRAINED
+from serjax.runtime.disk import disk_errors, write_text
+from serjax.runtime.errors import UserError, one_of
+
+AnyExperiment = Experiment | PretrainExperiment
+"""What has a run folder."""
+
+RESUME = "resume"
+"""Folder of the states from which a stage goes on."""
+
+FIRST_STAGE = "first_stage"
+"""Folder of the log, and of the states, of the first of two stages."""
+
+_MADE_FROM = "made_from.txt"
+
+
+@contextlib.contextmanager
+def claim(experiment: AnyExperiment) -> Iterator[None]:
+    """Keep other processes from training into the same run folder.
+
+    Raises:
+        UserError: another process does so already, or the folder's parent cannot be written.
+    """
+    folder = experiment.run_dir
+    with disk_errors(folder.parent, "--out"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder.parent / f".{folder.name}.lock")
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            raise UserError(f"{folder}: another process is training this run; wait for it, or give a --name.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def find_run(experiment: AnyExperiment) -> bool:
+    """Return whether the run folder holds this experiment, unfinished; nothing is changed.
+
+    Raises:
+        UserError: it holds a finished run or another experiment, and --overwrite is not given; or something else.
+    """
+    folder = experiment.run_dir
+    path = folder / "experiment.json"
+    finished = _last(experiment).is_file()
+    if not path.is_file():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise UserError(f"{folder}: the folder is not empty and holds no run; choose another --name or --out.")
+        return False
+    try:
+        changed = _differences(json.loads(path.read_text()), json.loads(to_json(_kept(experiment))))
+    except ValueError:
+        changed = ["contents (experiment.json is damaged)"]
+    # A run that has saved no epoch, and no labels of frames, is no loss.
+    kept = (f"**/{RESUME}/[0-9]*", "**/labels/index.json")
+    trained = finished or any(path for pattern in kept for path in folder.glob(pattern))
+    if changed and trained and not experiment.overwrite:
+        raise UserError(
+            f"{folder}: another experiment was run here, with other {one_of(changed)}; choose another --name, or "
+            "--overwrite to delete that run."
+        )
+    if finished and not changed and not experiment.overwrite:
+        raise UserError(
+            f"{folder}: this run is finished, its results are in README.md; choose another --name, or --overwrite to "
+            "train again."
+        )
+    return trained and not changed and not finished
+
+
+def is_finished(experiment: AnyExperiment) -> bool:
+    """Return whether the run folder holds this very experiment with its results."""
+    path = experiment.run_dir / "experiment.json"
+    if not path.is_file() or not _last(experiment).is_file():
+        return False
+    return not _differences(json.loads(path.read_text()), json.loads(to_json(_kept(experiment))))
+
+
+def begin_run(experiment: AnyExperiment, begun: bool, made_from: str) -> None:
+    """Make the folder anew, in place of whatever run `find_run` found there; one that was begun before stays.
+
+    Args:
+        experiment: what is run.
+        begun: what `find_run` returned.
+        made_from: fingerprint of all that training rests on and that the experiment does not say: recordings, folds,
+            pretrained weights, the layout on the devices.
+
+    Raises:
+        UserError: the run was begun from something else, and --overwrite is not given; or it cannot be written.
+    """
+    folder = experiment.run_dir
+    path = folder / _MADE_FROM
+    if begun and path.is_file() and path.read_text() == made_from:
+        return
+    if begun and not experiment.overwrite:
+        raise UserError(
+            f"{folder}: since this run was stopped, its recordings, folds or pretrained weights changed, or it ran on "
+            "other devices; restore them, choose another --name, or --overwrite to start again."
+        )
+    with disk_errors(folder, "--out"):
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+    write_text(path, made_from)
+    write_text(folder / "experiment.json", to_json(_kept(experiment)) + "\n")
+
+
+def end_run(experiment: AnyExperiment) -> None:
+    """Remove what only a run that goes on needs."""
+    folder = experiment.run_dir
+    for states in list(folder.glob(f"**/{RESUME}")):
+        shutil.rmtree(states, ignore_errors=True)
+    (folder / _MADE_FROM).unlink(missing_ok=True)
+
+
+def _last(experiment: AnyExperiment) -> Path:
+    """Return the file that a run writes last."""
+    return experiment.run_dir / ("report.json" if isinstance(experiment, Experiment) else PRETRAINED)
+
+
+def _kept(experiment: AnyExperiment) -> AnyExperiment:
+    """Return the experiment without what does not bear on its numbers: where it is written."""
+    return replace(experiment, out="checkpoints", overwrite=False)
+
+
+def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = dict.fromkeys([*old, *new])
+        return [name for key in keys for name in _differences(old.get(key), new.get(key), f"{prefix}{key}.")]
+    return [] if old == new else [prefix.removesuffix(".")]
+
+
+def write_folds(experiment: Experiment, data: Data) -> None:
+    """Write the run's folds.json."""
+    clips = data.store.utterances
+    kind = fold_kind(clips, experiment.folds)
+    save_folds(experiment.run_dir / "folds.json", data.folds, clips, kind=kind, seed=experiment.seed)

@@ -1,0 +1,111 @@
+"""The first step: labels of frames, as clusters of an encoder's layer or of MFCC."""
+
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from serjax.checkpoints.centroids import read_centres, write_centres
+from serjax.config.experiment import cache_folder
+from serjax.config.pretraining import LabelsConfig, PretrainExperiment
+from serjax.data.store.frame_labels import Clock, FrameLabels, split_labels, write_labels
+from serjax.features.encoder_layers import Extract, frame_table, layer_features, mfcc_features
+from serjax.features.kmeans import assign, fit_minibatch
+from serjax.models.encoders.config import frame_hop, receptive_field
+from serjax.models.functional import Params
+from serjax.runs.pretraining.corpus import Clips, Material, Part, as_training
+from serjax.runs.starts import Encoders
+from serjax.runtime.fingerprint import fingerprint
+from serjax.runtime.progress import Say
+
+LABELS = "labels"
+"""Folder of labels, in the run folder or in those of its folds."""
+CENTRES = "centres.safetensors"
+"""File of the centres, beside it."""
+
+
+class _Source(NamedTuple):
+    """What makes features, its weights, when their frames are, and a key of all that they depend on."""
+
+    extract: Extract
+    weights: Params
+    clock: Clock
+    key: str
+
+
+def part_folder(run_dir: Path, part: Part) -> Path:
+    """Return the folder of what is made for a part: the run's own where one part serves all."""
+    return run_dir / f"fold_{part.fold}" if part.fold else run_dir
+
+
+def make_labels(
+    experiment: PretrainExperiment, material: Material, encoders: Encoders | None, say: Say
+) -> list[FrameLabels]:
+    """Make each part's labels of all clips, or find those of an earlier call.
+
+    Centres are fitted on what a part hears; of what it does not, labels are made too, to look at.
+
+    Args:
+        experiment: how they are made.
+        material: of what.
+        encoders: whose layer; None for MFCC.
+        say: is told what is made.
+
+    Raises:
+        UserError: the encoders lack a layer or a fold, there are fewer frames than clusters, features are not finite,
+            centres are of another width, or the disk is full.
+    """
+    return [_of_part(experiment, material.clips, part, encoders, say) for part in material.parts]
+
+
+def _of_part(
+    experiment: PretrainExperiment, clips: Clips, part: Part, encoders: Encoders | None, say: Say
+) -> FrameLabels:
+    settings, folder = experiment.labels, part_folder(experiment.run_dir, part)
+    if (folder / LABELS).is_dir():
+        return FrameLabels(folder / LABELS)
+    source = _source(settings, clips, part, encoders)
+    cache = cache_folder(as_training(experiment), "features")
+    table = frame_table(source.extract, source.weights, clips, clips.names, cache, key=source.key, clock=source.clock)
+    cluster = replace(settings.cluster, seed=settings.cluster.seed + experiment.seed)
+    began = time.monotonic()
+    if settings.centres is None:
+        found = fit_minibatch(table.only(part.heard), cluster)
+        centres = found.centres
+        say(
+            f"{_whose(part)}{len(centres)} clusters of {table.frames[list(part.heard)].sum():,} frames in "
+            f"{time.monotonic() - began:.1f} s; mean squared distance {found.inertia:.4g}."
+        )
+    else:
+        centres = read_centres(Path(settings.centres))
+    labels = split_labels(assign(table.features, centres), clips.names, table.frames)
+    write_centres(folder / CENTRES, centres)
+    noted = {
+        "of": settings.of,
+        "layer": settings.layer if settings.of == "layer" else None,
+        "encoder": None if encoders is None else encoders.source,
+        "centres": settings.centres,
+        "seed": cluster.seed,
+        "clips_heard": len(part.heard),
+    }
+    written = write_labels(folder / LABELS, labels, len(centres), source.clock, noted)
+    if encoders is not None and not encoders.shared:
+        # One table a fold would fill the disk, and no other run wants it.
+        shutil.rmtree(cache / source.key, ignore_errors=True)
+    return written
+
+
+def _source(settings: LabelsConfig, clips: Clips, part: Part, encoders: Encoders | None) -> _Source:
+    if encoders is None:
+        extract, weights = mfcc_features()
+        return _Source(extract, weights, Clock(), fingerprint("mfcc", clips.hashes))
+    encoder, preprocessor, _ = encoders.of(part.fold)
+    extract, weights = layer_features(encoder, settings.layer, normalize=preprocessor.normalize)
+    clock = Clock(frame_hop(encoder.config), receptive_field(encoder.config))
+    key = fingerprint(weights, clips.hashes, settings.layer, preprocessor.normalize, encoder.config)
+    return _Source(extract, weights, clock, key)
+
+
+def _whose(part: Part) -> str:
+    return f"fold {part.fold}: " if part.fold else ""

@@ -1,0 +1,176 @@
+"""The second step: masked prediction of the labels, of one encoder or of one a fold."""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+
+import jax
+import numpy as np
+from flax import nnx
+from jaxtyping import Float
+from rich.console import Console
+
+from serjax.audio import SAMPLE_RATE
+from serjax.checkpoints.huggingface import save_pretrained
+from serjax.config.pretraining import PretrainExperiment
+from serjax.data.batching.frame_batches import LabelledBatch, Shape, labelled_batches, plan, side_by_side
+from serjax.data.store.frame_labels import Clock, FrameLabels
+from serjax.models.encoders.config import frame_hop, receptive_field
+from serjax.models.functional import flat
+from serjax.runs.folder import RESUME
+from serjax.runs.pretraining.corpus import Material, Part
+from serjax.runs.pretraining.labels import part_folder
+from serjax.runs.starts import ENCODER, Trunk, encoder_start
+from serjax.runtime.progress import Say, progress_bar
+from serjax.training.fold_axis import FoldAxis, choose_together, fold_axis
+from serjax.training.metric_log import MetricLog
+from serjax.training.pretrain_loop import pretrain, set_up, trunk_of
+from serjax.training.resume import ResumePoint
+
+
+def predict_masked(
+    experiment: PretrainExperiment,
+    material: Material,
+    labels: Sequence[FrameLabels],
+    start: Trunk,
+    console: Console,
+    say: Say,
+) -> None:
+    """Train each part's encoder to predict its labels, and write it as a Hugging Face directory.
+
+    Parts are trained side by side where that is faster, else one after the other; encoders that are there already are
+    left as they are, and a part that was stopped goes on.
+
+    Args:
+        experiment: how to train.
+        material: the clips and who hears which.
+        labels: of each part.
+        start: what all parts start from, or where each part's own is.
+        console: shows how it goes.
+        say: is told what is done.
+
+    Raises:
+        UserError: labels of another clock or number than the encoder's frames, less audio than a batch, a loss that is
+            no number, or a full disk.
+    """
+    clock = Clock(frame_hop(start.config), receptive_field(start.config))
+    waiting = []
+    for part, own in zip(material.parts, labels, strict=True):
+        clips = material.clips
+        own.check({clips.names[i]: int(clips.lengths[i]) for i in part.heard}, clock)
+        if not (part_folder(experiment.run_dir, part) / ENCODER / "config.json").is_file():
+            waiting.append((part, own))
+    together, config = False, experiment.masked
+    if len(waiting) > 1:
+        together, why = choose_together(experiment.folds.together, backend=jax.default_backend(), frozen_trunk=False)
+        say(why)
+    groups = [waiting] if together else [[one] for one in waiting]
+    axis = fold_axis(len(waiting) if together else 1, len(jax.devices()), together=True)
+    # The same lengths for all parts, so that what is compiled for one serves the others.
+    shapes = plan(
+        material.clips.lengths,
+        clock,
+        only=sorted({i for part in material.parts for i in part.heard}),
+        seconds=config.seconds,
+        shortest=config.shortest,
+        longest=config.longest,
+        devices=axis.mesh.shape["data"],
+        parts=config.accumulate,
+    )
+    for group in groups:
+        _train(experiment, material, group, start, axis, shapes, clock, console, say)
+
+
+def _train(
+    experiment: PretrainExperiment,
+    material: Material,
+    group: Sequence[tuple[Part, FrameLabels]],
+    start: Trunk,
+    axis: FoldAxis,
+    shapes: Sequence[Shape],
+    clock: Clock,
+    console: Console,
+    say: Say,
+) -> None:
+    config, clips = experiment.masked, material.clips
+    folders = [part_folder(experiment.run_dir, part) for part, _ in group]
+    keys = [jax.random.fold_in(jax.random.key(experiment.seed), part.fold) for part, _ in group]
+    pretrained = {} if start.pretrained is None else flat(nnx.state(start.pretrained, nnx.Param))
+    own = None
+    if start.encoders is not None and not start.encoders.shared:
+        leaves = encoder_start(start.encoders, [part.fold for part, _ in group]).leaves
+        own = nnx.from_flat_state(list(leaves.items()))
+    setup = set_up(
+        config,
+        start.config,
+        max(own.clusters for _, own in group),
+        normalize=start.preprocessor.normalize,
+        keys=jax.numpy.stack(keys),
+        axis=axis,
+        given={f"trunk.{name}": leaf for name, leaf in pretrained.items()},
+        own=own,
+    )
+    resume = ResumePoint(folders[0] / RESUME)
+    done = resume.latest() or 0
+    with contextlib.ExitStack() as stack:
+        stack.callback(resume.close)
+        logs = [stack.enter_context(MetricLog(folder, done)) for folder in folders]
+        bar = stack.enter_context(progress_bar(console, "updates"))
+        whose = ", ".join(f"fold {part.fold}" for part, _ in group if part.fold)
+        say(
+            f"Masked prediction{f' of {whose}' if whose else ''}: {_extent(shapes, config.updates, clock, group[0][0])}"
+        )
+        if done:
+            say(f"Resuming after update {done}.")
+        task = bar.add_task("masked prediction", total=config.updates, completed=done, rate="")
+        began, heard = time.monotonic(), 0.0
+
+        def batches(done: int) -> Iterator[LabelledBatch]:
+            nonlocal heard
+            runs = [
+                labelled_batches(
+                    clips,
+                    [own.of(name) for name in clips.names],
+                    shapes,
+                    clock,
+                    seed=(experiment.seed, part.fold),
+                    updates=config.updates,
+                    done=done,
+                    only=frozenset(part.heard),
+                )
+                for part, own in group
+            ]
+            for batch in side_by_side(runs):
+                yield batch
+                # The step of this batch has been sent off.
+                heard += batch.wave.size / SAMPLE_RATE
+                rate = heard / (time.monotonic() - began)
+                bar.update(task, advance=1, rate=f"{rate:.0f} s of audio/s")
+
+        def report(updates: int, means: dict[str, Float[np.ndarray, "k"]]) -> None:
+            rate = heard / (time.monotonic() - began)
+            for k, (log, (part, _)) in enumerate(zip(logs, group, strict=True)):
+                values = {f"train_{name}": float(value[k]) for name, value in means.items()}
+                log.write([{"fold": part.fold, "epoch": updates, **values, "train_audio_per_second": rate}])
+            say(
+                f"update {updates}/{config.updates}  loss {np.mean(means['masked_loss']):.3f}  accuracy of masked "
+                f"frames {np.mean(means['masked_accuracy']):.3f}, of others {np.mean(means['unmasked_accuracy']):.3f}  "
+                f"{rate:.0f} s of audio/s"
+            )
+
+        params = axis.get(pretrain(setup, batches, config.updates, resume, report, every=config.save_every))
+    for k, folder in enumerate(folders):
+        encoder = trunk_of(setup, jax.tree.map(lambda leaf, k=k: leaf[k], params), k)
+        save_pretrained(encoder, folder / ENCODER, preprocessor=start.preprocessor)
+    # A fold's states are as large as its encoder many times over, and the next fold makes its own.
+    shutil.rmtree(folders[0] / RESUME, ignore_errors=True)
+
+
+def _extent(shapes: Sequence[Shape], updates: int, clock: Clock, part: Part) -> str:
+    counts = [len(set(shape.clips).intersection(part.heard)) for shape in shapes]
+    clips = sum(counts)
+    audio = sum(count * clock.samples(shape.frames) for count, shape in zip(counts, shapes, strict=True)) / SAMPLE_RATE
+    batch = np.mean([shape.rows * clock.samples(shape.frames) for shape in shapes]) / SAMPLE_RATE
+    passes = updates * batch / audio
+    return f"{updates} updates of {batch:.0f} s, {passes:.1f} passes over {audio / 60:.0f} min in {clips} clips."

@@ -1,0 +1,120 @@
+"""Pretraining: labels of frames, and masked prediction of them."""
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from flax import nnx
+from rich.console import Console
+
+from serjax.checkpoints.centroids import read_centres
+from serjax.config import pretraining_rules as pretrain_rules
+from serjax.config.pretraining import PretrainExperiment
+from serjax.models.config import ModelConfig
+from serjax.runs.folder import begin_run, claim, end_run, find_run, write_folds
+from serjax.runs.pretraining.corpus import Material, as_training, read_material
+from serjax.runs.pretraining.labels import make_labels
+from serjax.runs.pretraining.masked_prediction import predict_masked
+from serjax.runs.pretraining.report import write_page
+from serjax.runs.starts import PRETRAINED, Encoders, Trunk, find_encoders, find_trunk
+from serjax.runtime.disk import write_text
+from serjax.runtime.errors import UserError
+from serjax.runtime.fingerprint import fingerprint
+
+Step = Literal["labels", "masked"]
+"""One of a pretraining's two steps."""
+
+
+def pretrain(experiment: PretrainExperiment, command: str, console: Console, step: Step | None = None) -> None:
+    """Make labels and predict them masked, or go on where an earlier call stopped.
+
+    Args:
+        experiment: what to do.
+        command: by which it was asked for, for the page that is written.
+        console: shows how it goes.
+        step: the one to do; by default both. `masked` wants the labels that `labels` left.
+
+    Raises:
+        UserError: clips, encoders, labels or the run folder are not as they must be.
+    """
+    pretrain_rules.check(experiment)
+    with claim(experiment):
+        _pretrain(experiment, command, console, step)
+
+
+def _pretrain(experiment: PretrainExperiment, command: str, console: Console, step: Step | None) -> None:
+    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    begun = find_run(experiment)
+    if step == "masked" and not begun:
+        raise UserError(f"{experiment.run_dir}: there are no labels of this experiment; make them by the step labels.")
+    settings = experiment.labels
+    encoders = None
+    if settings.of == "layer":
+        source = settings.checkpoint or experiment.model.checkpoint
+        assert source is not None
+        encoders = find_encoders(source)
+    start = _start(experiment)
+    # Often one run gives both, labels and start.
+    known = list({one.source: one for one in (encoders, start.encoders) if one is not None}.values())
+    for one in known:
+        _check_apart(experiment, one)
+    material = read_material(experiment, say, by_fold=not all(one.shared for one in known))
+    for one in known:
+        for part in material.parts:
+            one.check(part.fold, [material.clips.names[i] for i in part.tested])
+    for note in start.notes:
+        say(note)
+    begin_run(experiment, begun, _made_from(experiment, material, start, known))
+    if material.data is not None:
+        write_folds(as_training(experiment), material.data)
+    labels = make_labels(experiment, material, encoders, say)
+    if step == "labels":
+        say(f"Labels are in {experiment.run_dir}.")
+        return
+    predict_masked(experiment, material, labels, start, console, say)
+    warning = next((one.warning for one in known if one.warning is not None), None)
+    write_page(experiment, material, labels, command, warning)
+    folds = [part.fold for part in material.parts if part.fold]
+    made = {"corpus": experiment.tapt.corpus if warning is None else "all", "folds": folds}
+    write_text(experiment.run_dir / PRETRAINED, json.dumps(made) + "\n")
+    end_run(experiment)
+    say(f"Written to {experiment.run_dir}: README.md and, of each fold or for all, encoder, labels and centres.")
+
+
+def _check_apart(experiment: PretrainExperiment, encoders: Encoders) -> None:
+    """See that encoders outlive the beginning of this run, and that their folds are those of its clips.
+
+    Raises:
+        UserError: they are in the run folder, or each fold has one and the recordings have no folds.
+    """
+    if any(Path(folder).absolute().is_relative_to(experiment.run_dir) for folder in encoders.folders.values()):
+        raise UserError(f"{encoders.source}: it is this very run; give the new one another --name.")
+    if experiment.tapt.corpus == "unlabelled" and not encoders.shared:
+        raise UserError(
+            f"{encoders.source}: each fold has an encoder of its own there, but unlabelled recordings have no folds; "
+            f"give one encoder, such as {encoders.folders[min(encoders.folders)]}."
+        )
+
+
+def _start(experiment: PretrainExperiment) -> Trunk:
+    """Return what masked prediction starts from.
+
+    Raises:
+        UserError: it is no HuBERT.
+    """
+    model = experiment.model
+    trunk = find_trunk(ModelConfig(family="hubert", size=model.size, checkpoint=model.checkpoint))
+    if trunk.config.model_type != "hubert":
+        raise UserError(f"--model.checkpoint {model.checkpoint}: it is a {trunk.config.model_type}; give a HuBERT.")
+    return trunk
+
+
+def _made_from(experiment: PretrainExperiment, material: Material, start: Trunk, known: Sequence[Encoders]) -> str:
+    """Return a fingerprint of all that the run rests on and that the experiment does not say."""
+    parts = [tuple(part) for part in material.parts]
+    weights = [fingerprint(nnx.state(one.of(fold).encoder, nnx.Param)) for one in known for fold in one.folders]
+    path = experiment.labels.centres
+    centres = () if path is None else read_centres(Path(path))
+    return fingerprint(material.clips.hashes, parts, weights, start.config, centres)

@@ -1,0 +1,244 @@
+"""The weights that finished runs have left for a model's parts, fold by fold."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from serjax.checkpoints.formats.tensors import read_json
+from serjax.checkpoints.huggingface import Pretrained, load_encoder
+from serjax.checkpoints.preprocessor import Preprocessor
+from serjax.checkpoints.run_models import load_run
+from serjax.config.experiment import Experiment, from_json
+from serjax.data.dataset import Data
+from serjax.data.folds.fold import read_parts
+from serjax.data.folds.leakage import check_unseen
+from serjax.models.config import ModelConfig
+from serjax.models.encoders.config import EncoderConfig, EncoderFamily, preset
+from serjax.models.encoders.wav2vec2 import SpeechEncoder
+from serjax.models.functional import Params
+from serjax.runtime.errors import UserError
+from serjax.training.jobs import Job
+
+PRETRAINED = "pretrained.json"
+"""What a pretraining has made; the last file that it writes."""
+
+
+ENCODER = "encoder"
+"""Folder of a pretraining's encoder, in the run folder or in those of its folds."""
+
+
+_HEARD_ALL = "was pretrained on all clips, tested ones too, without their labels."
+"""How the sentence ends that goes from a pretraining to all that rests on it."""
+
+
+class Encoders(NamedTuple):
+    """Encoders of one layout.
+
+    Attributes:
+        source: what they were asked for by.
+        folders: directories or hub ids by number of the fold; under 0 one that serves all.
+        parts: part of each clip in each fold, by id; empty where one serves all.
+        warning: what a report of scores has to say of them.
+    """
+
+    source: str
+    folders: Mapping[int, str]
+    parts: Mapping[str, Mapping[int, str]]
+    warning: str | None = None
+
+    @property
+    def shared(self) -> bool:
+        """Whether one encoder serves all folds."""
+        return 0 in self.folders
+
+    def check(self, fold: int, tested: Sequence[str]) -> None:
+        """See that a fold's encoder has not learned from clips that the fold tests, nor was chosen by them.
+
+        Args:
+            fold: number of the fold.
+            tested: names of its clips.
+
+        Raises:
+            UserError: there is no encoder of this fold, it does not know a clip, or it has learned from one.
+        """
+        if not self.shared:
+            check_unseen(self.source, self.parts, tuple(self.folders), fold, tested)
+
+    def of(self, fold: int) -> Pretrained:
+        """Load the encoder that serves a fold.
+
+        Raises:
+            UserError: it cannot be used.
+        """
+        return load_encoder(self.folders[0 if self.shared else fold])
+
+
+def find_encoders(source: str) -> Encoders:
+    """Find what `source` names.
+
+    Args:
+        source: a Hugging Face directory or hub id, or the folder of a finished run of serjax.pretrain or serjax.train.
+
+    Raises:
+        UserError: the run is not finished, or has no encoders.
+    """
+    folder = Path(source).expanduser()
+    if (folder / "config.json").is_file() or not (folder / "experiment.json").is_file():
+        return Encoders(source, {0: source}, {})
+    if (folder / PRETRAINED).is_file():
+        made = read_json(folder / PRETRAINED)
+        if "step" in made:
+            return find_encoders(str(folder / made["step"]))._replace(source=source)
+        heard = f"The encoder of {source} {_HEARD_ALL}" if made["corpus"] == "all" else None
+        if made["folds"]:
+            folders = {fold: str(folder / f"fold_{fold}" / ENCODER) for fold in made["folds"]}
+            return Encoders(source, folders, read_parts(folder / "folds.json"), heard)
+        return Encoders(source, {0: str(folder / ENCODER)}, {}, heard)
+    if not (folder / "report.json").is_file():
+        raise UserError(f"{folder}: the run is not finished; run its command again to go on where it stopped.")
+    notes = read_json(folder / "report.json")["facts"]["leakage_notes"]
+    heard = next((note for note in notes if note.endswith(_HEARD_ALL)), None)
+    if (folder / "trunk").is_dir():
+        return Encoders(source, {0: str(folder / "trunk")}, {}, heard)
+    folds = read_json(folder / "model.json")["folds"]
+    folders = {fold: str(folder / f"fold_{fold}") for fold in folds}
+    return Encoders(source, folders, read_parts(folder / "folds.json"), heard)
+
+
+class Trunk(NamedTuple):
+    """An encoder.
+
+    Attributes:
+        config: its layout.
+        preprocessor: how its input is prepared.
+        pretrained: its weights; None where they are random, or every fold has its own.
+        notes: what to say of it.
+        encoders: where it comes from; None: from nowhere.
+    """
+
+    config: EncoderConfig
+    preprocessor: Preprocessor
+    pretrained: SpeechEncoder | None
+    notes: tuple[str, ...]
+    encoders: Encoders | None = None
+
+
+def find_trunk(model: ModelConfig) -> Trunk:
+    """Return the trunk that `model.size` describes or `model.checkpoint` names.
+
+    Raises:
+        UserError: neither is given, or the checkpoint cannot be used.
+    """
+    if model.size is not None:
+        note = f"{model.family} of size {model.size} starts from random weights."
+        return Trunk(preset(cast(EncoderFamily, model.family), model.size), Preprocessor(), None, (note,))
+    if model.checkpoint is None:
+        raise UserError("--model.checkpoint and --model.size are both missing; give a checkpoint or a size.")
+    encoders = find_encoders(model.checkpoint)
+    encoder, preprocessor, notes = encoders.of(min(encoders.folders))
+    family = encoder.config.model_type
+    other = "" if family == model.family else f" (not {model.family}, as the experiment says)"
+    whose = "" if encoders.shared else ", each fold from its own encoder"
+    note = f"{family}{other} starts from {model.checkpoint}{whose}."
+    return Trunk(encoder.config, preprocessor, encoder if encoders.shared else None, (note, *notes), encoders)
+
+
+class Start(NamedTuple):
+    """What a finished run has left for the folds of another to start from.
+
+    Attributes:
+        name: the option that named the run, and its folder.
+        branch: what it starts: audio, video or trunk.
+        labels: of its outputs; none for an encoder.
+        folds: numbers of its folds.
+        parts: part of each clip in each of its folds, by id.
+        leaves: parameters and statistics [folds ...] by their paths in the model to come.
+    """
+
+    name: str
+    branch: str
+    labels: tuple[str, ...]
+    folds: tuple[int, ...]
+    parts: Mapping[str, Mapping[int, str]]
+    leaves: dict[Any, Any]
+
+
+def read_starts(experiment: Experiment) -> tuple[Start, ...]:
+    """Read the runs that `warm_start` names.
+
+    Raises:
+        UserError: a run cannot be read, or is not of the network that the fusion has.
+    """
+    starts = []
+    for branch, folder, wanted, prefix in (
+        ("audio", experiment.warm_start.audio, experiment.fusion.audio, ("audio",)),
+        ("video", experiment.warm_start.video, "video", ()),
+    ):
+        if folder is None:
+            continue
+        option = f"--warm-start.{branch}"
+        models = load_run(folder)
+        path = Path(folder) / "experiment.json"
+        family = from_json(path.read_text(), str(path)).model.family
+        if family != wanted:
+            raise UserError(
+                f"{option} {folder}: it is a run of {family}, but this fusion has {wanted}; give such a run."
+            )
+        count = len(models.folds)
+        leaves = {(*prefix, *path): leaf for path, leaf in nnx.to_flat_state(models.params)}
+        for shared, leaf in nnx.to_flat_state(models.shared) if models.shared else ():
+            leaves[*prefix, *shared] = leaf.replace(jnp.broadcast_to(leaf[...], (count, *leaf[...].shape)))
+        parts = read_parts(Path(folder) / "folds.json")
+        starts.append(Start(f"{option} {folder}", branch, models.labels, models.folds, parts, leaves))
+    return tuple(starts)
+
+
+def encoder_start(encoders: Encoders, folds: Sequence[int] | None = None) -> Start:
+    """Return the encoders of a run's folds (all, or those named) as what the same folds start from.
+
+    Raises:
+        UserError: one cannot be used.
+    """
+    folds = tuple(encoders.folders if folds is None else folds)
+    states = [dict(nnx.to_flat_state(nnx.state(encoders.of(fold).encoder, nnx.Param))) for fold in folds]
+    leaves = {
+        ("trunk", *path): leaf.replace(jnp.stack([state[path][...] for state in states]))
+        for path, leaf in states[0].items()
+    }
+    return Start(f"--model.checkpoint {encoders.source}", "trunk", (), folds, encoders.parts, leaves)
+
+
+def stacked(starts: Sequence[Start], data: Data, jobs: Sequence[Job], model: nnx.Module) -> Params | None:
+    """Return what each job starts from, [k ...]; None without runs.
+
+    Args:
+        starts: the runs.
+        data: what is trained on.
+        jobs: what is trained.
+        model: one job's model (abstract will do), whose branches are to be started.
+
+    Raises:
+        UserError: a run has other labels, lacks a fold, is of another layout, or has seen a clip that the same fold
+            tests here.
+    """
+    shapes = {path: leaf.shape for path, leaf in nnx.to_flat_state(nnx.state(model, (nnx.Param, nnx.BatchStat)))}
+    leaves: dict[Any, Any] = {}
+    for start in starts:
+        if start.labels and start.labels != data.labels:
+            raise UserError(
+                f"{start.name}: its labels are {', '.join(start.labels)}, here they are {', '.join(data.labels)}; give "
+                "a run with the same."
+            )
+        for job in jobs:
+            tested = [data.store.utterances[clip].id for clip in job.test]
+            check_unseen(start.name, start.parts, start.folds, job.fold, tested)
+        for path, shape in shapes.items():
+            if path[0] == start.branch and (path not in start.leaves or start.leaves[path].shape[1:] != shape):
+                raise UserError(f"{start.name}: its {'.'.join(map(str, path))} does not fit; give a run of this size.")
+        rows = np.array([start.folds.index(job.fold) for job in jobs])
+        leaves |= {path: leaf.replace(leaf[...][rows]) for path, leaf in start.leaves.items()}
+    return nnx.from_flat_state(list(leaves.items())) if leaves else None

@@ -1,0 +1,110 @@
+"""Writing that happens whole or not at all, and says in a sentence why it could not."""
+
+import contextlib
+import errno
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.filesize import decimal
+
+from serjax.runtime.errors import UserError
+
+_STALE = 3600.0
+"""Seconds without a write after which an unfinished folder counts as left by a program that was killed."""
+
+
+@contextlib.contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Yield a new folder beside `target` to write into, which is renamed to `target` when the block ends well.
+
+    Whatever ends the block otherwise removes it; what a kill leaves is removed by a later call for the same target.
+    Where another process was faster, its `target` stays and this folder goes.
+
+    Args:
+        target: a folder that does not exist yet; its parents are made.
+
+    Raises:
+        OSError: the folder cannot be made or renamed.
+    """
+    prefix = f".{target.name}.unfinished-"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_stale(target.parent, prefix)
+    folder = target.parent / f"{prefix}{uuid.uuid4().hex[:8]}"
+    folder.mkdir()
+    try:
+        yield folder
+        try:
+            folder.rename(target)
+        except OSError:
+            if not target.is_dir():
+                raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def unwritable(folder: Path, error: OSError, option: str, needed: int | None = None) -> UserError:
+    """Return the error that says why `folder` cannot be written, and that `option` names another.
+
+    Args:
+        folder: where something was to be written.
+        error: what the system said.
+        option: the command-line option that chooses the folder.
+        needed: bytes that it would take altogether, where that is known.
+    """
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(f"{folder}: it cannot be written ({error.strerror}); choose another folder with {option} DIR.")
+    disk = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    size = f"about {decimal(needed)} are needed, " if needed else ""
+    return UserError(
+        f"{folder}: the disk is full ({size}{decimal(shutil.disk_usage(disk).free)} are free); make room or choose "
+        f"a folder on another disk with {option} DIR."
+    )
+
+
+def room(folder: Path, needed: int) -> None:
+    """See that the disk of a folder that exists has room for so many bytes.
+
+    Raises:
+        OSError: ENOSPC, as writing them would.
+    """
+    if needed > shutil.disk_usage(folder).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _remove_stale(parent: Path, prefix: str) -> None:
+    """Remove unfinished folders into which nobody writes any more."""
+    for folder in parent.glob(f"{prefix}*"):
+        with contextlib.suppress(OSError):  # its owner may be renaming it this moment
+            last = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+            if time.time() - last > _STALE:
+                shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path, option: str) -> Iterator[None]:
+    """Turn a full disk or a forbidden folder met while writing `path` into a `UserError` that names `option`."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error, option) from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file under a temporary name and rename it, so that a reader never sees half of it.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    temporary = path.with_name(f"{path.name}.tmp")
+    try:
+        with disk_errors(path, "--out"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(text, encoding="utf-8")
+            os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,106 @@
+"""Settings of training."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from serjax.models.functional import DType
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW and its schedule."""
+
+    schedule: Literal["onecycle", "cosine", "linear", "constant"] = "onecycle"
+    """onecycle as PyTorch defines it; cosine and linear rise for `warmup` of the steps, then fall to `min_lr`."""
+    max_lr: float | None = None
+    """Peak learning rate; by default 5e-5 for a pretrained trunk, 1e-3 from random weights or for heads alone."""
+    min_lr: float = 0.0
+    """Where cosine and linear end."""
+    warmup: float = 0.3
+    """Share of the steps in which the rate rises (OneCycle's pct_start)."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay of AdamW; never on norms and biases."""
+    beta1: float = 0.9
+    """AdamW's first beta; OneCycle moves it between 0.95 and 0.85 instead."""
+    beta2: float = 0.999
+    """AdamW's second beta."""
+    epsilon: float = 1e-8
+    """AdamW's epsilon."""
+    clip_norm: float | None = 1.0
+    """Gradients are scaled down to this global norm."""
+    groups: tuple[tuple[str, float], ...] = ()
+    """(regular expression, factor) pairs: a parameter's rate is multiplied by the factor of the first full match."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long, in what batches, against what loss."""
+
+    epochs: int = 30
+    """Passes over the training clips, at most."""
+    batch_size: int = 16
+    """Clips a step and fold."""
+    accumulate: int = 1
+    """Split each batch into this many parts and add up their gradients: less memory, the same result."""
+    head_epochs: int = 0
+    """Two stages: first train heads alone on the frozen trunk for at most this many epochs, then what `model.freeze`
+    leaves, from each fold's best head."""
+    head_lr: float = 1e-3
+    """Peak learning rate of the first stage."""
+    patience: int = 10
+    """Stop a fold after this many epochs without a better validation macro-F1."""
+    keep: Literal["best", "last"] = "best"
+    """Which epoch's model is kept: the one with the highest validation macro-F1, or, where few speakers validate and
+    the best epoch is luck, the last of all `epochs`."""
+    label_smoothing: float = 0.0
+    """Share of the target that is spread over all classes."""
+    balance: Literal["nothing", "weights", "sampling"] = "nothing"
+    """Against unequal classes: weigh the loss, or draw clips, by inverse class frequency."""
+    learning_rates: tuple[float, ...] = ()
+    """Train every fold with each of these peak rates, side by side; validation chooses, fold by fold."""
+    seeds: int = 1
+    """Train every fold with this many seeds, side by side; the report gives mean and spread."""
+
+
+@dataclass(frozen=True)
+class MaskedConfig:
+    """What is masked, what is predicted, and how the network learns from it."""
+
+    mask_prob: float = 0.8
+    """Share of frames that would be masked if spans did not overlap."""
+    mask_length: int = 10
+    """Frames of a span."""
+    min_masks: int = 2
+    """Spans of a clip, at least, where they fit."""
+    projection: int = 256
+    """Width in which frames and codebook are compared."""
+    temperature: float = 0.1
+    """Cosines are divided by this."""
+    unmasked_weight: float = 0.0
+    """Weight of the cross-entropy over frames that are not masked."""
+    feature_penalty: float = 10.0
+    """Weight of the mean square of what the convolutions yield."""
+    feature_grad_mult: float = 0.0
+    """Gradients of the convolutions are multiplied by this; 0 freezes them (0.1 is HuBERT's from scratch)."""
+    seconds: float = 87.5
+    """Audio of a batch and device, in s."""
+    shortest: float = 1.0
+    """Clips shorter than this many s are left out."""
+    longest: float = 15.6
+    """Of longer clips, a stretch of this many s is taken."""
+    updates: int = 20_000
+    """Number of updates."""
+    accumulate: int = 1
+    """Split each batch into this many parts and add up their gradients."""
+    dtype: DType = "float32"
+    """What the network computes in."""
+    remat: bool = False
+    """Recompute transformer layers in the backward pass instead of keeping what they computed."""
+    optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(
+            schedule="linear", max_lr=5e-4, warmup=0.2, beta2=0.98, epsilon=1e-6, clip_norm=10.0
+        )
+    )
+    """Linear warm-up over a fifth of the updates, then linear to zero."""
+    save_every: int = 500
+    """Save the state, and tell how it is going, after so many updates."""

@@ -1,0 +1,43 @@
+"""The first parameters of all jobs: random, or a checkpoint's where it has them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+from flax import nnx
+from jaxtyping import Array, Key
+
+from serjax.models.functional import Params, abstract, path_name
+from serjax.training.fold_axis import FoldAxis, PerFold
+
+
+def initial(
+    make: Callable[[nnx.Rngs], nnx.Module],
+    frozen: Callable[[Any], bool],
+    keys: Key[Array, "k"],
+    shared_key: Key[Array, ""],
+    axis: FoldAxis,
+    given: Mapping[str, Array],
+) -> tuple[nnx.GraphDef[Any], PerFold, Params]:
+    """Return the graph definition, every job's trained parameters and the frozen ones, which all jobs share.
+
+    Args:
+        make: builds one model.
+        frozen: whether the parameter at a path of the model's state is frozen.
+        keys: each job's random key.
+        shared_key: key of what is frozen.
+        axis: how jobs are computed.
+        given: parameters by name that come from a checkpoint; what they replace is never drawn.
+    """
+
+    def split(model: nnx.Module) -> Any:
+        return nnx.split(model, lambda path, _: not frozen(path), ...)
+
+    def draw(part: int, key: Key[Array, ""], given: Mapping[str, Array]) -> Params:
+        state = split(make(nnx.Rngs(key)))[part]
+        return jax.tree_util.tree_map_with_path(lambda path, leaf: given.get(path_name(path), leaf), state)
+
+    graphdef = split(abstract(make))[0]
+    given = axis.share(dict(given))
+    params = axis.jit(lambda key, given: draw(1, key, given), "ks")(axis.put(keys), given)
+    return graphdef, params, jax.jit(lambda key, given: draw(2, key, given))(shared_key, given)

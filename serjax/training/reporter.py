@@ -1,0 +1,65 @@
+"""Progress of training: a bar while an epoch runs, a line when it ends."""
+
+import time
+from collections.abc import Callable, Sequence
+from statistics import fmean
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+
+from serjax.runtime.progress import progress_bar
+from serjax.training.metric_log import MetricLog
+
+
+class Reporter:
+    """Shows each epoch on the console and appends its rows to the metric log."""
+
+    def __init__(self, console: Console, log: MetricLog, epochs: int) -> None:
+        """Show nothing yet; `epochs` is how many there are at most."""
+        self._console, self._log, self._epochs = console, log, epochs
+        self._bar = progress_bar(console, "clips")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+        self._log.close()
+
+    def begin(self, epoch: int, clips: int) -> Callable[[int], None]:
+        """Start an epoch's bar; return what moves it."""
+        self._began, self._clips = time.monotonic(), clips
+        task = self._bar.add_task(f"epoch {epoch}/{self._epochs}", total=clips, rate="")
+        self._task = task
+        done = 0
+
+        def tick(count: int) -> None:
+            nonlocal done
+            done += count
+            rate = done / max(time.monotonic() - self._began, 1e-9)
+            self._bar.update(task, advance=count, rate=f"{rate:.0f} clips/s")
+
+        return tick
+
+    def end(self, epoch: int, rows: list[dict[str, Any]], notes: Sequence[str] = ()) -> None:
+        """Log the epoch's rows and print their means, and what there is to note."""
+        self._log.write(rows)
+        self._bar.remove_task(self._task)
+        for note in notes:
+            self._console.print(note, highlight=False, markup=False, soft_wrap=True)
+        if not rows:
+            return
+        mean = {name: fmean(row[name] for row in rows) for name in ("train_loss", "validation_loss")}
+        score = [row["validation_macro_f1"] for row in rows]
+        seconds = time.monotonic() - self._began
+        self._console.print(
+            f"epoch {epoch:3}/{self._epochs}  loss {mean['train_loss']:.3f}  validation loss "
+            f"{mean['validation_loss']:.3f}  macro-F1 {fmean(score):.3f} ({min(score):.3f} to {max(score):.3f})  "
+            f"{len(rows)} training  {self._clips / seconds:.0f} clips/s",
+            highlight=False,
+            soft_wrap=True,
+        )

@@ -1,0 +1,92 @@
+"""Values that no experiment can have are named before anything is read; what is stored comes back."""
+
+from dataclasses import replace
+from math import inf, nan
+
+import pytest
+
+from serjax.config.experiment import Experiment, from_json, to_json
+from serjax.config.rules import check
+from serjax.data.corpora.read import read_label_map
+from serjax.experiments import find, names
+from serjax.models.config import ModelConfig
+from serjax.runtime.errors import UserError
+
+
+def with_value(field, value):
+    experiment = Experiment("x")
+    if "." not in field:
+        return replace(experiment, **{field: value})
+    part, key = field.split(".")
+    return replace(experiment, **{part: replace(getattr(experiment, part), **{key: value})})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("seed", -1),
+        ("seed", 2**32),
+        ("name", "../elsewhere"),
+        ("name", ""),
+        ("data.seconds", inf),
+        ("data.seconds", 0.0),
+        ("model.head_size", 0),
+        ("model.attention_size", -1),
+        ("model.layerdrop", 2.0),
+        ("model.mask_time_prob", 5.0),
+        ("model.dropout", 1.0),
+        ("model.final_dropout", 1.0),
+        ("optimizer.max_lr", 0.0),
+        ("optimizer.max_lr", nan),
+        ("optimizer.clip_norm", 0.0),
+        ("optimizer.beta1", 1.0),
+        ("optimizer.beta2", 2.0),
+        ("optimizer.weight_decay", nan),
+        ("optimizer.warmup", 1.1),
+        ("optimizer.groups", (("head", inf),)),
+        ("train.accumulate", 3),
+        ("train.epochs", 0),
+        ("train.head_epochs", -1),
+        ("train.learning_rates", (1e-3, 0.0)),
+        ("train.learning_rates", (1e-3, 1e-3)),
+        ("folds.path", "folds.json"),
+    ],
+)
+def test_values_that_cannot_be_are_named(field, value):
+    with pytest.raises(UserError, match=rf"^{field} is ") as raised:
+        check(with_value(field, value))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("model", [ModelConfig(freeze="trunk"), ModelConfig(size="tiny")])
+def test_two_stages_want_a_pretrained_trunk_that_is_trained(model):
+    with pytest.raises(UserError, match=r"^train\.head_epochs is 2; it must be 0"):
+        check(replace(with_value("train.head_epochs", 2), model=model))
+
+
+def test_two_ways_to_give_the_rate_are_one_too_many():
+    experiment = with_value("train.learning_rates", (1e-3,))
+    with pytest.raises(UserError, match="leave out one"):
+        check(replace(experiment, optimizer=replace(experiment.optimizer, max_lr=1e-3)))
+
+
+@pytest.mark.parametrize("name", names(Experiment))
+def test_what_comes_with_serjax_is_sound_and_survives_json(name):
+    experiment = find(name, Experiment)
+    check(experiment)
+    assert experiment.name == name
+    assert from_json(to_json(experiment), "experiment.json") == experiment
+
+
+def test_a_file_that_returns_no_experiment_is_named(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("def experiment():\n    return 3\n")
+    with pytest.raises(UserError, match=r"mine\.py: experiment\(\) returns a int"):
+        find(str(path), Experiment)
+
+
+def test_a_label_map_has_a_name_for_every_label(tmp_path):
+    path = tmp_path / "map.json"
+    path.write_text('{"exc": ""}')
+    with pytest.raises(UserError, match="none empty"):
+        read_label_map(str(path))

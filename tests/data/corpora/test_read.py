@@ -1,0 +1,297 @@
+"""From --data.root to clips: labels, speakers, the order of classes, and a sentence for what does not fit."""
+
+import json
+import os
+import string
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from serjax.data.config import DataConfig
+from serjax.data.corpora import read as corpora
+from serjax.data.corpora.filenames import RAVDESS_EMOTIONS
+from serjax.data.corpora.read import describe, read_corpus
+from serjax.data.corpora.synthetic import corpus as synthetic
+from serjax.data.utterance import Utterance
+from serjax.runtime.errors import UserError
+
+SHARED = Path(__file__).parents[3] / "../shared/data"
+real = pytest.mark.skipif(not SHARED.is_dir(), reason="the real recordings are not here")
+examples = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def fill(root, *paths):
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+    return root
+
+
+def read(root, seed=0, **fields):
+    return read_corpus(DataConfig(root=str(root), **fields), seed=seed)
+
+
+words = st.text(string.ascii_lowercase, min_size=6, max_size=8)
+places = st.tuples(words, st.lists(words, max_size=2), words).map(lambda p: "/".join((p[0], *p[1], p[2])))
+
+
+@examples
+@given(files=st.dictionaries(places, st.sampled_from((".wav", ".FLAC", ".mp3")), min_size=2, max_size=15))
+def test_a_folder_a_class(tmp_path_factory, files):
+    root = fill(tmp_path_factory.mktemp("root"), "anger/one.wav", "sad/two.wav", *map("".join, files.items()))
+    corpus = read(root)
+    expected = sorted([*map("".join, files.items()), "anger/one.wav", "sad/two.wav"], key=lambda path: root / path)
+    assert [clip.path for clip in corpus.utterances] == [root / path for path in expected]
+    for clip in corpus.utterances:
+        assert clip.id == clip.path.relative_to(root).with_suffix("").as_posix()
+        assert clip.label == clip.id.split("/")[0]
+        assert clip.speaker is None
+    assert corpus.labels == tuple(sorted({path.split("/")[0] for path in expected}))
+    assert corpus.name == root.name
+
+
+def test_links_are_followed_once_and_hidden_files_are_not_clips(tmp_path):
+    elsewhere = fill(tmp_path / "elsewhere", "one.wav")
+    root = fill(tmp_path / "root", "sad/two.wav", "sad/._two.wav", ".cache/three.wav", "__MACOSX/sad/two.wav")
+    (root / "anger").symlink_to(elsewhere)
+    (elsewhere / "loop").symlink_to(root / "anger")
+    assert [clip.id for clip in read(root).utterances] == ["anger/one", "sad/two"]
+
+
+def test_seed_000_names_the_folder_above_train(tmp_path):
+    root = fill(tmp_path, "train/anger/a.wav", "train/happy/b.wav")
+    assert read(root).labels == ("anger", "happy")
+    assert [clip.id for clip in read(root).utterances] == ["train/anger/a", "train/happy/b"]
+
+
+def test_what_libsndfile_does_not_read_is_noted(tmp_path):
+    root = fill(tmp_path, "anger/a.wav", "happy/b.wav", "happy/c.m4a", "happy/d.M4A", "sad/e.wma", "sad/readme.txt")
+    assert "2 .m4a files, 1 .wma files are left out, as libsndfile does not read them." in read(root).notes
+
+
+RAVDESS = tuple(f"03-0{c}-0{e}-01-01-01-{a:02d}" for c in (1, 2) for e in range(1, 9) for a in (1, 2, 24))
+
+
+@pytest.mark.parametrize("layout", ["Actor_{2}/{1}.wav", "{1}.wav", "{0}/Actor_{2}/{1}.wav", "train/{2}/{1}.wav"])
+@pytest.mark.parametrize("corpus", ["auto", "ravdess"])
+def test_ravdess(tmp_path, layout, corpus):
+    fill(tmp_path, *(layout.format(("speech", "song")[name[4] == "2"], name, name[-2:]) for name in RAVDESS))
+    found = read(tmp_path, corpus=corpus)
+    assert (found.name, found.labels) == ("RAVDESS", RAVDESS_EMOTIONS)
+    assert len(found.utterances) == len(RAVDESS)
+    for clip in found.utterances:
+        assert clip.label == RAVDESS_EMOTIONS[int(clip.path.stem[6:8]) - 1]
+        assert clip.speaker == clip.path.stem[-2:]
+
+
+def test_ravdess_that_holds_every_file_twice(tmp_path):
+    fill(tmp_path, *(f"{top}Actor_{name[-2:]}/{name}.wav" for top in ("", "audio_speech/") for name in RAVDESS))
+    found = read(tmp_path)
+    assert sorted(clip.path.stem for clip in found.utterances) == sorted(RAVDESS)
+    assert all(clip.id.startswith("Actor_") for clip in found.utterances)
+    assert f"{len(RAVDESS)} files that bear the name of another one are left out." in found.notes
+
+
+EMODB = ("03a01Wa", "03a01Fa", "08b10Wb", "08b10Na", "08a02Fc", "16a02Nb")
+
+
+def test_emodb_in_class_folders_takes_labels_from_them(tmp_path):
+    folders = {"W": "anger", "F": "happy", "N": "neutral"}
+    fill(tmp_path, *(f"{folders[name[5]]}/{name}.wav" for name in EMODB))
+    found = read(tmp_path)
+    assert found.labels == ("anger", "happy", "neutral")
+    assert {(clip.speaker, clip.label) for clip in found.utterances} == {(n[:2], folders[n[5]]) for n in EMODB}
+    assert (
+        found.notes[0] == "EMO-DB by its file names: labels are the folders' names, speakers are read from the names."
+    )
+    assert read(tmp_path, corpus="emodb").labels == ("anger", "happiness", "neutral")
+    assert {clip.speaker for clip in read(tmp_path, corpus="folder").utterances} == {None}
+
+
+def test_emodb_in_merged_class_folders(tmp_path):
+    fill(tmp_path, *(f"{'calm' if name[5] == 'N' else 'aroused'}/{name}.wav" for name in EMODB))
+    assert read(tmp_path).labels == ("aroused", "calm")
+
+
+@pytest.mark.parametrize("layout", ["{0}.wav", "wav/{0}.wav", "{1}/{0}.wav"])
+def test_emodb_in_other_folders_takes_labels_from_names(tmp_path, layout):
+    fill(tmp_path, *(layout.format(name, name[:2]) for name in EMODB))
+    found = read(tmp_path)
+    assert found.labels == ("anger", "happiness", "neutral")
+    assert Counter(clip.speaker for clip in found.utterances) == Counter(name[:2] for name in EMODB)
+
+
+@pytest.mark.parametrize(("suffix", "corpus"), [(".tsv", "auto"), (".txt", "auto"), (".list", "tsv")])
+def test_a_list_is_known_by_its_suffix_or_by_name(tmp_path, suffix, corpus):
+    fill(tmp_path / "sound", "a.wav", "b.wav", "c.wav")
+    (tmp_path / f"clips{suffix}").write_text("a.wav\t10\nb.wav\t2\nc.wav\t0\n")
+    found = read(tmp_path / f"clips{suffix}", corpus=corpus, audio_root=str(tmp_path / "sound"))
+    assert found.name == "clips"
+    assert found.labels == ("0", "2", "10")  # class numbers, not words
+    assert found.utterances[0] == Utterance("a", tmp_path / "sound/a.wav", "10")
+
+
+def test_missing_files_of_a_list_wait_for_the_store_where_bad_clips_are_skipped(tmp_path):
+    fill(tmp_path, "a.wav", "b.wav")
+    (tmp_path / "clips.tsv").write_text("a.wav\t0\nb.wav\t1\nc.wav\t1\n")
+    with pytest.raises(UserError, match="1 of its 3 files do not exist"):
+        read(tmp_path / "clips.tsv")
+    assert len(read(tmp_path / "clips.tsv", skip_bad=True).utterances) == 3
+
+
+def test_synthetic(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folders = []
+    render = synthetic.render
+
+    def few(folder, seed):
+        folders.append(folder)
+        return render(folder, seed=seed, speakers=2, clips_per_class=2)
+
+    monkeypatch.setattr(synthetic, "render", few)
+    for config in (
+        DataConfig(corpus="synthetic"),
+        DataConfig(corpus="synthetic", cache="cache"),
+        DataConfig(corpus="synthetic", root="here"),
+    ):
+        found = read_corpus(config, seed=3)
+        assert found.labels == ("anger", "happy", "neutral", "sad")
+        assert [clip.id for clip in found.utterances][:2] == ["anger/spk01_00", "anger/spk02_00"]
+        assert {clip.speaker for clip in found.utterances} == {"spk01", "spk02"}
+        assert found.notes[0] == "The clips are not recordings: rendered with seed 3."
+    assert folders == [Path("checkpoints/synthetic-speech-seed3"), Path("cache/synthetic-speech-seed3"), Path("here")]
+
+
+def label_map(tmp_path, mapping):
+    (tmp_path / "map.json").write_text(json.dumps(mapping))
+    return str(tmp_path / "map.json")
+
+
+def test_labels_are_mapped_filtered_and_ordered(tmp_path):
+    root = fill(tmp_path / "root", "ang/a.wav", "exc/b.wav", "hap/c.wav", "neu/d.wav", "oth/e.wav")
+    mapping = label_map(tmp_path, {"ang": "anger", "exc": "happy", "hap": "happy", "neu": "neutral", "oth": "other"})
+    found = read(root, label_map=mapping, labels=("neutral", "happy"))
+    assert found.labels == ("neutral", "happy")
+    assert [(clip.id, clip.label) for clip in found.utterances] == [
+        ("exc/b", "happy"), ("hap/c", "happy"), ("neu/d", "neutral")]  # fmt: skip
+    assert "2 clips that --data.labels does not name are left out (anger 1, other 1)." in found.notes
+    assert describe(found.utterances, found.labels) == "3 clips, speakers unknown, 2 classes (neutral 1, happy 2)."
+    with pytest.raises(UserError, match="No clip of neutral can be used"):
+        describe(found.utterances[:2], found.labels)
+
+
+def test_a_label_map_keeps_the_order_of_ravdess(tmp_path):
+    fill(tmp_path, *(f"{name}.wav" for name in RAVDESS))
+    to_four = dict(zip(RAVDESS_EMOTIONS, ("rest", "rest", "good", "bad", "bad", "bad", "bad", "awe"), strict=True))
+    assert read(tmp_path, label_map=label_map(tmp_path, to_four)).labels == ("rest", "good", "bad", "awe")
+
+
+def test_speakers_by_pattern_in_path_or_id(tmp_path):
+    fill(tmp_path, "anger/f1-a.wav", "sad/m2-b.wav")
+    pattern = r"/(?P<speaker>[fm]\d)-"
+    assert [clip.speaker for clip in read(tmp_path, speaker_pattern=pattern).utterances] == ["f1", "m2"]
+    (tmp_path / "list.scp").write_text("Ses01F_x anger/f1-a.wav ang\nSes02M_y sad/m2-b.wav sad\n")
+    by_id = read(tmp_path / "list.scp", speaker_pattern=r"^Ses(?P<speaker>\d\d[FM])")
+    assert [clip.speaker for clip in by_id.utterances] == ["01F", "02M"]
+    by_path = read(tmp_path / "list.scp", speaker_pattern=pattern)
+    assert [clip.speaker for clip in by_path.utterances] == ["f1", "m2"]
+
+
+@pytest.mark.parametrize(
+    ("files", "fields", "message"),
+    [
+        ([], {"root": ""}, "--data.root is empty; give a folder"),
+        ([], {"root": "none"}, "--data.root none: there is no such folder or list"),
+        ([], {}, "there are no sound files below it; give the folder"),
+        (["a/b.m4a"], {}, "there are no sound files below it; convert its 1 .m4a files to FLAC or WAV"),
+        (["list.doc"], {"root": "list.doc"}, r"list.doc: a file is read as a list, known by .*\(.tsv, .txt, .scp,"),
+        (["list.tsv"], {"root": "list.tsv", "corpus": "ravdess"}, r"by --data.corpus \(tsv, .*\), which is ravdess"),
+        (["a/b.wav"], {"corpus": "csv"}, "it is a folder; --data.corpus csv reads a list file"),
+        (["a/b.wav", "c/d.wav", "e.wav"], {}, r"1 files lie directly in it and have no label \(e.wav\)"),
+        (["a/b.wav", "a/c/d.wav"], {}, "a is its only folder and so the only class"),
+        (["train/a/b.wav", "test/a/c.wav"], {}, "its folders test, train are parts of a corpus, not classes"),
+        (["a/b.wav", "a/b.flac", "c/d.wav"], {}, "a/b.flac and a/b.wav would both be the clip a/b"),
+        ([f"{n}.wav" for n in EMODB] + ["x.wav"], {}, r"6 of 7 file names are those of EMO-DB, others are not \(x\)"),
+        (["a/b.wav", "c/d.wav"], {"corpus": "emodb"}, r"2 file names are not those of EMO-DB \(a/b, c/d\)"),
+        (["03a01Wa.wav", "03a01Wb.wav"], {}, r"EMO-DB: there is only one class \(anger 2\); training needs"),
+        (["a/b.wav", "c/d.wav"], {"labels": ("a", "x", "y")}, "no clip is labelled x, y; the corpus has a 1, c 1"),
+        (["a/b.wav", "c/d.wav"], {"labels": ("a", "c", "a")}, "--data.labels a c a: a label stands there twice"),
+        (["a/b.wav", "c/d.wav"], {"labels": ("a",)}, r"there is only one class \(a 1\)"),
+        (["a/b.wav", "c/d.wav"], {"speaker_pattern": "("}, r"--data.speaker-pattern \(: not a regular expression"),
+        (["a/b.wav", "c/d.wav"], {"speaker_pattern": "b"}, "it has no group called speaker; write one"),
+        (["a/b.wav", "c/d.wav"], {"speaker_pattern": "(?P<speaker>b)"}, r"no speaker in 1 of 2 clips \(c/d.wav\)"),
+        (["a/b.wav", "c/d.wav"], {"max_clips": 1}, "--data.max-clips 1: 2 classes need a clip each; give 2 or more"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_told(tmp_path, monkeypatch, files, fields, message):
+    monkeypatch.chdir(fill(tmp_path, *files))
+    with pytest.raises(UserError, match=message):
+        read_corpus(DataConfig(**{"root": str(tmp_path)} | fields))
+
+
+def test_an_unmapped_label_is_told(tmp_path):
+    root = fill(tmp_path / "root", "a/b.wav", "c/d.wav")
+    with pytest.raises(UserError, match=r"map\.json: the label map says nothing of c; add"):
+        read(root, label_map=label_map(tmp_path, {"a": "x"}))
+
+
+clips = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(("x", "y", "z", None))), min_size=3, max_size=60)
+
+
+@examples
+@given(
+    clips=clips.filter(lambda clips: len({label for label, _ in clips}) == 3), seed=st.integers(0, 99), data=st.data()
+)
+def test_a_share_is_even_ordered_and_decided_by_the_seed(clips, seed, data):
+    utterances = [Utterance(str(i), Path(), label, speaker) for i, (label, speaker) in enumerate(clips)]
+    count = data.draw(st.integers(3, len(clips) + 3))
+    chosen = corpora._share(utterances, "abc", count, seed)
+    assert chosen == corpora._share(utterances, "abc", count, seed)
+    assert len(chosen) == min(count, len(clips))
+    assert [int(clip.id) for clip in chosen] == sorted({int(clip.id) for clip in chosen})
+    has, got = Counter(clip.label for clip in utterances), Counter(clip.label for clip in chosen)
+    most = max(got.values())
+    assert all(got[label] >= most - 1 or got[label] == has[label] for label in "abc")
+
+
+def test_a_share_is_even_over_speakers(tmp_path):
+    fill(tmp_path, *(f"{label}/spk{speaker}-{n}.wav" for label in "abc" for speaker in range(6) for n in range(9)))
+    fields = {"speaker_pattern": r"(?P<speaker>spk\d)", "max_clips": 18}
+    found = read(tmp_path, **fields)
+    assert set(Counter(clip.speaker for clip in found.utterances).values()) == {3}
+    assert set(Counter((clip.speaker, clip.label) for clip in found.utterances).values()) == {1}
+    assert found.utterances != read(tmp_path, seed=1, **fields).utterances
+    assert "--data.max-clips uses 18 of 162 clips, an even share of every class." in found.notes
+    assert read(tmp_path, max_clips=162).utterances == read(tmp_path).utterances
+
+
+@real
+def test_the_real_ravdess():
+    found = read(SHARED / "ravdess")
+    assert (found.name, found.labels, len(found.utterances)) == ("RAVDESS", RAVDESS_EMOTIONS, 1440)
+    assert Counter(clip.label for clip in found.utterances) == dict.fromkeys(RAVDESS_EMOTIONS, 192) | {"neutral": 96}
+    assert Counter(clip.speaker for clip in found.utterances) == {f"{actor:02d}": 60 for actor in range(1, 25)}
+
+
+@real
+@pytest.mark.parametrize("root", ["emodb4", "emodb4/train"])
+def test_the_real_emodb(root):
+    found = read(SHARED / root)
+    counts = Counter(clip.label for clip in found.utterances)
+    assert (found.name, found.labels) == ("EMO-DB", ("anger", "happy", "neutral", "sad"))
+    assert [counts[label] for label in found.labels] == [127, 71, 79, 62]
+    assert len({clip.speaker for clip in found.utterances}) == 10
+
+
+def test_paths_that_are_not_utf8_are_named(tmp_path):
+    fill(tmp_path, "anger/a.wav", "sad/b.wav")
+    odd = os.fsencode(tmp_path / "sad") + b"/w\xfctend.wav"
+    try:
+        os.rename(tmp_path / "sad" / "b.wav", odd)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names alone")
+    with pytest.raises(UserError, match=r"1 of its paths are not UTF-8 \('w\\udcfctend.wav'\)"):
+        read(tmp_path)

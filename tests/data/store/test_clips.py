@@ -1,0 +1,282 @@
+"""The store of decoded clips: the same samples as decoding gives, once, complete or not there."""
+
+import errno
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from serjax.audio.decode import decode
+from serjax.data.config import DataConfig
+from serjax.data.corpora.read import read_corpus
+from serjax.data.store import clips as module
+from serjax.data.store import ragged as mapped
+from serjax.data.store.clips import open_store
+from serjax.data.utterance import Utterance
+from serjax.runtime.errors import UserError
+
+SHARED = Path(__file__).parents[3] / "../shared/data"
+
+
+def noise(seconds, rate, seed):
+    return np.random.default_rng(seed).uniform(-0.5, 0.5, round(seconds * rate)).astype(np.float32)
+
+
+def write_clips(folder, count, rate=16_000):
+    utterances = []
+    for i in range(count):
+        path = folder / f"clip{i}.wav"
+        soundfile.write(path, noise(0.1 + 0.01 * i, rate, i), rate)
+        utterances.append(Utterance(f"clip{i}", path, "sad"))
+    return utterances
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The paths that were decoded, in no certain order."""
+    paths = []
+
+    def counting(path, **stretch):
+        paths.append(path)
+        return decode(path, **stretch)
+
+    monkeypatch.setattr(module, "decode", counting)
+    return paths
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), count=st.integers(1, 30))
+def test_clips_are_what_decode_gives_in_their_order(tmp_path_factory, data, count):
+    folder = tmp_path_factory.mktemp("store")
+    files = write_clips(folder, 5, rate=22_050)
+    stretch = st.tuples(st.floats(0, 0.03), st.none() | st.floats(0.07, 0.1))
+    utterances = []
+    for i in range(count):  # several stretches of a file, in any order
+        start, end = data.draw(stretch)
+        utterances.append(replace(data.draw(st.sampled_from(files)), id=str(i), start=start, end=end))
+    store = open_store(utterances, folder / "clips", skip_bad=False, progress=False)
+    assert store.utterances == tuple(utterances)
+    assert len(store) == count
+    assert not store.skipped
+    for i, clip in enumerate(utterances):
+        samples = decode(clip.path, start=clip.start, end=clip.end)
+        np.testing.assert_array_equal(store.clip(i), samples)
+        assert store.lengths[i] == len(samples)
+    same_samples = {(hash_, store.clip(i).tobytes()) for i, hash_ in enumerate(store.hashes)}
+    assert len(same_samples) == len(set(store.hashes)) == len({samples for _, samples in same_samples})
+
+
+def test_a_clip_is_a_read_only_view(tmp_path):
+    store = open_store(write_clips(tmp_path, 2), tmp_path / "clips", skip_bad=False)
+    clip = store.clip(1)
+    assert clip.dtype == np.float32
+    assert type(clip) is np.ndarray
+    assert not clip.flags.writeable
+    assert not clip.flags.owndata
+    for i in (-1, 2):
+        with pytest.raises(IndexError):
+            store.clip(i)
+
+
+def test_nothing_is_decoded_twice(tmp_path, decoded):
+    utterances = write_clips(tmp_path, 5)
+    first = open_store(utterances, tmp_path / "clips", skip_bad=False)
+    assert sorted(decoded) == [clip.path for clip in utterances]
+    decoded.clear()
+    moved = []
+    for clip in utterances:
+        os.utime(clip.path)
+        moved.append(replace(clip, id=f"other-{clip.id}", label="happy", path=clip.path.with_suffix(".moved.wav")))
+        clip.path.rename(moved[-1].path)
+    again = open_store(moved, tmp_path / "clips", skip_bad=False)
+    assert decoded == []
+    assert again.utterances == tuple(moved)
+    assert again.hashes == first.hashes
+    assert again.folder == first.folder
+
+
+def test_other_content_order_and_stretches_are_decoded_anew(tmp_path, decoded):
+    utterances = write_clips(tmp_path, 3)
+    open_store(utterances, tmp_path / "clips", skip_bad=False)
+    for changed in (utterances[::-1], utterances[:2], [replace(utterances[0], start=0.05), *utterances[1:]]):
+        decoded.clear()
+        assert open_store(changed, tmp_path / "clips", skip_bad=False).utterances == tuple(changed)
+        assert len(decoded) == len(changed)
+    decoded.clear()
+    soundfile.write(utterances[1].path, noise(0.2, 16_000, 99), 16_000)
+    store = open_store(utterances, tmp_path / "clips", skip_bad=False)
+    assert len(decoded) == 3
+    np.testing.assert_array_equal(store.clip(1), decode(utterances[1].path))
+
+
+def test_a_pickle_carries_no_samples(tmp_path):
+    store = open_store(write_clips(tmp_path, 20), tmp_path / "clips", skip_bad=False)
+    carried = pickle.dumps(store)
+    assert len(carried) < store.lengths.sum() / 10
+    copy = pickle.loads(carried)
+    assert copy.utterances == store.utterances
+    for i in range(20):
+        np.testing.assert_array_equal(copy.clip(i), store.clip(i))
+
+
+def spoil(utterances):
+    """Make clips 1 and 3 unusable and take clip 4 away."""
+    utterances[1].path.write_bytes(b"no sound")
+    soundfile.write(utterances[3].path, np.full(8_000, np.nan, np.float32), 16_000, subtype="FLOAT")
+    utterances[4].path.unlink()
+
+
+def test_bad_clips_are_told_all_at_once_or_skipped(tmp_path, decoded):
+    utterances = write_clips(tmp_path, 6)
+    spoil(utterances)
+    with pytest.raises(UserError) as caught:
+        open_store(utterances, tmp_path / "clips", skip_bad=False)
+    head, *lines = str(caught.value).splitlines()
+    assert re.fullmatch(r"3 of 6 clips cannot be used; repair .* leave them out with --data\.skip-bad:", head)
+    reasons = ("is not a sound file", "8000 of its samples are NaN", "cannot be opened (No such file or directory)")
+    for line, number, reason in zip(lines, (1, 3, 4), reasons, strict=True):
+        assert line.startswith(f"{utterances[number].path}: ")
+        assert reason in line
+    decoded.clear()
+    store = open_store(utterances, tmp_path / "clips", skip_bad=True)
+    assert decoded == []
+    assert store.utterances == (utterances[0], utterances[2], utterances[5])
+    assert store.skipped == tuple(lines)
+    np.testing.assert_array_equal(store.clip(2), decode(utterances[5].path))
+
+
+def test_a_file_that_comes_back_is_tried_again(tmp_path):
+    utterances = write_clips(tmp_path, 6)
+    content = utterances[4].path.read_bytes()
+    spoil(utterances)
+    assert len(open_store(utterances, tmp_path / "clips", skip_bad=True)) == 3
+    utterances[4].path.write_bytes(content)
+    assert utterances[4] in open_store(utterances, tmp_path / "clips", skip_bad=True).utterances
+
+
+def test_nothing_left_is_an_error(tmp_path):
+    utterances = write_clips(tmp_path, 1)
+    utterances[0].path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"^1 of 1 clips cannot be used; repair them:\n.*clip0.wav: the file is"):
+        open_store(utterances, tmp_path / "clips", skip_bad=True)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_told_with_its_size(tmp_path, monkeypatch, code):
+    utterances = write_clips(tmp_path, 4)
+    written = []
+
+    def failing(file, dtype, shape):
+        written.append(shape)
+        if len(written) == 2:  # after the samples
+            raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(mapped, "_write_header", failing)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=3_210_000_000))
+    monkeypatch.setattr(mapped, "_AHEAD", 1)
+    message = r"clips: the disk is full \(about 29\.4 kB are needed, 3\.2 GB are free\); .* with --data\.cache DIR"
+    with pytest.raises(UserError, match=message):
+        open_store(utterances, tmp_path / "clips", skip_bad=False)
+    assert list((tmp_path / "clips").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    utterances = write_clips(tmp_path, 1)
+    (tmp_path / "clips").write_text("a file is in the way")
+    with pytest.raises(UserError, match=r"clips: it cannot be written \(.*\); choose .* --data\.cache DIR"):
+        open_store(utterances, tmp_path / "clips", skip_bad=False)
+
+
+def test_a_damaged_store_is_told(tmp_path):
+    utterances = write_clips(tmp_path, 3)
+    folder = open_store(utterances, tmp_path / "clips", skip_bad=False).folder
+    os.truncate(folder / "samples.npy", 1_000)
+    with pytest.raises(UserError, match=rf"{folder.name}: this store of decoded clips is damaged .*; delete it"):
+        open_store(utterances, tmp_path / "clips", skip_bad=False)
+
+
+def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch):
+    utterances = write_clips(tmp_path, 4)
+
+    def interrupted(path, **stretch):
+        if path == utterances[2].path:
+            raise KeyboardInterrupt
+        return decode(path, **stretch)
+
+    monkeypatch.setattr(module, "decode", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        open_store(utterances, tmp_path / "clips", skip_bad=False)
+    assert list((tmp_path / "clips").iterdir()) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from serjax.data import mapped, store
+from serjax.data.utterance import Utterance
+utterances = [Utterance(name, Path(name), "sad") for name in sys.argv[2:]]
+end = mapped._write_header
+def kill(file, dtype, shape):
+    file.flush()
+    if shape[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    end(file, dtype, shape)
+mapped._write_header = kill
+store.open_store(utterances, Path(sys.argv[1]), skip_bad=False)
+"""
+
+
+def test_a_kill_leaves_nothing_that_is_taken_for_a_store(tmp_path, decoded):
+    utterances = write_clips(tmp_path, 4)
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "clips"), *(str(clip.path) for clip in utterances)]
+    assert subprocess.run(command, check=False, cwd=Path(__file__).parents[3]).returncode == -signal.SIGKILL
+    (left,) = (tmp_path / "clips").iterdir()
+    assert left.name.startswith(".")
+    store = open_store(utterances, tmp_path / "clips", skip_bad=False)
+    assert len(decoded) == 4
+    assert len(store) == 4
+
+
+def test_memory_holds_only_a_few_clips(tmp_path, monkeypatch):
+    """Threads may run ahead of the writer by so many clips and no more."""
+    utterances = write_clips(tmp_path, 40)
+    monkeypatch.setattr(mapped, "_AHEAD", 3)
+    begun = []
+    with mapped.ThreadPoolExecutor(2) as pool:
+        for done, _ in enumerate(mapped._in_order(utterances, begun.append, pool), 1):
+            assert len(begun) <= done + 3
+    assert len(begun) == 40
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real recordings are not here")
+def test_the_two_equal_clips_of_ravdess_have_equal_hashes(tmp_path):
+    corpus = read_corpus(DataConfig(root=str(SHARED / "ravdess/Actor_07"), corpus="ravdess"))
+    store = open_store(corpus.utterances, tmp_path, skip_bad=False)
+    by_hash = {}
+    for clip, hash_ in zip(store.utterances, store.hashes, strict=True):
+        by_hash.setdefault(hash_, []).append(clip.id)
+    twins = [ids for ids in by_hash.values() if len(ids) > 1]
+    assert twins == [["03-01-03-01-02-01-07", "03-01-03-01-02-02-07"]]
+
+
+def test_silence_is_left_out_where_something_remains(tmp_path):
+    utterances = write_clips(tmp_path, 2)
+    for number, clip in enumerate(utterances):
+        sound = noise(1.0 if number else 0.2, 16_000, number)
+        soundfile.write(clip.path, np.concatenate([sound, np.zeros(16_000)]), 16_000)
+    plain = module.open_store(utterances, tmp_path / "store", skip_bad=False)
+    trimmed = module.open_store(utterances, tmp_path / "store", skip_bad=False, activity="energy")
+    assert (plain.untrimmed, trimmed.untrimmed) == (0, 1)
+    assert trimmed.lengths[0] == plain.lengths[0]
+    assert trimmed.lengths[1] < plain.lengths[1] - 12_000

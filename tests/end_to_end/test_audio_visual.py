@@ -1,0 +1,173 @@
+"""Sound and video through the same engine: trained, warm-started in two stages, saved, asked again."""
+
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+from rich.console import Console
+
+import serjax
+from serjax.audio.augment import AugmentConfig
+from serjax.config import experiment as config
+from serjax.config import rules
+from serjax.config.experiment import Experiment, SearchConfig, WarmStart
+from serjax.data.config import DataConfig, FoldsConfig
+from serjax.data.store.face_features import read_units
+from serjax.evaluation.out_of_fold import read_oof_csv
+from serjax.models.config import ModelConfig
+from serjax.models.fusion.config import FusionConfig
+from serjax.predict import main as predict_main
+from serjax.runs.finetune import train
+from serjax.runs.search import search
+from serjax.runtime.errors import UserError
+from serjax.training.config import TrainConfig
+from serjax.video.augment import VideoAugment
+from serjax.video.config import VideoConfig
+
+quiet = Console(file=io.StringIO(), width=120)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Clips of two labels by four speakers, and an archive of values that tell the labels apart."""
+    root = tmp_path_factory.mktemp("av") / "clips"
+    rng, ids, values = np.random.default_rng(0), [], []
+    for label in ("anger", "happy"):
+        (root / label).mkdir(parents=True)
+        for speaker in range(4):
+            for number in range(3):
+                name = f"{label}{speaker}_{number}_spk{speaker}"
+                soundfile.write(root / label / f"{name}.wav", rng.normal(0, 0.1, 8000), 16000)
+                ids.append(name)
+                values.append(rng.normal(3 * (label == "happy"), 1, 5))
+    np.savez(root.parent / "units.npz", ids=np.array(ids), au=np.array(values, np.float32))
+    return root
+
+
+def fused(corpus, out, **changes):
+    experiment = Experiment(
+        name="fused",
+        data=DataConfig(root=str(corpus), seconds=0.5, speaker_pattern=r"(?P<speaker>spk\d)"),
+        folds=FoldsConfig(count=2),
+        model=ModelConfig(family="fusion"),
+        fusion=FusionConfig(kind="gated", audio="audio_cnn"),
+        video=VideoConfig(units=str(corpus.parent / "units.npz")),
+        train=TrainConfig(epochs=2, batch_size=8),
+        out=str(out),
+    )
+    return replace(experiment, **changes)
+
+
+def test_values_in_place_of_pictures_are_trained_saved_and_asked(corpus, tmp_path, capsys):
+    experiment = fused(corpus, tmp_path)
+    report = train(experiment, "the command", quiet)
+    assert set(report["alone"]) == {"sound", "video"}
+    oof = read_oof_csv(experiment.run_dir / "oof.csv")
+    model = serjax.load(experiment.run_dir, [1.0, 0.0])
+    row = int(np.flatnonzero(oof.fold == 1)[0])
+    path = corpus / f"{oof.ids[row]}.wav"
+    with np.load(corpus.parent / "units.npz") as archive:
+        values = archive["au"][archive["ids"].tolist().index(path.stem)]
+    answer = {entry["label"]: entry["score"] for entry in model({"audio": path, "video": values[None]})}
+    np.testing.assert_allclose([answer[label] for label in oof.labels], oof.probability[row], atol=1e-4)
+    with pytest.warns(UserWarning, match="answered from sound alone"):
+        alone = model(str(path))
+    assert {entry["label"] for entry in alone} == set(oof.labels)
+    assert predict_main([str(experiment.run_dir), str(path), "--json"]) == 0
+    assert "answered from sound alone" in capsys.readouterr().err
+    with pytest.raises(UserError, match="see 5 values of a clip and no video"):
+        model({"audio": path, "video": "clip.mp4"})
+
+
+@pytest.mark.slow
+def test_branches_start_from_runs_of_the_same_folds_in_two_stages(corpus, tmp_path):
+    single = fused(corpus, tmp_path, fusion=FusionConfig())
+    sound = replace(single, name="sound", model=ModelConfig(family="audio_cnn"), video=VideoConfig())
+    video = replace(single, name="video", model=ModelConfig(family="video"))
+    for one in (sound, video):
+        train(one, "the command", quiet)
+    start = WarmStart(audio=str(sound.run_dir), video=str(video.run_dir))
+    two = fused(
+        corpus, tmp_path, warm_start=start, stages="two", train=TrainConfig(epochs=1, batch_size=8, head_epochs=1)
+    )
+    train(two, "the command", quiet)
+    assert (two.run_dir / "first_stage" / "metrics.jsonl").is_file()
+    for changes, message in (
+        ({"seed": 5}, "has learned from .* tests here"),
+        (
+            {"fusion": FusionConfig(kind="gated", audio="audio_resnet18")},
+            "but this fusion has audio_resnet18; give such a run",
+        ),
+        ({"warm_start": WarmStart(video=str(sound.run_dir))}, "run of audio_cnn, but this fusion has video"),
+        ({"folds": FoldsConfig(count=3)}, "has no fold 3|has learned from"),
+    ):
+        with pytest.raises(UserError, match=message):
+            train(replace(two, name="other", **changes), "the command", quiet)
+
+
+def test_every_combination_is_tried_once(corpus, tmp_path):
+    experiment = fused(corpus, tmp_path, search=SearchConfig(seed=(0, 1), dropout=(0.1,)), train=TrainConfig(epochs=1))
+    tried = []
+
+    def note(one):
+        tried.append(one.name)
+        return train(one, "the command", quiet)
+
+    first = search(experiment, note, quiet)
+    assert tried == ["seed=0 dropout=0.1", "seed=1 dropout=0.1"]
+    assert search(experiment, note, quiet) == first
+    assert len(tried) == 2
+    assert first.count("\n") == 5
+
+
+@pytest.mark.slow
+def test_drawn_faces_and_cross_attention(corpus, tmp_path, capsys):
+    pictures = VideoConfig(drawn=True, frames=2, size=32, augment=VideoAugment(noise_p=1.0))
+    kind = FusionConfig(kind="xattn", audio="audio_cnn", d_model=8, heads=2)
+    experiment = fused(corpus, tmp_path, video=pictures, fusion=kind)
+    report = train(experiment, "the command", quiet)
+    assert report["alone"] == {}
+    path = next(corpus.rglob("*.wav"))
+    with pytest.raises(UserError, match="it has no video, which these models were not trained to do without"):
+        serjax.load(experiment.run_dir)(path)
+    frames = np.zeros((2, 32, 32, 3), np.uint8)
+    model = serjax.load(experiment.run_dir)
+    sample = model.read({"audio": path, "video": frames})
+    shares, step = model.attention(sample)
+    assert shares.shape[0] == 2
+    assert step > 0
+    np.testing.assert_allclose(shares.sum(1), 1, atol=1e-4)
+    with pytest.raises(UserError, match=r"what is seen is uint8 \[2, 16, 16, 3\]"):
+        model({"audio": path, "video": frames[:, :16, :16]})
+
+
+def test_archives_that_do_not_fit_are_named(corpus, tmp_path):
+    clips = [type("Clip", (), {"id": "x", "path": corpus / "x.wav"})()]
+    np.savez(tmp_path / "short.npz", ids=np.array(["y"]), au=np.zeros((2, 3)))
+    np.savez(tmp_path / "other.npz", ids=np.array(["y"]), au=np.zeros((1, 3)))
+    (tmp_path / "text.npz").write_text("no archive")
+    for name, message in (
+        ("none.npz", "cannot be read"),
+        ("text.npz", "cannot be read"),
+        ("short.npz", r"au is \[2, 3\] for 1 ids"),
+        ("other.npz", "it has no row for x"),
+    ):
+        with pytest.raises(UserError, match=message):
+            read_units(str(tmp_path / name), clips)
+
+
+def test_what_a_fusion_cannot_do_is_named(corpus, tmp_path):
+    for changes, message in (
+        ({"augment": AugmentConfig(mixup=0.2)}, "mixes no videos"),
+        ({"model": ModelConfig(family="fusion", size="tiny")}, "model.size is given"),
+        (
+            {"model": ModelConfig(family="video"), "fusion": FusionConfig(), "warm_start": WarmStart(audio="x")},
+            "warm_start is given",
+        ),
+    ):
+        with pytest.raises(UserError, match=message):
+            rules.check(fused(corpus, tmp_path, **changes))
+    assert json.loads(config.to_json(fused(corpus, tmp_path)))["fusion"]["kind"] == "gated"

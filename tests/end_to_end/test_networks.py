@@ -1,0 +1,186 @@
+"""Networks on spectrograms and hand-made values through the same engine: trained, saved, asked again."""
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import soundfile
+from rich.console import Console
+from safetensors.numpy import load_file
+
+import serjax
+from serjax.audio.augment import AugmentConfig
+from serjax.config.experiment import Experiment
+from serjax.data.config import DataConfig, FoldsConfig
+from serjax.data.dataset import read_data
+from serjax.evaluation.out_of_fold import read_oof_csv
+from serjax.features.statistics import standardization
+from serjax.models.config import ModelConfig
+from serjax.runs.finetune import train
+from serjax.runs.setup import blueprint
+from serjax.runtime.errors import UserError
+from serjax.training.config import TrainConfig
+from serjax.training.jobs import make_jobs
+
+quiet = Console(file=io.StringIO(), width=120)
+
+
+def write_corpus(root):
+    """Tones of two pitches by six speakers; the last half of each file is silence."""
+    rng = np.random.default_rng(0)
+    for label, pitch in (("high", 900), ("low", 200)):
+        (root / label).mkdir(parents=True)
+        for speaker in range(6):
+            for number in range(3):
+                count = rng.integers(9000, 12000)
+                tone = np.sin(2 * np.pi * (pitch + 10 * speaker) * np.arange(count) / 16000)
+                clip = np.concatenate([0.3 * tone + rng.normal(0, 0.03, count), np.zeros(8000)])
+                soundfile.write(root / label / f"spk{speaker}_{number}.wav", clip, 16000)
+    return root
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("corpus") / "tones")
+
+
+def small(corpus, out, family, **changes):
+    experiment = Experiment(
+        name=family,
+        data=DataConfig(root=str(corpus), seconds=0.5, speaker_pattern=r"(?P<speaker>spk\d+)", level=-20.0),
+        folds=FoldsConfig(count=2),
+        model=ModelConfig(family=family, head_size=16),
+        train=TrainConfig(epochs=2, batch_size=8),
+        out=str(out),
+    )
+    return replace(experiment, **changes)
+
+
+@pytest.mark.parametrize("family", ["audio_cnn", pytest.param("bilstm", marks=pytest.mark.slow)])
+def test_saved_networks_answer_as_they_did_in_training(corpus, tmp_path, family):
+    augment = AugmentConfig(speeds=(1.0, 1.1), noise=str(corpus / "low"), noise_p=0.5, mixup=0.2, mixup_of="features")
+    experiment = small(corpus, tmp_path, family, augment=augment)
+    experiment = replace(experiment, data=replace(experiment.data, activity="energy", fill="repeat"))
+    train(experiment, "the command", quiet)
+    oof = read_oof_csv(experiment.run_dir / "oof.csv")
+    tensors = [load_file(experiment.run_dir / f"fold_{fold}" / "model.safetensors") for fold in (1, 2)]
+    assert not np.allclose(tensors[0]["standardize.mean"], tensors[1]["standardize.mean"])
+    for fold in (1, 2):
+        alone = serjax.load(experiment.run_dir, [float(fold == 1), float(fold == 2)])
+        rows = np.flatnonzero(oof.fold == fold)
+        answers = alone([Path(experiment.data.root) / f"{oof.ids[row]}.wav" for row in rows])
+        for row, answer in zip(rows, answers, strict=True):
+            scores = {entry["label"]: entry["score"] for entry in answer}
+            np.testing.assert_allclose([scores[label] for label in oof.labels], oof.probability[row], atol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_numbers(corpus, tmp_path):
+    augment = AugmentConfig(speeds=(1.0, 0.9), noise_p=0.5, mel_masks=1)
+    for name in ("a", "b"):
+        train(small(corpus, tmp_path / name, "audio_cnn", augment=augment), "the command", quiet)
+    first, second = (read_oof_csv(tmp_path / name / "audio_cnn" / "oof.csv").probability for name in ("a", "b"))
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.slow
+def test_folds_trained_together_are_those_trained_alone(corpus, tmp_path):
+    found = []
+    for together in ("yes", "no"):
+        experiment = small(corpus, tmp_path / together, "audio_cnn")
+        train(replace(experiment, folds=replace(experiment.folds, together=together)), "the command", quiet)
+        found.append(read_oof_csv(experiment.run_dir / "oof.csv").probability)
+    np.testing.assert_allclose(*found, atol=1e-3)
+
+
+@pytest.mark.parametrize("family", ["audio_cnn", "bilstm"])
+def test_a_test_clip_changes_no_statistic_of_its_fold(corpus, tmp_path, family):
+    experiment = small(corpus, tmp_path, family)
+    data = read_data(experiment, lambda _: None)
+    jobs = make_jobs(experiment, data.folds)
+    moments = blueprint(experiment).moments
+    before = standardization(experiment, data, jobs, moments, lambda _: None)
+    changed = jobs[0].test[0]
+
+    class Louder:
+        hashes = ("other",)
+        lengths = data.store.lengths
+        utterances = data.store.utterances
+
+        def __len__(self):
+            return len(data.store)
+
+        def clip(self, i):
+            noise = np.random.default_rng(1).normal(0, 1, data.store.lengths[i]).astype(np.float32)
+            return noise if i == changed else data.store.clip(i)
+
+    after = standardization(experiment, data._replace(store=Louder()), jobs, moments, lambda _: None)
+    for one, two in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        np.testing.assert_array_equal(one[0], two[0])
+        assert not np.array_equal(one[1], two[1])
+        assert jnp.isfinite(one).all()
+
+
+@pytest.mark.slow
+def test_a_test_clip_changes_no_weight_of_its_fold(tmp_path):
+    weights, tested = [], []
+    for name in ("before", "after"):
+        root = write_corpus(tmp_path / name)
+        for clip in tested:
+            samples, rate = soundfile.read(root / f"{clip}.wav")
+            soundfile.write(root / f"{clip}.wav", np.random.default_rng(0).normal(0, 0.5, len(samples)), rate)
+        experiment = small(root, tmp_path / f"{name}_run", "audio_cnn")
+        train(experiment, "the command", quiet)
+        oof = read_oof_csv(experiment.run_dir / "oof.csv")
+        tested = [clip for clip, fold in zip(oof.ids, oof.fold, strict=True) if fold == 1]
+        weights.append([load_file(experiment.run_dir / f"fold_{fold}" / "model.safetensors") for fold in (1, 2)])
+    (one, two), (same, other) = weights
+    assert all(np.array_equal(one[key], same[key]) for key in one)
+    assert not np.array_equal(two["standardize.mean"], other["standardize.mean"])
+
+
+def test_what_networks_do_not_know_is_named(corpus, tmp_path):
+    experiment = small(corpus, tmp_path, "bilstm")
+    for field, value in (
+        ("size", "tiny"), ("freeze", "trunk"), ("checkpoint", "x/y"), ("weighted_layers", True), ("final_dropout", 0.1)
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=rf"^model\.{field} is given, but model\.family bilstm"):
+            train(replace(experiment, model=replace(experiment.model, **{field: value})), "", quiet)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for augment, message in (
+        (AugmentConfig(noise=str(empty), noise_p=0.5), "--augment.noise: .* holds no sound files"),
+        (AugmentConfig(rooms=str(tmp_path / "none"), rooms_p=0.5), "--augment.rooms: .* is no folder"),
+        (AugmentConfig(noise=str(empty)), "its probability is 0"),
+        (AugmentConfig(noise_snr=(20.0, 10.0)), "noise_snr must rise"),
+        (AugmentConfig(mixup_of="features"), "needs augment.mixup above 0"),
+        (AugmentConfig(noise_levels=((0.7, 5.0), (0.7, 1.0))), "add up to 1"),
+    ):
+        with pytest.raises(UserError, match=message):
+            train(replace(experiment, augment=augment), "", quiet)
+    with pytest.raises(UserError, match=r"takes augment\.mixup only"):
+        train(replace(experiment, model=ModelConfig(size="tiny"), augment=AugmentConfig(gain_p=0.5)), "", quiet)
+    for family, window, message in (
+        ("bilstm", 0.05, r"data\.window is 0\.05; it must be from 0\.128 s to data\.seconds"),
+        ("bilstm", 99.0, r"data\.window is 99; it must be from 0\.128 s to data\.seconds"),
+        ("audio_cnn", 0.3, r"data\.window is given, but model\.family audio_cnn"),
+    ):
+        windowed = replace(experiment, data=replace(experiment.data, window=window), model=ModelConfig(family=family))
+        with pytest.raises(UserError, match=message):
+            train(windowed, "", quiet)
+    assert not experiment.run_dir.exists()
+
+
+def test_a_standardiser_of_other_features_is_refused(corpus, tmp_path):
+    experiment = small(corpus, tmp_path, "audio_cnn", train=TrainConfig(epochs=1, batch_size=8))
+    train(experiment, "the command", quiet)
+    path = experiment.run_dir / "experiment.json"
+    path.write_text(path.read_text().replace('"audio_cnn"', '"audio_resnet18"', 2))
+    with pytest.raises(UserError, match="the weights do not fit the model"):
+        serjax.load(experiment.run_dir)
+    assert json.loads(path.read_text())["model"]["family"] == "audio_resnet18"

@@ -1,0 +1,284 @@
+"""Pretraining from the command line: encoders that hear nothing of what their fold tests, and what comes after."""
+
+import io
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+from rich.console import Console
+
+from serjax.checkpoints.conversion import to_tensors
+from serjax.checkpoints.huggingface import load_encoder
+from serjax.config.experiment import Experiment
+from serjax.config.pretraining import AlignConfig, LabelsConfig, PretrainExperiment, StartConfig, TaptConfig
+from serjax.config.pretraining_rules import check
+from serjax.data.config import DataConfig, FoldsConfig
+from serjax.data.store.frame_labels import FrameLabels
+from serjax.experiments import find, names
+from serjax.features.kmeans import ClusterConfig
+from serjax.models.config import ModelConfig
+from serjax.runs.finetune import train
+from serjax.runs.pretraining import alignment
+from serjax.runs.pretraining.corpus import read_material
+from serjax.runs.pretraining.run import pretrain
+from serjax.runs.starts import find_encoders
+from serjax.runtime.errors import UserError
+from serjax.training.config import MaskedConfig, TrainConfig
+
+SAMPLES = 20_000
+"""Of every clip: one length is one shape to compile."""
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    root = tmp_path_factory.mktemp("corpus") / "tones"
+    for label, pitch in (("high", 900), ("low", 200)):
+        (root / label).mkdir(parents=True)
+        for speaker in range(4):
+            for number in range(3):
+                tone = np.sin(2 * np.pi * (pitch + 10 * speaker) * np.arange(SAMPLES) / 16_000)
+                soundfile.write(
+                    root / label / f"spk{speaker}_{number}.wav", 0.3 * tone + rng.normal(0, 0.03, SAMPLES), 16_000
+                )
+    return root
+
+
+def small(corpus, out, name="run", **changes):
+    masked = MaskedConfig(
+        updates=4, save_every=2, seconds=4.0, projection=8, feature_grad_mult=0.1, mask_length=3, longest=2.0
+    )
+    experiment = PretrainExperiment(
+        name=name,
+        data=DataConfig(root=str(corpus), speaker_pattern=r"(?P<speaker>spk\d+)"),
+        folds=FoldsConfig(kind="speaker", count=2),
+        model=StartConfig(size="tiny"),
+        labels=LabelsConfig(of="mfcc", cluster=ClusterConfig(clusters=4, batch_size=500, starts=2, patience=5)),
+        masked=masked,
+        out=str(out),
+    )
+    return replace(experiment, **changes)
+
+
+def quiet():
+    return Console(file=io.StringIO(), width=120)
+
+
+def weights(folder):
+    return to_tensors(load_encoder(str(folder)).encoder)
+
+
+@pytest.fixture(scope="module")
+def run(corpus, tmp_path_factory):
+    experiment = small(corpus, tmp_path_factory.mktemp("runs"))
+    pretrain(experiment, "the command", quiet())
+    return experiment
+
+
+def test_every_fold_has_labels_centres_and_an_encoder_of_its_own(run, corpus):
+    folder = run.run_dir
+    first, second = (weights(folder / f"fold_{fold}" / "encoder") for fold in (1, 2))
+    assert any(not np.array_equal(first[name], second[name]) for name in first)
+    for fold in (1, 2):
+        labels = FrameLabels(folder / f"fold_{fold}" / "labels")
+        assert (len(labels), labels.clusters) == (24, 4)
+        assert (folder / f"fold_{fold}" / "centres.safetensors").is_file()
+    page = (folder / "README.md").read_text()
+    assert "has heard no clip here that the fold tests" in page
+    for picture in ("progress.png", "frame_labels.png", "timeline.png"):
+        assert (folder / picture).stat().st_size > 10_000
+    assert not list(folder.glob("**/resume"))
+    material = read_material(run, lambda _: None, by_fold=False)
+    for part in material.parts:
+        assert not set(part.heard) & set(part.tested)
+        assert len(part.heard) + len(part.tested) == 24
+
+
+def test_step_by_step_is_the_same_as_at_once(run, tmp_path):
+    experiment = replace(run, out=str(tmp_path))
+    with pytest.raises(UserError, match="there are no labels of this experiment"):
+        pretrain(experiment, "", quiet(), "masked")
+    pretrain(experiment, "", quiet(), "labels")
+    assert not (experiment.run_dir / "fold_1" / "encoder").exists()
+    pretrain(experiment, "", quiet(), "masked")
+    for fold in (1, 2):
+        found, expected = (weights(one.run_dir / f"fold_{fold}" / "encoder") for one in (experiment, run))
+        for name, value in expected.items():
+            np.testing.assert_array_equal(found[name], value, err_msg=name)
+    with pytest.raises(UserError, match=r"this run is finished, its results are in README\.md"):
+        pretrain(experiment, "", quiet())
+
+
+def finetuning(run, out, **changes):
+    experiment = Experiment(
+        name="finetuned",
+        data=replace(run.data, seconds=0.4),
+        folds=run.folds,
+        model=ModelConfig(checkpoint=str(run.run_dir), attention_size=8, head_size=16),
+        train=TrainConfig(epochs=1, batch_size=8),
+        out=str(out),
+    )
+    return replace(experiment, **changes)
+
+
+def test_each_fold_is_fine_tuned_from_its_own_encoder(run, tmp_path):
+    experiment = finetuning(run, tmp_path)
+    train(experiment, "", quiet())
+    for fold in (1, 2):
+        # The convolutions are frozen, and so are those of the fold's own pretraining.
+        found = weights(experiment.run_dir / f"fold_{fold}")
+        start = weights(run.run_dir / f"fold_{fold}" / "encoder")
+        for name in (name for name in start if name.startswith("feature_extractor")):
+            np.testing.assert_array_equal(found[name], start[name], err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": 5}, "has learned from .*, which fold 1 tests here"),
+        ({"folds": FoldsConfig(kind="speaker", count=4)}, "has learned from|it has no fold 3"),
+        ({"model": {"freeze": "trunk"}}, "but a frozen trunk"),
+    ],
+)
+def test_folds_that_do_not_agree_are_refused(run, tmp_path, changes, message):
+    experiment = finetuning(run, tmp_path)
+    model = changes.get("model")
+    experiment = replace(experiment, **(changes if model is None else {"model": replace(experiment.model, **model)}))
+    with pytest.raises(UserError, match=message):
+        train(experiment, "", quiet())
+    assert not experiment.run_dir.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("together", ["yes", "no"])
+def test_each_fold_is_pretrained_further_from_its_own_encoder(run, corpus, tmp_path, together):
+    cluster = replace(run.labels.cluster, clusters=3)
+    source = shutil.copytree(run.run_dir, tmp_path / "source")
+    (source / "pretrained.json").write_text(json.dumps({"corpus": "all", "folds": [1, 2]}))
+    experiment = small(
+        corpus,
+        tmp_path,
+        model=StartConfig(checkpoint=str(source)),
+        labels=LabelsConfig(layer=1, cluster=cluster),
+        folds=replace(run.folds, together=together),
+        masked=replace(run.masked, updates=2, feature_grad_mult=0.0),
+    )
+    pretrain(experiment, "", quiet())
+    for fold in (1, 2):
+        start, found = (weights(one.run_dir / f"fold_{fold}" / "encoder") for one in (run, experiment))
+        for name in start:
+            assert np.array_equal(found[name], start[name]) == name.startswith("feature_extractor"), name
+        assert FrameLabels(experiment.run_dir / f"fold_{fold}" / "labels").source["layer"] == 1
+    # What the start had heard is said of all that rests on it.
+    assert f"The encoder of {source} was pretrained on all clips" in (experiment.run_dir / "README.md").read_text()
+    assert f"The encoder of {experiment.run_dir} was" in find_encoders(str(experiment.run_dir)).warning
+
+
+def test_one_encoder_hears_everything_where_asked_and_the_report_says_so(run, corpus, tmp_path):
+    more = tmp_path / "more"
+    shutil.copytree(corpus / "high", more)
+    soundfile.write(more / "another.wav", np.random.default_rng(0).normal(0, 0.1, SAMPLES), 16_000)
+    tapt = TaptConfig(corpus="all", more=(str(more),))
+    experiment = small(corpus, tmp_path, tapt=tapt)
+    pretrain(experiment, "", quiet())
+    assert len(FrameLabels(experiment.run_dir / "labels")) == 24 + 13
+    material = read_material(experiment, lambda _: None, by_fold=False)
+    assert len(material.parts[0].heard) == 25
+    finetuned = finetuning(experiment, tmp_path)
+    report = train(finetuned, "", quiet())
+    assert "pretrained on all clips, tested ones too" in " ".join(report["facts"]["leakage_notes"])
+    assert find_encoders(str(finetuned.run_dir)).warning in report["facts"]["leakage_notes"]
+
+
+def test_recordings_need_no_labels(corpus, tmp_path):
+    root = tmp_path / "recordings"
+    shutil.copytree(corpus / "high", root)
+    masked = replace(small(corpus, tmp_path).masked, updates=1)
+    experiment = small(root, tmp_path, tapt=TaptConfig(corpus="unlabelled"), masked=masked)
+    pretrain(experiment, "", quiet())
+    assert json.loads((experiment.run_dir / "pretrained.json").read_text()) == {"corpus": "unlabelled", "folds": []}
+    assert "What the labels say" not in (experiment.run_dir / "README.md").read_text()
+
+
+def stop(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_alignment_makes_all_steps_and_finds_them_finished(corpus, tmp_path, monkeypatch):
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "from dataclasses import replace\n"
+        "from serjax.config.experiment import DataConfig, TrainConfig\n"
+        "from serjax.experiments import hubert_align\n"
+        "def experiment():\n"
+        "    return replace(hubert_align.experiment(), data=DataConfig(seconds=0.4),\n"
+        "                   train=TrainConfig(epochs=1, batch_size=8))\n"
+    )
+    experiment = small(corpus, tmp_path, steps="cpt")
+    labels = LabelsConfig(layer=2, cluster=ClusterConfig(clusters=3, batch_size=500, starts=2, patience=5))
+    experiment = replace(experiment, align=AlignConfig(finetune=str(script), labels=labels, masked=experiment.masked))
+    with monkeypatch.context() as patch:
+        patch.setattr(alignment, "write_spreads", stop)
+        with pytest.raises(KeyboardInterrupt):
+            alignment.align(experiment, "the command", quiet())
+    stamp = (experiment.run_dir / "4_finetune" / "report.json").stat().st_mtime_ns
+    alignment.align(experiment, "the command", quiet())
+    assert (experiment.run_dir / "4_finetune" / "report.json").stat().st_mtime_ns == stamp
+    page = (experiment.run_dir / "README.md").read_text()
+    assert "[TAPT](2_finetune)" in page
+    assert "[CPT](4_finetune)" in page
+    assert "| CPT less TAPT | " in page
+    for fold in (1, 2):
+        own = FrameLabels(experiment.run_dir / "3_cpt" / f"fold_{fold}" / "labels")
+        assert own.source["layer"] == 2
+        assert own.source["encoder"].endswith("2_finetune")
+    found = find_encoders(str(experiment.run_dir))
+    assert found.folders[2] == str(experiment.run_dir / "3_cpt" / "fold_2" / "encoder")
+
+
+@pytest.mark.parametrize("name", names(PretrainExperiment))
+def test_experiments_are_sound(name):
+    experiment = find(name, PretrainExperiment)
+    check(experiment)
+    assert experiment.name == name
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": LabelsConfig()}, r"labels\.of is layer, but the encoder starts from random weights"),
+        ({"masked": MaskedConfig()}, r"masked\.feature_grad_mult is 0, which freezes the convolutions"),
+        ({"masked": MaskedConfig(updates=0)}, r"masked\.updates is 0; it must be 1 or more"),
+        ({"model": StartConfig()}, "both missing"),
+        ({"steps": "cpt", "tapt": TaptConfig(corpus="unlabelled")}, "which fine-tunes"),
+        ({"labels": LabelsConfig(of="mfcc", checkpoint="x")}, "leave out one of them"),
+        ({"name": "a/b"}, "name is 'a/b'"),
+    ],
+)
+def test_what_cannot_be_is_told_at_once(corpus, tmp_path, changes, message):
+    with pytest.raises(UserError, match=message):
+        pretrain(small(corpus, tmp_path, **changes), "", quiet())
+
+
+def test_what_does_not_fit_is_told_in_a_sentence(run, corpus, tmp_path):
+    base = small(corpus, tmp_path)
+    layer = LabelsConfig(layer=9, checkpoint=str(run.run_dir), cluster=base.labels.cluster)
+    for changes, message in (
+        ({"labels": layer}, "layer 9 are asked for; the encoder has layers 0 to 3"),
+        ({"labels": replace(layer, layer=1), "seed": 5}, "which fold 1 tests here"),
+        ({"labels": replace(base.labels, cluster=ClusterConfig(clusters=60_000))}, "frames for 60000 clusters"),
+        ({"masked": replace(base.masked, seconds=1e4)}, "less than one batch"),
+        ({"model": StartConfig(checkpoint=str(run.run_dir)), "seed": 5}, "which fold 1 tests here"),
+        ({"model": StartConfig(checkpoint=str(run.run_dir)), "out": run.out}, "it is this very run"),
+        (
+            {"model": StartConfig(checkpoint=str(run.run_dir)), "tapt": TaptConfig(corpus="unlabelled")},
+            "but unlabelled recordings have no folds",
+        ),
+        ({"tapt": TaptConfig(more=(str(tmp_path / "none"),))}, "there is no such folder"),
+    ):
+        with pytest.raises(UserError, match=message):
+            pretrain(replace(base, overwrite=True, **changes), "", quiet())

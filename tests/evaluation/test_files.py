@@ -1,0 +1,56 @@
+"""A run folder ends up with all files, or with a sentence."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from serjax.evaluation.files import write_all
+from serjax.evaluation.out_of_fold import read_oof_csv
+from serjax.runtime.errors import UserError
+
+
+def test_all_files_are_written_and_agree(make_run, tmp_path):
+    run = make_run()
+    write_all(tmp_path, run.report, run.seeds[0], run.history)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "oof.csv",
+        "report.json",
+        "confusion.png",
+        "curves.png",
+        "README.md",
+    }
+    assert json.loads((tmp_path / "report.json").read_text()) == run.report
+    assert read_oof_csv(tmp_path / "oof.csv").ids == run.seeds[0].ids
+    for picture in tmp_path.glob("*.png"):
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert picture.stat().st_size > 10_000
+
+
+def test_writing_again_changes_nothing(make_run, tmp_path):
+    run = make_run()
+    contents = []
+    for _ in range(2):
+        write_all(tmp_path, run.report, run.seeds[0], run.history)
+        contents.append({path.name: path.read_bytes() for path in tmp_path.iterdir()})
+    assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize("name", ["oof.csv", "confusion.png", "curves.png", "README.md", "report.json"])
+def test_a_full_disk_is_a_sentence_and_keeps_the_old_file(make_run, tmp_path, monkeypatch, name):
+    run = make_run()
+    (tmp_path / name).write_text("of an earlier run")
+    real = os.replace
+
+    def replace(source, target):
+        if Path(target).name == name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(source, target)
+
+    monkeypatch.setattr("os.replace", replace)
+    with pytest.raises(UserError, match=rf"{name}: the disk is full"):
+        write_all(tmp_path, run.report, run.seeds[0], run.history)
+    assert (tmp_path / name).read_text() == "of an earlier run"
+    assert not (tmp_path / "report.json").exists() or name == "report.json"

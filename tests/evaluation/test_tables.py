@@ -1,0 +1,76 @@
+"""The table shows the report's numbers, within 80 columns."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from serjax.evaluation.metrics import METRICS
+from serjax.evaluation.report import OPTIMISTIC
+from serjax.evaluation.tables import percent, print_table
+
+CASES = [
+    {},
+    {"folds": 1, "known": False},
+    {"folds": 24, "speakers": 24, "seeds": 3, "rates": (0.001, 0.0003), "validation": "test"},
+]
+
+
+def printed(report, width=80):
+    file = io.StringIO()
+    print_table(report, Console(file=file, width=width))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_number_of_the_report_is_there(make_run, case):
+    report = make_run(**case).report
+    text = printed(report)
+    lines = [line.split() for line in text.splitlines() if line.strip()]
+    for fold in report["folds"]:
+        (line,) = (line for line in lines if line[0] == str(fold["fold"]) and "/" in line[3])
+        assert line[2:4] == [str(fold["clips"]), f"{fold['kept_epoch']}/{fold['epochs']}"]
+        assert line[-3:] == [f"{100 * fold[metric]:.1f}" for metric in METRICS]
+    for scored in filter(None, (report, report["last_epoch"])):
+        whole, over = scored["out_of_fold"], scored["over_folds"]
+        for metric in METRICS:
+            assert percent(whole[metric]["score"]) in text
+            assert f"{percent(whole[metric]['low'])}-{percent(whole[metric]['high'])}" in text
+            spread = "" if over[metric]["std"] is None else f" ± {percent(over[metric]['std'])}"
+            assert percent(over[metric]["mean"]) + spread in text
+    assert ["chance", percent(report["chance"]["wa"]), percent(report["chance"]["ua"]), "-"] in lines
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_eighty_columns_are_enough(make_run, case):
+    text = printed(make_run(**case).report)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+
+
+def test_piped_text_has_no_escape_codes(make_run):
+    assert "\x1b" not in printed(make_run().report)
+
+
+def test_a_chosen_rate_is_shown_only_where_several_were_tried(make_run):
+    report = make_run(rates=(0.001, 0.0003)).report
+    text = printed(report)
+    assert "rate" in text
+    assert f"{report['folds'][0]['learning_rate']:g}" in text
+    assert "rate" not in printed(make_run(rates=(0.001,)).report)
+    # Without a frozen trunk train.learning_rates has no effect, and the history names none.
+    for fold in report["folds"]:
+        fold["learning_rate"] = None
+    assert "rate" not in printed(report)
+
+
+def test_stopping_on_the_test_fold_is_said(make_run):
+    text = printed(make_run(validation="test").report)
+    assert OPTIMISTIC in " ".join(text.split())
+    assert "at the last epoch instead" in text
+    assert "optimistic" not in printed(make_run().report)
+
+
+def test_names_are_not_read_as_markup(make_run):
+    text = printed(make_run(leakage_notes=("A note on [bold] clips.",)).report)
+    assert "A note on [bold] clips." in text

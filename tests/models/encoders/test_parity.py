@@ -1,0 +1,380 @@
+"""Our encoders against transformers' in PyTorch: same weights, same waves, same answers."""
+
+import json
+import warnings
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from serjax.checkpoints.conversion import load_tensors, to_tensors
+from serjax.checkpoints.huggingface import load_encoder, read_checkpoint, save_pretrained
+from serjax.models.config import ModelConfig
+from serjax.models.encoders.attention import bucket
+from serjax.models.layers.pooling import masked_mean
+from serjax.models.layers.standardize import unit_variance
+from serjax.models.speech import Classifier
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    import safetensors.torch
+
+pytestmark = [
+    pytest.mark.torch,
+    # transformers' WavLM hands PyTorch a boolean and a float mask.
+    pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask:UserWarning"),
+]
+
+TOLERANCE = 1e-4
+TINY = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "conv_dim": [16, 24, 16, 24, 16, 24, 16],
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+}
+GROUP = {"feat_extract_norm": "group"}
+LAYER = {"feat_extract_norm": "layer", "conv_bias": True}
+LAYOUTS = {
+    "group, post-LN": GROUP,
+    "group, pre-LN": {**GROUP, "do_stable_layer_norm": True},
+    "layer, post-LN": LAYER,
+    "layer, pre-LN": {**LAYER, "do_stable_layer_norm": True},
+    "odd kernel, no masking": {**GROUP, "num_conv_pos_embeddings": 15, "mask_time_prob": 0.0},
+}
+FAMILIES = {
+    "hubert": (transformers.HubertConfig, transformers.HubertModel),
+    "wav2vec2": (transformers.Wav2Vec2Config, transformers.Wav2Vec2Model),
+    "wavlm": (transformers.WavLMConfig, transformers.WavLMModel),
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def two_threads():
+    """Leave the other cores alone."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def randomise(model, seed):
+    """Draw all parameters anew, norms and biases too, so that no zero or one hides a mistake."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            noise = torch.randn(value.shape, generator=generator)
+            if name.endswith(("original0", "weight_g")) or (value.ndim == 1 and name.endswith("weight")):
+                value.copy_(1 + 0.4 * noise)
+            elif value.ndim == 1:
+                value.copy_(0.3 * noise)
+            else:
+                value.copy_(1.5 * noise / value[0].numel() ** 0.5)
+    return model.eval()
+
+
+def reference(family, seed=0, **options):
+    """Return a model of transformers with random weights of no usual scale."""
+    make_config, make_model = FAMILIES[family]
+    return randomise(make_model(make_config(**{**TINY, **options})), seed)
+
+
+def waves(lengths, seed=0):
+    """Return clips with an offset and levels of their own, padded with zeros to the longest."""
+    rng = np.random.default_rng(seed)
+    batch = np.zeros((len(lengths), max(lengths)), np.float32)
+    for row, length in zip(batch, lengths, strict=True):
+        row[:length] = rng.normal(rng.uniform(-0.1, 0.1), rng.uniform(0.1, 1), length)
+    return batch
+
+
+def theirs(model, wave, lengths=None):
+    """Return each hidden state as transformers computes it, the last one as last_hidden_state has it."""
+    mask = None
+    if lengths is not None:
+        mask = torch.tensor(np.arange(wave.shape[1]) < np.array(lengths)[:, None]).long()
+    with torch.no_grad():
+        output = model(torch.tensor(wave), attention_mask=mask, output_hidden_states=True)
+    # transformers 5 gives the last layer's output before its norm among the hidden states, 4.57 after it.
+    return [*(state.numpy() for state in output.hidden_states[:-1]), output.last_hidden_state.numpy()]
+
+
+def assert_close(hidden, expected, row=None):
+    """Compare the true frames of every hidden state, or of one row with a batch of that clip alone."""
+    assert len(hidden.states) == len(expected)
+    for mine, other in zip(hidden.states, expected, strict=True):
+        rows = (
+            zip(mine, other, hidden.frames, strict=True) if row is None else [(mine[row], other[0], hidden.frames[row])]
+        )
+        for states, peer, count in rows:
+            np.testing.assert_allclose(states[:count], peer[:count], rtol=0, atol=TOLERANCE)
+
+
+def check_every_way(model, encoder, lengths):
+    """Compare one batch without padding, with transformers' padding, and with ours each clip alone."""
+    full = waves([max(lengths)] * len(lengths))
+    expected = theirs(model, full)
+    for padding in ("transformers", "exact"):
+        whole = encoder(full, jnp.full(len(lengths), max(lengths)), padding=padding)
+        assert whole.frames.tolist() == [len(expected[0][0])] * len(lengths)
+        assert_close(whole, expected)
+    batch = waves(lengths)
+    assert_close(encoder(batch, jnp.array(lengths), padding="transformers"), theirs(model, batch, lengths))
+    exact = encoder(batch, jnp.array(lengths), padding="exact")
+    for row, length in enumerate(lengths):
+        alone = theirs(model, batch[row : row + 1, :length])
+        assert int(exact.frames[row]) == len(alone[0][0])
+        assert_close(exact, alone, row)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_hidden_states_of_every_layer(tmp_path, family, layout):
+    seed = list(LAYOUTS).index(layout)
+    model = reference(family, seed, **LAYOUTS[layout])
+    model.save_pretrained(tmp_path)
+    check_every_way(model, load_encoder(str(tmp_path)).encoder, [9000, 5123, 400])
+
+
+def test_hubert_without_the_projections_norm(tmp_path):
+    model = reference("hubert", feat_proj_layer_norm=False)
+    model.save_pretrained(tmp_path)
+    check_every_way(model, load_encoder(str(tmp_path)).encoder, [4000, 1000])
+
+
+def test_attention_weights_of_every_layer(tmp_path):
+    model = reference("hubert")
+    model.set_attn_implementation("eager")
+    model.save_pretrained(tmp_path)
+    wave, lengths = waves([5000, 2100]), jnp.array([5000, 2100])
+    mask = torch.tensor(np.arange(5000) < np.array(lengths)[:, None]).long()
+    with torch.no_grad():
+        expected = model(torch.tensor(wave), attention_mask=mask, output_attentions=True).attentions
+    encoder = load_encoder(str(tmp_path)).encoder
+    assert encoder(wave, lengths).attentions == ()
+    hidden = encoder(wave, lengths, padding="transformers", attentions=True)
+    assert len(hidden.attentions) == len(expected) == 3
+    for mine, other in zip(hidden.attentions, expected, strict=True):
+        for shares, peer, count in zip(mine, other.numpy(), hidden.frames, strict=True):
+            np.testing.assert_allclose(shares[:, :count], peer[:, :count], rtol=0, atol=TOLERANCE)
+
+
+def test_attention_weights_of_wavlm_are_their_mean_over_heads(tmp_path):
+    model = reference("wavlm")
+    model.save_pretrained(tmp_path)
+    with torch.no_grad():
+        expected = model(torch.tensor(waves([5000])), output_attentions=True).attentions
+    hidden = load_encoder(str(tmp_path)).encoder(waves([5000]), jnp.array([5000]), attentions=True)
+    for mine, other in zip(hidden.attentions, expected, strict=True):
+        # torch gives the heads' mean, and transformers that mean as every head's.
+        np.testing.assert_allclose(mine.mean(1), other.numpy()[:, 0], rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(("buckets", "furthest"), [(320, 800), (32, 128), (8, 6)])
+def test_buckets_of_every_distance(buckets, furthest):
+    attention = transformers.models.wavlm.modeling_wavlm.WavLMAttention(8, 2, 0.0, buckets, furthest)
+    distance = np.arange(-4000, 4001)
+    expected = attention._relative_positions_bucket(torch.tensor(distance)).numpy()
+    np.testing.assert_array_equal(bucket(distance, buckets, furthest), expected)
+
+
+@pytest.mark.parametrize("activation", ["gelu_new", "relu", "silu"])
+def test_activations(tmp_path, activation):
+    model = reference("wav2vec2", hidden_act=activation, feat_extract_activation=activation)
+    model.save_pretrained(tmp_path)
+    check_every_way(model, load_encoder(str(tmp_path)).encoder, [4000, 1000])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("layout", ["group, post-LN", "layer, pre-LN"])
+def test_hidden_states_at_base_size(tmp_path, family, layout):
+    make_config, make_model = FAMILIES[family]
+    model = randomise(make_model(make_config(**LAYOUTS[layout])), 0)
+    model.save_pretrained(tmp_path)
+    check_every_way(model, load_encoder(str(tmp_path)).encoder, [32_000, 21_000])
+
+
+@partial(jax.jit, static_argnums=0)
+def last_state(graphdef, state, wave, lengths):
+    return nnx.merge(graphdef, state)(wave, lengths).states[-1]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("layout", ["group, post-LN", "layer, pre-LN"])
+def test_bfloat16_errs_no_more_than_theirs(tmp_path, family, layout):
+    """Where one rounding falls is chance, so the errors of several draws of weights and waves count together."""
+    mine, other = [], []
+    for seed in range(4):
+        model = reference(family, seed, **LAYOUTS[layout])
+        model.save_pretrained(tmp_path)
+        wave = waves([8000, 8000], seed)
+        exact = theirs(model, wave)[-1]
+        graphdef, state = nnx.split(load_encoder(str(tmp_path)).encoder)
+        low = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), state)
+        answer = last_state(graphdef, low, jnp.asarray(wave, jnp.bfloat16), jnp.array([8000, 8000]))
+        mine.append(np.asarray(answer, np.float32) - exact)
+        with torch.no_grad():
+            found = model.to(torch.bfloat16)(torch.tensor(wave).to(torch.bfloat16)).last_hidden_state
+        other.append(found.float().numpy() - exact)
+    assert np.mean(np.square(mine)) <= np.mean(np.square(other))
+
+
+def as_weight_g(folder, model):
+    tensors = safetensors.torch.load_file(folder / "model.safetensors")
+    spellings = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+    for new, old in spellings.items():
+        tensors = {key.replace(new, old): value for key, value in tensors.items()}
+    assert sum("weight_g" in key for key in tensors) == 1
+    safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def as_parametrizations(folder, model):
+    keys = safetensors.torch.load_file(folder / "model.safetensors")
+    assert sum("parametrizations" in key for key in keys) == 2
+
+
+def as_safetensors_shards(folder, model):
+    (folder / "model.safetensors").unlink()
+    model.save_pretrained(folder, max_shard_size="40KB")
+    assert len(list(folder.glob("model-*.safetensors"))) > 1
+
+
+def as_bin(folder, model, zipped=True):
+    (folder / "model.safetensors").unlink()
+    torch.save(model.state_dict(), folder / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
+
+
+def as_legacy_bin(folder, model):
+    as_bin(folder, model, zipped=False)
+
+
+def as_bin_shards(folder, model):
+    (folder / "model.safetensors").unlink()
+    state = model.state_dict()
+    names = [f"pytorch_model-0000{number}-of-00002.bin" for number in (1, 2)]
+    weight_map = {key: names[number % 2] for number, key in enumerate(state)}
+    for name in names:
+        torch.save({key: state[key] for key in state if weight_map[key] == name}, folder / name)
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    "store",
+    [as_parametrizations, as_weight_g, as_safetensors_shards, as_bin, as_legacy_bin, as_bin_shards],
+    ids=lambda store: store.__name__,
+)
+def test_every_way_in_which_weights_are_stored(tmp_path, store, dtype):
+    model = reference("hubert", 7).to(dtype)
+    model.save_pretrained(tmp_path)
+    store(tmp_path, model)
+    encoder = load_encoder(str(tmp_path)).encoder
+    wave = waves([3000])
+    assert_close(encoder(wave, jnp.array([3000])), theirs(model.float(), wave))
+
+
+@pytest.mark.parametrize(
+    ("name", "heads"),
+    [
+        ("HubertForCTC", "lm_head"),
+        ("HubertForSequenceClassification", "classifier, projector"),
+        ("Wav2Vec2ForPreTraining", "project_hid, project_q, quantizer"),
+        ("Wav2Vec2ForSequenceClassification", "classifier, projector"),
+        ("WavLMForSequenceClassification", "classifier, projector"),
+    ],
+)
+def test_the_trunk_of_a_task_checkpoint(tmp_path, name, heads):
+    family = next(family for family in FAMILIES if name.lower().startswith(family))
+    model = randomise(getattr(transformers, name)(FAMILIES[family][0](**TINY, codevector_dim=8)), 3)
+    model.save_pretrained(tmp_path)
+    loaded = load_encoder(str(tmp_path))
+    assert f"{tmp_path} also holds {heads}; only the encoder was loaded." in loaded.notes
+    wave = waves([3000])
+    assert_close(loaded.encoder(wave, jnp.array([3000])), theirs(getattr(model, family), wave))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("layout", ["group, post-LN", "layer, pre-LN"])
+@pytest.mark.parametrize("padded", [False, True])
+def test_logits_of_their_classifier(tmp_path, family, layout, padded):
+    name = FAMILIES[family][1].__name__.replace("Model", "ForSequenceClassification")
+    config = FAMILIES[family][0](**{**TINY, **LAYOUTS[layout]}, classifier_proj_size=20, num_labels=5)
+    model = randomise(getattr(transformers, name)(config), 5)
+    model.save_pretrained(tmp_path)
+    encoder = load_encoder(str(tmp_path)).encoder
+    head = nnx.Dict(projector=nnx.Linear(32, 20, rngs=nnx.Rngs(0)), classifier=nnx.Linear(20, 5, rngs=nnx.Rngs(0)))
+    tensors = read_checkpoint(str(tmp_path)).tensors
+    nnx.update(head, load_tensors(head, tensors, source="here", allow_extra=[rf"{family}\..*"]))
+    lengths = [7000, 3001, 500] if padded else [7000, 7000]
+    batch = waves(lengths)
+    mask = torch.tensor(np.arange(batch.shape[1]) < np.array(lengths)[:, None]).long() if padded else None
+    hidden = encoder(batch, jnp.array(lengths), padding="transformers")
+    logits = head.classifier(masked_mean(head.projector(hidden.states[-1]), hidden.frames))
+    with torch.no_grad():
+        expected = model(torch.tensor(batch), attention_mask=mask).logits.numpy()
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_padded_batches_as_their_feature_extractor_makes_them(tmp_path, masked):
+    model = reference("hubert", 5, **GROUP)
+    model.save_pretrained(tmp_path)
+    encoder, _, _ = load_encoder(str(tmp_path))
+    batch, lengths = waves([9000, 4000]), [9000, 4000]
+    extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=masked)
+    clips = [row[:length] for row, length in zip(batch, lengths, strict=True)]
+    prepared = extractor(clips, sampling_rate=16_000, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        expected = model(**prepared).last_hidden_state.numpy()
+    settings = ModelConfig(padding="transformers")
+    whole = Classifier(settings, encoder.config, 4, normalize=True, masked=masked, rngs=nnx.Rngs(0))
+    whole.trunk = encoder
+    states, frames = whole.features(jnp.array(batch), jnp.array(lengths))
+    for mine, other, count in zip(states[:, -1], expected, frames, strict=True):
+        np.testing.assert_allclose(mine[:count], other[:count], rtol=0, atol=TOLERANCE)
+    assert (int(frames[1]) == int(frames[0])) != masked
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("with_head", [False, True])
+def test_transformers_loads_what_we_save(tmp_path, family, layout, with_head):
+    model = reference(family, 11, **LAYOUTS[layout])
+    model.save_pretrained(tmp_path / "theirs")
+    loaded = load_encoder(str(tmp_path / "theirs"))
+    head = nnx.Linear(32, 4, rngs=nnx.Rngs(0))
+    options = {"prefix": f"{family}.", "extra_tensors": to_tensors(head, "head.")} if with_head else {}
+    save_pretrained(loaded.encoder, tmp_path / "ours", preprocessor=loaded.preprocessor, **options)
+    again, info = FAMILIES[family][1].from_pretrained(tmp_path / "ours", output_loading_info=True)
+    assert set(info["missing_keys"]) == set()
+    assert set(info["unexpected_keys"]) == ({"head.weight", "head.bias"} if with_head else set())
+    assert not info["mismatched_keys"]
+    wave = waves([3000])
+    for mine, other in zip(theirs(again.eval(), wave), theirs(model, wave), strict=True):
+        np.testing.assert_array_equal(mine, other)
+    extractor = transformers.AutoFeatureExtractor.from_pretrained(tmp_path / "ours")
+    assert isinstance(extractor, transformers.Wav2Vec2FeatureExtractor)
+    assert (extractor.do_normalize, extractor.sampling_rate) == (True, 16_000)
+
+
+def test_input_normalisation_is_that_of_their_feature_extractor():
+    lengths = [9000, 5123, 400]
+    batch = waves(lengths)
+    clips = [row[:length] for row, length in zip(batch, lengths, strict=True)]
+    # Without return_attention_mask theirs counts the padding of a batch as samples; a clip alone has none.
+    extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
+    expected = extractor(clips, sampling_rate=16_000, padding=True, return_tensors="np").input_values
+    np.testing.assert_allclose(unit_variance(jnp.array(batch), jnp.array(lengths)), expected, rtol=0, atol=1e-5)
+    extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=False)
+    for clip in clips:
+        (alone,) = extractor(clip, sampling_rate=16_000, return_tensors="np").input_values
+        mine = unit_variance(jnp.array(clip[None]), jnp.array([len(clip)]))
+        np.testing.assert_allclose(mine[0], alone, rtol=0, atol=1e-5)

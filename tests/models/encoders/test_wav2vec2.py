@@ -1,0 +1,212 @@
+from dataclasses import replace
+from functools import cache, partial
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serjax.models.encoders.config import frames
+from serjax.models.encoders.wav2vec2 import SpeechEncoder
+from serjax.models.layers.masking import length_mask
+
+pytestmark = pytest.mark.usefixtures("compile_quickly")
+KEY = jax.random.key(7)
+LENGTHS = jnp.array([600, 311, 30])
+
+
+@cache
+def build(config):
+    return nnx.split(SpeechEncoder(config, rngs=nnx.Rngs(0)))
+
+
+@cache
+def encode(config, **options):
+    """Return the jitted encoder as a function of parameters, wave, lengths and key."""
+    graphdef, _ = build(config)
+    return jax.jit(lambda state, wave, lengths, key=None: nnx.merge(graphdef, state)(wave, lengths, key, **options))
+
+
+def waves(lengths, size, filler=0.0, seed=0):
+    noise = np.random.default_rng(seed).normal(size=(len(lengths), 1000)).astype(np.float32)[:, :size]
+    return jnp.where(length_mask(jnp.asarray(lengths), size), noise, filler)
+
+
+def within(hidden):
+    """Return the states of true frames, those beyond set to zero."""
+    states = jnp.stack(hidden.states)
+    return jnp.where(length_mask(hidden.frames, states.shape[2])[None, :, :, None], states, 0)
+
+
+@settings(max_examples=15)
+@given(lengths=st.lists(st.integers(0, 640), min_size=2, max_size=2))
+def test_more_padding_and_its_content_change_nothing(config, lengths):
+    state, run, count = build(config)[1], encode(config), jnp.array(lengths)
+    short = within(run(state, waves(lengths, 640), count))
+    long = within(run(state, waves(lengths, 1000, filler=3.0), count))
+    np.testing.assert_allclose(long[:, :, : short.shape[2]], short, atol=1e-5)
+    assert not long[:, :, short.shape[2] :].any()
+
+
+@pytest.mark.parametrize("length", [30, 311])
+def test_a_clip_alone_equals_the_clip_in_a_batch(config, length):
+    state, run = build(config)[1], encode(config)
+    batch = run(state, waves(LENGTHS, 640), LENGTHS)
+    row = LENGTHS.tolist().index(length)
+    alone = run(state, waves(LENGTHS, 640)[row : row + 1, :length], LENGTHS[row : row + 1])
+    assert batch.frames[row] == alone.frames[0] == frames(config, length)
+    for together, single in zip(batch.states, alone.states, strict=True):
+        np.testing.assert_allclose(together[row, : alone.frames[0]], single[0], atol=1e-5)
+
+
+def test_gradients_ignore_padding(config):
+    graphdef, state = build(config)
+
+    @jax.jit
+    def gradient(state, wave):
+        return jax.grad(lambda s: jnp.sum(jnp.sin(within(nnx.merge(graphdef, s)(wave, LENGTHS)))))(state)
+
+    short, long = gradient(state, waves(LENGTHS, 600)), gradient(state, waves(LENGTHS, 900, filler=1.0))
+    for (path, a), b in zip(jax.tree.leaves_with_path(short), jax.tree.leaves(long), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4 * max(1, np.abs(a).max()), err_msg=jax.tree_util.keystr(path))
+
+
+def test_padding_as_transformers_looks_at_the_padding_in_group_norm_alone(config):
+    state = build(config)[1]
+    short, long = (
+        within(encode(config, padding="transformers")(state, waves(LENGTHS, size), LENGTHS)) for size in (640, 1000)
+    )
+    differs = np.abs(short - long[:, :, : short.shape[2]]).max() > 1e-3
+    assert differs == (config.feat_extract_norm == "group")
+
+
+def test_no_row_becomes_nan(config):
+    graphdef, state = build(config)
+    lengths = jnp.array([0, 29, 30, 640])
+
+    def loss(state, wave, key):
+        return jnp.sum(jnp.square(jnp.stack(nnx.merge(graphdef, state)(wave, lengths, key).states)))
+
+    for wave in (jnp.zeros((4, 640)), waves(lengths, 640)):
+        value, gradient = jax.jit(jax.value_and_grad(loss))(state, wave, KEY)
+        assert jnp.isfinite(value)
+        assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+
+
+def test_folds_in_one_vmap_equal_folds_one_by_one(config):
+    graphdef, _ = build(config)
+    folds = [nnx.state(SpeechEncoder(config, rngs=nnx.Rngs(seed))) for seed in (1, 2)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *folds)
+    wave, keys = jnp.stack([waves(LENGTHS, 640, seed=seed) for seed in (1, 2)]), jax.random.split(KEY)
+
+    def gradient(state, wave, key):
+        return jax.grad(lambda s: jnp.sum(jnp.sin(within(nnx.merge(graphdef, s)(wave, LENGTHS, key)))))(state)
+
+    together = jax.jit(jax.vmap(gradient))(stacked, wave, keys)
+    one = jax.jit(gradient)
+    for fold in range(2):
+        alone = one(folds[fold], wave[fold], keys[fold])
+        for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
+            np.testing.assert_allclose(a[fold], b, atol=1e-4 * max(1, np.abs(b).max()))
+
+
+def test_training_follows_its_key_and_evaluation_has_none(config):
+    state, run, wave = build(config)[1], encode(config), waves(LENGTHS, 640)
+    evaluation, training = within(run(state, wave, LENGTHS)), within(run(state, wave, LENGTHS, KEY))
+    np.testing.assert_array_equal(run(state, wave, LENGTHS).states[-1], run(state, wave, LENGTHS).states[-1])
+    np.testing.assert_array_equal(training, within(run(state, wave, LENGTHS, KEY)))
+    assert np.abs(training - within(run(state, wave, LENGTHS, jax.random.key(8)))).max() > 0.1
+    assert np.abs(training - evaluation).max() > 0.1
+
+
+def quiet(config, **changes):
+    """Return the configuration without any randomness but what is asked for."""
+    nothing = dict.fromkeys(("hidden_dropout", "activation_dropout", "attention_dropout", "mask_time_prob"), 0.0)
+    return replace(config, **nothing | changes)
+
+
+def test_without_any_rate_training_equals_evaluation(config):
+    config = quiet(config)
+    state, run, wave = build(config)[1], encode(config), waves(LENGTHS, 640)
+    np.testing.assert_allclose(within(run(state, wave, LENGTHS, KEY)), within(run(state, wave, LENGTHS)), atol=1e-6)
+
+
+def test_layerdrop_skips_whole_layers(config):
+    config = quiet(config, layerdrop=0.5, num_hidden_layers=8, do_stable_layer_norm=False)
+    state, run, wave = build(config)[1], encode(config), waves(LENGTHS, 640)
+    states = np.asarray(within(run(state, wave, LENGTHS, KEY)))
+    skipped = [np.array_equal(before, after) for before, after in pairwise(states)]
+    assert 0 < sum(skipped) < 8
+
+
+@pytest.mark.parametrize("feature", [False, True])
+def test_masks_put_in_the_embedding_and_zero(config, feature):
+    masks = {"mask_feature_prob": 0.5, "mask_feature_length": 2} if feature else {"mask_time_prob": 0.5}
+    config = quiet(config, **masks)
+    model = nnx.merge(*build(config))
+    x = jnp.ones((2, 12, 16))
+    got = np.asarray(model._augment(x, jnp.array([12, 6]), KEY))
+    if feature:
+        silent = (got == 0).all(1)
+        assert silent.any(1).all()
+        assert ((got == 1) | silent[:, None]).all()
+    else:
+        hidden = (got == np.asarray(model.masked_spec_embed[...])).all(-1)
+        assert hidden.any(1).all()
+        assert not hidden[1, 6:].any()
+        assert (got[~hidden] == 1).all()
+
+
+def test_spec_augment_can_be_switched_off(config):
+    config = quiet(config, mask_time_prob=0.5, mask_feature_prob=0.5, mask_feature_length=2, apply_spec_augment=False)
+    state, run, wave = build(config)[1], encode(config), waves(LENGTHS, 640)
+    np.testing.assert_allclose(within(run(state, wave, LENGTHS, KEY)), within(run(state, wave, LENGTHS)), atol=1e-6)
+
+
+def test_frozen_layers_run_as_in_evaluation(layer_config):
+    config = replace(layer_config, mask_time_prob=0.0, feat_proj_dropout=0.3, layerdrop=0.3)
+    state, wave = build(config)[1], waves(LENGTHS, 640)
+    evaluation = within(encode(config)(state, wave, LENGTHS))
+    for frozen in (0, 1):
+        training = within(encode(config, frozen_layers=frozen)(state, wave, LENGTHS, KEY))
+        changed = [np.abs(a - b).max() > 1e-3 for a, b in zip(evaluation, training, strict=True)]
+        assert changed == [False] * (frozen + 1) + [True] * (2 - frozen)
+
+
+def test_remat_changes_no_gradient(layer_config):
+    graphdef, state = build(layer_config)
+    wave = waves(LENGTHS, 640)
+
+    @partial(jax.jit, static_argnums=1)
+    def gradient(states, remat):
+        def loss(s):
+            return jnp.sum(jnp.sin(within(nnx.merge(graphdef, s)(wave, LENGTHS, KEY, remat=remat))))
+
+        return jax.vmap(jax.grad(loss))(states)
+
+    folds = jax.tree.map(lambda leaf: jnp.stack([leaf, 0.9 * leaf]), state)
+    for a, b in zip(jax.tree.leaves(gradient(folds, True)), jax.tree.leaves(gradient(folds, False)), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4 * max(1, np.abs(b).max()))
+
+
+def test_bfloat16_stays_near_float32(config):
+    state, wave = build(config)[1], waves(LENGTHS, 640)
+    low = encode(config)(
+        jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), state), wave.astype(jnp.bfloat16), LENGTHS
+    )
+    assert {x.dtype for x in low.states} == {jnp.dtype(jnp.bfloat16)}
+    full = within(encode(config)(state, wave, LENGTHS))
+    assert np.abs(within(low).astype(jnp.float32) - full).max() < 0.05 * np.abs(full).max()
+
+
+def test_the_last_state_is_normalised_in_both_layouts(config):
+    state = build(config)[1]
+    hidden = encode(config)(state, waves(LENGTHS, 640), LENGTHS)
+    for row, count in enumerate(hidden.frames):
+        last = hidden.states[-1][row, :count]
+        np.testing.assert_allclose(last.mean(-1), 0, atol=1e-5)
+        np.testing.assert_allclose(last.std(-1), 1, atol=1e-2)

@@ -1,0 +1,44 @@
+"""What is saved comes back as it was, although training goes on over it; a full disk is said in a sentence."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from serjax.runtime.errors import UserError
+from serjax.training.resume import ResumePoint
+from serjax.training.update import TrainState, init_state
+
+
+def test_the_last_epoch_comes_back_although_its_memory_was_taken_over(tmp_path):
+    step = jax.jit(lambda state: jax.tree.map(lambda x: x + 1, state), donate_argnums=0)
+    state = init_state({"w": jnp.arange(200_000.0)})
+    point = ResumePoint(tmp_path)
+    assert point.restore({"state": state}) is None
+    for epoch in (1, 2, 3):
+        state = step(state)
+        wanted = jax.tree.map(np.array, state)
+        point.save(epoch, {"state": state, "waited": np.arange(epoch, epoch + 2)})
+        for _ in range(5):
+            state = step(state)
+    point.close()
+    again = ResumePoint(tmp_path)
+    epoch, tree = again.restore({"state": state, "waited": np.zeros(2, int)})
+    assert epoch == again.latest() == 3
+    assert isinstance(tree["state"], TrainState)
+    jax.tree.map(np.testing.assert_array_equal, tree["state"], wanted)
+    np.testing.assert_array_equal(tree["waited"], [3, 4])
+    again.close()
+
+
+def test_a_full_disk_gets_a_sentence(tmp_path, monkeypatch):
+    point = ResumePoint(tmp_path)
+
+    def full(*arguments, **settings):
+        raise ValueError('RESOURCE_EXHAUSTED: Error writing "x": No space left on device')
+
+    monkeypatch.setattr(point._manager, "save", full)
+    with pytest.raises(UserError, match=r"the disk is full .*--out"):
+        point.save(1, {"x": jnp.zeros(2)})
+    monkeypatch.undo()
+    point.close()

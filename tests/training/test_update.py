@@ -1,0 +1,114 @@
+"""One step: its loss as PyTorch defines it, rows that count for nothing, batch statistics, mixed clips."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serjax.audio.augment import AugmentConfig
+from serjax.config.experiment import Experiment
+from serjax.models.inputs import Inputs
+from serjax.models.layers.batch_norm import BatchNorm
+from serjax.training.classification import LabelledInputs, cross_entropy
+from serjax.training.config import OptimizerConfig, TrainConfig
+from serjax.training.jobs import class_weights
+from serjax.training.optimizer import rate_factors
+from serjax.training.update import Run, init_state, train_step
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("weights", [[1.0, 1.0, 1.0], [0.5, 2.0, 1.0]])
+def test_cross_entropy_is_pytorchs(weights):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    logits, label = rng.normal(size=(8, 3)).astype(np.float32), rng.integers(0, 3, 8)
+    target = jnp.eye(3)[label]
+    loss, weight = cross_entropy(jnp.array(logits), target, jnp.ones(8), jnp.array(weights), 0.0)
+    function = torch.nn.CrossEntropyLoss(weight=torch.tensor(weights))
+    assert float(loss / weight) == pytest.approx(float(function(torch.tensor(logits), torch.tensor(label))), abs=1e-6)
+    smooth, weight = cross_entropy(jnp.array(logits), target, jnp.ones(8), jnp.ones(3), 0.1)
+    function = torch.nn.CrossEntropyLoss(label_smoothing=0.1)
+    assert float(smooth / weight) == pytest.approx(float(function(torch.tensor(logits), torch.tensor(label))), abs=1e-6)
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 6), st.integers(0, 5), st.floats(0, 0.5))
+def test_rows_of_weight_zero_count_for_nothing(rows, filler, smoothing):
+    rng = np.random.default_rng(rows)
+    logits = jnp.array(rng.normal(size=(rows + filler, 4)))
+    target = jnp.eye(4)[rng.integers(0, 4, rows + filler)]
+    weight = (jnp.arange(rows + filler) < rows).astype(jnp.float32)
+    whole = cross_entropy(logits, target, weight, jnp.ones(4), smoothing)
+    part = cross_entropy(logits[:rows], target[:rows], weight[:rows], jnp.ones(4), smoothing)
+    np.testing.assert_allclose(whole, part, rtol=1e-5)
+
+
+@given(st.lists(st.integers(1, 30), min_size=2, max_size=6))
+def test_class_weights_give_every_class_the_same_say(counts):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    weights = class_weights(labels, len(counts))
+    np.testing.assert_allclose(weights * counts, len(labels) / len(counts), rtol=1e-5)
+    assert weights[labels].mean() == pytest.approx(1, rel=1e-5)
+
+
+class Normed(nnx.Module):
+    """Batch norm and a Linear layer on [b t] as features."""
+
+    def __init__(self, rngs):
+        self.norm = BatchNorm(5, rngs=rngs)
+        self.last = nnx.Linear(5, 3, rngs=rngs)
+
+    def __call__(self, wave, lengths, key=None, weight=None):
+        return self.last(self.norm(wave, None if key is None else weight > 0))
+
+
+def one_step(wave, weight, frozen=(), **options):
+    graphdef, rest, params = nnx.split(Normed(nnx.Rngs(0)), lambda path, _: path[0] in frozen, ...)
+    experiment = Experiment("x", optimizer=OptimizerConfig(schedule="constant"), **options)
+    inputs = LabelledInputs(Inputs(wave, jnp.full(len(wave), 5)), jnp.arange(len(wave)) % 3, weight)
+    run = Run(jax.random.key(0), jnp.array(10), jnp.array(1e-2), jnp.ones(3))
+    factors = rate_factors(params, ())
+    return train_step(init_state(params), inputs, run, rest, graphdef=graphdef, experiment=experiment, factors=factors)
+
+
+def waves(rows):
+    return jnp.asarray(np.random.default_rng(0).normal(2, 3, (rows, 5)), jnp.float32)
+
+
+def test_batch_statistics_count_real_rows_and_are_left_alone_by_the_optimizer():
+    wave = waves(8)
+    state, _ = one_step(wave, (jnp.arange(8) < 6).astype(jnp.float32))
+    np.testing.assert_allclose(state.params.norm.mean[...], 0.1 * wave[:6].mean(0), rtol=1e-5)
+    np.testing.assert_allclose(state.params.norm.var[...], 0.9 + 0.1 * wave[:6].var(0, ddof=1), rtol=1e-5)
+    other, _ = one_step(wave.at[6:].set(99.0), (jnp.arange(8) < 6).astype(jnp.float32))
+    for one, two in zip(jax.tree.leaves(state.params), jax.tree.leaves(other.params), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+
+
+def test_accumulated_parts_move_batch_statistics_one_after_the_other():
+    wave = waves(8)
+    state, _ = one_step(wave, jnp.ones(8), train=TrainConfig(batch_size=8, accumulate=2))
+    expected = 0.9 * 0.1 * wave[:4].mean(0) + 0.1 * wave[4:].mean(0)
+    np.testing.assert_allclose(state.params.norm.mean[...], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_statistics_of_a_frozen_part_are_none_of_the_steps(accumulate):
+    state, metrics = one_step(
+        waves(8), jnp.ones(8), frozen=("norm",), train=TrainConfig(batch_size=8, accumulate=accumulate)
+    )
+    assert set(state.params) == {"last"}
+    assert np.isfinite(float(metrics.loss))
+
+
+def test_mixup_mixes_clips_and_labels_alike():
+    plain, plain_metrics = one_step(waves(8), jnp.ones(8))
+    mixed, metrics = one_step(waves(8), jnp.ones(8), augment=AugmentConfig(mixup=0.4))
+    assert float(metrics.weight) == pytest.approx(float(plain_metrics.weight))
+    assert not np.allclose(mixed.params.last.kernel[...], plain.params.last.kernel[...], atol=1e-6)
+    same, same_metrics = one_step(jnp.tile(waves(1), (8, 1)), jnp.ones(8), augment=AugmentConfig(mixup=0.4))
+    assert np.isfinite(float(same_metrics.loss))
+    np.testing.assert_allclose(same.params.norm.mean[...], 0.1 * waves(1)[0], rtol=1e-5)

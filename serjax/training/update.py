@@ -74,6 +74,8 @@ def train_step(
             pairs = draw_pairs(mixing, len(target), experiment.augment.mixup)
             target = mix(target, pairs)
             if experiment.augment.mixup_of == "waves":
+                assert inputs.wave is not None
+                assert inputs.lengths is not None
                 inputs = inputs._replace(wave=mix(inputs.wave, pairs), lengths=pairs.longer(inputs.lengths))
             else:
                 inputs = inputs._replace(pairs=pairs)

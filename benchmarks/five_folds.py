@@ -25,7 +25,8 @@ from torch import nn
 from serjax import cli
 from serjax.audio import SAMPLE_RATE
 from serjax.config.experiment import Experiment
-from serjax.data.dataset import Data, read_data
+from serjax.data.dataset import Data
+from serjax.runs.finetune import experiment_data
 from serjax.runs.setup import blueprint, set_up
 from serjax.runtime.allocator import keep_memory
 from serjax.training.jobs import Job, make_jobs
@@ -103,7 +104,7 @@ def main(argv: Sequence[str]) -> int:
     experiment: Any = cli.parse("benchmarks.five_folds", ["--exp", "mel_kfold", *argv], Experiment, "mel_kfold")
     experiment = replace(experiment, train=replace(experiment.train, epochs=ROUNDS + 1))
     keep_memory()
-    data = read_data(experiment, print)
+    data = experiment_data(experiment, print)
     jobs = make_jobs(experiment, data.folds)
     clips = sum(len(job.train) for job in jobs)
     sides = {"serjax": ours(experiment, data, jobs), "PyTorch": theirs(experiment, data, jobs)}

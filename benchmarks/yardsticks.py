@@ -25,12 +25,12 @@ from sklearn.svm import SVC
 
 from serjax import cli
 from serjax.config.experiment import Experiment, cache_folder
-from serjax.data.dataset import read_data
 from serjax.evaluation.metrics import METRICS, bootstrap_intervals, confusion, scores
 from serjax.evaluation.out_of_fold import OutOfFold, write_oof_csv
 from serjax.features.extract import encode_clips
 from serjax.models.layers.pooling import masked_mean
 from serjax.models.spectrogram import FrontEnd
+from serjax.runs.finetune import experiment_data
 from serjax.runtime.fingerprint import fingerprint
 from serjax.training.jobs import make_jobs
 
@@ -55,13 +55,13 @@ def best(models: Sequence[Callable[[], Any]], x: np.ndarray, y: np.ndarray, job:
 def main() -> None:
     """Fit, score, print and write answers."""
     experiment = cli.parse("yardsticks", sys.argv[1:], Experiment, "bilstm_kfold")
-    data = read_data(experiment, print)
+    data = experiment_data(experiment, print)
     front = FrontEnd("bilstm", experiment.data)
     states, _ = encode_clips(
         lambda _, wave, length: (masked_mean(*front(wave, length))[:, None, None], length // length),
         {},
         data.store,
-        cache_folder(experiment, "features"),
+        cache_folder(experiment) / "features",
         key=fingerprint(data.store.hashes, repr(front), experiment.data, "values"),
         samples=front.samples,
         crop=experiment.data.eval_crop,

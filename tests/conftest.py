@@ -20,6 +20,14 @@ def compilation_cache(tmp_path_factory):
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
+@pytest.fixture
+def compile_quickly():
+    """Nearly all time of small networks is XLA's, which many programs wait for; what they compute stays the same."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 CODECS = {".mp4": ("libx264", "aac"), ".flv": ("flv1", "aac"), ".webm": ("libvpx", "libopus"), ".avi": ("mpeg4", "mp2")}
 
 

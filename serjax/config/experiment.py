@@ -105,6 +105,6 @@ def from_json(text: str, source: str) -> Experiment:
         ) from None
 
 
-def cache_folder(experiment: Experiment, name: str) -> Path:
-    """Return the folder of decoded clips or features: below data.cache, or beside the run folder."""
-    return Path(experiment.data.cache or experiment.run_dir.parent).absolute() / name
+def cache_folder(experiment: Experiment) -> Path:
+    """Return the folder that holds those of decoded clips, frames and features: data.cache, or that of the run."""
+    return Path(experiment.data.cache or experiment.run_dir.parent).absolute()

@@ -1,4 +1,4 @@
-"""The clips of an experiment: found, decoded, divided into folds and checked."""
+"""A corpus ready for training: clips found, decoded, divided into folds and checked."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,38 +9,48 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from serjax.audio.vad import load_silero
-from serjax.config.experiment import Experiment
-from serjax.data.config import DataConfig
+from serjax.data.config import DataConfig, FoldsConfig
 from serjax.data.corpora.read import describe, read_corpus
 from serjax.data.folds.fold import Fold
 from serjax.data.folds.leakage import check_folds
 from serjax.data.folds.make import make_folds
-from serjax.data.store.clips import ClipStore, Unheard, open_store
+from serjax.data.store.clips import ClipStore, SilentClips, open_store
 from serjax.data.store.face_features import read_units
 from serjax.data.utterance import Utterance
+from serjax.runtime.progress import Say
+from serjax.video.config import VideoConfig
 
 if TYPE_CHECKING:
     from serjax.data.store.video import FrameStore
-from serjax.config.experiment import cache_folder
-from serjax.runtime.progress import Say
 
 
 class Frames(Protocol):
-    """What is seen of the clips."""
+    """Video frames, or face features, of clips."""
 
     @property
     def hashes(self) -> tuple[str, ...]:
-        """Of what is seen of each clip."""
+        """Hash of each clip's frames."""
 
     def rows(self, clips: Int[np.ndarray, "*k b"]) -> tuple[Shaped[np.ndarray, "..."], Int[np.ndarray, "*k b"]]:
         """Return some clips' frames, and how many of them each clip has."""
 
 
 class Data(NamedTuple):
-    """Clips, their classes and their folds, checked; their frames for models that look at video."""
+    """Clips with their classes and folds.
+
+    Attributes:
+        corpus: name of the corpus.
+        store: the decoded clips.
+        labels: names of the classes, in the order of a model's outputs.
+        classes: class of each clip.
+        folds: all of them, whichever are trained.
+        corpus_notes: sentences for the report on how the corpus was read.
+        leakage_notes: sentences on clips that stand on both sides of a fold.
+        frames: for models that take video.
+    """
 
     corpus: str
-    store: ClipStore | Unheard
+    store: ClipStore | SilentClips
     labels: tuple[str, ...]
     classes: Int[np.ndarray, "clips"]
     folds: tuple[Fold, ...]
@@ -49,49 +59,71 @@ class Data(NamedTuple):
     frames: Frames | None = None
 
 
-def read_data(experiment: Experiment, say: Say) -> Data:
-    """Find, decode and divide the clips; of videos whose sound the model does not hear none is decoded or needed.
+def read_data(
+    config: DataConfig,
+    folds: FoldsConfig,
+    *,
+    seed: int,
+    cache: Path,
+    say: Say,
+    modalities: frozenset[str] = frozenset({"sound"}),
+    video: VideoConfig | None = None,
+) -> Data:
+    """Find, decode and divide the clips.
+
+    Args:
+        config: where they are.
+        folds: how they are divided.
+        seed: of folds, of the clips that `config.max_clips` chooses, and of what is synthetic.
+        cache: folder in which decoded clips and frames are kept, each kind in a folder of its own.
+        say: is told what was found.
+        modalities: what the model takes, of "sound" and "video". Without sound, none is decoded or needed.
+        video: how videos are read; needed with the modality video.
 
     Raises:
         UserError: clips that cannot be used, labels, speakers or folds that do not fit; see `read_corpus`,
             `open_store`, `make_folds` and `check_folds`.
     """
-    cache = cache_folder(experiment, "clips")
-    pictured, hears = experiment.model.sees and experiment.video.units is None, experiment.model.hears
-    filmed = pictured and not experiment.video.drawn
-    corpus = read_corpus(
-        replace(experiment.data, cache=str(cache.parent)), seed=experiment.seed, videos=filmed, silent=not hears
-    )
+    if "video" not in modalities:
+        video = None
+    sound = "sound" in modalities
+    # Face features come from an archive, and then the clips are sound files.
+    pictures = video if video is not None and video.units is None else None
+    filmed = pictures is not None and not pictures.drawn
+    corpus = read_corpus(replace(config, cache=str(cache)), seed=seed, videos=filmed, silent=not sound)
     for note in corpus.notes:
         say(note)
-    pictures = _pictures(experiment, corpus.utterances, say) if pictured else None
-    store: ClipStore | Unheard
-    if pictures is not None and not hears:
-        store = Unheard(pictures.utterances, pictures.hashes, pictures.skipped)
+    frames = None
+    if pictures is not None:
+        frames = _open_frames(pictures, corpus.utterances, cache / "frames", config.skip_bad, seed, say)
+    store: ClipStore | SilentClips
+    if frames is not None and not sound:
+        store = SilentClips(frames.utterances, frames.hashes, frames.skipped)
     else:
-        # Values in place of pictures are of clips that are sound files, which also tell copies.
-        utterances = corpus.utterances if pictures is None else pictures.utterances
-        store = _sounds(experiment.data, utterances, cache, say)
+        utterances = corpus.utterances if frames is None else frames.utterances
+        store = _open_clips(config, utterances, cache / "clips", say)
     say(describe(store.utterances, corpus.labels))
-    folds = make_folds(store.utterances, experiment.folds, experiment.seed)
-    folds, notes = check_folds(
-        folds, store.utterances, store.hashes, allow_speaker_overlap=experiment.folds.allow_speaker_overlap
+    divided, notes = check_folds(
+        make_folds(store.utterances, folds, seed),
+        store.utterances,
+        store.hashes,
+        allow_speaker_overlap=folds.allow_speaker_overlap,
     )
     for note in notes:
         say(note)
     classes = np.array([corpus.labels.index(clip.label) for clip in store.utterances], np.int32)
-    frames: Frames | None = None if pictures is None else pictures.of(store.utterances)
-    if experiment.model.sees and experiment.video.units is not None:
-        frames = read_units(experiment.video.units, store.utterances)
-    told = corpus.notes if pictures is None else (*corpus.notes, *pictures.summary)
-    return Data(corpus.name, store, corpus.labels, classes, folds, told, notes, frames)
+    rows: Frames | None = None if frames is None else frames.of(store.utterances)
+    if video is not None and video.units is not None:
+        rows = read_units(video.units, store.utterances)
+    corpus_notes = corpus.notes if frames is None else (*corpus.notes, *frames.summary)
+    return Data(corpus.name, store, corpus.labels, classes, divided, corpus_notes, notes, rows)
 
 
-def _sounds(settings: DataConfig, utterances: Sequence[Utterance], folder: Path, say: Say) -> ClipStore:
+def _open_clips(config: DataConfig, utterances: Sequence[Utterance], folder: Path, say: Say) -> ClipStore:
     """Decode the sound of the clips."""
-    if settings.activity == "silero":
-        load_silero()  # what is missing is said once, and not of every clip
-    store = open_store(utterances, folder, skip_bad=settings.skip_bad, activity=settings.activity)
+    if config.activity == "silero":
+        load_silero()  # a missing package is reported once, and not for every clip
+    store = open_store(utterances, folder, skip_bad=config.skip_bad, activity=config.activity)
     if store.untrimmed:
         say(f"{store.untrimmed} clips keep their silence: too little of them would be left.")
     for line in store.skipped:
@@ -99,15 +131,15 @@ def _sounds(settings: DataConfig, utterances: Sequence[Utterance], folder: Path,
     return store
 
 
-def _pictures(experiment: Experiment, utterances: Sequence[Utterance], say: Say) -> "FrameStore":
+def _open_frames(
+    video: VideoConfig, utterances: Sequence[Utterance], folder: Path, skip_bad: bool, seed: int, say: Say
+) -> "FrameStore":
     """Decode, or draw, the frames of the clips."""
-    from serjax.data.frames import open_drawn, open_frames  # FFmpeg and the detector take a while to load
+    from serjax.data.store.video import open_drawn, open_frames  # FFmpeg and the detector take a while to load
 
-    video, folder = experiment.video, cache_folder(experiment, "frames")
     if video.drawn:
-        store = open_drawn(utterances, folder, seed=experiment.seed, count=video.frames, size=video.size)
+        store = open_drawn(utterances, folder, seed=seed, count=video.frames, size=video.size)
     else:
-        skip_bad = experiment.data.skip_bad
         store = open_frames(
             utterances, folder, skip_bad=skip_bad, faces=video.faces, count=video.frames, size=video.size
         )

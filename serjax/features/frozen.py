@@ -1,15 +1,18 @@
 """Hidden states of a frozen encoder, computed once for all clips."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
+from jaxtyping import Int
 
-from serjax.audio import SAMPLE_RATE
-from serjax.config.experiment import Experiment, cache_folder
-from serjax.data.dataset import Data
+from serjax.data.batching.lengths import Crop
+from serjax.data.store.clips import ClipStore, SilentClips
 from serjax.features.extract import encode_clips
+from serjax.models.config import ModelConfig
 from serjax.models.functional import Params, cast
 from serjax.models.inputs import Features
 from serjax.models.layers import pooling
@@ -18,13 +21,36 @@ from serjax.runtime.fingerprint import fingerprint
 from serjax.runtime.progress import Say
 
 
-def encode(experiment: Experiment, data: Data, model: Classifier, say: Say) -> Features:
-    """Return what the frozen trunk makes of every clip, computed once and kept on disk."""
-    settings = experiment.data
+def encode(
+    model: Classifier,
+    settings: ModelConfig,
+    clips: ClipStore | SilentClips,
+    classes: Int[np.ndarray, "clips"],
+    *,
+    samples: int,
+    crop: Crop,
+    folder: Path,
+    say: Say,
+) -> Features:
+    """Return the frozen encoder's hidden states of every clip, computed once and kept on disk.
+
+    Args:
+        model: in evaluation.
+        settings: its own.
+        clips: the store.
+        classes: of the clips.
+        samples: longest stretch of a clip that is encoded.
+        crop: which stretch.
+        folder: of all stored features.
+        say: is told how large they are.
+
+    Raises:
+        UserError: the disk is full, or the folder cannot be written.
+    """
     graphdef, state = nnx.split(model)
     # Frames that training drops values of are kept one by one.
-    pooled = experiment.model.pooling == "mean" and not experiment.model.final_dropout
-    dtype = experiment.model.dtype
+    pooled = settings.pooling == "mean" and not settings.final_dropout
+    dtype = settings.dtype
 
     def call(state: Params, wave: Any, length: Any) -> Any:
         model = nnx.merge(graphdef, cast(state, dtype), copy=True)
@@ -36,12 +62,8 @@ def encode(experiment: Experiment, data: Data, model: Classifier, say: Say) -> F
             frames = jnp.ones_like(frames)
         return states, frames
 
-    samples = round(settings.seconds * SAMPLE_RATE)
-    wanted = (settings.eval_crop, samples, pooled, dtype, experiment.model.weighted_layers, experiment.model.padding)
-    key = fingerprint(state, data.store.hashes, wanted, model.trunk.config, model.normalize, model.masked)
-    cache = cache_folder(experiment, "features")
-    states, frames = encode_clips(
-        call, state, data.store, cache, key=key, samples=samples, crop=settings.eval_crop, batch_size=8
-    )
+    wanted = (crop, samples, pooled, dtype, settings.weighted_layers, settings.padding)
+    key = fingerprint(state, clips.hashes, wanted, model.trunk.config, model.normalize, model.masked)
+    states, frames = encode_clips(call, state, clips, folder, key=key, samples=samples, crop=crop, batch_size=8)
     say(f"{len(frames)} clips are encoded once: {states.nbytes / 2**20:.0f} MiB of features.")
-    return Features._make((states, frames, data.classes))
+    return Features._make((states, frames, classes))

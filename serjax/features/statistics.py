@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from serjax.config.experiment import Experiment, cache_folder
-from serjax.data.dataset import Data
+from serjax.data.batching.lengths import Crop
+from serjax.data.store.clips import ClipStore, SilentClips
 from serjax.data.store.face_features import Units
 from serjax.features.extract import encode_clips
 from serjax.models.functional import Params
@@ -17,7 +18,6 @@ from serjax.models.layers.masking import length_mask
 from serjax.models.spectrogram import FrontEnd
 from serjax.runtime.fingerprint import fingerprint
 from serjax.runtime.progress import Say
-from serjax.training.jobs import Job
 
 
 class Moments(NamedTuple):
@@ -32,16 +32,38 @@ class Moments(NamedTuple):
     path: tuple[str, ...]
 
 
-def unit_moments(units: Units, jobs: Sequence[Job]) -> nnx.State:
-    """Return each job's mean and deviation [k d] of every unit, over the job's training clips and nothing else."""
-    seen = [units.values[list(job.train), 0] for job in jobs]
+def unit_moments(units: Units, train: Sequence[Sequence[int]]) -> nnx.State:
+    """Return the mean and deviation [k d] of every face feature over each trial's training clips."""
+    seen = [units.values[list(clips), 0] for clips in train]
     stats = {"mean": [one.mean(0) for one in seen], "deviation": [one.std(0) for one in seen]}
     leaves = {("video", "standardize", name): nnx.BatchStat(jnp.array(values)) for name, values in stats.items()}
     return nnx.from_flat_state(list(leaves.items()))
 
 
-def standardization(experiment: Experiment, data: Data, jobs: Sequence[Job], moments: Moments, say: Say) -> nnx.State:
-    """Return each job's mean and deviation [k d] of every feature, over the job's training clips and nothing else."""
+def standardization(
+    moments: Moments,
+    clips: ClipStore | SilentClips,
+    train: Sequence[Sequence[int]],
+    *,
+    crop: Crop,
+    folder: Path,
+    say: Say,
+) -> nnx.State:
+    """Return the mean and deviation [k d] of every feature over each trial's training clips.
+
+    Each clip's own mean and variance are computed once and kept on disk.
+
+    Args:
+        moments: what is standardised.
+        clips: the store.
+        train: of each trial, the positions of its training clips.
+        crop: stretch of a longer clip.
+        folder: of all stored features.
+        say: is told how fast features were computed.
+
+    Raises:
+        UserError: the disk is full, or the folder cannot be written.
+    """
     front = moments.front
 
     def call(_: Params, wave: Any, length: Any) -> Any:
@@ -52,24 +74,14 @@ def standardization(experiment: Experiment, data: Data, jobs: Sequence[Job], mom
         variance = jnp.sum(jnp.where(within, jnp.square(x - mean), 0), axis=1, keepdims=True) * share
         return jnp.stack([mean, variance], axis=1), jnp.ones_like(frames)
 
-    settings = experiment.data
-    key, cache = fingerprint(data.store.hashes, settings.eval_crop, repr(front)), cache_folder(experiment, "features")
-    began, kept = time.monotonic(), (cache / key).is_dir()
-    found, _ = encode_clips(
-        call,
-        {},
-        data.store,
-        cache,
-        key=key,
-        samples=front.samples,
-        crop=settings.eval_crop,
-        batch_size=32,
-    )
+    key = fingerprint(clips.hashes, crop, repr(front))
+    began, kept = time.monotonic(), (folder / key).is_dir()
+    found, _ = encode_clips(call, {}, clips, folder, key=key, samples=front.samples, crop=crop, batch_size=32)
     if not kept:
         say(f"Features of {len(found)} clips: {len(found) / (time.monotonic() - began):.0f} clips/s.")
     mean, deviation = [], []
-    for job in jobs:
-        means, variances = np.asarray(found[list(job.train), :, 0], np.float64).swapaxes(0, 1)
+    for own in train:
+        means, variances = np.asarray(found[list(own), :, 0], np.float64).swapaxes(0, 1)
         mean.append(means.mean(0))
         deviation.append(np.sqrt(variances.mean(0) + means.var(0)))
     stats = {"mean": mean, "deviation": deviation}

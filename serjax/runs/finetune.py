@@ -19,7 +19,7 @@ import serjax
 from serjax.audio import SAMPLE_RATE
 from serjax.checkpoints.run_models import save_head, save_labels, save_trunk
 from serjax.config import rules
-from serjax.config.experiment import Experiment
+from serjax.config.experiment import Experiment, cache_folder
 from serjax.data.dataset import Data, read_data
 from serjax.data.folds.make import fold_kind
 from serjax.data.utterance import Utterance
@@ -31,6 +31,7 @@ from serjax.inference.ensemble import load
 from serjax.runs.folder import FIRST_STAGE, RESUME, begin_run, claim, end_run, find_run, write_folds
 from serjax.runs.setup import Blueprint, Setup, blueprint, first_stage, set_up
 from serjax.runtime.fingerprint import fingerprint
+from serjax.runtime.progress import Say
 from serjax.training.jobs import Job, make_jobs
 from serjax.training.loop import Fitted, fit
 from serjax.training.metric_log import MetricLog, read_history
@@ -50,11 +51,25 @@ def train(experiment: Experiment, command: str, console: Console) -> Report:
         return _train(experiment, command, console)
 
 
+def experiment_data(experiment: Experiment, say: Say) -> Data:
+    """Return an experiment's clips, classes and folds; see `read_data`."""
+    model = experiment.model
+    return read_data(
+        experiment.data,
+        experiment.folds,
+        seed=experiment.seed,
+        cache=cache_folder(experiment),
+        say=say,
+        modalities=frozenset(name for name, used in (("sound", model.hears), ("video", model.sees)) if used),
+        video=experiment.video,
+    )
+
+
 def _train(experiment: Experiment, command: str, console: Console) -> Report:
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     run_dir = experiment.run_dir
     begun = find_run(experiment)
-    data = read_data(experiment, say)
+    data = experiment_data(experiment, say)
     jobs = make_jobs(experiment, data.folds)
     plan = blueprint(experiment)
     for note in plan.notes:

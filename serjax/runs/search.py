@@ -28,7 +28,7 @@ def combinations(experiment: Experiment) -> Iterator[tuple[dict[str, Any], Exper
     """Yield what is tried, and the experiment that tries it, in a folder below the experiment's own."""
     search = experiment.search
     tried = {field.name: getattr(search, field.name) for field in fields(search) if getattr(search, field.name)}
-    cache = str(cache_folder(experiment, "clips").parent)
+    cache = str(cache_folder(experiment))
     for values in itertools.product(*tried.values()):
         chosen = dict(zip(tried, values, strict=True))
         fusion = {name: value for name, value in chosen.items() if name in FUSION_SEARCH}

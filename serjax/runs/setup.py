@@ -16,7 +16,7 @@ from serjax.audio.augment import AugmentConfig, load_bank
 from serjax.checkpoints.efficientnet import pretrained_network
 from serjax.checkpoints.resnet import load_resnet
 from serjax.checkpoints.run_models import save_fold, save_network
-from serjax.config.experiment import Experiment
+from serjax.config.experiment import Experiment, cache_folder
 from serjax.data.batching.lengths import FRAME
 from serjax.data.dataset import Data
 from serjax.data.store.face_features import Units, read_archive
@@ -248,14 +248,21 @@ def set_up(experiment: Experiment, data: Data, jobs: Sequence[Job], plan: Bluepr
     shared_key = jax.random.key(experiment.seed)
     classes = len(data.labels)
 
-    make = partial(plan.make, classes)
+    make, train = partial(plan.make, classes), [job.train for job in jobs]
     if not alone:
         graphdef, params, frozen = initial(make, plan.frozen, keys, shared_key, axis, plan.given)
         if plan.moments is not None:
-            moments = standardization(experiment, data, jobs, plan.moments, say)
+            moments = standardization(
+                plan.moments,
+                data.store,
+                train,
+                crop=experiment.data.eval_crop,
+                folder=cache_folder(experiment) / "features",
+                say=say,
+            )
             params = axis.jit(overlay, "kk")(params, axis.put(moments))
         if isinstance(data.frames, Units):
-            params = axis.jit(overlay, "kk")(params, axis.put(unit_moments(data.frames, jobs)))
+            params = axis.jit(overlay, "kk")(params, axis.put(unit_moments(data.frames, train)))
         # A start that each fold has of its own makes what is frozen each fold's own, too.
         own = stacked(plan.starts, data, jobs, abstract(make))
         if own is not None:
@@ -281,7 +288,16 @@ def set_up(experiment: Experiment, data: Data, jobs: Sequence[Job], plan: Bluepr
     single = fold_axis(1, 1, together=True, devices=jax.devices()[:1])
     graphdef, params, frozen = initial(make, plan.frozen, keys[:1], shared_key, single, plan.given)
     whole = nnx.merge(graphdef, single.first(params), frozen)
-    features = encode(experiment, data, whole, say)
+    features = encode(
+        whole,
+        model,
+        data.store,
+        data.classes,
+        samples=round(experiment.data.seconds * SAMPLE_RATE),
+        crop=experiment.data.eval_crop,
+        folder=cache_folder(experiment) / "features",
+        say=say,
+    )
     layers, width = features.states.shape[1], features.states.shape[3]
     head_def, heads, _ = initial(
         lambda rngs: Head(model, layers, width, classes, rngs=rngs), lambda path: False, keys, shared_key, axis, {}

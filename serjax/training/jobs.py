@@ -79,7 +79,7 @@ def make_jobs(experiment: Experiment, folds: Sequence[Fold]) -> list[Job]:
     Raises:
         UserError: folds.only names a fold that there is not.
     """
-    folds = chosen_folds(experiment, folds)
+    folds = chosen_folds(folds, experiment.folds.only)
     model = experiment.model
     scratch = model.size is not None or model.frozen == "trunk" or not model.is_encoder
     peak = experiment.optimizer.max_lr or (1e-3 if scratch else 5e-5)

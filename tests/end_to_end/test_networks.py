@@ -17,11 +17,10 @@ import serjax
 from serjax.audio.augment import AugmentConfig
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig, FoldsConfig
-from serjax.data.dataset import read_data
 from serjax.evaluation.out_of_fold import read_oof_csv
 from serjax.features.statistics import standardization
 from serjax.models.config import ModelConfig
-from serjax.runs.finetune import train
+from serjax.runs.finetune import experiment_data, train
 from serjax.runs.setup import blueprint
 from serjax.runtime.errors import UserError
 from serjax.training.config import TrainConfig
@@ -101,10 +100,12 @@ def test_folds_trained_together_are_those_trained_alone(corpus, tmp_path):
 @pytest.mark.parametrize("family", ["audio_cnn", "bilstm"])
 def test_a_test_clip_changes_no_statistic_of_its_fold(corpus, tmp_path, family):
     experiment = small(corpus, tmp_path, family)
-    data = read_data(experiment, lambda _: None)
+    data = experiment_data(experiment, lambda _: None)
     jobs = make_jobs(experiment, data.folds)
     moments = blueprint(experiment).moments
-    before = standardization(experiment, data, jobs, moments, lambda _: None)
+    train = [job.train for job in jobs]
+    settings = {"crop": "head", "folder": tmp_path / "features", "say": lambda _: None}
+    before = standardization(moments, data.store, train, **settings)
     changed = jobs[0].test[0]
 
     class Louder:
@@ -119,7 +120,7 @@ def test_a_test_clip_changes_no_statistic_of_its_fold(corpus, tmp_path, family):
             noise = np.random.default_rng(1).normal(0, 1, data.store.lengths[i]).astype(np.float32)
             return noise if i == changed else data.store.clip(i)
 
-    after = standardization(experiment, data._replace(store=Louder()), jobs, moments, lambda _: None)
+    after = standardization(moments, Louder(), train, **settings)
     for one, two in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
         np.testing.assert_array_equal(one[0], two[0])
         assert not np.array_equal(one[1], two[1])

@@ -13,13 +13,12 @@ from rich.console import Console
 import serjax
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig, FoldsConfig
-from serjax.data.dataset import read_data
 from serjax.data.utterance import Utterance
 from serjax.evaluation.out_of_fold import read_oof_csv
 from serjax.models.config import ModelConfig
 from serjax.models.networks import resnet
 from serjax.predict import main as predict_main
-from serjax.runs.finetune import arguments, train
+from serjax.runs.finetune import arguments, experiment_data, train
 from serjax.runtime.errors import UserError
 from serjax.training.config import TrainConfig
 from serjax.video.augment import VideoAugment
@@ -86,16 +85,16 @@ def test_silent_videos_are_trained_and_asked(filmed, tmp_path, film, capsys):
 def test_copies_of_a_silent_video_are_found_and_a_fusion_asks_for_sound(filmed, tmp_path):
     films = tmp_path / "films"
     (films / "happy" / "again_spk1.mp4").write_bytes((films / "happy" / "happy_spk0.mp4").read_bytes())
-    data = read_data(replace(filmed, seed=1), lambda note: None)
+    data = experiment_data(replace(filmed, seed=1), lambda note: None)
     assert any("happy/again_spk1 and happy/happy_spk0 hold the same samples" in note for note in data.leakage_notes)
     assert set(data.store.lengths) == {0}
     (films / "anger" / "again_spk1.mp4").write_bytes((films / "happy" / "happy_spk0.mp4").read_bytes())
     with pytest.raises(UserError, match="hold the same samples, but are labelled anger and happy"):
-        read_data(filmed, lambda note: None)
+        experiment_data(filmed, lambda note: None)
     with pytest.raises(
         UserError, match=r"none of its 10 videos has sound .* or train --exp video, which needs no sound"
     ):
-        read_data(replace(filmed, model=ModelConfig(family="fusion")), lambda note: None)
+        experiment_data(replace(filmed, model=ModelConfig(family="fusion")), lambda note: None)
 
 
 def test_the_command_that_is_shown_names_sound_and_video_where_both_are_needed(monkeypatch, tmp_path):

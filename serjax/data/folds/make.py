@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from serjax.config.experiment import Experiment
 from serjax.data.config import FoldsConfig
 from serjax.data.folds import splits
 from serjax.data.folds.fold import PARTS, Fold, _read
@@ -123,13 +122,13 @@ def _with_validation(fold: Fold, utterances: Sequence[Utterance], config: FoldsC
     return Fold(fold.number, tuple(i for i in fold.train if i not in held), tuple(sorted(held)), fold.test)
 
 
-def chosen_folds(experiment: Experiment, folds: Sequence[Fold]) -> list[Fold]:
-    """Return the folds that folds.only names, or all.
+def chosen_folds(folds: Sequence[Fold], only: Sequence[int] | None) -> list[Fold]:
+    """Return the folds of the numbers `only`, which is `folds.only` of the settings, or all.
 
     Raises:
-        UserError: folds.only names a fold that there is not.
+        UserError: there is no fold of such a number.
     """
-    only = experiment.folds.only or tuple(fold.number for fold in folds)
+    only = only or tuple(fold.number for fold in folds)
     strange = sorted(set(only) - {fold.number for fold in folds})
     if strange:
         raise UserError(f"--folds.only: there is no fold {strange[0]}; folds are numbered 1 to {len(folds)}.")

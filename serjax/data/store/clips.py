@@ -45,12 +45,12 @@ class ClipStore(MappedClips):
 
 
 @dataclass(frozen=True)
-class Unheard:
-    """Clips whose sound nobody listens to, in place of a `ClipStore`: they hold no samples, and none is decoded.
+class SilentClips:
+    """Clips without samples, in place of a `ClipStore` where a model takes video alone; no sound is decoded.
 
     Attributes:
         utterances: as of a store.
-        hashes: of what is seen of each clip.
+        hashes: of each clip's video frames, which tell copies.
         skipped: a sentence for each utterance that is left out.
     """
 

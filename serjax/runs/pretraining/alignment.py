@@ -79,7 +79,7 @@ def align(experiment: PretrainExperiment, command: str, console: Console) -> Non
 
 def _pretrainings(experiment: PretrainExperiment) -> tuple[PretrainExperiment, PretrainExperiment]:
     """Return steps 1, and 3 and 4."""
-    cache = str(cache_folder(as_training(experiment), "clips").parent)
+    cache = str(cache_folder(as_training(experiment)))
     tapt = replace(
         experiment,
         name=TAPT,

@@ -88,12 +88,12 @@ def read_material(experiment: PretrainExperiment, say: Say, *, by_fold: bool) ->
         UserError: clips, labels, speakers or folds that do not fit.
     """
     tapt, settings = experiment.tapt, experiment.data
-    cache = cache_folder(as_training(experiment), "clips")
+    cache = cache_folder(as_training(experiment))
     data, stores = None, []
     if tapt.corpus == "unlabelled":
         stores.append(_store(Path(settings.root), "--data.root", cache, experiment, say))
     else:
-        data = read_data(as_training(experiment), say)
+        data = read_data(settings, experiment.folds, seed=experiment.seed, cache=cache, say=say)
         assert isinstance(data.store, ClipStore)
         stores.append(data.store)
     for folder in tapt.more:
@@ -114,7 +114,7 @@ def read_material(experiment: PretrainExperiment, say: Say, *, by_fold: bool) ->
         if not by_fold:
             return Material(clips, (Part(0, everything, ()),), data)
     parts = []
-    for fold in chosen_folds(as_training(experiment), data.folds):
+    for fold in chosen_folds(data.folds, experiment.folds.only):
         # Not all that is not tested: copies of what is tested stand in no part.
         own = sorted(set(fold.train) | (set(fold.validation) - set(fold.test)))
         heard = everything if tapt.corpus == "all" else (*own, *fresh)
@@ -135,7 +135,7 @@ def _store(root: Path, option: str, cache: Path, experiment: PretrainExperiment,
         for path in files
     ]
     settings = experiment.data
-    store = open_store(clips, cache, skip_bad=settings.skip_bad, activity=settings.activity)
+    store = open_store(clips, cache / "clips", skip_bad=settings.skip_bad, activity=settings.activity)
     for line in store.skipped:
         say(f"skipped: {line}")
     say(f"{len(store)} clips below {root}, without labels.")

@@ -66,7 +66,7 @@ def _of_part(
     if (folder / LABELS).is_dir():
         return FrameLabels(folder / LABELS)
     source = _source(settings, clips, part, encoders)
-    cache = cache_folder(as_training(experiment), "features")
+    cache = cache_folder(as_training(experiment)) / "features"
     table = frame_table(source.extract, source.weights, clips, clips.names, cache, key=source.key, clock=source.clock)
     cluster = replace(settings.cluster, seed=settings.cluster.seed + experiment.seed)
     began = time.monotonic()

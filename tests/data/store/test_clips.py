@@ -223,7 +223,8 @@ def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from serjax.data import mapped, store
+from serjax.data.store import clips as store
+from serjax.data.store import ragged as mapped
 from serjax.data.utterance import Utterance
 utterances = [Utterance(name, Path(name), "sad") for name in sys.argv[2:]]
 end = mapped._write_header

@@ -109,7 +109,7 @@ def compilation(family: str, size: str) -> list[str]:
     def scanned(state: Any, stacked: Any, wave: Any, length: Any) -> Any:
         model = nnx.merge(graphdef, state)
         model.encoder.layers = nnx.List([first])
-        x = model(wave, length).states[-1]
+        x = model(wave, length).hidden_states[-1]
         mask = jnp.ones(x.shape[:2], bool)
         position = first.attention.relative_position(x.shape[1]) if family == "wavlm" else None
 
@@ -119,7 +119,7 @@ def compilation(family: str, size: str) -> list[str]:
         return jax.lax.scan(body, x, stacked)[0]
 
     def looped(state: Any, wave: Any, length: Any) -> Any:
-        return nnx.merge(graphdef, state)(wave, length).states[-1]
+        return nnx.merge(graphdef, state)(wave, length).hidden_states[-1]
 
     lines = ["| layers | compiling, s | one clip of 3 s, ms |", "|---|---:|---:|"]
     for name, call, inputs in (

@@ -166,7 +166,9 @@ def serjax_side(folder: Path, dtype: str = "float32") -> dict[str, Callable[[], 
     graphdef, state = nnx.split(encoder)
     state = cast(state, dtype)
     encode = jax.jit(
-        lambda state, wave, length: nnx.merge(graphdef, state)(wave.astype(dtype), length).states[-1].astype("float32")
+        lambda state, wave, length: (
+            nnx.merge(graphdef, state)(wave.astype(dtype), length).hidden_states[-1].astype("float32")
+        )
     )
     calls: dict[str, Callable[[], Any]] = {}
 

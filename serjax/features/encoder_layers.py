@@ -75,8 +75,8 @@ def layer_features(
     def extract(state: Params, wave: Float[Array, "b t"], lengths: Int[Array, "b"]) -> tuple[Array, Array]:
         model = nnx.merge(graphdef, cast(state, dtype), copy=True)
         wave = unit_variance(wave, lengths) if normalize else wave
-        hidden = model(wave.astype(dtype), lengths)
-        return hidden.states[layer].astype(jnp.float32), hidden.frames
+        output = model(wave.astype(dtype), lengths)
+        return output.hidden_states[layer].astype(jnp.float32), output.lengths
 
     return extract, state
 

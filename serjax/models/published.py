@@ -73,14 +73,14 @@ class PublishedClassifier(nnx.Module):
         self, wave: Float[Array, "b t"], lengths: Int[Array, "b"], key: PRNGKeyArray | None = None
     ) -> Float[Array, "b c"]:
         """Return the logits of clips at 16 kHz; `lengths` are their true samples. The head has no dropout."""
-        hidden = self.trunk(unit_variance(wave, lengths) if self.normalize else wave, lengths, key)
-        x = hidden.states[-1]
+        output = self.trunk(unit_variance(wave, lengths) if self.normalize else wave, lengths, key)
+        x = output.hidden_states[-1]
         if self.layout.kind == "dense":
-            return self.classifier(_pool(x, hidden.frames, self.layout.pooling))
+            return self.classifier(_pool(x, output.lengths, self.layout.pooling))
         if self.layer_weights is not None:
             shares = jax.nn.softmax(self.layer_weights[...].astype(jnp.float32)).astype(x.dtype)
-            x = sum(share * state for share, state in zip(shares, hidden.states, strict=True))
-        return self.classifier(masked_mean(self.projector(x), hidden.frames))
+            x = sum(share * state for share, state in zip(shares, output.hidden_states, strict=True))
+        return self.classifier(masked_mean(self.projector(x), output.lengths))
 
 
 def _pool(x: Float[Array, "b n d"], frames: Int[Array, "b"], how: Pooling) -> Float[Array, "b d"]:

@@ -123,7 +123,7 @@ class Classifier(nnx.Module):
         """
         config = self.config
         lengths = lengths if self.masked else jnp.full_like(lengths, wave.shape[1])
-        hidden = self.trunk(
+        output = self.trunk(
             unit_variance(wave, lengths) if self.normalize else wave,
             lengths,
             None if config.frozen == "trunk" else key,
@@ -131,8 +131,8 @@ class Classifier(nnx.Module):
             frozen_layers=config.frozen_layers if config.frozen == "layers" else None,
             remat=config.remat,
         )
-        states = hidden.states if config.weighted_layers else hidden.states[-1:]
-        return jnp.stack(states, axis=1), hidden.frames
+        states = output.hidden_states if config.weighted_layers else output.hidden_states[-1:]
+        return jnp.stack(states, axis=1), output.lengths
 
     def __call__(
         self, wave: Float[Array, "b t"], lengths: Int[Array, "b"], key: PRNGKeyArray | None = None

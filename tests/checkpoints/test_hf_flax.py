@@ -109,7 +109,7 @@ def test_what_a_flax_model_saves_gives_its_hidden_states(tmp_path, name, safe):
     trunk = flax_models.FlaxWav2Vec2Model(config, input_shape=(1, 1000), _do_init=False)
     params = model.params["wav2vec2"] if CLASSES[name] else model.params
     output = trunk(jnp.array(wave), params=params, output_hidden_states=True)
-    hidden = loaded.encoder(wave, jnp.array([3000, 3000]))
-    assert len(hidden.states) == len(output.hidden_states)
-    for mine, other in zip(hidden.states, output.hidden_states, strict=True):
-        np.testing.assert_allclose(mine, other, rtol=0, atol=1e-4)
+    mine = loaded.encoder(wave, jnp.array([3000, 3000]))
+    assert len(mine.hidden_states) == len(output.hidden_states)
+    for state, other in zip(mine.hidden_states, output.hidden_states, strict=True):
+        np.testing.assert_allclose(state, other, rtol=0, atol=1e-4)

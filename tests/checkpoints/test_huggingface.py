@@ -90,7 +90,9 @@ def test_a_loaded_encoder_runs_and_holds_arrays_alone(saved):
     assert all(isinstance(leaf, jax.Array) and leaf.dtype == jnp.float32 for leaf in leaves)
     wave = jax.random.normal(jax.random.key(1), (2, 600))
     lengths = jnp.array([600, 400])
-    for mine, other in zip(encoder(wave, lengths).states, random_encoder()(wave, lengths).states, strict=True):
+    for mine, other in zip(
+        encoder(wave, lengths).hidden_states, random_encoder()(wave, lengths).hidden_states, strict=True
+    ):
         np.testing.assert_array_equal(mine, other)
 
 

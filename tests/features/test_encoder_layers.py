@@ -108,7 +108,7 @@ def drawn():
 
 def test_a_layers_features_are_those_of_the_clip_alone(tmp_path):
     encoder, clips = drawn(), Clips([9000, 17_000])
-    whole = jax.jit(lambda wave, length: encoder(wave, length).states)
+    whole = jax.jit(lambda wave, length: encoder(wave, length).hidden_states)
     alone = [whole(wave[None], np.array([len(wave)])) for wave in clips.waves]
     for layer in (0, 2):
         extract, weights = layer_features(encoder, layer, normalize=False)

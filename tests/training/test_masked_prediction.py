@@ -358,5 +358,5 @@ def test_a_saved_encoder_loads_in_transformers(torch, tmp_path):
     assert not any(told[name] for name in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     with torch.no_grad():
         theirs = model.eval()(torch.from_numpy(np.array(batch.wave))).last_hidden_state.numpy()
-    ours = jax.jit(lambda wave, length: trunk(wave, length).states[-1])(batch.wave, batch.length)
+    ours = jax.jit(lambda wave, length: trunk(wave, length).hidden_states[-1])(batch.wave, batch.length)
     np.testing.assert_allclose(ours, theirs, atol=1e-4)

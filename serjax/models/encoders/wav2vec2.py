@@ -235,19 +235,19 @@ def _apply(
     return y if skip is None or layerdrop == 0 else jnp.where(jax.random.bernoulli(skip, layerdrop), x, y), weights
 
 
-class Hidden(NamedTuple):
-    """What an encoder makes of a batch.
+class EncoderOutput(NamedTuple):
+    """Encoder output of a batch.
 
     Attributes:
-        states: The first layer's input and each layer's output; the last one is normalised in both layouts, as
+        hidden_states: The first layer's input and each layer's output; the last one is normalised in both layouts, as
             `last_hidden_state` is in transformers. Values beyond a clip's frames mean nothing.
-        frames: Number of frames of each clip.
-        attentions: How much of each frame (last axis) each frame takes, in every head of every layer; empty unless
-            asked for.
+        lengths: Number of true frames of each clip.
+        attentions: Attention weights of every layer: the share of each frame (last axis) in each frame's mixture; empty
+            unless asked for.
     """
 
-    states: tuple[Float[Array, "b n d"], ...]
-    frames: Int[Array, "b"]
+    hidden_states: tuple[Float[Array, "b n d"], ...]
+    lengths: Int[Array, "b"]
     attentions: tuple[Float[Array, "b h n n"], ...] = ()
 
 
@@ -291,7 +291,7 @@ class SpeechEncoder(nnx.Module):
         frozen_layers: int | None = None,
         remat: bool = False,
         attentions: bool = False,
-    ) -> Hidden:
+    ) -> EncoderOutput:
         """Encode a batch of clips.
 
         Args:
@@ -314,7 +314,7 @@ class SpeechEncoder(nnx.Module):
         if masks is not None and self.config.apply_spec_augment:
             x = self._augment(x, count, masks)
         states, shares = self.encoder(x, within, layers, frozen_layers=frozen_layers, remat=remat)
-        return Hidden(states, count, shares if attentions else ())
+        return EncoderOutput(states, count, shares if attentions else ())
 
     def _augment(self, x: Float[Array, "b n d"], count: Int[Array, "b"], key: PRNGKeyArray) -> Float[Array, "b n d"]:
         """Put the mask embedding over spans of frames and zero over spans of features (Park et al., 2019)."""

@@ -106,12 +106,14 @@ def theirs(model, wave, lengths=None):
     return [*(state.numpy() for state in output.hidden_states[:-1]), output.last_hidden_state.numpy()]
 
 
-def assert_close(hidden, expected, row=None):
+def assert_close(output, expected, row=None):
     """Compare the true frames of every hidden state, or of one row with a batch of that clip alone."""
-    assert len(hidden.states) == len(expected)
-    for mine, other in zip(hidden.states, expected, strict=True):
+    assert len(output.hidden_states) == len(expected)
+    for mine, other in zip(output.hidden_states, expected, strict=True):
         rows = (
-            zip(mine, other, hidden.frames, strict=True) if row is None else [(mine[row], other[0], hidden.frames[row])]
+            zip(mine, other, output.lengths, strict=True)
+            if row is None
+            else [(mine[row], other[0], output.lengths[row])]
         )
         for states, peer, count in rows:
             np.testing.assert_allclose(states[:count], peer[:count], rtol=0, atol=TOLERANCE)
@@ -123,14 +125,14 @@ def check_every_way(model, encoder, lengths):
     expected = theirs(model, full)
     for padding in ("transformers", "exact"):
         whole = encoder(full, jnp.full(len(lengths), max(lengths)), padding=padding)
-        assert whole.frames.tolist() == [len(expected[0][0])] * len(lengths)
+        assert whole.lengths.tolist() == [len(expected[0][0])] * len(lengths)
         assert_close(whole, expected)
     batch = waves(lengths)
     assert_close(encoder(batch, jnp.array(lengths), padding="transformers"), theirs(model, batch, lengths))
     exact = encoder(batch, jnp.array(lengths), padding="exact")
     for row, length in enumerate(lengths):
         alone = theirs(model, batch[row : row + 1, :length])
-        assert int(exact.frames[row]) == len(alone[0][0])
+        assert int(exact.lengths[row]) == len(alone[0][0])
         assert_close(exact, alone, row)
 
 
@@ -159,10 +161,10 @@ def test_attention_weights_of_every_layer(tmp_path):
         expected = model(torch.tensor(wave), attention_mask=mask, output_attentions=True).attentions
     encoder = load_encoder(str(tmp_path)).encoder
     assert encoder(wave, lengths).attentions == ()
-    hidden = encoder(wave, lengths, padding="transformers", attentions=True)
-    assert len(hidden.attentions) == len(expected) == 3
-    for mine, other in zip(hidden.attentions, expected, strict=True):
-        for shares, peer, count in zip(mine, other.numpy(), hidden.frames, strict=True):
+    output = encoder(wave, lengths, padding="transformers", attentions=True)
+    assert len(output.attentions) == len(expected) == 3
+    for mine, other in zip(output.attentions, expected, strict=True):
+        for shares, peer, count in zip(mine, other.numpy(), output.lengths, strict=True):
             np.testing.assert_allclose(shares[:, :count], peer[:, :count], rtol=0, atol=TOLERANCE)
 
 
@@ -171,8 +173,8 @@ def test_attention_weights_of_wavlm_are_their_mean_over_heads(tmp_path):
     model.save_pretrained(tmp_path)
     with torch.no_grad():
         expected = model(torch.tensor(waves([5000])), output_attentions=True).attentions
-    hidden = load_encoder(str(tmp_path)).encoder(waves([5000]), jnp.array([5000]), attentions=True)
-    for mine, other in zip(hidden.attentions, expected, strict=True):
+    output = load_encoder(str(tmp_path)).encoder(waves([5000]), jnp.array([5000]), attentions=True)
+    for mine, other in zip(output.attentions, expected, strict=True):
         # torch gives the heads' mean, and transformers that mean as every head's.
         np.testing.assert_allclose(mine.mean(1), other.numpy()[:, 0], rtol=0, atol=TOLERANCE)
 
@@ -204,7 +206,7 @@ def test_hidden_states_at_base_size(tmp_path, family, layout):
 
 @partial(jax.jit, static_argnums=0)
 def last_state(graphdef, state, wave, lengths):
-    return nnx.merge(graphdef, state)(wave, lengths).states[-1]
+    return nnx.merge(graphdef, state)(wave, lengths).hidden_states[-1]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -316,8 +318,8 @@ def test_logits_of_their_classifier(tmp_path, family, layout, padded):
     lengths = [7000, 3001, 500] if padded else [7000, 7000]
     batch = waves(lengths)
     mask = torch.tensor(np.arange(batch.shape[1]) < np.array(lengths)[:, None]).long() if padded else None
-    hidden = encoder(batch, jnp.array(lengths), padding="transformers")
-    logits = head.classifier(masked_mean(head.projector(hidden.states[-1]), hidden.frames))
+    output = encoder(batch, jnp.array(lengths), padding="transformers")
+    logits = head.classifier(masked_mean(head.projector(output.hidden_states[-1]), output.lengths))
     with torch.no_grad():
         expected = model(torch.tensor(batch), attention_mask=mask).logits.numpy()
     np.testing.assert_allclose(logits, expected, rtol=0, atol=TOLERANCE)

@@ -36,10 +36,10 @@ def waves(lengths, size, filler=0.0, seed=0):
     return jnp.where(length_mask(jnp.asarray(lengths), size), noise, filler)
 
 
-def within(hidden):
+def within(output):
     """Return the states of true frames, those beyond set to zero."""
-    states = jnp.stack(hidden.states)
-    return jnp.where(length_mask(hidden.frames, states.shape[2])[None, :, :, None], states, 0)
+    states = jnp.stack(output.hidden_states)
+    return jnp.where(length_mask(output.lengths, states.shape[2])[None, :, :, None], states, 0)
 
 
 @settings(max_examples=15)
@@ -58,9 +58,9 @@ def test_a_clip_alone_equals_the_clip_in_a_batch(config, length):
     batch = run(state, waves(LENGTHS, 640), LENGTHS)
     row = LENGTHS.tolist().index(length)
     alone = run(state, waves(LENGTHS, 640)[row : row + 1, :length], LENGTHS[row : row + 1])
-    assert batch.frames[row] == alone.frames[0] == frames(config, length)
-    for together, single in zip(batch.states, alone.states, strict=True):
-        np.testing.assert_allclose(together[row, : alone.frames[0]], single[0], atol=1e-5)
+    assert batch.lengths[row] == alone.lengths[0] == frames(config, length)
+    for together, single in zip(batch.hidden_states, alone.hidden_states, strict=True):
+        np.testing.assert_allclose(together[row, : alone.lengths[0]], single[0], atol=1e-5)
 
 
 def test_gradients_ignore_padding(config):
@@ -89,7 +89,7 @@ def test_no_row_becomes_nan(config):
     lengths = jnp.array([0, 29, 30, 640])
 
     def loss(state, wave, key):
-        return jnp.sum(jnp.square(jnp.stack(nnx.merge(graphdef, state)(wave, lengths, key).states)))
+        return jnp.sum(jnp.square(jnp.stack(nnx.merge(graphdef, state)(wave, lengths, key).hidden_states)))
 
     for wave in (jnp.zeros((4, 640)), waves(lengths, 640)):
         value, gradient = jax.jit(jax.value_and_grad(loss))(state, wave, KEY)
@@ -117,7 +117,9 @@ def test_folds_in_one_vmap_equal_folds_one_by_one(config):
 def test_training_follows_its_key_and_evaluation_has_none(config):
     state, run, wave = build(config)[1], encode(config), waves(LENGTHS, 640)
     evaluation, training = within(run(state, wave, LENGTHS)), within(run(state, wave, LENGTHS, KEY))
-    np.testing.assert_array_equal(run(state, wave, LENGTHS).states[-1], run(state, wave, LENGTHS).states[-1])
+    np.testing.assert_array_equal(
+        run(state, wave, LENGTHS).hidden_states[-1], run(state, wave, LENGTHS).hidden_states[-1]
+    )
     np.testing.assert_array_equal(training, within(run(state, wave, LENGTHS, KEY)))
     assert np.abs(training - within(run(state, wave, LENGTHS, jax.random.key(8)))).max() > 0.1
     assert np.abs(training - evaluation).max() > 0.1
@@ -198,15 +200,15 @@ def test_bfloat16_stays_near_float32(config):
     low = encode(config)(
         jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), state), wave.astype(jnp.bfloat16), LENGTHS
     )
-    assert {x.dtype for x in low.states} == {jnp.dtype(jnp.bfloat16)}
+    assert {x.dtype for x in low.hidden_states} == {jnp.dtype(jnp.bfloat16)}
     full = within(encode(config)(state, wave, LENGTHS))
     assert np.abs(within(low).astype(jnp.float32) - full).max() < 0.05 * np.abs(full).max()
 
 
 def test_the_last_state_is_normalised_in_both_layouts(config):
     state = build(config)[1]
-    hidden = encode(config)(state, waves(LENGTHS, 640), LENGTHS)
-    for row, count in enumerate(hidden.frames):
-        last = hidden.states[-1][row, :count]
+    output = encode(config)(state, waves(LENGTHS, 640), LENGTHS)
+    for row, count in enumerate(output.lengths):
+        last = output.hidden_states[-1][row, :count]
         np.testing.assert_allclose(last.mean(-1), 0, atol=1e-5)
         np.testing.assert_allclose(last.std(-1), 1, atol=1e-2)

@@ -34,6 +34,7 @@ from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.config.experiment import Experiment
 from serjax.models.config import ModelConfig
 from serjax.models.encoders.config import preset
+from serjax.models.encoders.families import FAMILIES
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.inputs import Inputs
 from serjax.models.published import HeadLayout, PublishedClassifier
@@ -43,7 +44,6 @@ from serjax.training.classification import LabelledInputs
 from serjax.training.optimizer import rate_factors
 from serjax.training.update import Run, init_state, train_step
 
-ARCHITECTURES = {"hubert": "Hubert", "wav2vec2": "Wav2Vec2", "wavlm": "WavLM"}
 PIPELINE = """
 import sys, warnings
 import soundfile
@@ -66,10 +66,10 @@ def first_answers(family: str, size: str, rounds: int) -> list[str]:
             classifier.trunk,
             folder,
             preprocessor=Preprocessor(),
-            prefix=f"{family}.",
+            prefix=FAMILIES[family].prefix,
             extra_tensors=head,
             extra_config={
-                "architectures": [f"{ARCHITECTURES[family]}ForSequenceClassification"],
+                "architectures": [f"{FAMILIES[family].architecture}ForSequenceClassification"],
                 "id2label": {str(i): f"class {i}" for i in range(4)},
             },
         )

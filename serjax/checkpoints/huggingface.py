@@ -15,11 +15,12 @@ from serjax.checkpoints.formats.tensors import read_json, read_tensors, write_te
 from serjax.checkpoints.hub import resolve
 from serjax.checkpoints.preprocessor import Preprocessor, read_preprocessor
 from serjax.models.encoders import config as encoder_config
+from serjax.models.encoders.build import build_encoder
+from serjax.models.encoders.families import FAMILIES
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.functional import abstract
 from serjax.runtime.disk import write_text
 
-_ARCHITECTURES = {"hubert": "HubertModel", "wav2vec2": "Wav2Vec2Model", "wavlm": "WavLMModel"}
 _TASK_KEYS = tuple(
     rf"{name}(\..*)?"
     for name in ("lm_head", "quantizer", "project_hid", "project_q", "projector", "classifier", "layer_weights", "head")
@@ -85,13 +86,13 @@ def load_encoder(source: str) -> Pretrained:
     """
     checkpoint = read_checkpoint(source)
     config = encoder_config.from_dict(checkpoint.config, f"{source}/config.json")
-    prefix = f"{config.model_type}."
+    prefix = FAMILIES[config.model_type].prefix
     if any(key.startswith(prefix) for key in checkpoint.tensors):
         ignored = tuple(key for key in checkpoint.tensors if not key.startswith(prefix))
     else:
         prefix = ""
         ignored = tuple(key for key in checkpoint.tensors if matches(key, _TASK_KEYS))
-    encoder = abstract(lambda rngs: SpeechEncoder(config, rngs=rngs))
+    encoder = abstract(lambda rngs: build_encoder(config, rngs=rngs))
     state = load_tensors(
         encoder,
         checkpoint.tensors,
@@ -129,20 +130,20 @@ def save_pretrained(
         encoder: what to save.
         directory: where to; it is made, and files of the same names in it are replaced.
         preprocessor: how its input is prepared.
-        prefix: what stands before the encoder's keys; `hubert.`, `wav2vec2.` or `wavlm.` where a head comes with it.
+        prefix: of the encoder's keys; that of its family where a head comes with it.
         extra_tensors: further tensors by key, such as `to_tensors(head, "head.")`.
         extra_config: further entries of config.json, such as id2label.
 
     Raises:
         UserError: the files cannot be written.
     """
-    config = encoder.config
+    config, family = encoder.config, FAMILIES[encoder.config.model_type]
     tensors = to_tensors(encoder, prefix)
-    if config.mask_time_prob == 0 and config.mask_feature_prob == 0:
+    if config.mask_time_prob == 0 and config.mask_feature_prob == 0 and not family.always_mask_embed:
         del tensors[f"{prefix}masked_spec_embed"]  # transformers then has none
     tensors |= extra_tensors or {}
     folder = Path(directory)
     write_tensors(folder / "model.safetensors", tensors)
-    entries = {"architectures": [_ARCHITECTURES[config.model_type]], **config.to_dict(), **(extra_config or {})}
+    entries = {"architectures": [f"{family.architecture}Model"], **config.to_dict(), **(extra_config or {})}
     write_text(folder / "preprocessor_config.json", json.dumps(preprocessor.to_dict(), indent=2) + "\n")
     write_text(folder / "config.json", json.dumps(entries, indent=2) + "\n")

@@ -13,6 +13,7 @@ from serjax.checkpoints.bundle import Models, Outputs
 from serjax.checkpoints.conversion import load_tensors
 from serjax.checkpoints.huggingface import Checkpoint, read_checkpoint
 from serjax.models.encoders import config as encoder_config
+from serjax.models.encoders.families import FAMILIES
 from serjax.models.functional import abstract
 from serjax.models.published import HeadLayout, Pooling, PublishedClassifier
 from serjax.runtime.errors import UserError
@@ -40,7 +41,7 @@ def load_published(source: str) -> Models:
     """
     checkpoint = read_checkpoint(source)
     config = encoder_config.from_dict(checkpoint.config, f"{source}/config.json")
-    prefix = f"{config.model_type}."
+    prefix = FAMILIES[config.model_type].prefix
     head = {key: tensor for key, tensor in checkpoint.tensors.items() if not key.startswith(prefix)}
     layout = _layout(checkpoint, head)
     # One output cannot be one class of several; transformers takes it for a value too.
@@ -95,7 +96,8 @@ def _layout(checkpoint: Checkpoint, head: Mapping[str, np.ndarray]) -> HeadLayou
         f"{source}: {problem}.\nfound: {', '.join(sorted(head)) if not alone else 'no key of a head'}\n"
         "expected: projector.* and classifier.* (transformers), classifier.dense.* and classifier.out_proj.* (soxan, "
         "audEERING), or classifier.dense.* and classifier.output.* (ehcalabres); to train a head of your own, say "
-        f"python -m serjax.train --exp {settings['model_type']}_kfold --model.checkpoint {source}."
+        f"python -m serjax.train --exp hubert_kfold --model.family {settings['model_type']} "
+        f"--model.checkpoint {source}."
     )
 
 

@@ -20,6 +20,7 @@ from serjax.checkpoints.preprocessor import Preprocessor, read_preprocessor
 from serjax.config.experiment import Experiment, from_json
 from serjax.data.batching.lengths import FRAME
 from serjax.models.encoders import config as encoder_config
+from serjax.models.encoders.families import FAMILIES
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.functional import abstract
 from serjax.models.fusion.model import audio_visual
@@ -42,7 +43,7 @@ def save_fold(run_dir: Path, fold: int, model: Classifier, labels: Sequence[str]
         model.trunk,
         run_dir / f"fold_{fold}",
         preprocessor=preprocessor,
-        prefix=f"{model.trunk.config.model_type}.",
+        prefix=FAMILIES[model.trunk.config.model_type].prefix,
         extra_tensors=to_tensors(model.head, HEAD),
         extra_config={"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}},
     )
@@ -184,7 +185,7 @@ def _read_encoders(
     shared = folder / TRUNK if (folder / TRUNK).is_dir() else None
     common = read_checkpoint(str(shared or folder / f"fold_{folds[0]}"))
     config = encoder_config.from_dict(common.config, f"{common.source}/config.json")
-    prefix = f"{config.model_type}."
+    prefix = FAMILIES[config.model_type].prefix
 
     def make(rngs: nnx.Rngs) -> Classifier:
         prepared, classes = common.preprocessor, len(labels)

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from serjax.models.encoders.build import build_encoder
 from serjax.models.encoders.config import EncoderConfig
-from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.layers.masking import length_mask
 from serjax.models.layers.pooling import masked_mean
 from serjax.models.layers.standardize import unit_variance
@@ -60,7 +60,7 @@ class PublishedClassifier(nnx.Module):
     def __init__(self, config: EncoderConfig, layout: HeadLayout, *, normalize: bool, rngs: nnx.Rngs):
         self.layout = layout
         self.normalize = normalize
-        self.trunk = SpeechEncoder(config, rngs=rngs)
+        self.trunk = build_encoder(config, rngs=rngs)
         if layout.kind == "dense":
             self.classifier: nnx.Module = DenseHead(config.hidden_size, layout, rngs=rngs)
             return

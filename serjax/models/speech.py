@@ -9,8 +9,8 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from serjax.models.config import ModelConfig
+from serjax.models.encoders.build import build_encoder
 from serjax.models.encoders.config import EncoderConfig
-from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.layers.activations import dropout, split
 from serjax.models.layers.heads import LinearHead, NormHead
 from serjax.models.layers.pooling import AttentivePooling, TanhAttention, masked_mean, masked_mean_and_deviation
@@ -104,7 +104,7 @@ class Classifier(nnx.Module):
         self.config = config
         self.normalize = normalize
         self.masked = masked or config.padding == "exact"
-        self.trunk = SpeechEncoder(training_config(encoder, config), rngs=rngs)
+        self.trunk = build_encoder(training_config(encoder, config), rngs=rngs)
         layers = encoder.num_hidden_layers + 1 if config.weighted_layers else 1
         self.head = Head(config, layers, encoder.hidden_size, classes, rngs=rngs)
 

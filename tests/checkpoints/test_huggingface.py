@@ -12,6 +12,7 @@ from serjax.checkpoints.formats.tensors import read_tensors, write_tensors
 from serjax.checkpoints.huggingface import load_encoder, read_checkpoint, save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.models.encoders.config import EncoderConfig
+from serjax.models.encoders.families import FAMILIES
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.runtime.errors import UserError
 
@@ -70,7 +71,7 @@ def assert_same_weights(one, other):
 def test_what_is_saved_is_loaded(tmp_path, name, prefix):
     encoder = random_encoder(CONFIGS[name])
     if prefix:
-        prefix = f"{encoder.config.model_type}."
+        prefix = FAMILIES[encoder.config.model_type].prefix
     preprocessor = Preprocessor(normalize=False, return_attention_mask=True)
     save_pretrained(encoder, tmp_path, preprocessor=preprocessor, prefix=prefix)
     loaded = load_encoder(str(tmp_path))

@@ -14,6 +14,7 @@ from serjax.checkpoints.conversion import to_tensors
 from serjax.checkpoints.huggingface import save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.models.encoders.config import EncoderConfig
+from serjax.models.encoders.families import FAMILIES
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.published import HeadLayout, PublishedClassifier
 from serjax.predict import main
@@ -141,7 +142,7 @@ def test_a_head_of_no_known_layout_is_refused_with_both_lists(tmp_path):
     with pytest.raises(UserError, match=r"(?s)found: classifier\.dense\.bias, .*expected: projector\.\*"):
         serjax.load(folder)
     save_pretrained(SpeechEncoder(CONFIG, rngs=nnx.Rngs(0)), tmp_path / "bare", preprocessor=Preprocessor())
-    with pytest.raises(UserError, match=r"(?s)it is an encoder without a head\..*--exp wav2vec2_kfold"):
+    with pytest.raises(UserError, match=r"(?s)it is an encoder without a head\..*--model\.family wav2vec2"):
         serjax.load(tmp_path / "bare")
 
 
@@ -188,11 +189,9 @@ class TestAgainstTheirCode:
             import torch
             import transformers
 
-        names = {"hubert": "Hubert", "wav2vec2": "Wav2Vec2"}
+        name = FAMILIES[family].architecture
         settings = CONFIG.to_dict() | {"model_type": family} | options
-        encoder = getattr(transformers, f"{names[family]}Model")(
-            getattr(transformers, f"{names[family]}Config")(**settings)
-        )
+        encoder = getattr(transformers, f"{name}Model")(getattr(transformers, f"{name}Config")(**settings))
 
         class Head(torch.nn.Module):
             def __init__(self):
@@ -244,7 +243,7 @@ class TestAgainstTheirCode:
         (tmp_path / "config.json").write_text(json.dumps(settings))
         self.check(torch, model, tmp_path)
 
-    @pytest.mark.parametrize("family", ["Hubert", "Wav2Vec2", "WavLM"])
+    @pytest.mark.parametrize("family", [family.architecture for family in FAMILIES.values()])
     @pytest.mark.parametrize("weighted", [False, True])
     @pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask:UserWarning")
     def test_for_sequence_classification(self, tmp_path, family, weighted):

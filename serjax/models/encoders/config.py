@@ -1,4 +1,4 @@
-"""What a speech encoder looks like: Hugging Face's config.json, as far as it decides what is computed."""
+"""Layout of speech encoders: Hugging Face's config.json, as far as it decides what is computed."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -9,14 +9,11 @@ import jax
 import jax.numpy as jnp
 import pydantic
 
+from serjax.models.encoders.families import FAMILIES, EncoderFamily, foreign_keys
 from serjax.models.layers.activations import Activation
 from serjax.runtime.errors import UserError
 
-EncoderFamily = Literal["hubert", "wav2vec2", "wavlm"]
-"""Self-supervised encoders."""
-
-
-Family = Literal["hubert", "wav2vec2", "wavlm"]
+Size = Literal["tiny", "small", "base", "large"]
 Length = TypeVar("Length", int, jax.Array)
 Positive = Annotated[int, pydantic.Field(gt=0)]
 Count = Annotated[int, pydantic.Field(ge=0)]
@@ -26,13 +23,13 @@ Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Layout of a wav2vec2, HuBERT or WavLM encoder.
+    """Layout of an encoder.
 
-    Names, meanings and defaults are those of `HubertConfig`, `Wav2Vec2Config` and `WavLMConfig` in transformers (which
-    agree on them), so that a published config.json needs no translation.
+    Names, meanings and defaults are those of `HubertConfig`, `Wav2Vec2Config`, `WavLMConfig` and so on in transformers
+    (which agree on them), so that a published config.json needs no translation.
     """
 
-    model_type: Family = "hubert"
+    model_type: EncoderFamily = "hubert"
     hidden_size: Positive = 768
     num_hidden_layers: Count = 12
     num_attention_heads: Positive = 12
@@ -68,9 +65,7 @@ class EncoderConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a config.json holds them (lists for tuples)."""
         values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-        if self.model_type != "wavlm":
-            del values["num_buckets"], values["max_bucket_distance"]
-        return values
+        return {key: value for key, value in values.items() if key not in foreign_keys(self.model_type)}
 
 
 _ADAPTER = pydantic.TypeAdapter(EncoderConfig)
@@ -94,11 +89,11 @@ def from_dict(mapping: Mapping[str, Any], source: str) -> EncoderConfig:
             raise UserError(
                 f"{source}: {key} is {mapping[key]!r}, which serjax does not compute; give a checkpoint without it."
             )
-    if "model_type" not in mapping:
-        raise UserError(f"{source}: model_type is missing; it must say hubert, wav2vec2 or wavlm.")
-    known = {key: value for key, value in mapping.items() if key in _NAMES}
-    if known["model_type"] != "hubert":
-        known.pop("feat_proj_layer_norm", None)  # transformers heeds the key in HuBERT alone
+    model_type = mapping.get("model_type")
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
+        found = "missing" if "model_type" not in mapping else repr(model_type)
+        raise UserError(f"{source}: model_type is {found}; serjax has {', '.join(FAMILIES)}; give such a checkpoint.")
+    known = {key: value for key, value in mapping.items() if key in _NAMES - foreign_keys(model_type)}
     try:
         config = _ADAPTER.validate_python(known)
     except pydantic.ValidationError as error:
@@ -128,7 +123,7 @@ def _check(config: EncoderConfig, source: str) -> None:
             raise UserError(f"{source}: {key} has {len(getattr(config, key))} entries and conv_dim {layers}.")
 
 
-def preset(family: Family, size: Literal["tiny", "small", "base", "large"]) -> EncoderConfig:
+def preset(family: EncoderFamily, size: Size) -> EncoderConfig:
     """Return a published layout (base, large) or one of ours for training from scratch (tiny, small).
 
     base is facebook/hubert-base-ls960, facebook/wav2vec2-base and microsoft/wavlm-base; large is
@@ -170,7 +165,7 @@ def preset(family: Family, size: Literal["tiny", "small", "base", "large"]) -> E
             "num_attention_heads": 16,
             "intermediate_size": 4096,
             "feat_proj_dropout": 0.1,
-            "conv_bias": family != "wavlm",
+            **FAMILIES[family].large,
         },
     }
     return EncoderConfig(model_type=family, **sizes[size])

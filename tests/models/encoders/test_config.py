@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serjax.models.encoders.config import EncoderConfig, frame_hop, frames, from_dict, preset, receptive_field
+from serjax.models.encoders.families import FAMILIES
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.runtime.errors import UserError
-
-FAMILIES = ("hubert", "wav2vec2", "wavlm")
 
 
 def parameters(config: EncoderConfig) -> int:
@@ -73,7 +72,7 @@ def test_receptive_field_is_the_shortest_clip_with_a_frame():
 )
 def test_what_cannot_be_computed_is_refused_by_file_and_key(change, key):
     with pytest.raises(UserError, match=rf"^folder/config\.json: {key} ") as raised:
-        from_dict(preset("hubert", "base").to_dict() | change, "folder/config.json")
+        from_dict(preset("wavlm", "base").to_dict() | change, "folder/config.json")
     assert "\n" not in str(raised.value)
 
 
@@ -82,10 +81,14 @@ def test_model_type_must_be_said():
         from_dict({"hidden_size": 768}, "config.json")
 
 
-def test_projection_norm_is_hubert_s_own_switch():
-    without = {"feat_proj_layer_norm": False}
-    assert not from_dict({"model_type": "hubert", **without}, "").feat_proj_layer_norm
-    assert from_dict({"model_type": "wav2vec2", **without}, "").feat_proj_layer_norm
+def test_keys_of_another_family_are_ignored():
+    without = {"feat_proj_layer_norm": False, "num_buckets": 8}
+    assert from_dict({"model_type": "hubert", **without}, "") == EncoderConfig("hubert", feat_proj_layer_norm=False)
+    assert from_dict({"model_type": "wav2vec2", **without}, "") == EncoderConfig("wav2vec2")
+    assert from_dict({"model_type": "wavlm", **without}, "") == EncoderConfig("wavlm", num_buckets=8)
+
+
+def test_hubert_may_lack_the_norm_of_the_projection():
     config = replace(preset("hubert", "tiny"), feat_proj_layer_norm=False)
     bare = nnx.eval_shape(lambda: SpeechEncoder(config, rngs=nnx.Rngs(0)))
     assert bare.feature_projection.layer_norm is None
@@ -97,7 +100,7 @@ def test_defaults_and_sizes_are_those_of_transformers(family):
     import torch
     import transformers
 
-    name = {"hubert": "Hubert", "wav2vec2": "Wav2Vec2", "wavlm": "WavLM"}[family]
+    name = FAMILIES[family].architecture
     theirs = getattr(transformers, f"{name}Config")()
     assert from_dict(theirs.to_dict(), "") == EncoderConfig(model_type=family)
     for size in ("tiny", "small", "base", "large"):

@@ -14,6 +14,7 @@ from serjax.checkpoints.conversion import load_tensors, to_tensors
 from serjax.checkpoints.huggingface import load_encoder, read_checkpoint, save_pretrained
 from serjax.models.config import ModelConfig
 from serjax.models.encoders.attention import bucket
+from serjax.models.encoders.families import FAMILIES
 from serjax.models.layers.pooling import masked_mean
 from serjax.models.layers.standardize import unit_variance
 from serjax.models.speech import Classifier
@@ -49,11 +50,11 @@ LAYOUTS = {
     "layer, pre-LN": {**LAYER, "do_stable_layer_norm": True},
     "odd kernel, no masking": {**GROUP, "num_conv_pos_embeddings": 15, "mask_time_prob": 0.0},
 }
-FAMILIES = {
-    "hubert": (transformers.HubertConfig, transformers.HubertModel),
-    "wav2vec2": (transformers.Wav2Vec2Config, transformers.Wav2Vec2Model),
-    "wavlm": (transformers.WavLMConfig, transformers.WavLMModel),
-}
+
+
+def theirs_of(family, kind):
+    """Return transformers' class of a kind, such as Model."""
+    return getattr(transformers, f"{FAMILIES[family].architecture}{kind}")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -82,8 +83,7 @@ def randomise(model, seed):
 
 def reference(family, seed=0, **options):
     """Return a model of transformers with random weights of no usual scale."""
-    make_config, make_model = FAMILIES[family]
-    return randomise(make_model(make_config(**{**TINY, **options})), seed)
+    return randomise(theirs_of(family, "Model")(theirs_of(family, "Config")(**{**TINY, **options})), seed)
 
 
 def waves(lengths, seed=0):
@@ -198,8 +198,7 @@ def test_activations(tmp_path, activation):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("layout", ["group, post-LN", "layer, pre-LN"])
 def test_hidden_states_at_base_size(tmp_path, family, layout):
-    make_config, make_model = FAMILIES[family]
-    model = randomise(make_model(make_config(**LAYOUTS[layout])), 0)
+    model = randomise(theirs_of(family, "Model")(theirs_of(family, "Config")(**LAYOUTS[layout])), 0)
     model.save_pretrained(tmp_path)
     check_every_way(model, load_encoder(str(tmp_path)).encoder, [32_000, 21_000])
 
@@ -294,27 +293,26 @@ def test_every_way_in_which_weights_are_stored(tmp_path, store, dtype):
     ],
 )
 def test_the_trunk_of_a_task_checkpoint(tmp_path, name, heads):
-    family = next(family for family in FAMILIES if name.lower().startswith(family))
-    model = randomise(getattr(transformers, name)(FAMILIES[family][0](**TINY, codevector_dim=8)), 3)
+    model_class = getattr(transformers, name)
+    model = randomise(model_class(model_class.config_class(**TINY, codevector_dim=8)), 3)
     model.save_pretrained(tmp_path)
     loaded = load_encoder(str(tmp_path))
     assert f"{tmp_path} also holds {heads}; only the encoder was loaded." in loaded.notes
     wave = waves([3000])
-    assert_close(loaded.encoder(wave, jnp.array([3000])), theirs(getattr(model, family), wave))
+    assert_close(loaded.encoder(wave, jnp.array([3000])), theirs(model.base_model, wave))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("layout", ["group, post-LN", "layer, pre-LN"])
 @pytest.mark.parametrize("padded", [False, True])
 def test_logits_of_their_classifier(tmp_path, family, layout, padded):
-    name = FAMILIES[family][1].__name__.replace("Model", "ForSequenceClassification")
-    config = FAMILIES[family][0](**{**TINY, **LAYOUTS[layout]}, classifier_proj_size=20, num_labels=5)
-    model = randomise(getattr(transformers, name)(config), 5)
+    config = theirs_of(family, "Config")(**{**TINY, **LAYOUTS[layout]}, classifier_proj_size=20, num_labels=5)
+    model = randomise(theirs_of(family, "ForSequenceClassification")(config), 5)
     model.save_pretrained(tmp_path)
     encoder = load_encoder(str(tmp_path)).encoder
     head = nnx.Dict(projector=nnx.Linear(32, 20, rngs=nnx.Rngs(0)), classifier=nnx.Linear(20, 5, rngs=nnx.Rngs(0)))
     tensors = read_checkpoint(str(tmp_path)).tensors
-    nnx.update(head, load_tensors(head, tensors, source="here", allow_extra=[rf"{family}\..*"]))
+    nnx.update(head, load_tensors(head, tensors, source="here", allow_extra=[rf"{FAMILIES[family].prefix}.*"]))
     lengths = [7000, 3001, 500] if padded else [7000, 7000]
     batch = waves(lengths)
     mask = torch.tensor(np.arange(batch.shape[1]) < np.array(lengths)[:, None]).long() if padded else None
@@ -353,9 +351,9 @@ def test_transformers_loads_what_we_save(tmp_path, family, layout, with_head):
     model.save_pretrained(tmp_path / "theirs")
     loaded = load_encoder(str(tmp_path / "theirs"))
     head = nnx.Linear(32, 4, rngs=nnx.Rngs(0))
-    options = {"prefix": f"{family}.", "extra_tensors": to_tensors(head, "head.")} if with_head else {}
+    options = {"prefix": FAMILIES[family].prefix, "extra_tensors": to_tensors(head, "head.")} if with_head else {}
     save_pretrained(loaded.encoder, tmp_path / "ours", preprocessor=loaded.preprocessor, **options)
-    again, info = FAMILIES[family][1].from_pretrained(tmp_path / "ours", output_loading_info=True)
+    again, info = theirs_of(family, "Model").from_pretrained(tmp_path / "ours", output_loading_info=True)
     assert set(info["missing_keys"]) == set()
     assert set(info["unexpected_keys"]) == ({"head.weight", "head.bias"} if with_head else set())
     assert not info["mismatched_keys"]

@@ -1,0 +1,51 @@
+"""Table of the families of speech encoders.
+
+A family whose layers are wav2vec2's is one line here. One with layers of its own is a file beside this one, too, whose
+class `SpeechEncoder` derives from that of `wav2vec2.py`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+
+@dataclass(frozen=True)
+class Family:
+    """Properties of a family, for checkpoints and their config.json.
+
+    Attributes:
+        architecture: beginning of its classes' names in transformers, such as `Hubert` of `HubertModel`.
+        prefix: of the encoder's keys in the checkpoint of a task.
+        module: file beside this one that has its `SpeechEncoder`.
+        keys: of config.json that no family heeds but those that name them.
+        large: fields of the published large layout in which it differs from HuBERT's.
+        always_mask_embed: transformers makes `masked_spec_embed` even where nothing is masked in training.
+    """
+
+    architecture: str
+    prefix: str
+    module: str = "wav2vec2"
+    keys: frozenset[str] = frozenset()
+    large: Mapping[str, Any] = field(default_factory=dict)
+    always_mask_embed: bool = False
+
+
+_BUCKETS = frozenset({"num_buckets", "max_bucket_distance"})
+FAMILIES: dict[str, Family] = {
+    "hubert": Family("Hubert", "hubert.", keys=frozenset({"feat_proj_layer_norm"})),
+    "wav2vec2": Family("Wav2Vec2", "wav2vec2."),
+    "wavlm": Family("WavLM", "wavlm.", keys=_BUCKETS, large={"conv_bias": False}),
+}
+"""By model_type of config.json."""
+
+
+if TYPE_CHECKING:
+    EncoderFamily = str
+else:
+    EncoderFamily = Literal[tuple(FAMILIES)]
+"""A model_type of the table."""
+
+
+def foreign_keys(model_type: str) -> frozenset[str]:
+    """Return the keys of config.json that other families heed and this one ignores."""
+    return frozenset().union(*(family.keys for family in FAMILIES.values())) - FAMILIES[model_type].keys

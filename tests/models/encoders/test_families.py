@@ -1,0 +1,57 @@
+"""One line of the table is all that a family with wav2vec2's layers needs."""
+
+import sys
+from types import ModuleType
+from typing import get_args
+
+import jax.numpy as jnp
+import pytest
+from flax import nnx
+
+from serjax.checkpoints.huggingface import load_encoder, save_pretrained
+from serjax.checkpoints.preprocessor import Preprocessor
+from serjax.models.encoders import families, wav2vec2
+from serjax.models.encoders.build import build_encoder
+from serjax.models.encoders.config import EncoderConfig, preset
+from serjax.models.encoders.families import FAMILIES, EncoderFamily, Family, foreign_keys
+
+
+def test_a_family_of_a_config_is_one_of_the_table():
+    assert get_args(EncoderFamily) == tuple(FAMILIES)
+
+
+def test_prefixes_tell_families_apart():
+    prefixes = [family.prefix for family in FAMILIES.values()]
+    assert not [(a, b) for a in prefixes for b in prefixes if a != b and b.startswith(a)]
+    assert all(prefix.endswith(".") for prefix in prefixes)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_keys_of_a_family_are_fields_of_the_configuration(family):
+    fields = set(EncoderConfig.__dataclass_fields__)
+    assert FAMILIES[family].keys <= fields
+    assert set(FAMILIES[family].large) <= fields
+    assert not FAMILIES[family].keys & foreign_keys(family)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("prefixed", [False, True])
+def test_an_encoder_of_every_family_is_built_saved_and_loaded(tmp_path, family, prefixed):
+    encoder = build_encoder(preset(family, "tiny"), rngs=nnx.Rngs(0))
+    prefix = FAMILIES[family].prefix if prefixed else ""
+    save_pretrained(encoder, tmp_path, preprocessor=Preprocessor(), prefix=prefix)
+    loaded = load_encoder(str(tmp_path)).encoder
+    assert loaded.config == encoder.config
+    wave, lengths = jnp.ones((1, 800)), jnp.array([800])
+    assert jnp.array_equal(loaded(wave, lengths).hidden_states[-1], encoder(wave, lengths).hidden_states[-1])
+
+
+def test_a_family_with_layers_of_its_own_names_their_file(monkeypatch):
+    class SpeechEncoder(wav2vec2.SpeechEncoder):
+        pass
+
+    module = ModuleType("serjax.models.encoders.other")
+    module.SpeechEncoder = SpeechEncoder
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(families.FAMILIES, "hubert", Family("Other", "other.", module="other"))
+    assert type(build_encoder(preset("hubert", "tiny"), rngs=nnx.Rngs(0))) is SpeechEncoder

@@ -43,7 +43,7 @@ def parse(module: str, argv: Sequence[str], kind: type[Kind], default: str) -> K
         )
     name = known.exp or default
     return tyro.cli(
-        kind,
+        tyro.conf.AvoidSubcommands[kind],  # type: ignore[misc, valid-type]
         default=experiments.find(name, kind),
         args=rest,
         prog=f"python -m {module} --exp {name}",

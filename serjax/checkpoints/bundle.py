@@ -5,31 +5,31 @@ from typing import Any, Literal, NamedTuple
 from flax import nnx
 
 from serjax.audio.vad import Activity
+from serjax.models.base import Modality
 from serjax.video.config import VideoConfig
 
 Outputs = Literal["softmax", "sigmoid", "identity"]
-"""What turns logits into scores: one label of several, each label for itself, or values that are no probabilities."""
+"""From logits to scores: one label of several, each label for itself, or values that are no probabilities."""
 
 
 class Models(NamedTuple):
-    """The members of an ensemble, a run's folds or one published model.
+    """Members of an ensemble, a run's folds or one published model.
 
     Attributes:
         labels: names of the outputs.
         folds: numbers of the members.
-        graphdef: of one member, called with waves [b t], true lengths [b] and no key, returning logits [b c].
+        graphdef: of one member, called with `Inputs`, returning logits [b c].
         params: what members have of their own, stacked.
         shared: what they have in common.
-        seconds: the longest stretch of a clip that they look at, in s; None for whole clips.
-        crop: which stretch of a longer clip.
-        shortest: fewest samples that they can answer for.
-        dtype: what they compute in.
+        max_seconds: the longest stretch of a clip that they use, in s; None for whole clips.
+        crop: part of a longer clip.
+        min_samples: fewest samples that they can answer for.
+        dtype: precision of the computation.
         outputs: from logits to scores.
-        activity: how silence is left out of a clip first.
-        video: how they look at video; None: they do not.
-        seen: shape of what they see of a clip, frames f first: pictures [f h w 3], or vectors [f d]; () for nothing.
-        needs: which of sound and video they cannot do without.
-        hears: whether they listen to sound.
+        vad: how silence is left out of a clip first.
+        modalities: what they take of a clip.
+        required: modalities that a clip must have.
+        video: how they take video; None: they do not.
         notes: sentences for the user about what was assumed.
     """
 
@@ -38,14 +38,13 @@ class Models(NamedTuple):
     graphdef: nnx.GraphDef[Any]
     params: Any
     shared: Any
-    seconds: float | None
+    max_seconds: float | None
     crop: Literal["head", "centre"]
-    shortest: int
+    min_samples: int
     dtype: str
     outputs: Outputs
-    activity: Activity = "none"
+    vad: Activity = "none"
+    modalities: frozenset[Modality] = frozenset({"sound"})
+    required: frozenset[Modality] = frozenset({"sound"})
     video: VideoConfig | None = None
-    seen: tuple[int, ...] = ()
-    needs: frozenset[str] = frozenset({"sound"})
-    hears: bool = True
     notes: tuple[str, ...] = ()

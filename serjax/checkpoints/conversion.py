@@ -67,7 +67,7 @@ def load_tensors(
     *,
     source: str,
     prefix: str = "",
-    trunk: str = "trunk.",
+    encoder: str = "speech_encoder.",
     allow_missing: Sequence[str] = (),
     allow_extra: Sequence[str] = (),
 ) -> nnx.State:
@@ -78,7 +78,8 @@ def load_tensors(
         tensors: arrays of any floating dtype by PyTorch's keys.
         source: what to call the checkpoint in a message.
         prefix: what stands before the module's keys, such as `hubert.`
-        trunk: what stands in place of a leading `trunk.`: a classifier's encoder is filed under its family's name.
+        encoder: what stands in place of a leading `speech_encoder.`: a classifier's encoder is filed under its family's
+            name.
         allow_missing: regular expressions; leaves whose whole key matches one may be missing.
         allow_extra: regular expressions; tensors whose whole key matches one may be left over.
 
@@ -93,7 +94,7 @@ def load_tensors(
     left_over = dict.fromkeys(tensors)
     missing, misfits = [], []
     for leaf in _leaves(module):
-        keys = [prefix + re.sub(r"^trunk\.", trunk, key) for key in leaf.keys]
+        keys = [prefix + re.sub(r"^speech_encoder\.", encoder, key) for key in leaf.keys]
         key = next((key for key in keys if key in tensors), None)
         if key is None:
             missing.append(keys[0])

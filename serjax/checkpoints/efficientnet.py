@@ -10,26 +10,22 @@ from jaxtyping import Array
 from serjax.checkpoints.conversion import load_tensors
 from serjax.checkpoints.formats.tensors import read_json, read_tensors
 from serjax.checkpoints.hub import resolve
-from serjax.models.config import ModelConfig
 from serjax.models.functional import abstract, flat
 from serjax.models.networks.efficientnet import EfficientNet, EfficientNetConfig, from_dict
 from serjax.runtime.errors import UserError
 
 
-def pretrained_network(model: ModelConfig) -> tuple[dict[str, Array], tuple[str, ...]]:
-    """Return an EfficientNet checkpoint's parameters and statistics by name, and a sentence; without one, none.
+def pretrained_network(source: str) -> dict[str, Array]:
+    """Return the parameters and statistics of a checkpoint of B0's layout by name.
 
     Raises:
         UserError: the checkpoint cannot be used, or is not of B0's layout.
     """
-    if model.checkpoint is None:
-        return {}, (f"{model.family} starts from random weights.",)
-    network = load_efficientnet(model.checkpoint)
+    network = load_efficientnet(source)
     plain = EfficientNetConfig(num_channels=1)
     if replace(network.config, drop_connect_rate=plain.drop_connect_rate, hidden_act=plain.hidden_act) != plain:
-        raise UserError(f"{model.checkpoint}/config.json: its layout is not that of google/efficientnet-b0; give that.")
-    state = flat(nnx.state(network, (nnx.Param, nnx.BatchStat)))
-    return {f"network.{name}": leaf for name, leaf in state.items()}, (f"efficientnet starts from {model.checkpoint}.",)
+        raise UserError(f"{source}/config.json: its layout is not that of google/efficientnet-b0; give that.")
+    return flat(nnx.state(network, (nnx.Param, nnx.BatchStat)))
 
 
 _STEM = "embeddings.convolution.weight"

@@ -54,21 +54,21 @@ def load_published(source: str) -> Models:
     normalize = checkpoint.preprocessor.normalize
     model = abstract(lambda rngs: PublishedClassifier(config, layout, normalize=normalize, rngs=rngs))
     missing = [re.escape(f"{prefix}masked_spec_embed")]
-    state = load_tensors(model, checkpoint.tensors, source=source, trunk=prefix, allow_missing=missing)
+    state = load_tensors(model, checkpoint.tensors, source=source, encoder=prefix, allow_missing=missing)
     nnx.update(model, state)
-    if "masked_spec_embed" not in state["trunk"]:
-        model.trunk.masked_spec_embed.set_value(jnp.zeros(config.hidden_size))
+    if "masked_spec_embed" not in state["speech_encoder"]:
+        model.speech_encoder.masked_spec_embed.set_value(jnp.zeros(config.hidden_size))
     # The encoder is what all members of an ensemble share, though there is but one member here.
-    graphdef, own, *rest = nnx.split(model, lambda path, _: path[0] != "trunk", ...)
+    graphdef, own, *rest = nnx.split(model, lambda path, _: path[0] != "speech_encoder", ...)
     return Models(
         labels=_labels(checkpoint, layout.classes),
         folds=(1,),
         graphdef=graphdef,
         params=jax.tree.map(lambda leaf: leaf[None], own),
         shared=rest[0],
-        seconds=None,
+        max_seconds=None,
         crop="head",
-        shortest=encoder_config.receptive_field(config),
+        min_samples=encoder_config.receptive_field(config),
         dtype="float32",
         outputs=_OUTPUTS[problem],
         notes=checkpoint.notes,

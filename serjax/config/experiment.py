@@ -2,17 +2,16 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-
-import pydantic
+from typing import Literal
 
 from serjax.audio.augment import AugmentConfig
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.models.config import ModelConfig
-from serjax.models.fusion.config import FusionConfig
+from serjax.models.spectrogram import Functionals
+from serjax.models.speech import Speech
+from serjax.runtime.constraints import Seed
 from serjax.runtime.errors import UserError
 from serjax.training.config import OptimizerConfig, TrainConfig
-from serjax.video.config import VideoConfig
 
 
 @dataclass(frozen=True)
@@ -51,30 +50,21 @@ class Experiment:
     """Name of the run folder."""
     data: DataConfig = field(default_factory=DataConfig)
     folds: FoldsConfig = field(default_factory=FoldsConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: ModelConfig = field(default_factory=Speech)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    video: VideoConfig = field(default_factory=VideoConfig)
-    fusion: FusionConfig = field(default_factory=FusionConfig)
     warm_start: WarmStart = field(default_factory=WarmStart)
     search: SearchConfig = field(default_factory=SearchConfig)
     stages: Literal["auto", "one", "two"] = "auto"
     """two: first train what is no encoder, for train.head_epochs (or 10), then what the rest of the experiment says.
     auto: two where train.head_epochs is given."""
-    seed: int = 0
+    seed: Seed = 0
     """Decides folds, initial weights, order, crops, masks and dropout."""
     out: str = "checkpoints"
     """Folder in which the run folder is made."""
     overwrite: bool = False
     """Delete what a finished run, or one of another experiment, left under this name, and start again."""
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """Which of sound and video the model cannot do without."""
-        if self.model.family == "fusion":
-            return frozenset() if self.fusion.copes else frozenset({"sound", "video"})
-        return frozenset({"video" if self.model.sees else "sound"})
 
     @property
     def first_epochs(self) -> int:
@@ -87,22 +77,58 @@ class Experiment:
         """The run folder, absolute."""
         return (Path(self.out) / self.name).absolute()
 
+    def check(self) -> None:
+        """Refuse combinations that no experiment can have.
 
-def to_json(experiment: Any) -> str:
-    """Return an experiment, or other nested dataclasses, as JSON from which `from_json` rebuilds it."""
-    return pydantic.TypeAdapter(type(experiment)).dump_json(experiment, indent=2).decode()
+        Raises:
+            UserError: names the field.
+        """
+        check_name(self.name)
+        model, augment = self.model, self.augment
+        if self.train.learning_rates and self.optimizer.max_lr is not None:
+            raise UserError("optimizer.max_lr and train.learning_rates are both given; leave out one of them.")
+        if self.first_epochs and not model.two_stages:
+            raise UserError(
+                f"train.head_epochs is {self.first_epochs}; it must be 0 where no encoder with pretrained weights is "
+                "trained (model.freeze, model.size, model.family)."
+            )
+        if self.optimizer.groups and model.rate_groups:
+            raise UserError("optimizer.groups and rates of the fusion are both given; leave out one of them.")
+        if self.warm_start != WarmStart() and model.family != "fusion":
+            raise UserError("warm_start is given, but model.family is not fusion; leave it out.")
+        if isinstance(model, Functionals):
+            model.check_length(self.data.max_seconds)
+        for name, given in (
+            ("mixup", augment.mixup > 0),
+            ("mixup_of features", augment.mixup_of == "features"),
+            ("mel_masks", augment.mel_masks + augment.time_masks > 0),
+            ("waves", augment.changes_waves),
+        ):
+            if given and name not in model.augmentations:
+                raise UserError(
+                    f"augment: {_AUGMENTATIONS[name]} is given, but model.family {model.family} "
+                    f"{'with a frozen encoder ' if model.frozen_encoder else ''}does without it; leave it out."
+                )
+        if augment.mixup_of == "features" and not augment.mixup:
+            raise UserError("augment.mixup_of is features; it needs augment.mixup above 0; leave it out.")
 
 
-def from_json(text: str, source: str) -> Experiment:
-    """Rebuild an experiment; `source` names the file in a `UserError` for what does not fit."""
-    try:
-        return pydantic.TypeAdapter(Experiment).validate_json(text, extra="forbid")
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UserError(
-            f"{source}: {key} does not fit this version of serjax ({first['msg']}); correct the value or train again."
-        ) from None
+_AUGMENTATIONS = {
+    "mixup": "mixup",
+    "mixup_of features": "mixup of features",
+    "mel_masks": "SpecAugment of spectrograms (mel_masks, time_masks)",
+    "waves": "augmentation of waves (speed_factors, gain, noise, rir)",
+}
+
+
+def check_name(name: str) -> None:
+    """See that a run folder can have this name.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if name != Path(name).name or name in ("", ".", ".."):
+        raise UserError(f"name is {name!r}; it must be the name of a folder below --out.")
 
 
 def cache_folder(experiment: Experiment) -> Path:

@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from serjax.config.experiment import check_name
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.features.kmeans import ClusterConfig
+from serjax.runtime.constraints import Count, Seed
+from serjax.runtime.errors import UserError
 from serjax.training.config import MaskedConfig
 
 
@@ -19,7 +22,7 @@ class LabelsConfig:
 
     of: Literal["layer", "mfcc"] = "layer"
     """Hidden states of an encoder's layer, or 39 MFCC values."""
-    layer: int = 9
+    layer: Count = 9
     """0 is the input of the first transformer layer, 9 the output of the ninth."""
     checkpoint: str | None = None
     """Whose layer: a Hugging Face directory or hub id, or a finished run of serjax.pretrain or serjax.train, whose
@@ -81,7 +84,7 @@ class PretrainExperiment:
     steps: Literal["tapt", "cpt"] = "tapt"
     """tapt: labels and masked prediction. cpt: then fine-tuning, labels of the fine-tuned layer, masked prediction of
     these, and fine-tuning again."""
-    seed: int = 0
+    seed: Seed = 0
     """Decides folds, centres, initial weights, order, crops, masks and dropout."""
     out: str = "checkpoints"
     """Folder in which the run folder is made."""
@@ -92,3 +95,48 @@ class PretrainExperiment:
     def run_dir(self) -> Path:
         """The run folder, absolute."""
         return (Path(self.out) / self.name).absolute()
+
+    def check(self) -> None:
+        """Refuse combinations that no pretraining can have.
+
+        Raises:
+            UserError: names the field.
+        """
+        check_name(self.name)
+        model, tapt, scratch = self.model, self.tapt, self.model.size is not None
+        if model.size is None and model.checkpoint is None:
+            raise UserError("--model.checkpoint and --model.size are both missing; give a checkpoint or a size.")
+        if self.steps == "cpt" and tapt.corpus == "unlabelled":
+            raise UserError("steps is cpt, which fine-tunes, but tapt.corpus is unlabelled; say train or all.")
+        _check_labels("labels", self.labels, scratch=scratch)
+        _check_masked("masked", self.masked, scratch=scratch)
+        if self.steps == "cpt":
+            labels = self.align.labels
+            if labels.checkpoint is not None or labels.of == "mfcc":
+                raise UserError(
+                    "align.labels.checkpoint or align.labels.of is given; the labels of step 3 are of the encoders "
+                    "that step 2 fine-tunes, so leave it out."
+                )
+            _check_masked("align.masked", self.align.masked, scratch=scratch)
+
+
+def _check_labels(name: str, labels: LabelsConfig, *, scratch: bool) -> None:
+    if labels.of == "layer" and labels.checkpoint is None and scratch:
+        raise UserError(
+            f"{name}.of is layer, but the encoder starts from random weights (model.size); give {name}.checkpoint, or "
+            f"--{name}.of mfcc for a first iteration."
+        )
+    if labels.of == "mfcc" and labels.checkpoint is not None:
+        raise UserError(f"{name}.checkpoint is given, but {name}.of mfcc needs no encoder; leave out one of them.")
+
+
+def _check_masked(name: str, masked: MaskedConfig, *, scratch: bool) -> None:
+    if masked.feature_grad_mult == 0 and scratch:
+        raise UserError(
+            f"{name}.feature_grad_mult is 0, which freezes the convolutions, but they start from random weights "
+            "(model.size); give a value above 0 (0.1 is HuBERT's)."
+        )
+    if masked.shortest > masked.longest:
+        raise UserError(f"{name}.shortest is {masked.shortest:g}; it must be at most {name}.longest.")
+    if masked.optimizer.max_lr is None:
+        raise UserError(f"{name}.optimizer.max_lr is missing; give a rate such as 5e-4.")

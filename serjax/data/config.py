@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from serjax.audio.vad import Activity
+from serjax.runtime.constraints import AtLeastOne, Positive, Share
+from serjax.runtime.errors import UserError
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where the recordings are and how a clip becomes an input."""
+    """Recordings, and how a clip becomes an input."""
 
     root: str = ""
     """Folder of recordings, or a list file (.tsv, .txt, .scp, .csv, .jsonl). Empty with corpus=synthetic."""
@@ -25,32 +27,24 @@ class DataConfig:
     """Use only clips with these labels, in this order of classes; by default all labels, sorted."""
     speaker_pattern: str | None = None
     """Regular expression on the clip's path below root; its group `speaker` names the speaker."""
-    seconds: float = 3.0
-    """Length in s of a training crop, and the longest stretch that evaluation and prediction look at."""
+    max_seconds: Positive = 3.0
+    """Length in s of a training crop, and the longest stretch that evaluation and prediction use."""
     eval_crop: Literal["head", "centre"] = "head"
-    """Which part of a longer clip evaluation and prediction see."""
+    """Part of a longer clip that evaluation and prediction use."""
     skip_bad: bool = False
     """Skip unreadable, empty, too short or NaN clips with a list of them, instead of stopping before training."""
     cache: str | None = None
-    """Folder of decoded clips and of a frozen trunk's features; by default beside the run folder."""
-    activity: Activity = "none"
+    """Folder of decoded clips and of a frozen encoder's features; by default beside the run folder."""
+    vad: Activity = "none"
     """Leave out silence when clips are decoded: by energy, or by the network of silero-vad (packages silero-vad,
     onnxruntime)."""
-    level: float | None = None
-    """Bring each crop to this RMS level in dB (0 is full scale), as the network's input."""
-    fill: Literal["zeros", "repeat"] = "zeros"
-    """What follows a clip that is shorter than `seconds`, where a network takes inputs of one length: nothing, or the
-    clip again."""
-    window: float | None = None
-    """bilstm: read the hand-made values of windows of so many s, each half a window after the one before, in turn; by
-    default those of the whole input at once."""
-    max_clips: int | None = None
+    max_clips: AtLeastOne | None = None
     """Use only this many clips, an even share of every class (for a quick look)."""
 
 
 @dataclass(frozen=True)
 class FoldsConfig:
-    """How clips are divided into folds."""
+    """Division of clips into folds."""
 
     kind: Literal[
         "auto",
@@ -66,25 +60,32 @@ class FoldsConfig:
     ] = "auto"
     """auto: by speaker where every clip names one, else stratified by label. split, split_speakers and every_tenth (of
     a class is tested) make one fold."""
-    count: int = 5
+    count: AtLeastOne = 5
     """Number of folds (stratified, speaker)."""
     path: str | None = None
     """kind=files: a folds.json of an earlier run, or a folder in EmoBox's layout of fold_N."""
-    split: tuple[float, float] = (0.7, 0.15)
+    split: tuple[Share, Share] = (0.7, 0.15)
     """kind=split: shares of every class for training and validation; the rest is tested."""
     validation_speakers: tuple[str, ...] = ()
-    """kind=split_speakers: who is validated on; by default a share of the others, as in any fold."""
+    """kind=split_speakers: speakers of the validation part; by default a share of the others, as in any fold."""
     test_speakers: tuple[str, ...] = ()
-    """kind=split_speakers: who is tested on."""
+    """kind=split_speakers: speakers of the test part."""
     groups: tuple[str, ...] = ()
     """kind=speaker_groups: for each fold the speakers that it tests, separated by commas, such as 01,11,20,21."""
     only: tuple[int, ...] | None = None
     """Train only these folds, counted from 1; their numbers are the same as with all of them."""
     validation: Literal["train", "test"] = "train"
     """Early stopping watches clips held out of the training part, or (as many notebooks do) the test fold itself."""
-    validation_share: float = 0.2
+    validation_share: Share = 0.2
     """Share of the training part's clips (of its speakers where they are known) that is held out for validation."""
     allow_speaker_overlap: bool = False
     """Accept folds in which a speaker stands on both sides; the report says so."""
     together: Literal["auto", "yes", "no"] = "auto"
     """Train all folds in one vmapped step, or one after the other; auto knows what is faster where, and says so."""
+
+    def check(self) -> None:
+        """Refuse a path that is not asked for."""
+        if self.path is not None and self.kind != "files":
+            raise UserError(
+                "folds.path is given, but folds.kind is not files; say --folds.kind files, or leave it out."
+            )

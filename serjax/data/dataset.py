@@ -15,7 +15,7 @@ from serjax.data.folds.fold import Fold
 from serjax.data.folds.leakage import check_folds
 from serjax.data.folds.make import make_folds
 from serjax.data.store.clips import ClipStore, SilentClips, open_store
-from serjax.data.store.face_features import read_units
+from serjax.data.store.face_features import read_face_features
 from serjax.data.utterance import Utterance
 from serjax.runtime.progress import Say
 from serjax.video.config import VideoConfig
@@ -88,7 +88,7 @@ def read_data(
         video = None
     sound = "sound" in modalities
     # Face features come from an archive, and then the clips are sound files.
-    pictures = video if video is not None and video.units is None else None
+    pictures = video if video is not None and video.face_features is None else None
     filmed = pictures is not None and not pictures.drawn
     corpus = read_corpus(replace(config, cache=str(cache)), seed=seed, videos=filmed, silent=not sound)
     for note in corpus.notes:
@@ -113,17 +113,17 @@ def read_data(
         say(note)
     classes = np.array([corpus.labels.index(clip.label) for clip in store.utterances], np.int32)
     rows: Frames | None = None if frames is None else frames.of(store.utterances)
-    if video is not None and video.units is not None:
-        rows = read_units(video.units, store.utterances)
+    if video is not None and video.face_features is not None:
+        rows = read_face_features(video.face_features, store.utterances)
     corpus_notes = corpus.notes if frames is None else (*corpus.notes, *frames.summary)
     return Data(corpus.name, store, corpus.labels, classes, divided, corpus_notes, notes, rows)
 
 
 def _open_clips(config: DataConfig, utterances: Sequence[Utterance], folder: Path, say: Say) -> ClipStore:
     """Decode the sound of the clips."""
-    if config.activity == "silero":
+    if config.vad == "silero":
         load_silero()  # a missing package is reported once, and not for every clip
-    store = open_store(utterances, folder, skip_bad=config.skip_bad, activity=config.activity)
+    store = open_store(utterances, folder, skip_bad=config.skip_bad, vad=config.vad)
     if store.untrimmed:
         say(f"{store.untrimmed} clips keep their silence: too little of them would be left.")
     for line in store.skipped:

@@ -17,7 +17,6 @@ from serjax.evaluation.tables import (
     rates_were_tried,
     summary_rows,
 )
-from serjax.models.config import ModelConfig
 
 _HUB_METRICS = {"wa": ("accuracy", "WA"), "ua": ("recall", "UA (macro recall)"), "macro_f1": ("f1", "macro-F1")}
 _TASK = "audio-classification"
@@ -78,7 +77,7 @@ def _front_matter(report: Report) -> str:
 
 
 def _family(report: Report) -> str:
-    return report["facts"]["family"] or report["experiment"]["model"]["family"]
+    return str(report["facts"]["family"])
 
 
 def _summary(report: Report) -> str:
@@ -115,16 +114,15 @@ def _scores(report: Report) -> str:
 
 def _data(report: Report) -> str:
     facts, data = report["facts"], report["experiment"]["data"]
-    model = ModelConfig(**report["experiment"]["model"])
     counts = facts["clips_per_class"]
     speakers = "unknown speakers" if facts["speakers"] is None else f"{facts['speakers']} speakers"
     heard = (
         "Clips are decoded to 16 kHz mono. "
-        f"Training sees random crops of {data['seconds']:g} s, evaluation the {data['eval_crop']} of a clip, up to "
+        f"Training uses random crops of {data['max_seconds']:g} s, evaluation the {data['eval_crop']} of a clip, up to "
         "the same length."
     )
-    if not model.hears:
-        heard = "Their sound is not listened to."
+    if "sound" not in facts["modalities"]:
+        heard = "Their sound is not used."
     return (
         " ".join([*facts["corpus_notes"], ""]) + f"{facts['corpus']}: {sum(counts.values())} clips of {speakers} "
         f"({', '.join(f'{label} {count}' for label, count in counts.items())}). {heard}"
@@ -133,23 +131,14 @@ def _data(report: Report) -> str:
 
 def _protocol(report: Report) -> str:
     facts, folds = report["facts"], report["experiment"]["folds"]
-    model, train = report["experiment"]["model"], report["experiment"]["train"]
-    config = ModelConfig(**model)
-    random = "random weights" + (f" of size {model['size']}" if model["size"] else "")
-    start = random if model["size"] or not model["checkpoint"] else f"`{model['checkpoint']}`"
-    frozen = f"{config.frozen_layers} layers" if config.frozen == "layers" else config.frozen
-    built = f"Network: {_family(report)} from {start}"
-    if config.is_encoder:
-        built = (
-            f"Encoder: {_family(report)} from {start}; pooling {config.pooling}, head {config.head}; frozen: {frozen}"
-        )
+    train = report["experiment"]["train"]
     watched = {
         "train": f"{100 * folds['validation_share']:g} % of the training part",
         "test": "the fold's own test clips",
     }[folds["validation"]]
     lines = [
         f"Folds: {len(report['folds'])}, {facts['fold_kind'].replace('_', ' ')}, listed in `folds.json`.",
-        f"{built}. {facts['parameters']:,} weights, of which {facts['trainable']:,} were trained.",
+        f"{facts['model']}. {facts['parameters']:,} weights, of which {facts['trainable']:,} were trained.",
         f"The last of {train['epochs']} epochs was kept; {watched} validated."
         if train["keep"] == "last"
         else f"Early stopping watched macro-F1 on {watched}: at most {train['epochs']} epochs, patience "
@@ -168,7 +157,7 @@ def _protocol(report: Report) -> str:
 def _use(report: Report) -> str:
     experiment = report["experiment"]
     run = (PurePath(experiment["out"]) / experiment["name"]).as_posix()
-    clip = "clip.mp4" if ModelConfig(**experiment["model"]).sees and not experiment["video"]["units"] else "clip.wav"
+    clip = "clip.mp4" if "video" in report["facts"]["modalities"] else "clip.wav"
     return (
         f"```sh\npython -m serjax.predict {run} {clip}\n```\n\n"
         f'```python\nimport serjax\n\nmodel = serjax.load("{run}")\n'

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from serjax.config.experiment import Experiment, to_json
 from serjax.evaluation.metrics import (
     METRICS,
     bootstrap_intervals,
@@ -51,7 +50,9 @@ class RunFacts:
         corpus_notes: sentences on the corpus: how it was recognised, what was left out.
         leakage_notes: sentences on what stands on both sides of a fold.
         skipped: a line for every clip that was left out as unreadable.
-        family: the encoder that was built, where a checkpoint decided it; None means what model.family says.
+        family: name of the model.
+        model: a sentence on the model: its start, head and frozen parts.
+        modalities: what the model takes of a clip, sound and video.
     """
 
     corpus: str
@@ -67,11 +68,13 @@ class RunFacts:
     corpus_notes: tuple[str, ...] = ()
     leakage_notes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
-    family: str | None = None
+    family: str = ""
+    model: str = ""
+    modalities: tuple[str, ...] = ("sound",)
 
 
 def build_report(
-    experiment: Experiment,
+    experiment: Mapping[str, Any],
     facts: RunFacts,
     seeds: Sequence[OutOfFold],
     history: Sequence[Row],
@@ -81,7 +84,7 @@ def build_report(
     """Return the report; scores in it go from 0 to 1, and null stands for what is not defined.
 
     Args:
-        experiment: what was run.
+        experiment: settings of the run, as JSON has them.
         facts: what only the run knows.
         seeds: the kept epochs' answers, one `OutOfFold` a seed in the order in which `history` first names them. The
             first is the one that folds, intervals, classes and confusion matrix are of.
@@ -90,7 +93,7 @@ def build_report(
         alone: the kept epochs' answers of the first seed from sound, or video, alone.
     """
     oof = seeds[0]
-    main = _scored(oof, experiment.seed)
+    main = _scored(oof, experiment["seed"])
     chosen = chosen_histories(history)
     for fold in main["folds"]:
         rows = chosen[fold["fold"]]
@@ -98,7 +101,7 @@ def build_report(
         fold |= {"kept_epoch": kept["epoch"], "epochs": rows[-1]["epoch"], "learning_rate": kept.get("learning_rate")}
     matrix = confusion(oof.label, oof.prediction, len(oof.labels))
     return {
-        "experiment": json.loads(to_json(experiment)),
+        "experiment": dict(experiment),
         "facts": json.loads(json.dumps(asdict(facts))),
         "labels": list(oof.labels),
         **main,
@@ -107,7 +110,7 @@ def build_report(
         "confusion": matrix.tolist(),
         "seeds": _over_seeds(seeds) if len(seeds) > 1 else None,
         "alone": {name: _whole(one) for name, one in (alone or {}).items()},
-        "last_epoch": None if last is None else _scored(last, experiment.seed),
+        "last_epoch": None if last is None else _scored(last, experiment["seed"]),
         "notes": _notes(experiment, facts, main),
     }
 
@@ -206,15 +209,15 @@ def _per_class(matrix: np.ndarray, labels: Sequence[str]) -> list[Row]:
     ]
 
 
-def _notes(experiment: Experiment, facts: RunFacts, main: Report) -> list[str]:
+def _notes(experiment: Mapping[str, Any], facts: RunFacts, main: Report) -> list[str]:
     """Return everything that a reader of the scores should be told, a sentence each."""
-    notes = [OPTIMISTIC] if experiment.folds.validation == "test" else []
-    if experiment.folds.allow_speaker_overlap:
+    notes = [OPTIMISTIC] if experiment["folds"]["validation"] == "test" else []
+    if experiment["folds"]["allow_speaker_overlap"]:
         notes.append("Speakers may stand on both sides of a fold (folds.allow_speaker_overlap), which raises scores.")
-    if experiment.data.corpus == "synthetic":
+    if experiment["data"]["corpus"] == "synthetic":
         notes.append("The clips are rendered, not recorded: these scores say nothing of people.")
     notes += facts.leakage_notes
-    if experiment.folds.only:
+    if experiment["folds"]["only"]:
         notes.append(f"Only {len(main['folds'])} of the folds were trained, so not every clip has an answer.")
     if facts.skipped:
         notes.append(f"{len(facts.skipped)} unreadable clips were skipped; report.json lists them.")

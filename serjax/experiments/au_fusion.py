@@ -10,8 +10,8 @@ Expect: docs/audio_visual.md has scores of sound, face and both.
 from serjax.audio.augment import AugmentConfig
 from serjax.config.experiment import Experiment
 from serjax.data.config import FoldsConfig
-from serjax.models.config import ModelConfig
-from serjax.models.fusion.config import FusionConfig
+from serjax.models.fusion.config import Fusion
+from serjax.models.spectrogram import Spectrogram
 from serjax.training.config import OptimizerConfig, TrainConfig
 
 
@@ -21,8 +21,7 @@ def experiment() -> Experiment:
     return Experiment(
         name="au_fusion",
         folds=FoldsConfig(kind="speaker_groups", groups=groups),
-        model=ModelConfig(family="fusion"),
-        fusion=FusionConfig(kind="gated", audio="audio_cnn"),
+        model=Fusion(kind="gated", audio=Spectrogram(family="audio_cnn")),
         optimizer=OptimizerConfig(schedule="cosine", warmup=0.05, max_lr=1e-3, min_lr=1e-5),
         train=TrainConfig(epochs=30, batch_size=32, patience=15, label_smoothing=0.1),
         augment=AugmentConfig(mel_masks=2, time_masks=2),

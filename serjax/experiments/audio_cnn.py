@@ -12,7 +12,7 @@ Expect: docs/networks.md has its scores. The audio networks of its paper were sc
 
 from serjax.audio.augment import AugmentConfig
 from serjax.config.experiment import Experiment
-from serjax.models.config import ModelConfig
+from serjax.models.spectrogram import Spectrogram
 from serjax.training.config import OptimizerConfig, TrainConfig
 
 
@@ -20,7 +20,7 @@ def experiment() -> Experiment:
     """Return the experiment: noise on half of the clips, SpecAugment, label smoothing."""
     return Experiment(
         name="audio_cnn",
-        model=ModelConfig(family="audio_cnn"),
+        model=Spectrogram(family="audio_cnn"),
         optimizer=OptimizerConfig(schedule="cosine", warmup=0.05, max_lr=1e-3, min_lr=1e-5),
         train=TrainConfig(epochs=60, batch_size=32, patience=10, label_smoothing=0.1),
         augment=AugmentConfig(

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from serjax.config.experiment import Experiment
 from serjax.experiments import audio_cnn
-from serjax.models.config import ModelConfig
+from serjax.models.spectrogram import Spectrogram
 
 
 def experiment() -> Experiment:
     """Return the experiment, which is `audio_cnn`'s with the larger network."""
-    return replace(audio_cnn.experiment(), name="audio_resnet", model=ModelConfig(family="audio_resnet18"))
+    return replace(audio_cnn.experiment(), name="audio_resnet", model=Spectrogram(family="audio_resnet18"))

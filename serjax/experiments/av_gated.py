@@ -11,8 +11,7 @@ Expect: the original reports an accuracy of 0.9333, on speakers it knew.
 
 from serjax.audio.augment import AugmentConfig
 from serjax.config.experiment import Experiment
-from serjax.models.config import ModelConfig
-from serjax.models.fusion.config import FusionConfig
+from serjax.models.fusion.config import Fusion
 from serjax.training.config import OptimizerConfig, TrainConfig
 
 
@@ -20,8 +19,7 @@ def experiment() -> Experiment:
     """Return the experiment: cosine to 1e-5, label smoothing, noise on half of the clips."""
     return Experiment(
         name="av_gated",
-        model=ModelConfig(family="fusion"),
-        fusion=FusionConfig(kind="gated"),
+        model=Fusion(kind="gated"),
         optimizer=OptimizerConfig(schedule="cosine", warmup=0.05, max_lr=1e-4, min_lr=1e-5, weight_decay=0.0),
         train=TrainConfig(epochs=30, batch_size=16, patience=10, label_smoothing=0.1),
         augment=AugmentConfig(

@@ -11,11 +11,11 @@ from dataclasses import replace
 
 from serjax.config.experiment import Experiment
 from serjax.experiments import av_gated
-from serjax.models.fusion.config import FusionConfig
+from serjax.models.fusion.config import Fusion
 
 
 def experiment() -> Experiment:
     """Return the experiment, which is `av_gated`'s with another fusion, and plain negative log-likelihood."""
     gated = av_gated.experiment()
     train = replace(gated.train, label_smoothing=0.0)
-    return replace(gated, name="av_late", fusion=FusionConfig(kind="late"), train=train)
+    return replace(gated, name="av_late", model=Fusion(kind="late"), train=train)

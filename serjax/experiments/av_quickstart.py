@@ -12,7 +12,8 @@ from serjax.audio.augment import AugmentConfig
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.experiments import av_gated
-from serjax.models.fusion.config import FusionConfig
+from serjax.models.fusion.config import Fusion
+from serjax.models.spectrogram import Spectrogram
 from serjax.training.config import OptimizerConfig, TrainConfig
 from serjax.video.augment import VideoAugment
 from serjax.video.config import VideoConfig
@@ -23,11 +24,14 @@ def experiment() -> Experiment:
     return replace(
         av_gated.experiment(),
         name="av_quickstart",
-        data=DataConfig(corpus="synthetic", seconds=2.0),
+        data=DataConfig(corpus="synthetic", max_seconds=2.0),
         folds=FoldsConfig(count=2),
-        fusion=FusionConfig(kind="gated", audio="audio_cnn"),
-        video=VideoConfig(
-            drawn=True, frames=2, size=48, augment=VideoAugment(blur_p=0.0, brightness_p=0.0, noise_p=0.0)
+        model=Fusion(
+            kind="gated",
+            audio=Spectrogram(family="audio_cnn"),
+            video=VideoConfig(
+                drawn=True, frames=2, size=48, augment=VideoAugment(blur_p=0.0, brightness_p=0.0, noise_p=0.0)
+            ),
         ),
         optimizer=OptimizerConfig(schedule="cosine", warmup=0.1, max_lr=5e-4, min_lr=1e-5),
         train=TrainConfig(epochs=12, batch_size=8, patience=12, label_smoothing=0.1),

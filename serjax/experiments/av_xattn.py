@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from serjax.config.experiment import Experiment
 from serjax.experiments import av_gated
-from serjax.models.fusion.config import FusionConfig
+from serjax.models.fusion.config import Fusion
 
 
 def experiment() -> Experiment:
     """Return the experiment, which is `av_gated`'s with another fusion."""
-    return replace(av_gated.experiment(), name="av_xattn", fusion=FusionConfig(kind="xattn"))
+    return replace(av_gated.experiment(), name="av_xattn", model=Fusion(kind="xattn"))

@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from serjax.config.experiment import Experiment
 from serjax.experiments import av_gated
-from serjax.models.fusion.config import FusionConfig
+from serjax.models.fusion.config import Fusion
 
 
 def experiment() -> Experiment:
     """Return the experiment, which is `av_gated`'s with another fusion."""
-    return replace(av_gated.experiment(), name="av_xattn_gated", fusion=FusionConfig(kind="xattn", head="gated"))
+    return replace(av_gated.experiment(), name="av_xattn_gated", model=Fusion(kind="xattn", head="gated"))

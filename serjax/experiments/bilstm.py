@@ -10,8 +10,8 @@ Expect: its authors measured an accuracy of 0.687 on RAVDESS. Speakers stand on 
 
 from serjax.audio.augment import AugmentConfig
 from serjax.config.experiment import Experiment
-from serjax.data.config import DataConfig, FoldsConfig
-from serjax.models.config import ModelConfig
+from serjax.data.config import FoldsConfig
+from serjax.models.spectrogram import Functionals
 from serjax.training.config import OptimizerConfig, TrainConfig
 
 
@@ -19,12 +19,13 @@ def experiment() -> Experiment:
     """Return the experiment: -20 dB, clips repeated to 3 s, speed, gain and noise, 60 epochs."""
     return Experiment(
         name="bilstm",
-        data=DataConfig(level=-20.0, fill="repeat"),
         folds=FoldsConfig(kind="every_tenth", validation_share=0.1, allow_speaker_overlap=True),
-        model=ModelConfig(family="bilstm", dropout=0.5),
+        model=Functionals(dropout=0.5, target_dbfs=-20.0, pad_mode="repeat"),
         optimizer=OptimizerConfig(
             schedule="cosine", warmup=5 / 60, max_lr=1e-3, min_lr=1e-5, weight_decay=1e-6, clip_norm=None
         ),
         train=TrainConfig(epochs=60, batch_size=32, patience=60),
-        augment=AugmentConfig(speeds=(1.0, 0.9, 1.1), gain=15.0, gain_p=0.2, noise_snr=(10.0, 50.0), noise_p=0.2),
+        augment=AugmentConfig(
+            speed_factors=(1.0, 0.9, 1.1), gain=15.0, gain_p=0.2, noise_snr=(10.0, 50.0), noise_p=0.2
+        ),
     )

@@ -14,7 +14,7 @@ Expect: not measured, as IEMOCAP could not be had. Published: Li et al., "Frame-
 
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig
-from serjax.models.config import ModelConfig
+from serjax.models.speech import Speech
 from serjax.training.config import OptimizerConfig, TrainConfig
 
 
@@ -22,8 +22,8 @@ def experiment() -> Experiment:
     """Return the experiment: AdamW at a constant 1e-4 for 40 epochs, classes drawn evenly, crops of 6 s."""
     return Experiment(
         name="hubert_align",
-        data=DataConfig(seconds=6.0),
-        model=ModelConfig(
+        data=DataConfig(max_seconds=6.0),
+        model=Speech(
             family="hubert",
             checkpoint="facebook/hubert-base-ls960",
             pooling="tanh_attention",

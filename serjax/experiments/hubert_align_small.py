@@ -22,7 +22,7 @@ def experiment() -> Experiment:
     return replace(
         base,
         name="hubert_align_small",
-        data=replace(base.data, seconds=3.0),
+        data=replace(base.data, max_seconds=3.0),
         optimizer=replace(base.optimizer, schedule="onecycle", max_lr=3e-4, clip_norm=1.0),
         train=replace(base.train, epochs=8, batch_size=16, patience=8),
     )

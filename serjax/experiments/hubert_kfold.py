@@ -8,7 +8,7 @@ Expect: the original reports an out-of-fold macro-F1 of 0.8653 on private data.
 """
 
 from serjax.config.experiment import Experiment
-from serjax.models.config import ModelConfig
+from serjax.models.speech import Speech
 from serjax.training.config import TrainConfig
 
 
@@ -16,7 +16,7 @@ def experiment() -> Experiment:
     """Return the experiment: AdamW under OneCycle to 5e-5, early stopping with patience 10, five folds, 3 s clips."""
     return Experiment(
         name="hubert_kfold",
-        model=ModelConfig(
+        model=Speech(
             family="hubert",
             checkpoint="facebook/hubert-base-ls960",
             pooling="attentive",

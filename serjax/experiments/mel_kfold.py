@@ -9,7 +9,7 @@ Expect: the original reports an out-of-fold macro-F1 of 0.79 on private data.
 
 from serjax.audio.augment import AugmentConfig
 from serjax.config.experiment import Experiment
-from serjax.models.config import ModelConfig
+from serjax.models.spectrogram import Spectrogram
 from serjax.training.config import TrainConfig
 
 
@@ -17,7 +17,7 @@ def experiment() -> Experiment:
     """Return the experiment: 128 mels x 300 frames, SpecAugment, AdamW under OneCycle."""
     return Experiment(
         name="mel_kfold",
-        model=ModelConfig(family="efficientnet", head_size=256, dropout=0.2),
+        model=Spectrogram(family="efficientnet", head_size=256, dropout=0.2),
         augment=AugmentConfig(mel_masks=2, time_masks=2),
         train=TrainConfig(epochs=30, batch_size=16, patience=10),
     )

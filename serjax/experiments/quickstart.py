@@ -8,7 +8,7 @@ Expect: see README.md; chance is 25 % UA.
 
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig
-from serjax.models.config import ModelConfig
+from serjax.models.speech import Speech
 from serjax.training.config import OptimizerConfig, TrainConfig
 
 
@@ -16,8 +16,8 @@ def experiment() -> Experiment:
     """Return a tiny HuBERT from random weights on five speaker-independent folds of synthetic speech."""
     return Experiment(
         name="quickstart",
-        data=DataConfig(corpus="synthetic", seconds=1.5),
-        model=ModelConfig(family="hubert", size="tiny"),
+        data=DataConfig(corpus="synthetic", max_seconds=1.5),
+        model=Speech(family="hubert", size="tiny"),
         optimizer=OptimizerConfig(),
         train=TrainConfig(epochs=14, batch_size=8, patience=10),
     )

@@ -11,7 +11,7 @@ Expect: the original reports an accuracy of 0.7778, on speakers it knew.
 """
 
 from serjax.config.experiment import Experiment
-from serjax.models.config import ModelConfig
+from serjax.models.video import Video
 from serjax.training.config import OptimizerConfig, TrainConfig
 
 
@@ -19,7 +19,7 @@ def experiment() -> Experiment:
     """Return the experiment: Adam without decay, a cosine to 1e-5, label smoothing."""
     return Experiment(
         name="video",
-        model=ModelConfig(family="video"),
+        model=Video(),
         optimizer=OptimizerConfig(schedule="cosine", warmup=0.05, max_lr=1e-4, min_lr=1e-5, weight_decay=0.0),
         train=TrainConfig(epochs=30, batch_size=16, patience=10, label_smoothing=0.1),
     )

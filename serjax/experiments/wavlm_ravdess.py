@@ -13,7 +13,7 @@ Expect: the original reports accuracy 0.8133 and macro-F1 0.8097 on the split th
 
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig, FoldsConfig
-from serjax.models.config import ModelConfig
+from serjax.models.speech import Speech
 from serjax.training.config import OptimizerConfig, TrainConfig
 
 
@@ -21,11 +21,11 @@ def experiment() -> Experiment:
     """Return the experiment: actors 1 to 18 train, 19 to 21 validate, 22 to 24 test; the last two layers are tuned."""
     return Experiment(
         name="wavlm_ravdess",
-        data=DataConfig(corpus="ravdess", seconds=3.0),
+        data=DataConfig(corpus="ravdess", max_seconds=3.0),
         folds=FoldsConfig(
             kind="split_speakers", validation_speakers=("19", "20", "21"), test_speakers=("22", "23", "24")
         ),
-        model=ModelConfig(
+        model=Speech(
             family="wavlm",
             checkpoint="microsoft/wavlm-base",
             pooling="mean",
@@ -36,7 +36,12 @@ def experiment() -> Experiment:
             frozen_layers=10,
         ),
         optimizer=OptimizerConfig(
-            schedule="cosine", warmup=0.0, max_lr=1e-4, min_lr=1e-5, weight_decay=0.0, groups=((r"trunk\..*", 0.3),)
+            schedule="cosine",
+            warmup=0.0,
+            max_lr=1e-4,
+            min_lr=1e-5,
+            weight_decay=0.0,
+            groups=((r"speech_encoder\..*", 0.3),),
         ),
         train=TrainConfig(epochs=30, head_epochs=20, head_lr=1e-3, batch_size=16, patience=10, label_smoothing=0.1),
     )

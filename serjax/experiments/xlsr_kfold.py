@@ -8,7 +8,7 @@ Expect: nothing is reported for this protocol; `hubert_kfold` is the one to comp
 """
 
 from serjax.config.experiment import Experiment
-from serjax.models.config import ModelConfig
+from serjax.models.speech import Speech
 from serjax.training.config import TrainConfig
 
 
@@ -16,6 +16,6 @@ def experiment() -> Experiment:
     """Return the experiment: what `hubert_kfold` does, from other weights."""
     return Experiment(
         name="xlsr_kfold",
-        model=ModelConfig(family="wav2vec2", checkpoint="facebook/wav2vec2-large-xlsr-53"),
+        model=Speech(family="wav2vec2", checkpoint="facebook/wav2vec2-large-xlsr-53"),
         train=TrainConfig(epochs=30, batch_size=16, patience=10),
     )

@@ -1,5 +1,6 @@
 """Hidden states of a frozen encoder, computed once for all clips."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +13,38 @@ from jaxtyping import Int
 from serjax.data.batching.lengths import Crop
 from serjax.data.store.clips import ClipStore, SilentClips
 from serjax.features.extract import encode_clips
-from serjax.models.config import ModelConfig
 from serjax.models.functional import Params, cast
 from serjax.models.inputs import Features
 from serjax.models.layers import pooling
-from serjax.models.speech import Classifier
+from serjax.models.speech import SpeechClassifier
 from serjax.runtime.fingerprint import fingerprint
-from serjax.runtime.progress import Say
+
+log = logging.getLogger(__name__)
 
 
 def encode(
-    model: Classifier,
-    settings: ModelConfig,
+    model: SpeechClassifier,
     clips: ClipStore | SilentClips,
     classes: Int[np.ndarray, "clips"],
     *,
     samples: int,
     crop: Crop,
     folder: Path,
-    say: Say,
 ) -> Features:
     """Return the frozen encoder's hidden states of every clip, computed once and kept on disk.
 
     Args:
         model: in evaluation.
-        settings: its own.
         clips: the store.
         classes: of the clips.
         samples: longest stretch of a clip that is encoded.
         crop: which stretch.
         folder: of all stored features.
-        say: is told how large they are.
 
     Raises:
         UserError: the disk is full, or the folder cannot be written.
     """
+    settings, layout = model.config, model.config.encoder
     graphdef, state = nnx.split(model)
     # Frames that training drops values of are kept one by one.
     pooled = settings.pooling == "mean" and not settings.final_dropout
@@ -63,7 +61,7 @@ def encode(
         return states, frames
 
     wanted = (crop, samples, pooled, dtype, settings.weighted_layers, settings.padding)
-    key = fingerprint(state, clips.hashes, wanted, model.trunk.config, model.normalize, model.masked)
+    key = fingerprint(state, clips.hashes, wanted, model.speech_encoder.config, layout.normalize, layout.attention_mask)
     states, frames = encode_clips(call, state, clips, folder, key=key, samples=samples, crop=crop, batch_size=8)
-    say(f"{len(frames)} clips are encoded once: {states.nbytes / 2**20:.0f} MiB of features.")
+    log.info(f"{len(frames)} clips are encoded once: {states.nbytes / 2**20:.0f} MiB of features.")
     return Features._make((states, frames, classes))

@@ -8,16 +8,18 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge, Le
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Float32, Int, Key
 
 from serjax.features.frame_source import Frames, FrameSource
 from serjax.features.kmeans_init import plus_plus
+from serjax.runtime.constraints import AtLeastOne, Count, NotNegative
 from serjax.runtime.errors import UserError
 from serjax.runtime.mesh import sharding
 
@@ -26,21 +28,21 @@ from serjax.runtime.mesh import sharding
 class ClusterConfig:
     """How frames are clustered; meanings are those of scikit-learn's MiniBatchKMeans."""
 
-    clusters: int = 500
+    clusters: Annotated[int, Ge(1), Le(2**16)] = 500
     """Number of centres."""
-    batch_size: int = 10_000
+    batch_size: AtLeastOne = 10_000
     """Frames a step."""
-    passes: int = 100
+    passes: AtLeastOne = 100
     """At most so many times the number of frames is looked at."""
-    starts: int = 20
+    starts: AtLeastOne = 20
     """k-means++ starts; the one that fits best goes on."""
-    patience: int | None = 100
+    patience: AtLeastOne | None = 100
     """Stop after this many steps without a better running mean of the batches' inertia."""
-    tolerance: float = 0.0
+    tolerance: NotNegative = 0.0
     """Stop where a step moves centres by less than this share of the frames' variance, squared; 0: never."""
-    reassign: float = 0.0
+    reassign: NotNegative = 0.0
     """Clusters lighter than this share of the heaviest one start again at a random frame; 0: never."""
-    seed: int = 1337
+    seed: Count = 1337
     """Decides starts and batches."""
 
 

@@ -1,9 +1,10 @@
 """Means and deviations of features over the training clips of each fold."""
 
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,43 +12,32 @@ from flax import nnx
 
 from serjax.data.batching.lengths import Crop
 from serjax.data.store.clips import ClipStore, SilentClips
-from serjax.data.store.face_features import Units
+from serjax.data.store.face_features import FaceFeatures
 from serjax.features.extract import encode_clips
+from serjax.models.base import Standardized
+from serjax.models.front_end import FrontEnd
 from serjax.models.functional import Params
 from serjax.models.layers.masking import length_mask
-from serjax.models.spectrogram import FrontEnd
 from serjax.runtime.fingerprint import fingerprint
-from serjax.runtime.progress import Say
+
+log = logging.getLogger(__name__)
 
 
-class Moments(NamedTuple):
-    """Features that are standardised by their moments over a fold's training clips.
-
-    Attributes:
-        front: makes the features.
-        path: where the model holds their mean and deviation.
-    """
-
-    front: FrontEnd
-    path: tuple[str, ...]
-
-
-def unit_moments(units: Units, train: Sequence[Sequence[int]]) -> nnx.State:
+def face_feature_moments(features: FaceFeatures, train: Sequence[Sequence[int]], path: tuple[str, ...]) -> nnx.State:
     """Return the mean and deviation [k d] of every face feature over each trial's training clips."""
-    seen = [units.values[list(clips), 0] for clips in train]
-    stats = {"mean": [one.mean(0) for one in seen], "deviation": [one.std(0) for one in seen]}
-    leaves = {("video", "standardize", name): nnx.BatchStat(jnp.array(values)) for name, values in stats.items()}
+    values = [features.values[list(clips), 0] for clips in train]
+    stats = {"mean": [one.mean(0) for one in values], "deviation": [one.std(0) for one in values]}
+    leaves = {(*path, name): nnx.BatchStat(jnp.array(values)) for name, values in stats.items()}
     return nnx.from_flat_state(list(leaves.items()))
 
 
 def standardization(
-    moments: Moments,
+    moments: Standardized,
     clips: ClipStore | SilentClips,
     train: Sequence[Sequence[int]],
     *,
     crop: Crop,
     folder: Path,
-    say: Say,
 ) -> nnx.State:
     """Return the mean and deviation [k d] of every feature over each trial's training clips.
 
@@ -59,12 +49,12 @@ def standardization(
         train: of each trial, the positions of its training clips.
         crop: stretch of a longer clip.
         folder: of all stored features.
-        say: is told how fast features were computed.
 
     Raises:
         UserError: the disk is full, or the folder cannot be written.
     """
-    front = moments.front
+    front = moments.features
+    assert isinstance(front, FrontEnd)
 
     def call(_: Params, wave: Any, length: Any) -> Any:
         x, frames = front(wave, length)
@@ -78,7 +68,7 @@ def standardization(
     began, kept = time.monotonic(), (folder / key).is_dir()
     found, _ = encode_clips(call, {}, clips, folder, key=key, samples=front.samples, crop=crop, batch_size=32)
     if not kept:
-        say(f"Features of {len(found)} clips: {len(found) / (time.monotonic() - began):.0f} clips/s.")
+        log.info(f"Features of {len(found)} clips: {len(found) / (time.monotonic() - began):.0f} clips/s.")
     mean, deviation = [], []
     for own in train:
         means, variances = np.asarray(found[list(own), :, 0], np.float64).swapaxes(0, 1)

@@ -22,6 +22,7 @@ from serjax.models.functional import DType, cast, logits_of
 from serjax.models.fusion.cross_attention import CrossAttentionFusion
 from serjax.models.inputs import Inputs
 from serjax.runtime.errors import UserError
+from serjax.video.config import VideoConfig
 
 BATCH = 8
 """Clips a call, at most."""
@@ -101,27 +102,27 @@ class Ensemble:
                 cannot do without.
         """
         models = self._models
-        sample, least = read(clip, models.video, models.seen, hears=models.hears), models.shortest
+        sample, least = read(clip, models.video, sound="sound" in models.modalities), models.min_samples
         name = f"{clip}" if isinstance(clip, (str, Path)) else "the clip"
-        for part in sorted(models.needs - sample.parts):
-            give = "both" if len(models.needs) > 1 else f"a clip with {part}"
+        for part in sorted(models.required - sample.modalities):
+            give = "both" if len(models.required) > 1 else f"a clip with {part}"
             raise UserError(
                 f"{name}: it has no {part}, which these models were not trained to do without; give {give}."
             )
-        if not sample.parts:
+        if not sample.modalities:
             raise UserError(f"{name}: it has neither sound nor video; give a clip that has one of them.")
-        if "sound" in sample.parts and len(sample.wave) < least:
+        if "sound" in sample.modalities and len(sample.wave) < least:
             raise UserError(
                 f"{name}: it has {len(sample.wave)} samples at 16 kHz, but the model's first frame takes {least}."
             )
-        if models.video is not None and not models.needs and len(sample.parts) == 1:
-            alone = f"{name}: answered from {min(sample.parts)} alone."
+        if models.video is not None and not models.required and len(sample.modalities) == 1:
+            alone = f"{name}: answered from {min(sample.modalities)} alone."
             return sample._replace(notes=(*sample.notes, alone))
         return sample
 
     def rate(self, clip: Clip) -> float:
         """Return the rate in Hz from which a clip's sound is brought to that of the models."""
-        return rate_of(clip) if self._models.hears else SAMPLE_RATE
+        return rate_of(clip) if "sound" in self._models.modalities else SAMPLE_RATE
 
     def probabilities(self, samples: Sequence[Sample]) -> Float[np.ndarray, "clips c"]:
         """Return the members' mean scores of clips, in the order of `labels`."""
@@ -133,7 +134,7 @@ class Ensemble:
             length = np.array([len(cut[index]) for index in batch], np.int32)
             for row, index in zip(wave, batch, strict=True):
                 row[: len(cut[index])] = cut[index]
-            seen = () if models.video is None else _frames([samples[index] for index in batch], models.seen)
+            seen = () if models.video is None else _frames([samples[index] for index in batch], models.video)
             found = self._answer(
                 models.params,
                 models.shared,
@@ -163,21 +164,21 @@ class Ensemble:
         if sample.frames is None or not len(sample.wave):
             raise UserError("attention is between sound and video; give a clip that has both.")
         wave = self._heard(sample.wave)
-        arrays = (wave[None], np.array([len(wave)], np.int32), *_frames([sample], models.seen))
+        arrays = (wave[None], np.array([len(wave)], np.int32), *_frames([sample], models.video))
 
         def looked(params: Any) -> Any:
-            return nnx.merge(models.graphdef, params, models.shared).fuse(*arrays).attention
+            return nnx.merge(models.graphdef, params, models.shared).fuse(Inputs(*arrays)).attention
 
         found = jax.vmap(looked)(models.params)
         frames, stretches = int(found.video_frames[0, 0]), int(found.audio_frames[0, 0])
         shares = np.einsum("k,khfn->fn", self._weights, np.asarray(found.video_to_audio[:, 0], np.float32))
-        return shares[:frames, :stretches] / found.video_to_audio.shape[2], fused.audio_step
+        return shares[:frames, :stretches] / found.video_to_audio.shape[2], fused.seconds_per_frame
 
     def _heard(self, wave: Float[np.ndarray, "t"]) -> Float[np.ndarray, "n"]:
         """Return the stretch of a clip that the models hear."""
         models = self._models
-        longest = len(wave) if models.seconds is None else round(models.seconds * SAMPLE_RATE)
-        return crop_clip(trim(wave, models.activity)[0] if len(wave) else wave, longest, models.crop)
+        longest = len(wave) if models.max_seconds is None else round(models.max_seconds * SAMPLE_RATE)
+        return crop_clip(trim(wave, models.vad)[0] if len(wave) else wave, longest, models.crop)
 
     def ranked(self, probability: Float[np.ndarray, "c"]) -> Scores:
         """Return the classes with their probabilities, the most probable first."""
@@ -197,10 +198,11 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
 
 
 def _frames(
-    samples: Sequence[Sample], seen: tuple[int, ...]
+    samples: Sequence[Sample], video: VideoConfig
 ) -> tuple[Shaped[np.ndarray, "b f ..."], Int[np.ndarray, "b"]]:
-    """Return what is seen side by side, and how many frames each clip has."""
-    frames = np.zeros((len(samples), *seen), np.float32 if len(seen) == 2 else np.uint8)
+    """Return the clips' videos side by side, and how many frames each clip has."""
+    dtype = np.uint8 if video.num_face_features is None else np.float32
+    frames = np.zeros((len(samples), *video.shape), dtype)
     counts = np.zeros(len(samples), np.int32)
     for row, sample in enumerate(samples):
         if sample.frames is not None:

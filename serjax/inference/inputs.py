@@ -1,4 +1,4 @@
-"""What models are asked about: a clip given as a path, as samples, or as sound and video, read into arrays."""
+"""Inputs of inference: a clip given as a path, as samples, or as sound and video, read into arrays."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,13 +9,14 @@ from jaxtyping import Float, Shaped
 
 from serjax.audio import SAMPLE_RATE
 from serjax.audio.decode import VIDEO_SUFFIXES, decode, resample, sample_rate
+from serjax.models.base import Modality
 from serjax.runtime.errors import UserError
 from serjax.video.config import VideoConfig
 
 Clip = str | Path | tuple[np.ndarray, int] | Mapping[str, Any]
 """A path, or samples [t] or [t c] with their rate in Hz: as a pair, or as {"array", "sampling_rate"}.
 
-For models that look at video also {"audio", "video"}: a clip as above, and a video's path or its frames [f h w 3],
+For models that take video also {"audio", "video"}: a clip as above, and a video's path or its frames [f h w 3],
 uint8 RGB; either may be absent."""
 
 
@@ -24,7 +25,7 @@ class Sample(NamedTuple):
 
     Attributes:
         wave: samples, mono at 16 kHz; none where there is no sound.
-        frames: what is seen; None where nothing is, or nobody looks.
+        frames: of its video, or face features; None where there are none, or the model takes no video.
         notes: sentences about what was read.
     """
 
@@ -33,19 +34,19 @@ class Sample(NamedTuple):
     notes: tuple[str, ...] = ()
 
     @property
-    def parts(self) -> set[str]:
-        """Which of `sound` and `video` there is."""
-        return {name for name, there in (("sound", len(self.wave)), ("video", self.frames is not None)) if there}
+    def modalities(self) -> set[Modality]:
+        """Modalities that the clip has."""
+        found: tuple[tuple[Modality, Any], ...] = (("sound", len(self.wave)), ("video", self.frames is not None))
+        return {name for name, there in found if there}
 
 
-def read(clip: Clip, video: VideoConfig | None = None, shape: tuple[int, ...] = (), *, hears: bool = True) -> Sample:
+def read(clip: Clip, video: VideoConfig | None = None, *, sound: bool = True) -> Sample:
     """Return a clip's arrays.
 
     Args:
         clip: what was given.
-        video: how a model looks at video; None: it does not.
-        shape: of what it sees of a clip, as `Models` has it.
-        hears: whether it listens to sound, or none is decoded.
+        video: how a model takes video; None: it does not.
+        sound: whether it takes sound, or none is decoded.
 
     Raises:
         UserError: it cannot be decoded, or is shorter than one frame.
@@ -53,19 +54,19 @@ def read(clip: Clip, video: VideoConfig | None = None, shape: tuple[int, ...] = 
     if video is None:
         return Sample(read_sound(clip))
     if isinstance(clip, Mapping) and clip.keys() <= {"audio", "video"} and clip:
-        sound, seen = clip.get("audio"), clip.get("video")
+        audio, film = clip.get("audio"), clip.get("video")
     elif isinstance(clip, (str, Path)) and Path(clip).suffix.lower() in VIDEO_SUFFIXES:
-        sound, seen = None, clip
+        audio, film = None, clip
     else:
-        sound, seen = clip, None
-    frames, notes = (None, ()) if seen is None else _read_video(seen, video, shape)
-    if not hears:
+        audio, film = clip, None
+    frames, notes = (None, ()) if film is None else _read_video(film, video)
+    if not sound:
         return Sample(np.zeros(0, np.float32), frames, notes)
-    if sound is None and isinstance(seen, (str, Path)):
+    if audio is None and isinstance(film, (str, Path)):
         from serjax.video.decode import has_sound
 
-        sound = seen if has_sound(seen) else None
-    wave = np.zeros(0, np.float32) if sound is None else read_sound(sound)
+        audio = film if has_sound(film) else None
+    wave = np.zeros(0, np.float32) if audio is None else read_sound(audio)
     return Sample(wave, frames, notes)
 
 
@@ -103,25 +104,25 @@ def rate_of(clip: Clip) -> float:
     return SAMPLE_RATE
 
 
-def _read_video(
-    seen: Any, video: VideoConfig, shape: tuple[int, ...]
-) -> tuple[Shaped[np.ndarray, "f ..."], tuple[str, ...]]:
+def _read_video(film: Any, video: VideoConfig) -> tuple[Shaped[np.ndarray, "f ..."], tuple[str, ...]]:
     # FFmpeg and the detector take a while to load, and few need them.
     from serjax.video.decode import read as read_video
     from serjax.video.faces import find_face
 
-    if isinstance(seen, (str, Path)) and video.units is not None:
-        raise UserError(f"{seen}: these models see {shape[-1]} values of a clip and no video; give the values.")
-    if isinstance(seen, (str, Path)):
-        found = read_video(seen, video.frames, size=video.size, find=find_face if video.faces else None)
+    if isinstance(film, (str, Path)) and video.num_face_features is not None:
+        raise UserError(
+            f"{film}: these models take {video.num_face_features} face features of a clip and no video; give those."
+        )
+    if isinstance(film, (str, Path)):
+        found = read_video(film, video.frames, size=video.size, find=find_face if video.faces else None)
         notes = [] if found.note is None else [found.note]
         if video.faces and found.box is None:
-            notes.append(f"{seen}: no face is found; the whole picture is looked at.")
+            notes.append(f"{film}: no face is found; the whole picture is looked at.")
         return found.frames, tuple(notes)
-    frames = np.asarray(seen)
+    frames, shape = np.asarray(film), video.shape
     dtype = np.uint8 if len(shape) == 4 else np.float32
     if frames.dtype != dtype or frames.shape[1:] != shape[1:] or not 1 <= len(frames) <= shape[0]:
         raise UserError(
-            f"what is seen is {frames.dtype} {list(frames.shape)}; give {dtype.__name__} {list(shape)} or less."
+            f"the video is {frames.dtype} {list(frames.shape)}; give {dtype.__name__} {list(shape)} or less."
         )
     return frames, ()

@@ -17,7 +17,7 @@ Params = Any
 
 
 def path_name(path: tuple[Any, ...]) -> str:
-    """Return a parameter's path as `trunk.encoder.layers.0.attention.q_proj.kernel`."""
+    """Return a parameter's path as `speech_encoder.encoder.layers.0.attention.q_proj.kernel`."""
     parts = (getattr(key, "key", getattr(key, "name", getattr(key, "idx", key))) for key in path)
     return ".".join(str(part) for part in parts).removesuffix(".value")
 
@@ -83,14 +83,9 @@ def call(
         weight: in training, 0 for rows that only fill up the batch and must not count in batch statistics.
     """
     model = nnx.merge(graphdef, cast(params, dtype), cast(frozen, dtype), copy=True)
-    # Only a model with batch statistics looks at other rows, and must know which ones count.
-    rows: dict[str, Any] = (
-        {"weight": weight} if key is not None and jax.tree.leaves(nnx.state(model, nnx.BatchStat)) else {}
-    )
-    if inputs.pairs is not None:
-        rows["pairs"] = inputs.pairs
-    arrays = [cast(x, dtype) for x in inputs[:-1] if x is not None]
-    logits = model(*arrays, key, **rows).astype(jnp.float32)
+    # Shares of mixup stay in float32, as labels are mixed by them too.
+    logits = model(cast(inputs._replace(pairs=None), dtype)._replace(pairs=inputs.pairs), key, weight)
+    logits = logits.astype(jnp.float32)
     return logits, nnx.state(model, nnx.BatchStat)
 
 
@@ -101,7 +96,7 @@ def overlay(params: Params, given: Params) -> Params:
 
 
 def flat(state: Params) -> dict[str, Array]:
-    """Return a state's arrays by name, such as `trunk.encoder.layer_norm.scale`."""
+    """Return a state's arrays by name, such as `speech_encoder.encoder.layer_norm.scale`."""
     return {path_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
 
 

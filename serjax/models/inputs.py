@@ -36,9 +36,21 @@ class Inputs(NamedTuple):
     hidden_lengths: Int[AnyArray, "b"] | None = None
     pairs: Pairs | None = None
 
+    @property
+    def sound(self) -> tuple[Float[AnyArray, "b t"], Int[AnyArray, "b"]]:
+        """Waves and their lengths, which must be there."""
+        assert self.wave is not None, "this model takes sound"
+        return self.wave, self.lengths
+
+    @property
+    def frames(self) -> tuple[Any, Int[AnyArray, "b"]]:
+        """Video and its lengths, which must be there."""
+        assert self.video is not None, "this model takes video"
+        return self.video, self.video_lengths
+
 
 class Features(NamedTuple):
-    """What the frozen trunk made of every clip.
+    """Hidden states of a frozen encoder for every clip.
 
     Attributes:
         states: Float[Array, "clips l n d"], hidden states of l layers; n is 1 where they are already pooled.

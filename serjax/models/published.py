@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from serjax.models.encoders.build import build_encoder
 from serjax.models.encoders.config import EncoderConfig
+from serjax.models.inputs import Inputs
 from serjax.models.layers.masking import length_mask
 from serjax.models.layers.pooling import masked_mean
 from serjax.models.layers.standardize import unit_variance
@@ -60,7 +61,7 @@ class PublishedClassifier(nnx.Module):
     def __init__(self, config: EncoderConfig, layout: HeadLayout, *, normalize: bool, rngs: nnx.Rngs):
         self.layout = layout
         self.normalize = normalize
-        self.trunk = build_encoder(config, rngs=rngs)
+        self.speech_encoder = build_encoder(config, rngs=rngs)
         if layout.kind == "dense":
             self.classifier: nnx.Module = DenseHead(config.hidden_size, layout, rngs=rngs)
             return
@@ -70,10 +71,11 @@ class PublishedClassifier(nnx.Module):
         self.layer_weights = nnx.Param(jnp.full(layers, 1 / layers)) if layout.weighted_layers else None
 
     def __call__(
-        self, wave: Float[Array, "b t"], lengths: Int[Array, "b"], key: PRNGKeyArray | None = None
+        self, inputs: Inputs, key: PRNGKeyArray | None = None, weight: Float[Array, "b"] | None = None
     ) -> Float[Array, "b c"]:
-        """Return the logits of clips at 16 kHz; `lengths` are their true samples. The head has no dropout."""
-        output = self.trunk(unit_variance(wave, lengths) if self.normalize else wave, lengths, key)
+        """Return the logits of waves at 16 kHz. The head has no dropout, and no row depends on another."""
+        wave, lengths = inputs.sound
+        output = self.speech_encoder(unit_variance(wave, lengths) if self.normalize else wave, lengths, key)
         x = output.hidden_states[-1]
         if self.layout.kind == "dense":
             return self.classifier(_pool(x, output.lengths, self.layout.pooling))

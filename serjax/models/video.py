@@ -1,25 +1,68 @@
-"""Classifiers of video: a ResNet18 on frames, or face features."""
+"""Classifiers of video: a ResNet18 on frames, or a network on face features such as action units."""
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal, Self
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
-from serjax.models.fusion.config import FusionConfig
+from serjax.models.base import Augmentation, Checkpoint, Modality, Model, Resolution, Standardized
+from serjax.models.functional import DType
+from serjax.models.inputs import Inputs
 from serjax.models.layers.image import linear
 from serjax.models.layers.masking import length_mask
 from serjax.models.layers.pooling import masked_mean
 from serjax.models.layers.standardize import Standardizer
 from serjax.models.networks.resnet import WIDTHS, ResNet18, normalize
 from serjax.video.augment import VideoAugment, change
+from serjax.video.config import VideoConfig
 
 
-class UnitsNet(nnx.Module):
+@dataclass(frozen=True)
+class Video(Model):
+    """ResNet18 on frames of video, or a network on face features."""
+
+    modalities: ClassVar[frozenset[Modality]] = frozenset({"video"})
+
+    family: Literal["video"] = "video"
+    """Video alone."""
+    video: VideoConfig = field(default_factory=VideoConfig)
+    """Frames, faces and augmentation."""
+    dtype: DType = "float32"
+    """Precision of the forward and backward pass; weights and optimizer stay float32."""
+
+    @property
+    def description(self) -> str:
+        """Name of the network and its input."""
+        return f"{describe_branch(self.video)} on video"
+
+    @property
+    def standardized(self) -> tuple[Standardized, ...]:
+        """The face features, where they are the input."""
+        return standardized_branch(self.video)
+
+    @property
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """The ResNet18's, where one is given."""
+        return branch_checkpoints(self.video)
+
+    def resolved(self, resolution: Resolution) -> Self:
+        """Return the settings with the length of a clip's face features."""
+        return replace(self, video=replace(self.video, num_face_features=resolution.num_face_features))
+
+    def build(self, num_classes: int, *, augmentation: Augmentation | None = None, rngs: nnx.Rngs) -> "VideoClassifier":
+        """Return the classifier with random weights."""
+        return VideoClassifier(num_classes, self.video, augment=augmentation is not None, rngs=rngs)
+
+
+class FaceFeaturesNet(nnx.Module):
     """Standardisation, Linear to the width of a ResNet18, ReLU; and a Linear layer, called as `VideoNet` is."""
 
-    def __init__(self, units: int, classes: int, *, rngs: nnx.Rngs):
-        self.standardize = Standardizer(units)
-        self.hidden = linear(units, WIDTHS[-1], rngs)
+    def __init__(self, features: int, classes: int, *, rngs: nnx.Rngs):
+        self.standardize = Standardizer(features)
+        self.hidden = linear(features, WIDTHS[-1], rngs)
         self.fc = linear(WIDTHS[-1], classes, rngs)
 
     def __call__(
@@ -39,7 +82,7 @@ class UnitsNet(nnx.Module):
         key: PRNGKeyArray | None = None,
         weight: Float[Array, "b"] | None = None,
     ) -> tuple[Float[Array, "b f 512"], Int[Array, "b"]]:
-        """Return a vector a moment, and how many of them are a clip's own; nothing in it depends on the others."""
+        """Return a vector a frame, and how many of them are a clip's own; no row depends on another."""
         return jax.nn.relu(self.hidden(self.standardize(values))), counts
 
 
@@ -99,36 +142,47 @@ class VideoNet(nnx.Module):
 
 
 class VideoClassifier(nnx.Module):
-    """What sees in a fusion, alone, called as a fusion is; names in it are those of a fusion's branch."""
+    """Video branch of a fusion, alone: names in it are those of the branch."""
 
-    def __init__(
-        self,
-        classes: int,
-        config: FusionConfig,
-        *,
-        augment: VideoAugment | None = None,
-        units: int | None = None,
-        rngs: nnx.Rngs,
-    ):
-        """Build the model with random weights; arguments are those of `FusionModel`."""
-        self.video = _seeing(classes, units, augment, config, rngs)
+    def __init__(self, num_classes: int, config: VideoConfig, *, augment: bool = False, rngs: nnx.Rngs):
+        """Build the model with random weights; `augment` changes frames in training as the settings say."""
+        self.video = build_branch(num_classes, config, augment=augment, rngs=rngs)
 
     def __call__(
-        self,
-        wave: Float[Array, "b t"],
-        lengths: Int[Array, "b"],
-        video: UInt8[Array, "b f h w 3"],
-        counts: Int[Array, "b"],
-        key: PRNGKeyArray | None = None,
-        weight: Float[Array, "b"] | None = None,
+        self, inputs: Inputs, key: PRNGKeyArray | None = None, weight: Float[Array, "b"] | None = None
     ) -> Float[Array, "b c"]:
-        """Return the logits; sound is not listened to. Arguments are those of `FusionModel.fuse`."""
-        return self.video(video, counts, key, weight)
+        """Return the logits; arguments are those of `VideoNet`, and sound is not used."""
+        return self.video(*inputs.frames, key, weight)
 
 
-def _seeing(
-    classes: int, units: int | None, augment: VideoAugment | None, config: FusionConfig, rngs: nnx.Rngs
-) -> VideoNet | UnitsNet:
-    if units is not None:
-        return UnitsNet(units, classes, rngs=rngs)
-    return VideoNet(classes, augment=augment, trained=config.video_blocks, rngs=rngs)
+def build_branch(
+    num_classes: int, config: VideoConfig, *, augment: bool, trained: int | None = None, rngs: nnx.Rngs
+) -> VideoNet | FaceFeaturesNet:
+    """Return a network on video with random weights.
+
+    Args:
+        num_classes: Number of classes.
+        config: Input of the network.
+        augment: Change frames in training as the settings say.
+        trained: Train only so many of the ResNet's last stages; None: everything.
+        rngs: Source of the weights.
+    """
+    if config.num_face_features is not None:
+        return FaceFeaturesNet(config.num_face_features, num_classes, rngs=rngs)
+    return VideoNet(num_classes, augment=config.augment if augment else None, trained=trained, rngs=rngs)
+
+
+def describe_branch(config: VideoConfig) -> str:
+    """Return the name of the network on video."""
+    features = config.num_face_features
+    return "ResNet18" if features is None else f"{features} face features"
+
+
+def standardized_branch(config: VideoConfig, prefix: tuple[str, ...] = ("video",)) -> tuple[Standardized, ...]:
+    """Return the face features, where they are the input."""
+    return () if config.num_face_features is None else (Standardized((*prefix, "standardize"), None),)
+
+
+def branch_checkpoints(config: VideoConfig) -> tuple[Checkpoint, ...]:
+    """Return the ResNet18's published weights, where they are given."""
+    return () if config.checkpoint is None else (Checkpoint("resnet", config.checkpoint, "video.resnet."),)

@@ -1,5 +1,6 @@
 """Fine-tuning: from an experiment to a run folder."""
 
+import json
 import os
 import platform
 import shlex
@@ -12,13 +13,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
 from rich.console import Console
 
 import serjax
 from serjax.audio import SAMPLE_RATE
-from serjax.checkpoints.run_models import save_head, save_labels, save_trunk
-from serjax.config import rules
+from serjax.checkpoints.run_models import RunModels, save_models
 from serjax.config.experiment import Experiment, cache_folder
 from serjax.data.dataset import Data, read_data
 from serjax.data.folds.make import fold_kind
@@ -29,7 +28,8 @@ from serjax.evaluation.report import Report, Row, RunFacts, build_report
 from serjax.evaluation.tables import print_table
 from serjax.inference.ensemble import load
 from serjax.runs.folder import FIRST_STAGE, RESUME, begin_run, claim, end_run, find_run, write_folds
-from serjax.runs.setup import Blueprint, Setup, blueprint, first_stage, set_up
+from serjax.runs.setup import Plan, Setup, first_stage, make_plan, set_up
+from serjax.runtime.constraints import to_json, validate
 from serjax.runtime.fingerprint import fingerprint
 from serjax.runtime.progress import Say
 from serjax.training.jobs import Job, make_jobs
@@ -46,7 +46,7 @@ def train(experiment: Experiment, command: str, console: Console) -> Report:
     Raises:
         UserError: data, folds, model or run folder are not as they must be.
     """
-    rules.check(experiment)
+    validate(experiment)
     with claim(experiment):
         return _train(experiment, command, console)
 
@@ -60,8 +60,8 @@ def experiment_data(experiment: Experiment, say: Say) -> Data:
         seed=experiment.seed,
         cache=cache_folder(experiment),
         say=say,
-        modalities=frozenset(name for name, used in (("sound", model.hears), ("video", model.sees)) if used),
-        video=experiment.video,
+        modalities=model.modalities,
+        video=model.video,
     )
 
 
@@ -71,10 +71,10 @@ def _train(experiment: Experiment, command: str, console: Console) -> Report:
     begun = find_run(experiment)
     data = experiment_data(experiment, say)
     jobs = make_jobs(experiment, data.folds)
-    plan = blueprint(experiment)
+    plan = make_plan(experiment)
     for note in plan.notes:
         say(note)
-    setup = set_up(experiment, data, jobs, plan, say)
+    setup = set_up(experiment, data, jobs, plan)
     axis = setup.engine.axis
     shape = f"{axis.mesh.shape['fold']} x {axis.mesh.shape['data']}"
     say(f"{setup.trainable:,} of {setup.parameters:,} parameters are trained; devices: {shape} (fold x data).")
@@ -88,10 +88,10 @@ def _train(experiment: Experiment, command: str, console: Console) -> Report:
     write_folds(experiment, data)
     if experiment.first_epochs:
         say("First stage: heads on frozen encoders.")
-        stage, heads = first_stage(experiment, data, jobs, plan, say)
+        stage, heads = first_stage(experiment, data, jobs, plan)
         say(f"{heads.trainable:,} parameters are trained in this stage.")
         trained = fit_stage(stage, heads, data, run_dir / FIRST_STAGE, console)
-        setup = setup.after(heads, heads.engine.axis.get(trained.best))
+        setup = setup.after(heads.engine.axis.get(trained.best))
         say("Second stage.")
     fitted = fit_stage(experiment, setup, data, run_dir, console)
     history = read_history(run_dir)
@@ -101,19 +101,20 @@ def _train(experiment: Experiment, command: str, console: Console) -> Report:
     if experiment.folds.validation == "test":
         last = out_of_fold(data, jobs, setup.engine.predict(fitted.last, "test"), chosen)[0]
     alone = {}
-    if not experiment.needs and isinstance(setup.engine, StreamedEngine):
+    if plan.model.handles_missing:
+        assert isinstance(setup.engine, StreamedEngine)
         modalities: tuple[tuple[str, Hidden], ...] = (("sound", "video"), ("video", "sound"))
         for name, without in modalities:
             probabilities = setup.engine.predict(fitted.best, "test", without)
             alone[name] = out_of_fold(data, jobs, probabilities, chosen)[0]
-    save_models(experiment, data, chosen[0], setup, fitted, plan)
+    save_trained(experiment, data, chosen[0], setup, fitted, plan)
     facts = run_facts(data, setup, experiment, plan, history, command)
-    report = build_report(experiment, facts, best, history, last, alone)
+    report = build_report(json.loads(to_json(experiment)), facts, best, history, last, alone)
     write_all(run_dir, report, best[0], history)
     end_run(experiment)
     print_table(report, console)
     say(f"Written to {run_dir}: README.md, confusion.png, curves.png, oof.csv, report.json, fold_N.")
-    show_example(run_dir, data, experiment.model.hears, say)
+    show_example(run_dir, data, "sound" in plan.model.modalities, say)
     return report
 
 
@@ -161,29 +162,25 @@ def out_of_fold(
     return results
 
 
-def save_models(
-    experiment: Experiment,
-    data: Data,
-    chosen: dict[int, int],
-    setup: Setup,
-    fitted: Fitted,
-    plan: Blueprint,
+def save_trained(
+    experiment: Experiment, data: Data, chosen: dict[int, int], setup: Setup, fitted: Fitted, plan: Plan
 ) -> None:
     """Write each fold's best model (of the first seed, at the chosen rate)."""
     best = setup.engine.axis.get(fitted.best)
-    if setup.trunk is not None and plan.trunk is not None:
-        save_trunk(experiment.run_dir, setup.trunk, plan.trunk.preprocessor)
-    for fold, k in chosen.items():
-        model = nnx.merge(setup.graphdef, jax.tree.map(lambda x, k=k: x[k], best), setup.frozen_of(k))
-        if setup.trunk is not None:
-            save_head(experiment.run_dir, fold, model)
-        else:
-            plan.save(experiment.run_dir, fold, model, data.labels)
-    save_labels(experiment.run_dir, data.labels, list(chosen))
+    settings = experiment.data
+    models = RunModels(
+        labels=data.labels,
+        folds=tuple(chosen),
+        model=plan.model,
+        max_seconds=settings.max_seconds,
+        eval_crop=settings.eval_crop,
+        vad=settings.vad,
+    )
+    save_models(experiment.run_dir, models, {fold: setup.model_of(k, best) for fold, k in chosen.items()})
 
 
 def run_facts(
-    data: Data, setup: Setup, experiment: Experiment, plan: Blueprint, history: Sequence[Row], command: str
+    data: Data, setup: Setup, experiment: Experiment, plan: Plan, history: Sequence[Row], command: str
 ) -> RunFacts:
     """Return what the report tells beside the scores."""
     clips = data.store.utterances
@@ -202,7 +199,9 @@ def run_facts(
         seconds=sum(seconds.values()),
         command=command,
         device=f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        family=plan.family,
+        family=plan.model.description,
+        model=plan.model.summary,
+        modalities=tuple(sorted(plan.model.modalities)),
         versions={
             "python": platform.python_version(),
             "serjax": serjax.__version__,

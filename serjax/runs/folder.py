@@ -10,12 +10,13 @@ from typing import Any
 
 import filelock
 
-from serjax.config.experiment import Experiment, to_json
+from serjax.config.experiment import Experiment
 from serjax.config.pretraining import PretrainExperiment
 from serjax.data.dataset import Data
 from serjax.data.folds.fold import save_folds
 from serjax.data.folds.make import fold_kind
 from serjax.runs.starts import PRETRAINED
+from serjax.runtime.constraints import to_json
 from serjax.runtime.disk import disk_errors, write_text
 from serjax.runtime.errors import UserError, one_of
 

@@ -10,13 +10,16 @@ from typing import Any
 from rich.console import Console
 
 from serjax.config.experiment import Experiment, SearchConfig, cache_folder
-from serjax.config.rules import FUSION_SEARCH, check
 from serjax.evaluation.metrics import METRICS
 from serjax.evaluation.report import Report, chosen_histories, kept_row
 from serjax.evaluation.tables import SCORES, percent
 from serjax.runs.folder import is_finished
+from serjax.runtime.constraints import validate
 from serjax.runtime.disk import write_text
 from serjax.training.metric_log import read_history
+
+FUSION_SEARCH = ("d_model", "heads", "dropout", "stochastic_depth")
+"""Fields of the model."""
 
 
 def is_wanted(search: SearchConfig) -> bool:
@@ -42,7 +45,7 @@ def combinations(experiment: Experiment) -> Iterator[tuple[dict[str, Any], Exper
                 seed=chosen.get("seed", experiment.seed),
                 search=SearchConfig(),
                 data=replace(experiment.data, cache=cache),
-                fusion=replace(experiment.fusion, **fusion),
+                model=replace(experiment.model, **fusion),
                 train=replace(experiment.train, **train),
             ),
         )
@@ -64,7 +67,7 @@ def search(experiment: Experiment, train: Callable[[Experiment], Report], consol
     rows = []
     every = list(combinations(experiment))
     for _, one in every:
-        check(one)
+        validate(one)
     for number, (chosen, one) in enumerate(every, 1):
         console.print(f"Search {number} of {len(every)}: {one.name}", style="bold", highlight=False)
         report = _finished(one) or train(one)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,15 +11,16 @@ from flax import nnx
 from serjax.checkpoints.formats.tensors import read_json
 from serjax.checkpoints.huggingface import Pretrained, load_encoder
 from serjax.checkpoints.preprocessor import Preprocessor
-from serjax.checkpoints.run_models import load_run
-from serjax.config.experiment import Experiment, from_json
+from serjax.checkpoints.run_models import load_run, read_run
+from serjax.config.experiment import WarmStart
 from serjax.data.dataset import Data
 from serjax.data.folds.fold import read_parts
 from serjax.data.folds.leakage import check_unseen
-from serjax.models.config import ModelConfig
-from serjax.models.encoders.config import EncoderConfig, EncoderFamily, preset
+from serjax.models.encoders.config import EncoderConfig, EncoderFamily, Size, preset
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.functional import Params
+from serjax.models.fusion.config import Fusion
+from serjax.models.speech import EncoderLayout
 from serjax.runtime.errors import UserError
 from serjax.training.jobs import Job
 
@@ -109,8 +110,8 @@ def find_encoders(source: str) -> Encoders:
     return Encoders(source, folders, read_parts(folder / "folds.json"), heard)
 
 
-class Trunk(NamedTuple):
-    """An encoder.
+class EncoderStart(NamedTuple):
+    """Encoder that an experiment starts from.
 
     Attributes:
         config: its layout.
@@ -126,25 +127,35 @@ class Trunk(NamedTuple):
     notes: tuple[str, ...]
     encoders: Encoders | None = None
 
+    @property
+    def layout(self) -> EncoderLayout:
+        """Layout for the model's settings."""
+        return EncoderLayout(self.config, self.preprocessor.normalize, self.preprocessor.return_attention_mask)
 
-def find_trunk(model: ModelConfig) -> Trunk:
-    """Return the trunk that `model.size` describes or `model.checkpoint` names.
+
+def find_encoder(family: EncoderFamily, size: Size | None, checkpoint: str | None) -> EncoderStart:
+    """Return the encoder that a size describes or a checkpoint names.
+
+    Args:
+        family: architecture to build; a checkpoint's own counts.
+        size: of random weights; wins over `checkpoint`.
+        checkpoint: a Hugging Face directory or hub id, or a finished run.
 
     Raises:
         UserError: neither is given, or the checkpoint cannot be used.
     """
-    if model.size is not None:
-        note = f"{model.family} of size {model.size} starts from random weights."
-        return Trunk(preset(cast(EncoderFamily, model.family), model.size), Preprocessor(), None, (note,))
-    if model.checkpoint is None:
+    if size is not None:
+        note = f"{family} of size {size} starts from random weights."
+        return EncoderStart(preset(family, size), Preprocessor(), None, (note,))
+    if checkpoint is None:
         raise UserError("--model.checkpoint and --model.size are both missing; give a checkpoint or a size.")
-    encoders = find_encoders(model.checkpoint)
+    encoders = find_encoders(checkpoint)
     encoder, preprocessor, notes = encoders.of(min(encoders.folders))
-    family = encoder.config.model_type
-    other = "" if family == model.family else f" (not {model.family}, as the experiment says)"
+    found = encoder.config.model_type
+    other = "" if found == family else f" (not {family}, as the experiment says)"
     whose = "" if encoders.shared else ", each fold from its own encoder"
-    note = f"{family}{other} starts from {model.checkpoint}{whose}."
-    return Trunk(encoder.config, preprocessor, encoder if encoders.shared else None, (note, *notes), encoders)
+    note = f"{found}{other} starts from {checkpoint}{whose}."
+    return EncoderStart(encoder.config, preprocessor, encoder if encoders.shared else None, (note, *notes), encoders)
 
 
 class Start(NamedTuple):
@@ -152,7 +163,7 @@ class Start(NamedTuple):
 
     Attributes:
         name: the option that named the run, and its folder.
-        branch: what it starts: audio, video or trunk.
+        branch: part of the model that it starts: audio, video or speech_encoder.
         labels: of its outputs; none for an encoder.
         folds: numbers of its folds.
         parts: part of each clip in each of its folds, by id.
@@ -167,23 +178,25 @@ class Start(NamedTuple):
     leaves: dict[Any, Any]
 
 
-def read_starts(experiment: Experiment) -> tuple[Start, ...]:
-    """Read the runs that `warm_start` names.
+def read_starts(warm_start: WarmStart, model: Fusion) -> tuple[Start, ...]:
+    """Read the runs that the branches of a fusion start from.
+
+    Args:
+        warm_start: the runs.
+        model: settings of the fusion.
 
     Raises:
         UserError: a run cannot be read, or is not of the network that the fusion has.
     """
     starts = []
     for branch, folder, wanted, prefix in (
-        ("audio", experiment.warm_start.audio, experiment.fusion.audio, ("audio",)),
-        ("video", experiment.warm_start.video, "video", ()),
+        ("audio", warm_start.audio, model.audio.family, ("audio",)),
+        ("video", warm_start.video, "video", ()),
     ):
         if folder is None:
             continue
         option = f"--warm-start.{branch}"
-        models = load_run(folder)
-        path = Path(folder) / "experiment.json"
-        family = from_json(path.read_text(), str(path)).model.family
+        models, family = load_run(folder), read_run(folder).model.family
         if family != wanted:
             raise UserError(
                 f"{option} {folder}: it is a run of {family}, but this fusion has {wanted}; give such a run."
@@ -206,10 +219,10 @@ def encoder_start(encoders: Encoders, folds: Sequence[int] | None = None) -> Sta
     folds = tuple(encoders.folders if folds is None else folds)
     states = [dict(nnx.to_flat_state(nnx.state(encoders.of(fold).encoder, nnx.Param))) for fold in folds]
     leaves = {
-        ("trunk", *path): leaf.replace(jnp.stack([state[path][...] for state in states]))
+        ("speech_encoder", *path): leaf.replace(jnp.stack([state[path][...] for state in states]))
         for path, leaf in states[0].items()
     }
-    return Start(f"--model.checkpoint {encoders.source}", "trunk", (), folds, encoders.parts, leaves)
+    return Start(f"--model.checkpoint {encoders.source}", "speech_encoder", (), folds, encoders.parts, leaves)
 
 
 def stacked(starts: Sequence[Start], data: Data, jobs: Sequence[Job], model: nnx.Module) -> Params | None:

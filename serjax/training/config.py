@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from serjax.models.functional import DType
+from serjax.runtime.constraints import AtLeastOne, Count, NotNegative, Positive, Rate, Share
+from serjax.runtime.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -12,23 +14,23 @@ class OptimizerConfig:
 
     schedule: Literal["onecycle", "cosine", "linear", "constant"] = "onecycle"
     """onecycle as PyTorch defines it; cosine and linear rise for `warmup` of the steps, then fall to `min_lr`."""
-    max_lr: float | None = None
+    max_lr: Positive | None = None
     """Peak learning rate; by default 5e-5 for a pretrained trunk, 1e-3 from random weights or for heads alone."""
-    min_lr: float = 0.0
+    min_lr: NotNegative = 0.0
     """Where cosine and linear end."""
-    warmup: float = 0.3
+    warmup: Share = 0.3
     """Share of the steps in which the rate rises (OneCycle's pct_start)."""
-    weight_decay: float = 0.01
+    weight_decay: NotNegative = 0.01
     """Decoupled weight decay of AdamW; never on norms and biases."""
-    beta1: float = 0.9
+    beta1: Rate = 0.9
     """AdamW's first beta; OneCycle moves it between 0.95 and 0.85 instead."""
-    beta2: float = 0.999
+    beta2: Rate = 0.999
     """AdamW's second beta."""
-    epsilon: float = 1e-8
+    epsilon: Positive = 1e-8
     """AdamW's epsilon."""
-    clip_norm: float | None = 1.0
+    clip_norm: Positive | None = 1.0
     """Gradients are scaled down to this global norm."""
-    groups: tuple[tuple[str, float], ...] = ()
+    groups: tuple[tuple[str, NotNegative], ...] = ()
     """(regular expression, factor) pairs: a parameter's rate is multiplied by the factor of the first full match."""
 
 
@@ -36,61 +38,70 @@ class OptimizerConfig:
 class TrainConfig:
     """How long, in what batches, against what loss."""
 
-    epochs: int = 30
+    epochs: AtLeastOne = 30
     """Passes over the training clips, at most."""
-    batch_size: int = 16
+    batch_size: AtLeastOne = 16
     """Clips a step and fold."""
-    accumulate: int = 1
+    accumulate: AtLeastOne = 1
     """Split each batch into this many parts and add up their gradients: less memory, the same result."""
-    head_epochs: int = 0
+    head_epochs: Count = 0
     """Two stages: first train heads alone on the frozen trunk for at most this many epochs, then what `model.freeze`
     leaves, from each fold's best head."""
-    head_lr: float = 1e-3
+    head_lr: Positive = 1e-3
     """Peak learning rate of the first stage."""
-    patience: int = 10
+    patience: AtLeastOne = 10
     """Stop a fold after this many epochs without a better validation macro-F1."""
     keep: Literal["best", "last"] = "best"
     """Which epoch's model is kept: the one with the highest validation macro-F1, or, where few speakers validate and
     the best epoch is luck, the last of all `epochs`."""
-    label_smoothing: float = 0.0
+    label_smoothing: Rate = 0.0
     """Share of the target that is spread over all classes."""
     balance: Literal["nothing", "weights", "sampling"] = "nothing"
     """Against unequal classes: weigh the loss, or draw clips, by inverse class frequency."""
-    learning_rates: tuple[float, ...] = ()
+    learning_rates: tuple[Positive, ...] = ()
     """Train every fold with each of these peak rates, side by side; validation chooses, fold by fold."""
-    seeds: int = 1
+    seeds: AtLeastOne = 1
     """Train every fold with this many seeds, side by side; the report gives mean and spread."""
+
+    def check(self) -> None:
+        """Refuse parts that do not divide a batch, and a rate that is given twice."""
+        if self.batch_size % self.accumulate:
+            raise UserError(
+                f"train.accumulate is {self.accumulate}; it must be a divisor of train.batch_size ({self.batch_size})."
+            )
+        if len(set(self.learning_rates)) < len(self.learning_rates):
+            raise UserError(f"train.learning_rates is {self.learning_rates}; it must name each rate once.")
 
 
 @dataclass(frozen=True)
 class MaskedConfig:
     """What is masked, what is predicted, and how the network learns from it."""
 
-    mask_prob: float = 0.8
+    mask_prob: Share = 0.8
     """Share of frames that would be masked if spans did not overlap."""
-    mask_length: int = 10
+    mask_length: AtLeastOne = 10
     """Frames of a span."""
-    min_masks: int = 2
+    min_masks: Count = 2
     """Spans of a clip, at least, where they fit."""
-    projection: int = 256
+    projection: AtLeastOne = 256
     """Width in which frames and codebook are compared."""
-    temperature: float = 0.1
+    temperature: Positive = 0.1
     """Cosines are divided by this."""
-    unmasked_weight: float = 0.0
+    unmasked_weight: NotNegative = 0.0
     """Weight of the cross-entropy over frames that are not masked."""
-    feature_penalty: float = 10.0
+    feature_penalty: NotNegative = 10.0
     """Weight of the mean square of what the convolutions yield."""
-    feature_grad_mult: float = 0.0
+    feature_grad_mult: NotNegative = 0.0
     """Gradients of the convolutions are multiplied by this; 0 freezes them (0.1 is HuBERT's from scratch)."""
-    seconds: float = 87.5
+    seconds: Positive = 87.5
     """Audio of a batch and device, in s."""
-    shortest: float = 1.0
+    shortest: Positive = 1.0
     """Clips shorter than this many s are left out."""
-    longest: float = 15.6
+    longest: Positive = 15.6
     """Of longer clips, a stretch of this many s is taken."""
-    updates: int = 20_000
+    updates: AtLeastOne = 20_000
     """Number of updates."""
-    accumulate: int = 1
+    accumulate: AtLeastOne = 1
     """Split each batch into this many parts and add up their gradients."""
     dtype: DType = "float32"
     """What the network computes in."""
@@ -102,5 +113,5 @@ class MaskedConfig:
         )
     )
     """Linear warm-up over a fifth of the updates, then linear to zero."""
-    save_every: int = 500
+    save_every: AtLeastOne = 500
     """Save the state, and tell how it is going, after so many updates."""

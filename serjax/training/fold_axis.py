@@ -145,7 +145,7 @@ def fold_axis(count: int, batch: int, *, together: bool, devices: Sequence[jax.D
     return FoldAxis(count, make_mesh(count if together else 1, batch, devices), together)
 
 
-def choose_together(wish: Literal["auto", "yes", "no"], *, backend: str, frozen_trunk: bool) -> tuple[bool, str]:
+def choose_together(wish: Literal["auto", "yes", "no"], *, backend: str, frozen_encoder: bool) -> tuple[bool, str]:
     """Decide whether folds train in one vmapped computation, and say why in a sentence.
 
     The rule rests on benchmarks/folds_together.py and not on a timing of this very run: a choice that hung on the
@@ -153,10 +153,10 @@ def choose_together(wish: Literal["auto", "yes", "no"], *, backend: str, frozen_
     """
     if wish != "auto":
         return wish == "yes", f"folds.together={wish}: as asked."
-    if frozen_trunk:
+    if frozen_encoder:
         return True, "folds train together: only heads are trained, and one step serves them all."
     if backend == "cpu":
-        return False, "folds train one after the other: on a CPU a trained trunk is faster so (docs/benchmarks.md)."
+        return False, "folds train one after the other: on a CPU a trained encoder is faster so (docs/benchmarks.md)."
     return True, f"folds train together: one {backend} step keeps the device busier than several small ones."
 
 

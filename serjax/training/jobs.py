@@ -81,8 +81,7 @@ def make_jobs(experiment: Experiment, folds: Sequence[Fold]) -> list[Job]:
     """
     folds = chosen_folds(folds, experiment.folds.only)
     model = experiment.model
-    scratch = model.size is not None or model.frozen == "trunk" or not model.is_encoder
-    peak = experiment.optimizer.max_lr or (1e-3 if scratch else 5e-5)
+    peak = experiment.optimizer.max_lr or (5e-5 if model.pretrained else 1e-3)
     return [
         Job(fold.number, seed, rate, fold.train, fold.validation, fold.test)
         for seed in range(experiment.train.seeds)

@@ -59,7 +59,7 @@ class Sums(NamedTuple):
 
 def is_frozen(path: tuple[str | int, ...], config: MaskedConfig) -> bool:
     """Say whether pretraining leaves a parameter of a `MaskedPredictor` alone: the convolutions, or nothing."""
-    return config.feature_grad_mult == 0 and path[:2] == ("trunk", "feature_extractor")
+    return config.feature_grad_mult == 0 and path[:2] == ("speech_encoder", "feature_extractor")
 
 
 def draw_masks(
@@ -135,7 +135,7 @@ def part_loss(
         feature_grad_mult=config.feature_grad_mult or 1.0,
         remat=config.remat,
     )
-    within = length_mask(frames(model.trunk.config, part.length), logits.shape[1])
+    within = length_mask(frames(model.speech_encoder.config, part.length), logits.shape[1])
     sums = frame_sums(logits, part.label, masked, within, square)
     return weighted_loss(sums, counts, config), sums
 
@@ -162,7 +162,7 @@ def pretrain_step(
         key: The run's key, the same for all steps.
         frozen: Parameters that stay.
         graphdef: Of a `MaskedPredictor`.
-        encoder: The layout of its trunk.
+        encoder: The layout of its encoder.
         config: What to mask and how to learn.
         factors: Of learning rates, see `rate_factors`.
 

@@ -62,7 +62,7 @@ def set_up(
         normalize: Bring each clip to zero mean and unit variance first.
         keys: One of each run; decides its first weights, masks and dropout.
         axis: How the runs are computed.
-        given: Parameters by name that come from a checkpoint, such as `trunk.encoder.layer_norm.scale`.
+        given: Parameters by name that come from a checkpoint, such as `speech_encoder.encoder.layer_norm.scale`.
         own: In place of them, those that each run starts from [k ...].
 
     Raises:
@@ -70,7 +70,9 @@ def set_up(
     """
     given = given or {}
     known = given if own is None else flat(own)
-    if config.feature_grad_mult == 0 and not any(name.startswith("trunk.feature_extractor.") for name in known):
+    if config.feature_grad_mult == 0 and not any(
+        name.startswith("speech_encoder.feature_extractor.") for name in known
+    ):
         raise UserError(
             "feature_grad_mult is 0, which freezes the convolutions, but they start from random weights; give a "
             "checkpoint, or a feature_grad_mult above 0 (0.1 is HuBERT's)."
@@ -142,12 +144,12 @@ def pretrain(
     return axis.field(state, "params")
 
 
-def trunk_of(setup: Pretraining, params: Params, run: int = 0) -> SpeechEncoder:
+def encoder_of(setup: Pretraining, params: Params, run: int = 0) -> SpeechEncoder:
     """Return the encoder of run number `run`, whose parameters are given, for `save_pretrained`."""
     frozen = setup.frozen
     if not setup.shared:
         frozen = jax.tree.map(lambda leaf: leaf[run], setup.axis.get(frozen))
-    return nnx.merge(setup.graphdef, params, frozen).trunk
+    return nnx.merge(setup.graphdef, params, frozen).speech_encoder
 
 
 def _means(metrics: list[Any], done: int) -> dict[str, Float[np.ndarray, "k"]]:

@@ -28,6 +28,7 @@ class ResidentEngine:
         self,
         graphdef: nnx.GraphDef[Any],
         params: Params,
+        frozen: Params,
         jobs: Sequence[Job],
         features: Features,
         classes: int,
@@ -37,33 +38,40 @@ class ResidentEngine:
         """Place the features on the devices; `params` is one job's state (abstract will do)."""
         self.jobs, self.classes, self.experiment, self.axis = jobs, classes, experiment, axis
         self.labels = np.asarray(features.label)
-        self.features = axis.share(features)
+        self.features, self.frozen = axis.share(features), axis.share(frozen)
         self.run = axis.put(runs(jobs, self.labels, classes, experiment))
         self.size = experiment.train.batch_size
-        factors = rate_factors(params, experiment.optimizer.groups, "head.")
-        step = partial(train_step, frozen={}, graphdef=graphdef, experiment=experiment, factors=factors)
-        call = partial(predict_step, frozen={}, graphdef=graphdef, dtype=experiment.model.dtype)
+        factors = rate_factors(params, experiment.optimizer.groups)
+        step = partial(train_step, graphdef=graphdef, experiment=experiment, factors=factors)
+        call = partial(predict_step, graphdef=graphdef, dtype=experiment.model.dtype)
 
         def stored(features: Features, clip: Int[Array, "b"]) -> Inputs:
             return Inputs(hidden_states=features.states[clip], hidden_lengths=features.frames[clip])
 
         def epoch(
-            state: TrainState, clip: Int[Array, "s b"], weight: Float[Array, "s b"], run: Run, features: Features
+            state: TrainState,
+            clip: Int[Array, "s b"],
+            weight: Float[Array, "s b"],
+            run: Run,
+            features: Features,
+            frozen: Params,
         ) -> Any:
             def body(state: TrainState, batch: tuple[Array, Array]) -> Any:
                 clip, weight = batch
                 inputs = LabelledInputs(stored(features, clip), features.label[clip], weight)
-                new, metrics = step(state, inputs, run)
+                new, metrics = step(state, inputs, run, frozen)
                 # Folds of fewer clips than the largest end the epoch with batches of nothing.
                 return jax.tree.map(lambda a, b: jnp.where(weight.sum() > 0, a, b), new, state), metrics
 
             return jax.lax.scan(body, state, (clip, weight))
 
-        def predict(params: Params, clip: Int[Array, "s b"], features: Features) -> Float[Array, "s b c"]:
-            return jax.lax.map(lambda c: call(params, stored(features, c)), clip)
+        def predict(
+            params: Params, clip: Int[Array, "s b"], features: Features, frozen: Params
+        ) -> Float[Array, "s b c"]:
+            return jax.lax.map(lambda c: call(params, stored(features, c), frozen), clip)
 
-        self._epoch = axis.jit_step(epoch, "kkkks")
-        self._predict = axis.jit(predict, "kks")
+        self._epoch = axis.jit_step(epoch, "kkkkss")
+        self._predict = axis.jit(predict, "kkss")
 
     def epoch_clips(self, active: Bool[np.ndarray, "k"]) -> int:
         """Return how many clips an epoch reads for the active jobs."""
@@ -94,7 +102,7 @@ class ResidentEngine:
         """Train every active job for one epoch; return the state, the mean losses and the last learning rates."""
         clip, weight = self._batches([self._order(job, epoch) for job in self.jobs])
         inputs = self.axis.put(clip), self.axis.put(weight)
-        state, metrics = self._epoch(active, state, *inputs, self.run, self.features)
+        state, metrics = self._epoch(active, state, *inputs, self.run, self.features, self.frozen)
         metrics = self.axis.get(metrics)
         tick(self.epoch_clips(active))
         return (
@@ -107,5 +115,5 @@ class ResidentEngine:
         """Return each job's class probabilities for its own clips of `validation` or `test`, in their order."""
         rows = [np.array(job.clips(part), np.int32) for job in self.jobs]
         clip, _ = self._batches(rows)
-        probability = self.axis.get(self._predict(params, self.axis.put(clip), self.features))
+        probability = self.axis.get(self._predict(params, self.axis.put(clip), self.features, self.frozen))
         return [probability[k].reshape(-1, self.classes)[: len(row)] for k, row in enumerate(rows)]

@@ -67,7 +67,7 @@ class StreamedEngine:
         """
         self.jobs, self.clips, self.labels, self.classes = jobs, clips, labels, classes
         self.experiment, self.axis, self.beside = experiment, axis, beside
-        self.samples = round(experiment.data.seconds * SAMPLE_RATE)
+        self.samples = round(experiment.data.max_seconds * SAMPLE_RATE)
         self.run = axis.put(runs(jobs, labels, classes, experiment))
         self.frozen = axis.share(frozen) if shared else frozen
         role = "s" if shared else "k"

@@ -11,21 +11,30 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
+from serjax.runtime.constraints import NotNegative, Share
+from serjax.runtime.errors import UserError
+
 
 @dataclass(frozen=True)
 class VideoAugment:
-    """What training does to its videos; ranges are those of the audio-visual seed, which tells no probabilities."""
+    """Augmentation of videos in training; ranges are those of the audio-visual seed, which tells no probabilities."""
 
-    blur_p: float = 0.5
+    blur_p: Share = 0.5
     """Probability of a Gaussian blur of 3, 5 or 7 pixels."""
-    brightness: tuple[float, float] = (0.2, 0.6)
-    """Pictures are darkened to a share of their brightness from this range."""
-    brightness_p: float = 0.5
+    brightness: tuple[NotNegative, NotNegative] = (0.2, 0.6)
+    """Frames are darkened to a share of their brightness from this range."""
+    brightness_p: Share = 0.5
     """Probability of darkening."""
-    noise: float = 0.03
+    noise: Share = 0.03
     """Highest deviation of Gaussian noise, as a share of white."""
-    noise_p: float = 0.5
+    noise_p: Share = 0.5
     """Probability of noise."""
+
+    def check(self) -> None:
+        """Refuse a range that falls."""
+        low, high = self.brightness
+        if low > high:
+            raise UserError(f"model.video.augment.brightness is {low:g} to {high:g}; it must rise.")
 
 
 BLURS = (3, 5, 7)

@@ -2,25 +2,55 @@
 
 from dataclasses import dataclass, field
 
+import tyro
+
+from serjax.runtime.constraints import AtLeastOne
+from serjax.runtime.errors import UserError
 from serjax.video.augment import VideoAugment
+
+MIN_SIZE = 32
+"""Least width and height of frames, in pixels."""
 
 
 @dataclass(frozen=True)
 class VideoConfig:
-    """What is seen of a clip."""
+    """Frames of video as models take them."""
 
-    units: str | None = None
-    """Archive (.npz) of a vector a clip in place of pictures, such as action units: ids [clips], au [clips d]."""
+    face_features: str | None = None
+    """Archive (.npz) of a vector a clip in place of frames, such as action units: ids [clips], au [clips d]."""
     drawn: bool = False
     """Draw a face of each clip's emotion in place of real videos, to try things out."""
-    frames: int = 8
+    frames: AtLeastOne = 8
     """Evenly spaced frames of a clip."""
-    size: int = 112
-    """Pixels to which frames are brought, in width and height."""
+    size: AtLeastOne = 112
+    """Width and height of frames, in pixels."""
     faces: bool = True
-    """Cut out the face that is found in the first frame; without one, the whole frame is taken."""
+    """Crop the face that is found in the first frame; without one, the whole frame is taken."""
     checkpoint: str | None = None
     """ResNet18 to start from: torchvision's resnet18-*.pth, or a Hugging Face directory or hub id such as
     microsoft/resnet-18; by default random weights."""
     augment: VideoAugment = field(default_factory=VideoAugment)
-    """What training does to its videos."""
+    """Augmentation of videos in training."""
+    num_face_features: tyro.conf.Suppress[int | None] = None
+    """Length of a clip's vector, which a run reads from `face_features`."""
+
+    def check(self) -> None:
+        """Refuse sizes and combinations that cannot be.
+
+        Raises:
+            UserError: names the field.
+        """
+        if self.size < MIN_SIZE:
+            raise UserError(f"model.video.size is {self.size}; it must be {MIN_SIZE} pixels or more.")
+        for name, given in (("drawn", self.drawn), ("checkpoint", self.checkpoint is not None)):
+            if self.face_features is not None and given:
+                raise UserError(
+                    f"model.video.{name} and model.video.face_features are both given; leave out one of them."
+                )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a clip's input: frames [f h w 3], or one vector [1 d]."""
+        if self.num_face_features is not None:
+            return (1, self.num_face_features)
+        return (self.frames, self.size, self.size, 3)

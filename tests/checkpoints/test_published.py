@@ -38,7 +38,7 @@ LABELS = ("angry", "happy", "sad")
 def publish(folder, layout, labels=LABELS, drop=(), **config):
     """Write a checkpoint whose head is of the layout."""
     model = PublishedClassifier(CONFIG, layout, normalize=True, rngs=nnx.Rngs(3))
-    head = {key: value for key, value in to_tensors(model).items() if not key.startswith("trunk.")}
+    head = {key: value for key, value in to_tensors(model).items() if not key.startswith("speech_encoder.")}
     save_pretrained(
         SpeechEncoder(CONFIG, rngs=nnx.Rngs(4)),
         folder,

@@ -5,11 +5,11 @@ from math import inf, nan
 
 import pytest
 
-from serjax.config.experiment import Experiment, from_json, to_json
-from serjax.config.rules import check
+from serjax.config.experiment import Experiment
 from serjax.data.corpora.read import read_label_map
 from serjax.experiments import find, names
-from serjax.models.config import ModelConfig
+from serjax.models.speech import Speech
+from serjax.runtime.constraints import from_json, to_json, validate
 from serjax.runtime.errors import UserError
 
 
@@ -28,8 +28,8 @@ def with_value(field, value):
         ("seed", 2**32),
         ("name", "../elsewhere"),
         ("name", ""),
-        ("data.seconds", inf),
-        ("data.seconds", 0.0),
+        ("data.max_seconds", inf),
+        ("data.max_seconds", 0.0),
         ("model.head_size", 0),
         ("model.attention_size", -1),
         ("model.layerdrop", 2.0),
@@ -54,28 +54,28 @@ def with_value(field, value):
 )
 def test_values_that_cannot_be_are_named(field, value):
     with pytest.raises(UserError, match=rf"^{field} is ") as raised:
-        check(with_value(field, value))
+        validate(with_value(field, value))
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("model", [ModelConfig(freeze="trunk"), ModelConfig(size="tiny")])
-def test_two_stages_want_a_pretrained_trunk_that_is_trained(model):
+@pytest.mark.parametrize("model", [Speech(freeze="encoder"), Speech(size="tiny")])
+def test_two_stages_want_a_pretrained_encoder_that_is_trained(model):
     with pytest.raises(UserError, match=r"^train\.head_epochs is 2; it must be 0"):
-        check(replace(with_value("train.head_epochs", 2), model=model))
+        validate(replace(with_value("train.head_epochs", 2), model=model))
 
 
 def test_two_ways_to_give_the_rate_are_one_too_many():
     experiment = with_value("train.learning_rates", (1e-3,))
     with pytest.raises(UserError, match="leave out one"):
-        check(replace(experiment, optimizer=replace(experiment.optimizer, max_lr=1e-3)))
+        validate(replace(experiment, optimizer=replace(experiment.optimizer, max_lr=1e-3)))
 
 
 @pytest.mark.parametrize("name", names(Experiment))
 def test_what_comes_with_serjax_is_sound_and_survives_json(name):
     experiment = find(name, Experiment)
-    check(experiment)
+    validate(experiment)
     assert experiment.name == name
-    assert from_json(to_json(experiment), "experiment.json") == experiment
+    assert from_json(Experiment, to_json(experiment), "experiment.json") == experiment
 
 
 def test_a_file_that_returns_no_experiment_is_named(tmp_path):

@@ -11,17 +11,18 @@ from rich.console import Console
 
 import serjax
 from serjax.audio.augment import AugmentConfig
-from serjax.config import experiment as config
-from serjax.config import rules
 from serjax.config.experiment import Experiment, SearchConfig, WarmStart
 from serjax.data.config import DataConfig, FoldsConfig
-from serjax.data.store.face_features import read_units
+from serjax.data.store.face_features import read_face_features
 from serjax.evaluation.out_of_fold import read_oof_csv
-from serjax.models.config import ModelConfig
-from serjax.models.fusion.config import FusionConfig
+from serjax.models.fusion.config import Fusion
+from serjax.models.spectrogram import Spectrogram
+from serjax.models.speech import Speech
+from serjax.models.video import Video
 from serjax.predict import main as predict_main
 from serjax.runs.finetune import train
 from serjax.runs.search import search
+from serjax.runtime.constraints import to_json, validate
 from serjax.runtime.errors import UserError
 from serjax.training.config import TrainConfig
 from serjax.video.augment import VideoAugment
@@ -47,14 +48,20 @@ def corpus(tmp_path_factory):
     return root
 
 
+def features_of(corpus):
+    return VideoConfig(face_features=str(corpus.parent / "units.npz"))
+
+
+def gated(corpus, **options):
+    return Fusion(**{"audio": Spectrogram(family="audio_cnn"), "video": features_of(corpus), **options})
+
+
 def fused(corpus, out, **changes):
     experiment = Experiment(
         name="fused",
-        data=DataConfig(root=str(corpus), seconds=0.5, speaker_pattern=r"(?P<speaker>spk\d)"),
+        data=DataConfig(root=str(corpus), max_seconds=0.5, speaker_pattern=r"(?P<speaker>spk\d)"),
         folds=FoldsConfig(count=2),
-        model=ModelConfig(family="fusion"),
-        fusion=FusionConfig(kind="gated", audio="audio_cnn"),
-        video=VideoConfig(units=str(corpus.parent / "units.npz")),
+        model=gated(corpus),
         train=TrainConfig(epochs=2, batch_size=8),
         out=str(out),
     )
@@ -78,15 +85,15 @@ def test_values_in_place_of_pictures_are_trained_saved_and_asked(corpus, tmp_pat
     assert {entry["label"] for entry in alone} == set(oof.labels)
     assert predict_main([str(experiment.run_dir), str(path), "--json"]) == 0
     assert "answered from sound alone" in capsys.readouterr().err
-    with pytest.raises(UserError, match="see 5 values of a clip and no video"):
+    with pytest.raises(UserError, match="take 5 face features of a clip and no video"):
         model({"audio": path, "video": "clip.mp4"})
 
 
 @pytest.mark.slow
 def test_branches_start_from_runs_of_the_same_folds_in_two_stages(corpus, tmp_path):
-    single = fused(corpus, tmp_path, fusion=FusionConfig())
-    sound = replace(single, name="sound", model=ModelConfig(family="audio_cnn"), video=VideoConfig())
-    video = replace(single, name="video", model=ModelConfig(family="video"))
+    single = fused(corpus, tmp_path)
+    sound = replace(single, name="sound", model=Spectrogram(family="audio_cnn"))
+    video = replace(single, name="video", model=Video(video=features_of(corpus)))
     for one in (sound, video):
         train(one, "the command", quiet)
     start = WarmStart(audio=str(sound.run_dir), video=str(video.run_dir))
@@ -98,7 +105,7 @@ def test_branches_start_from_runs_of_the_same_folds_in_two_stages(corpus, tmp_pa
     for changes, message in (
         ({"seed": 5}, "has learned from .* tests here"),
         (
-            {"fusion": FusionConfig(kind="gated", audio="audio_resnet18")},
+            {"model": gated(corpus, audio=Spectrogram(family="audio_resnet18"))},
             "but this fusion has audio_resnet18; give such a run",
         ),
         ({"warm_start": WarmStart(video=str(sound.run_dir))}, "run of audio_cnn, but this fusion has video"),
@@ -126,8 +133,8 @@ def test_every_combination_is_tried_once(corpus, tmp_path):
 @pytest.mark.slow
 def test_drawn_faces_and_cross_attention(corpus, tmp_path, capsys):
     pictures = VideoConfig(drawn=True, frames=2, size=32, augment=VideoAugment(noise_p=1.0))
-    kind = FusionConfig(kind="xattn", audio="audio_cnn", d_model=8, heads=2)
-    experiment = fused(corpus, tmp_path, video=pictures, fusion=kind)
+    model = gated(corpus, kind="xattn", video=pictures, d_model=8, heads=2)
+    experiment = fused(corpus, tmp_path, model=model)
     report = train(experiment, "the command", quiet)
     assert report["alone"] == {}
     path = next(corpus.rglob("*.wav"))
@@ -140,7 +147,7 @@ def test_drawn_faces_and_cross_attention(corpus, tmp_path, capsys):
     assert shares.shape[0] == 2
     assert step > 0
     np.testing.assert_allclose(shares.sum(1), 1, atol=1e-4)
-    with pytest.raises(UserError, match=r"what is seen is uint8 \[2, 16, 16, 3\]"):
+    with pytest.raises(UserError, match=r"the video is uint8 \[2, 16, 16, 3\]"):
         model({"audio": path, "video": frames[:, :16, :16]})
 
 
@@ -156,18 +163,18 @@ def test_archives_that_do_not_fit_are_named(corpus, tmp_path):
         ("other.npz", "it has no row for x"),
     ):
         with pytest.raises(UserError, match=message):
-            read_units(str(tmp_path / name), clips)
+            read_face_features(str(tmp_path / name), clips)
 
 
 def test_what_a_fusion_cannot_do_is_named(corpus, tmp_path):
     for changes, message in (
-        ({"augment": AugmentConfig(mixup=0.2)}, "mixes no videos"),
-        ({"model": ModelConfig(family="fusion", size="tiny")}, "model.size is given"),
+        ({"augment": AugmentConfig(mixup=0.2)}, "mixup is given, but model.family fusion"),
+        ({"model": gated(corpus, audio=Speech())}, "model.audio.family is hubert"),
         (
-            {"model": ModelConfig(family="video"), "fusion": FusionConfig(), "warm_start": WarmStart(audio="x")},
+            {"model": Video(video=features_of(corpus)), "warm_start": WarmStart(audio="x")},
             "warm_start is given",
         ),
     ):
         with pytest.raises(UserError, match=message):
-            rules.check(fused(corpus, tmp_path, **changes))
-    assert json.loads(config.to_json(fused(corpus, tmp_path)))["fusion"]["kind"] == "gated"
+            validate(fused(corpus, tmp_path, **changes))
+    assert json.loads(to_json(fused(corpus, tmp_path)))["model"]["kind"] == "gated"

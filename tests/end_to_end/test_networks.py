@@ -19,7 +19,8 @@ from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.evaluation.out_of_fold import read_oof_csv
 from serjax.features.statistics import standardization
-from serjax.models.config import ModelConfig
+from serjax.models.spectrogram import Functionals, Spectrogram
+from serjax.models.speech import Speech
 from serjax.runs.finetune import experiment_data, train
 from serjax.runs.setup import blueprint
 from serjax.runtime.errors import UserError
@@ -48,12 +49,19 @@ def corpus(tmp_path_factory):
     return write_corpus(tmp_path_factory.mktemp("corpus") / "tones")
 
 
+MODELS = {
+    "audio_cnn": Spectrogram(family="audio_cnn", target_dbfs=-20.0),
+    "bilstm": Functionals(target_dbfs=-20.0),
+    "efficientnet": Spectrogram(family="efficientnet", head_size=16, target_dbfs=-20.0),
+}
+
+
 def small(corpus, out, family, **changes):
     experiment = Experiment(
         name=family,
-        data=DataConfig(root=str(corpus), seconds=0.5, speaker_pattern=r"(?P<speaker>spk\d+)", level=-20.0),
+        data=DataConfig(root=str(corpus), max_seconds=0.5, speaker_pattern=r"(?P<speaker>spk\d+)"),
         folds=FoldsConfig(count=2),
-        model=ModelConfig(family=family, head_size=16),
+        model=MODELS[family],
         train=TrainConfig(epochs=2, batch_size=8),
         out=str(out),
     )
@@ -62,9 +70,12 @@ def small(corpus, out, family, **changes):
 
 @pytest.mark.parametrize("family", ["audio_cnn", pytest.param("bilstm", marks=pytest.mark.slow)])
 def test_saved_networks_answer_as_they_did_in_training(corpus, tmp_path, family):
-    augment = AugmentConfig(speeds=(1.0, 1.1), noise=str(corpus / "low"), noise_p=0.5, mixup=0.2, mixup_of="features")
+    augment = AugmentConfig(
+        speed_factors=(1.0, 1.1), noise=str(corpus / "low"), noise_p=0.5, mixup=0.2, mixup_of="features"
+    )
     experiment = small(corpus, tmp_path, family, augment=augment)
-    experiment = replace(experiment, data=replace(experiment.data, activity="energy", fill="repeat"))
+    model = replace(experiment.model, pad_mode="repeat")
+    experiment = replace(experiment, model=model, data=replace(experiment.data, vad="energy"))
     train(experiment, "the command", quiet)
     oof = read_oof_csv(experiment.run_dir / "oof.csv")
     tensors = [load_file(experiment.run_dir / f"fold_{fold}" / "model.safetensors") for fold in (1, 2)]
@@ -80,7 +91,7 @@ def test_saved_networks_answer_as_they_did_in_training(corpus, tmp_path, family)
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers(corpus, tmp_path):
-    augment = AugmentConfig(speeds=(1.0, 0.9), noise_p=0.5, mel_masks=1)
+    augment = AugmentConfig(speed_factors=(1.0, 0.9), noise_p=0.5, mel_masks=1)
     for name in ("a", "b"):
         train(small(corpus, tmp_path / name, "audio_cnn", augment=augment), "the command", quiet)
     first, second = (read_oof_csv(tmp_path / name / "audio_cnn" / "oof.csv").probability for name in ("a", "b"))
@@ -147,16 +158,13 @@ def test_a_test_clip_changes_no_weight_of_its_fold(tmp_path):
 
 def test_what_networks_do_not_know_is_named(corpus, tmp_path):
     experiment = small(corpus, tmp_path, "bilstm")
-    for field, value in (
-        ("size", "tiny"), ("freeze", "trunk"), ("checkpoint", "x/y"), ("weighted_layers", True), ("final_dropout", 0.1)
-    ):  # fmt: skip
-        with pytest.raises(UserError, match=rf"^model\.{field} is given, but model\.family bilstm"):
-            train(replace(experiment, model=replace(experiment.model, **{field: value})), "", quiet)
+    with pytest.raises(UserError, match=r"^model\.checkpoint is given, but audio_cnn has no published weights"):
+        train(replace(experiment, model=Spectrogram(family="audio_cnn", checkpoint="x/y")), "", quiet)
     empty = tmp_path / "empty"
     empty.mkdir()
     for augment, message in (
         (AugmentConfig(noise=str(empty), noise_p=0.5), "--augment.noise: .* holds no sound files"),
-        (AugmentConfig(rooms=str(tmp_path / "none"), rooms_p=0.5), "--augment.rooms: .* is no folder"),
+        (AugmentConfig(rir=str(tmp_path / "none"), rir_p=0.5), "--augment.rir: .* is no folder"),
         (AugmentConfig(noise=str(empty)), "its probability is 0"),
         (AugmentConfig(noise_snr=(20.0, 10.0)), "noise_snr must rise"),
         (AugmentConfig(mixup_of="features"), "needs augment.mixup above 0"),
@@ -164,24 +172,20 @@ def test_what_networks_do_not_know_is_named(corpus, tmp_path):
     ):
         with pytest.raises(UserError, match=message):
             train(replace(experiment, augment=augment), "", quiet)
-    with pytest.raises(UserError, match=r"takes augment\.mixup only"):
-        train(replace(experiment, model=ModelConfig(size="tiny"), augment=AugmentConfig(gain_p=0.5)), "", quiet)
-    for family, window, message in (
-        ("bilstm", 0.05, r"data\.window is 0\.05; it must be from 0\.128 s to data\.seconds"),
-        ("bilstm", 99.0, r"data\.window is 99; it must be from 0\.128 s to data\.seconds"),
-        ("audio_cnn", 0.3, r"data\.window is given, but model\.family audio_cnn"),
-    ):
-        windowed = replace(experiment, data=replace(experiment.data, window=window), model=ModelConfig(family=family))
+    with pytest.raises(UserError, match=r"augmentation of waves .* is given, but model\.family hubert"):
+        train(replace(experiment, model=Speech(size="tiny"), augment=AugmentConfig(gain_p=0.5)), "", quiet)
+    for window in (0.05, 99.0):
+        message = rf"model\.window is {window:g}; it must be from 0\.128 s to data\.max_seconds"
         with pytest.raises(UserError, match=message):
-            train(windowed, "", quiet)
+            train(replace(experiment, model=Functionals(window=window)), "", quiet)
     assert not experiment.run_dir.exists()
 
 
 def test_a_standardiser_of_other_features_is_refused(corpus, tmp_path):
     experiment = small(corpus, tmp_path, "audio_cnn", train=TrainConfig(epochs=1, batch_size=8))
     train(experiment, "the command", quiet)
-    path = experiment.run_dir / "experiment.json"
-    path.write_text(path.read_text().replace('"audio_cnn"', '"audio_resnet18"', 2))
+    path = experiment.run_dir / "model.json"
+    path.write_text(path.read_text().replace('"audio_cnn"', '"audio_resnet18"'))
     with pytest.raises(UserError, match="the weights do not fit the model"):
         serjax.load(experiment.run_dir)
     assert json.loads(path.read_text())["model"]["family"] == "audio_resnet18"

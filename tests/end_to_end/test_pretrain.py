@@ -14,17 +14,17 @@ from serjax.checkpoints.conversion import to_tensors
 from serjax.checkpoints.huggingface import load_encoder
 from serjax.config.experiment import Experiment
 from serjax.config.pretraining import AlignConfig, LabelsConfig, PretrainExperiment, StartConfig, TaptConfig
-from serjax.config.pretraining_rules import check
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.data.store.frame_labels import FrameLabels
 from serjax.experiments import find, names
 from serjax.features.kmeans import ClusterConfig
-from serjax.models.config import ModelConfig
+from serjax.models.speech import Speech
 from serjax.runs.finetune import train
 from serjax.runs.pretraining import alignment
 from serjax.runs.pretraining.corpus import read_material
 from serjax.runs.pretraining.run import pretrain
 from serjax.runs.starts import find_encoders
+from serjax.runtime.constraints import validate
 from serjax.runtime.errors import UserError
 from serjax.training.config import MaskedConfig, TrainConfig
 
@@ -115,9 +115,9 @@ def test_step_by_step_is_the_same_as_at_once(run, tmp_path):
 def finetuning(run, out, **changes):
     experiment = Experiment(
         name="finetuned",
-        data=replace(run.data, seconds=0.4),
+        data=replace(run.data, max_seconds=0.4),
         folds=run.folds,
-        model=ModelConfig(checkpoint=str(run.run_dir), attention_size=8, head_size=16),
+        model=Speech(checkpoint=str(run.run_dir), attention_size=8, head_size=16),
         train=TrainConfig(epochs=1, batch_size=8),
         out=str(out),
     )
@@ -140,7 +140,7 @@ def test_each_fold_is_fine_tuned_from_its_own_encoder(run, tmp_path):
     [
         ({"seed": 5}, "has learned from .*, which fold 1 tests here"),
         ({"folds": FoldsConfig(kind="speaker", count=4)}, "has learned from|it has no fold 3"),
-        ({"model": {"freeze": "trunk"}}, "but a frozen trunk"),
+        ({"model": {"freeze": "encoder"}}, "but a frozen encoder"),
     ],
 )
 def test_folds_that_do_not_agree_are_refused(run, tmp_path, changes, message):
@@ -215,7 +215,7 @@ def test_alignment_makes_all_steps_and_finds_them_finished(corpus, tmp_path, mon
         "from serjax.config.experiment import DataConfig, TrainConfig\n"
         "from serjax.experiments import hubert_align\n"
         "def experiment():\n"
-        "    return replace(hubert_align.experiment(), data=DataConfig(seconds=0.4),\n"
+        "    return replace(hubert_align.experiment(), data=DataConfig(max_seconds=0.4),\n"
         "                   train=TrainConfig(epochs=1, batch_size=8))\n"
     )
     experiment = small(corpus, tmp_path, steps="cpt")
@@ -243,7 +243,7 @@ def test_alignment_makes_all_steps_and_finds_them_finished(corpus, tmp_path, mon
 @pytest.mark.parametrize("name", names(PretrainExperiment))
 def test_experiments_are_sound(name):
     experiment = find(name, PretrainExperiment)
-    check(experiment)
+    validate(experiment)
     assert experiment.name == name
 
 

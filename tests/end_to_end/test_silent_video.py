@@ -15,8 +15,9 @@ from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.data.utterance import Utterance
 from serjax.evaluation.out_of_fold import read_oof_csv
-from serjax.models.config import ModelConfig
+from serjax.models.fusion.config import Fusion
 from serjax.models.networks import resnet
+from serjax.models.video import Video
 from serjax.predict import main as predict_main
 from serjax.runs.finetune import arguments, experiment_data, train
 from serjax.runtime.errors import UserError
@@ -51,8 +52,7 @@ def filmed(tmp_path, film, monkeypatch):
         name="silent",
         data=DataConfig(root=str(tmp_path / "films"), speaker_pattern=r"(?P<speaker>spk\d)"),
         folds=FoldsConfig(count=2),
-        model=ModelConfig(family="video"),
-        video=pictures,
+        model=Video(video=pictures),
         train=TrainConfig(epochs=2, batch_size=4),
         out=str(tmp_path),
     )
@@ -94,7 +94,7 @@ def test_copies_of_a_silent_video_are_found_and_a_fusion_asks_for_sound(filmed, 
     with pytest.raises(
         UserError, match=r"none of its 10 videos has sound .* or train --exp video, which needs no sound"
     ):
-        experiment_data(replace(filmed, model=ModelConfig(family="fusion")), lambda note: None)
+        experiment_data(replace(filmed, model=Fusion()), lambda note: None)
 
 
 def test_the_command_that_is_shown_names_sound_and_video_where_both_are_needed(monkeypatch, tmp_path):

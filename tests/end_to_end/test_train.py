@@ -1,4 +1,4 @@
-"""The command line from recordings to answers: run folder, resuming, frozen trunks, and what bad input gets."""
+"""The command line from recordings to answers: run folder, resuming, frozen encoders, and what bad input gets."""
 
 import io
 import json
@@ -21,15 +21,16 @@ from safetensors.numpy import load_file
 import serjax
 from serjax.checkpoints.huggingface import save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
-from serjax.config.experiment import Experiment, from_json
+from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.evaluation.out_of_fold import read_oof_csv
-from serjax.models.config import ModelConfig
 from serjax.models.encoders.config import preset
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
+from serjax.models.speech import Speech
 from serjax.predict import main as predict_main
 from serjax.runs.finetune import train
 from serjax.runs.folder import claim
+from serjax.runtime.constraints import from_json
 from serjax.runtime.errors import UserError
 from serjax.training.config import OptimizerConfig, TrainConfig
 from serjax.training.metric_log import read_history
@@ -73,9 +74,9 @@ def corpus(tmp_path_factory):
 def small(corpus, out, name="run", **changes):
     experiment = Experiment(
         name=name,
-        data=DataConfig(root=str(corpus), seconds=0.4, speaker_pattern=r"(?P<speaker>spk\d+)"),
+        data=DataConfig(root=str(corpus), max_seconds=0.4, speaker_pattern=r"(?P<speaker>spk\d+)"),
         folds=FoldsConfig(count=3),
-        model=ModelConfig(size="tiny", attention_size=8, head_size=16),
+        model=Speech(size="tiny", attention_size=8, head_size=16),
         train=TrainConfig(epochs=2, batch_size=8),
         out=str(out),
     )
@@ -96,7 +97,7 @@ def run(corpus, tmp_path_factory):
 def test_run_folder_is_complete(run):
     experiment, report = run
     assert {path.name for path in experiment.run_dir.iterdir()} == RUN_FILES
-    stored = from_json((experiment.run_dir / "experiment.json").read_text(), "experiment.json")
+    stored = from_json(Experiment, (experiment.run_dir / "experiment.json").read_text(), "experiment.json")
     assert replace(stored, out=experiment.out) == experiment
     assert json.loads((experiment.run_dir / "report.json").read_text()) == report
     oof = read_oof_csv(experiment.run_dir / "oof.csv")
@@ -155,12 +156,12 @@ def test_a_finished_run_is_not_trained_again(run):
 
 
 @pytest.mark.parametrize("dropped", [0.0, 0.2])
-def test_frozen_trunk_trains_seeds_and_rates_side_by_side(corpus, tmp_path, dropped):
+def test_frozen_encoder_trains_seeds_and_rates_side_by_side(corpus, tmp_path, dropped):
     experiment = small(
         corpus,
         tmp_path,
-        model=ModelConfig(
-            size="tiny", freeze="trunk", weighted_layers=True, pooling="mean", final_dropout=dropped, head_size=16
+        model=Speech(
+            size="tiny", freeze="encoder", weighted_layers=True, pooling="mean", final_dropout=dropped, head_size=16
         ),
         train=TrainConfig(epochs=3, batch_size=8, seeds=2, learning_rates=(1e-4, 1e-2)),
     )
@@ -178,7 +179,7 @@ def test_frozen_trunk_trains_seeds_and_rates_side_by_side(corpus, tmp_path, drop
 
 
 def test_a_rate_that_diverges_is_given_up_and_the_others_go_on(corpus, tmp_path):
-    model = ModelConfig(size="tiny", freeze="trunk", pooling="mean", head_size=8)
+    model = Speech(size="tiny", freeze="encoder", pooling="mean", head_size=8)
     settings = TrainConfig(epochs=3, batch_size=8, learning_rates=(1e30, 1e-3))
     console = Console(file=io.StringIO(), width=120)
     report = train(small(corpus, tmp_path, model=model, train=settings), "x", console)
@@ -277,10 +278,10 @@ def pretrained(tmp_path):
 
 @pytest.mark.slow
 def test_two_stages_train_heads_and_then_the_last_layers(corpus, tmp_path, pretrained, monkeypatch):
-    model = ModelConfig(checkpoint=pretrained, freeze="layers", frozen_layers=1, pooling="mean", head="relu")
+    model = Speech(checkpoint=pretrained, freeze="layers", frozen_layers=1, pooling="mean", head="relu")
     settings = TrainConfig(epochs=2, head_epochs=3, head_lr=1e-2, batch_size=8)
     folds = FoldsConfig(count=3, together="yes")
-    optimizer = OptimizerConfig(groups=((r"trunk\..*", 0.3), (r"head\..*", 1.0)))
+    optimizer = OptimizerConfig(groups=((r"speech_encoder\..*", 0.3), (r"head\..*", 1.0)))
     experiment = small(corpus, tmp_path, model=model, train=settings, folds=folds, optimizer=optimizer)
     console = Console(file=io.StringIO(), width=120)
     report = train(experiment, "x", console)
@@ -313,10 +314,10 @@ def test_two_stages_train_heads_and_then_the_last_layers(corpus, tmp_path, pretr
 
 
 def test_heads_alone_are_called_as_in_the_whole_model(corpus, tmp_path, pretrained):
-    model = ModelConfig(checkpoint=pretrained, freeze="trunk", pooling="mean")
-    experiment = small(corpus, tmp_path, model=model, optimizer=OptimizerConfig(groups=((r"trunk\..*", 0.3),)))
+    model = Speech(checkpoint=pretrained, freeze="encoder", pooling="mean")
+    experiment = small(corpus, tmp_path, model=model, optimizer=OptimizerConfig(groups=((r"speech_encoder\..*", 0.3),)))
     with pytest.raises(
-        UserError, match=r"'trunk.*' matches no trained parameter in full; they are called like 'head\."
+        UserError, match=r"'speech_encoder.*' matches no trained parameter in full; they are called like 'head\."
     ):
         train(experiment, "x", quiet())
     train(replace(experiment, optimizer=OptimizerConfig(groups=((r"head\..*", 0.3),))), "x", quiet())
@@ -324,7 +325,7 @@ def test_heads_alone_are_called_as_in_the_whole_model(corpus, tmp_path, pretrain
 
 def test_another_family_than_the_experiments_is_said(corpus, tmp_path, pretrained):
     console = Console(file=io.StringIO(), width=200)
-    model = ModelConfig(checkpoint=pretrained, freeze="trunk", pooling="mean")
+    model = Speech(checkpoint=pretrained, freeze="encoder", pooling="mean")
     train(small(corpus, tmp_path, model=model, train=TrainConfig(epochs=1)), "x", console)
     assert "wavlm (not hubert, as the experiment says) starts from" in console.file.getvalue()
 
@@ -354,8 +355,10 @@ def command():
     # A shell's background job, such as a CI's, starts with SIGINT ignored.
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
-        "import sys; from serjax import cli, config, train; from rich.console import Console;"
-        "cli.run(lambda argv: train.train(config.from_json(sys.stdin.read(), 'stdin'), 'x', Console()) and 0)"
+        "import sys; from serjax import cli; from serjax.config.experiment import Experiment;"
+        "from serjax.runs.finetune import train; from serjax.runtime.constraints import from_json;"
+        "from rich.console import Console;"
+        "cli.run(lambda argv: train(from_json(Experiment, sys.stdin.read(), 'stdin'), 'x', Console()) and 0)"
     )
     return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, text=True)
 
@@ -363,7 +366,7 @@ def command():
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_resumes_to_identical_weights(corpus, tmp_path, how):
-    from serjax.config.experiment import to_json
+    from serjax.runtime.constraints import to_json
 
     whole = small(corpus, tmp_path / "whole", train=TrainConfig(epochs=9, batch_size=8))
     train(whole, "x", quiet())
@@ -426,11 +429,11 @@ def test_help_shows_every_field_and_its_default():
 
 def test_a_checkpoint_that_cannot_be_had_gets_a_sentence(corpus, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    experiment = small(corpus, tmp_path, model=ModelConfig(checkpoint=str(tmp_path / "missing")))
+    experiment = small(corpus, tmp_path, model=Speech(checkpoint=str(tmp_path / "missing")))
     with pytest.raises(UserError, match="missing"):
         train(experiment, "x", quiet())
     with pytest.raises(UserError, match="both missing"):
-        train(replace(experiment, name="other", model=ModelConfig()), "x", quiet())
+        train(replace(experiment, name="other", model=Speech()), "x", quiet())
 
 
 def test_bad_clips_stop_the_run_before_training(corpus, tmp_path):

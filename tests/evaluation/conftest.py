@@ -1,6 +1,7 @@
 """A run that never took place: its folds' answers, its history and what is known of it."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from serjax.config.experiment import Experiment
 from serjax.data.config import FoldsConfig
 from serjax.evaluation.out_of_fold import OutOfFold
 from serjax.evaluation.report import Report, Row, RunFacts, build_report
-from serjax.models.config import ModelConfig
+from serjax.models.speech import Speech
+from serjax.runtime.constraints import to_json
 from serjax.training.config import TrainConfig
 
 LABELS = ("angry", "bored", "calm", "disgust")
@@ -24,8 +26,12 @@ class Run:
     last: OutOfFold | None
 
     @property
+    def settings(self):
+        return json.loads(to_json(self.experiment))
+
+    @property
     def report(self) -> Report:
-        return build_report(self.experiment, self.facts, self.seeds, self.history, self.last)
+        return build_report(self.settings, self.facts, self.seeds, self.history, self.last)
 
 
 def answers(rng, labels, folds, speakers, known, clips=12):
@@ -69,7 +75,7 @@ def make_run():
         experiment = Experiment(
             name="little_run",
             folds=FoldsConfig(validation=validation, count=folds),
-            model=ModelConfig(size="tiny"),
+            model=Speech(size="tiny"),
             train=TrainConfig(epochs=6, learning_rates=tuple(rates), seeds=seeds),
         )
         known_facts = {
@@ -78,6 +84,7 @@ def make_run():
             "speakers": speakers if known else None,
             "fold_kind": "speaker",
             "family": "wav2vec2",
+            "model": replace(experiment.model, family="wav2vec2").summary,
             "parameters": 1234567,
             "trainable": 234567,
             "seconds": 125.0,

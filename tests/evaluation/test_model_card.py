@@ -6,6 +6,7 @@ from huggingface_hub import ModelCard
 from serjax.evaluation.metrics import METRICS
 from serjax.evaluation.model_card import model_card
 from serjax.evaluation.tables import mean_and_std, percent
+from serjax.models.spectrogram import Functionals
 
 CASES = [{}, {"folds": 1, "known": False}, {"seeds": 2, "rates": (0.001, 0.01), "validation": "test"}]
 
@@ -73,10 +74,7 @@ def test_what_made_it_and_how_to_use_it_are_there(make_run):
 
 
 def test_a_network_has_neither_pooling_nor_an_encoder(make_run):
-    report = make_run().report
-    report["experiment"]["model"] |= {"family": "bilstm", "size": None, "checkpoint": None}
-    report["facts"]["family"] = "bilstm"
-    card = model_card(report)
+    card = model_card(make_run(family="bilstm", model=Functionals().summary).report)
     assert "Network: bilstm from random weights. 1,234,567 weights" in card
     assert "pooling" not in card
     assert "None" not in card

@@ -168,7 +168,7 @@ def test_a_class_without_clips_has_no_scores(make_run):
     wider = dataclasses.replace(
         oof, labels=(*oof.labels, "proud"), probability=np.pad(oof.probability, ((0, 0), (0, 1)))
     )
-    report = build_report(run.experiment, run.facts, [wider], run.history)
+    report = build_report(run.settings, run.facts, [wider], run.history)
     assert report["classes"][-1] == {"label": "proud", "support": 0, "precision": None, "recall": None, "f1": None}
     assert report["out_of_fold"] == run.report["out_of_fold"]
     assert report["chance"] == run.report["chance"]

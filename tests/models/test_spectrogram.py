@@ -1,4 +1,4 @@
-"""Networks on features of their own making: sizes, what they look at, and what they do not."""
+"""Networks on spectrograms and hand-made features: sizes, padding, windows, augmentation."""
 
 import jax
 import jax.numpy as jnp
@@ -11,29 +11,25 @@ from serjax.audio.augment import AugmentConfig
 from serjax.audio.functionals import WINDOW, functionals
 from serjax.audio.mixup import Pairs
 from serjax.checkpoints.conversion import to_tensors
-from serjax.config.experiment import Experiment
-from serjax.config.rules import SHORTEST_WINDOW
-from serjax.data.config import DataConfig
-from serjax.models.config import ModelConfig
+from serjax.models.base import Augmentation, Resolution
 from serjax.models.functional import abstract, count
+from serjax.models.inputs import Inputs
 from serjax.models.layers.standardize import Standardizer
-from serjax.models.spectrogram import FrontEnd, SoundClassifier
+from serjax.models.spectrogram import SHORTEST_WINDOW, Functionals, Spectrogram
 
 SMALL = ("audio_cnn", "bilstm")
 """Quick to compile; the others share every line but their network's."""
 
 
-def experiment(family, augment=None, **data):
-    return Experiment(
-        "x",
-        data=DataConfig(seconds=0.5, **data),
-        model=ModelConfig(family=family),
-        augment=augment or AugmentConfig(),
-    )
+def settings(family, **options):
+    """Return resolved settings of a network for inputs of half a second."""
+    config = Functionals(**options) if family == "bilstm" else Spectrogram(family=family, **options)
+    return config.resolved(Resolution(0.5))
 
 
-def model(family, augment=None, banks=None, **data):
-    return SoundClassifier(experiment(family, augment, **data), 3, banks or {}, rngs=nnx.Rngs(0))
+def model(family, augment=None, recordings=None, **options):
+    augmentation = Augmentation(augment or AugmentConfig(), recordings or {})
+    return settings(family, **options).build(3, augmentation=augmentation, rngs=nnx.Rngs(0))
 
 
 def clips(count, length=6000, seed=0):
@@ -52,21 +48,24 @@ def clips(count, length=6000, seed=0):
     ],
 )
 def test_published_sizes(family, classes, parameters):
-    whole = abstract(lambda rngs: SoundClassifier(experiment(family), classes, {}, rngs=rngs))
+    whole = abstract(lambda rngs: settings(family).build(classes, rngs=rngs))
     assert count(nnx.state(whole)) == parameters
 
 
 @pytest.mark.parametrize(("family", "window"), [("audio_cnn", None), ("bilstm", None), ("bilstm", 0.2)])
-@pytest.mark.parametrize("fill", ["zeros", "repeat"])
-def test_neighbours_and_padding_change_nothing(family, fill, window):
-    network = model(family, fill=fill, level=-20.0, window=window)
+@pytest.mark.parametrize("pad_mode", ["zeros", "repeat"])
+def test_neighbours_and_padding_change_nothing(family, pad_mode, window):
+    windows = {} if window is None else {"window": window}
+    network = model(family, pad_mode=pad_mode, target_dbfs=-20.0, **windows)
     wave, lengths = clips(3), jnp.array([6000, 4500, 3000])
     wave = jnp.where(jnp.arange(6000) < lengths[:, None], wave, 0)
-    together = network(wave, lengths)
+    together = network(Inputs(wave, lengths))
     for row, length in enumerate([6000, 4500, 3000]):
         for width in (length, 8000, 9999):
             alone = jnp.zeros((1, width)).at[:, :length].set(wave[row, :length])
-            np.testing.assert_allclose(network(alone, lengths[row : row + 1])[0], together[row], rtol=0, atol=2e-5)
+            np.testing.assert_allclose(
+                network(Inputs(alone, lengths[row : row + 1]))[0], together[row], rtol=0, atol=2e-5
+            )
 
 
 def test_the_shortest_window_is_the_fourier_window():
@@ -74,7 +73,7 @@ def test_the_shortest_window_is_the_fourier_window():
 
 
 def test_windows_are_read_in_turn_up_to_the_end_of_the_clip():
-    front = FrontEnd("bilstm", DataConfig(seconds=0.5, window=0.2))
+    front = settings("bilstm", window=0.2).front_end
     wave, lengths = clips(4, 8000), jnp.array([8000, 4801, 4800, 100])
     wave = jnp.where(jnp.arange(8000) < lengths[:, None], wave, 0)
     values, frames = front(wave, lengths)
@@ -100,22 +99,24 @@ def test_the_order_of_windows_is_heard():
     network = model("bilstm", window=0.2)
     quiet, loud = clips(1, 4000) * 0.01, clips(1, 4000)
     length = jnp.array([8000])
-    rising, falling = (network(jnp.concatenate(parts, axis=1), length) for parts in ((quiet, loud), (loud, quiet)))
+    rising, falling = (
+        network(Inputs(jnp.concatenate(parts, axis=1), length)) for parts in ((quiet, loud), (loud, quiet))
+    )
     assert not np.allclose(rising, falling, atol=1e-3)
 
 
 def test_a_clip_is_heard_at_its_level_whatever_it_was():
-    network = model("audio_cnn", level=-20.0)
+    network = model("audio_cnn", target_dbfs=-20.0)
     wave, lengths = clips(1), jnp.array([6000])
-    np.testing.assert_allclose(network(wave * 0.01, lengths), network(wave, lengths), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(network(Inputs(wave * 0.01, lengths)), network(Inputs(wave, lengths)), rtol=0, atol=1e-4)
     plain = model("audio_cnn")
-    assert not np.allclose(plain(wave * 0.01, lengths), plain(wave, lengths), atol=1e-2)
+    assert not np.allclose(plain(Inputs(wave * 0.01, lengths)), plain(Inputs(wave, lengths)), atol=1e-2)
 
 
 @pytest.mark.parametrize(
     "augment",
     [
-        AugmentConfig(speeds=(0.9,)),
+        AugmentConfig(speed_factors=(0.9,)),
         AugmentConfig(gain=6.0, gain_p=1.0),
         AugmentConfig(noise_snr=(0.0, 0.0), noise_p=1.0),
         AugmentConfig(noise_levels=((1.0, 5.0),)),
@@ -126,24 +127,26 @@ def test_a_clip_is_heard_at_its_level_whatever_it_was():
 def test_each_augmentation_is_for_training_and_follows_its_key(augment):
     plain, changed = model("audio_cnn"), model("audio_cnn", augment)
     wave, lengths = clips(4), jnp.full(4, 6000)
-    np.testing.assert_array_equal(plain(wave, lengths), changed(wave, lengths))
-    answer = [nnx.clone(changed)(wave, lengths, jax.random.key(seed)) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(plain(Inputs(wave, lengths)), changed(Inputs(wave, lengths)))
+    answer = [nnx.clone(changed)(Inputs(wave, lengths), jax.random.key(seed)) for seed in (0, 0, 1)]
     np.testing.assert_array_equal(answer[0], answer[1])
-    assert not np.allclose(answer[0], nnx.clone(plain)(wave, lengths, jax.random.key(0)), atol=1e-4)
-    if augment.speeds == ():
+    assert not np.allclose(answer[0], nnx.clone(plain)(Inputs(wave, lengths), jax.random.key(0)), atol=1e-4)
+    if augment.speed_factors == ():
         assert not np.allclose(answer[0], answer[2], atol=1e-4)
 
 
 def test_banks_are_mixed_in_and_not_saved():
-    augment = AugmentConfig(noise="folder", noise_snr=(0.0, 0.0), noise_p=1.0, rooms="folder", rooms_p=1.0)
-    network = model("audio_cnn", augment, {"noise": (2, 4000), "rooms": (1, 100)})
+    augment = AugmentConfig(noise="folder", noise_snr=(0.0, 0.0), noise_p=1.0, rir="folder", rir_p=1.0)
+    network = model("audio_cnn", augment, {"noise": (2, 4000), "rir": (1, 100)})
     network.banks["noise"].wave.set_value(clips(2, 4000))
     network.banks["noise"].length.set_value(jnp.array([4000, 2000]))
-    network.banks["rooms"].wave.set_value(clips(1, 100))
-    network.banks["rooms"].length.set_value(jnp.array([100]))
+    network.banks["rir"].wave.set_value(clips(1, 100))
+    network.banks["rir"].length.set_value(jnp.array([100]))
     wave, lengths, key = clips(4), jnp.full(4, 6000), jax.random.key(0)
     assert not np.allclose(
-        nnx.clone(network)(wave, lengths, key), nnx.clone(model("audio_cnn"))(wave, lengths, key), atol=1e-3
+        nnx.clone(network)(Inputs(wave, lengths), key),
+        nnx.clone(model("audio_cnn"))(Inputs(wave, lengths), key),
+        atol=1e-3,
     )
     assert not any("banks" in name for name in to_tensors(network))
 

@@ -9,11 +9,11 @@ from flax import nnx
 from serjax.checkpoints.conversion import to_tensors
 from serjax.config.experiment import Experiment
 from serjax.experiments import find
-from serjax.models.config import ModelConfig
 from serjax.models.encoders.config import preset
 from serjax.models.functional import abstract
+from serjax.models.inputs import Inputs
 from serjax.models.layers.standardize import unit_variance
-from serjax.models.speech import Classifier, Head, is_frozen, training_config
+from serjax.models.speech import EncoderLayout, Head, Speech, training_config
 from serjax.runtime.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
@@ -24,15 +24,22 @@ WAVE = jnp.where(jnp.arange(640) < LENGTHS[:, None], np.random.default_rng(0).no
 )
 
 
-def build(config, encoder, **options):
-    return Classifier(config, encoder, 4, normalize=True, rngs=nnx.Rngs(0), **options)
+INPUTS = Inputs(WAVE, LENGTHS)
+
+
+def resolved(config, encoder):
+    return replace(config, layout=EncoderLayout(encoder, normalize=True))
+
+
+def build(config, encoder):
+    return resolved(config, encoder).build(4, rngs=nnx.Rngs(0))
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("pooling", ["mean", "stat", "attentive", "tanh_attention"])
 @pytest.mark.parametrize("head", ["layernorm_gelu", "layernorm_relu", "linear"])
 def test_head_answers_stored_features_and_ignores_padding(weighted, pooling, head):
-    config = ModelConfig(pooling=pooling, head=head, weighted_layers=weighted, attention_size=8, head_size=8)
+    config = Speech(pooling=pooling, head=head, weighted_layers=weighted, attention_size=8, head_size=8)
     layers = 3 if weighted else 1
     model = Head(config, layers, 6, 4, rngs=nnx.Rngs(0))
     states = jnp.asarray(np.random.default_rng(0).normal(size=(2, layers, 7, 6)), jnp.float32)
@@ -43,7 +50,7 @@ def test_head_answers_stored_features_and_ignores_padding(weighted, pooling, hea
 
 
 def test_weighted_sum_starts_as_the_mean_of_layers():
-    config = ModelConfig(pooling="mean", head="linear", weighted_layers=True)
+    config = Speech(pooling="mean", head="linear", weighted_layers=True)
     model = Head(config, 3, 6, 4, rngs=nnx.Rngs(0))
     states = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 5, 6)), jnp.float32)
     frames = jnp.array([5, 5])
@@ -55,7 +62,7 @@ def test_weighted_sum_starts_as_the_mean_of_layers():
 
 
 def test_final_dropout_falls_on_frames_before_they_are_pooled():
-    config = ModelConfig(pooling="mean", head="linear", dropout=0.0, final_dropout=0.5)
+    config = Speech(pooling="mean", head="linear", dropout=0.0, final_dropout=0.5)
     model, states, frames = Head(config, 1, 6, 4, rngs=nnx.Rngs(0)), jnp.ones((2, 1, 4000, 6)), jnp.array([4000, 1])
     plain, dropped = model(states, frames), model(states, frames, KEY)
     assert (dropped != plain).any(1).all()
@@ -76,16 +83,18 @@ def test_the_head_of_hubert_align_is_one_vector_and_one_linear_layer():
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_call_is_features_then_head(layer_config, weighted):
-    model = build(ModelConfig(weighted_layers=weighted), layer_config)
+    model = build(Speech(weighted_layers=weighted), layer_config)
     states, frames = model.features(WAVE, LENGTHS)
     assert states.shape == (2, 3 if weighted else 1, 31, 16)
     assert frames.tolist() == [31, 14]
-    np.testing.assert_allclose(model(WAVE, LENGTHS), model.head(states, frames), atol=1e-6)
+    np.testing.assert_allclose(model(INPUTS), model.head(states, frames), atol=1e-6)
+    stored = Inputs(hidden_states=states, hidden_lengths=frames)
+    np.testing.assert_array_equal(model(stored, KEY), model.head(states, frames, KEY))
 
 
 def test_level_and_offset_do_not_matter_where_clips_are_normalised(config):
-    model = build(ModelConfig(), config)
-    np.testing.assert_allclose(model(WAVE, LENGTHS), model(0.1 * WAVE + 0.2, LENGTHS), atol=1e-3)
+    model = build(Speech(), config)
+    np.testing.assert_allclose(model(INPUTS), model(Inputs(0.1 * WAVE + 0.2, LENGTHS)), atol=1e-3)
 
 
 def test_unit_variance_is_over_true_samples():
@@ -98,19 +107,22 @@ def test_unit_variance_is_over_true_samples():
     assert unit_variance(WAVE.astype(jnp.bfloat16), LENGTHS).dtype == jnp.bfloat16
 
 
-@pytest.mark.parametrize("freeze", ["nothing", "cnn", "layers", "trunk"])
+@pytest.mark.parametrize("freeze", ["nothing", "cnn", "layers", "encoder"])
 def test_frozen_parameters_and_only_they_can_be_left_out(config, freeze):
-    model = ModelConfig(freeze=freeze, frozen_layers=1)
+    model = resolved(Speech(freeze=freeze, frozen_layers=1), config)
     flat = nnx.to_flat_state(nnx.state(build(model, config)))
-    frozen = {".".join(map(str, path)) for path, _ in flat if is_frozen(path, model, config)}
+    frozen = {".".join(map(str, path)) for path, _ in flat if not model.trainable(path)}
     every = {".".join(map(str, path)) for path, _ in flat}
-    stem = ("trunk.masked_spec_embed", "trunk.feature_", "trunk.encoder.pos_conv_embed", "trunk.encoder.layers.0.")
-    first_norm = () if config.do_stable_layer_norm else ("trunk.encoder.layer_norm",)
+    stem = tuple(
+        f"speech_encoder.{name}"
+        for name in ("masked_spec_embed", "feature_", "encoder.pos_conv_embed", "encoder.layers.0.")
+    )
+    first_norm = () if config.do_stable_layer_norm else ("speech_encoder.encoder.layer_norm",)
     expected = {
         "nothing": (),
-        "cnn": ("trunk.feature_extractor.",),
+        "cnn": ("speech_encoder.feature_extractor.",),
         "layers": stem + first_norm,
-        "trunk": ("trunk.",),
+        "encoder": ("speech_encoder.",),
     }[freeze]
     assert frozen == {name for name in every if name.startswith(expected)}
     assert all(any(name.startswith(prefix) for name in every) for prefix in expected)
@@ -118,8 +130,8 @@ def test_frozen_parameters_and_only_they_can_be_left_out(config, freeze):
 
 def test_the_frozen_part_of_a_stack_gives_the_same_states_in_training(layer_config):
     plain = replace(layer_config, mask_time_prob=0.0, feat_proj_dropout=0.3)
-    for freeze, same in (("trunk", 3), ("layers", 2), ("nothing", 0)):
-        model = build(ModelConfig(freeze=freeze, frozen_layers=1, weighted_layers=True), plain)
+    for freeze, same in (("encoder", 3), ("layers", 2), ("nothing", 0)):
+        model = build(Speech(freeze=freeze, frozen_layers=1, weighted_layers=True), plain)
         training, frames = model.features(WAVE, LENGTHS, KEY)
         evaluation, _ = model.features(WAVE, LENGTHS)
         equal = [np.allclose(training[0, i, : frames[0]], evaluation[0, i, : frames[0]]) for i in range(3)]
@@ -128,29 +140,29 @@ def test_the_frozen_part_of_a_stack_gives_the_same_states_in_training(layer_conf
 
 def test_more_frozen_layers_than_there_are_is_an_error(config):
     with pytest.raises(UserError, match=r"--model\.frozen-layers 3: the encoder has 2 layers"):
-        build(ModelConfig(freeze="layers", frozen_layers=3), config)
+        build(Speech(freeze="layers", frozen_layers=3), config)
 
 
 def test_overrides_reach_the_encoder(config):
-    own = training_config(config, ModelConfig())
+    own = training_config(config, Speech())
     assert own == config
-    changed = training_config(config, ModelConfig(mask_time_prob=0.0, mask_feature_prob=0.2, layerdrop=0.4))
+    changed = training_config(config, Speech(mask_time_prob=0.0, mask_feature_prob=0.2, layerdrop=0.4))
     assert changed == replace(config, mask_time_prob=0.0, mask_feature_prob=0.2, layerdrop=0.4)
 
 
 def test_asking_for_masks_switches_on_what_the_checkpoint_switched_off(config):
     off = replace(config, apply_spec_augment=False)
-    assert training_config(off, ModelConfig()).mask_time_prob == 0
-    asked = training_config(off, ModelConfig(mask_feature_prob=0.2))
+    assert training_config(off, Speech()).mask_time_prob == 0
+    asked = training_config(off, Speech(mask_feature_prob=0.2))
     assert (asked.apply_spec_augment, asked.mask_time_prob, asked.mask_feature_prob) == (True, 0, 0.2)
 
 
 def test_gradients_reach_every_parameter(config):
-    model = build(ModelConfig(weighted_layers=True, freeze="nothing"), config)
+    model = build(Speech(weighted_layers=True, freeze="nothing"), config)
     graphdef, state = nnx.split(model)
 
     def loss(state):
-        return nnx.merge(graphdef, state)(WAVE, LENGTHS, KEY)[:, 0].sum()
+        return nnx.merge(graphdef, state)(INPUTS, KEY)[:, 0].sum()
 
     gradients = nnx.to_flat_state(jax.jit(jax.grad(loss))(state))
     # A key's bias adds the same to a query's scores, which softmax ignores; so with the attention's score.
@@ -160,12 +172,12 @@ def test_gradients_reach_every_parameter(config):
 
 @pytest.mark.parametrize(
     ("freeze", "layers", "trainable"),
-    [("trunk", 0, 596_744), ("layers", 10, 14_773_552), ("layers", 8, 28_950_360), ("nothing", 0, 94_978_680)],
+    [("encoder", 0, 596_744), ("layers", 10, 14_773_552), ("layers", 8, 28_950_360), ("nothing", 0, 94_978_680)],
 )
 def test_numbers_of_trained_parameters_of_the_wavlm_network_for_ravdess(freeze, layers, trainable):
     model = replace(find("wavlm_ravdess", Experiment).model, freeze=freeze, frozen_layers=layers)
-    encoder = preset("wavlm", "base")
-    whole = abstract(lambda rngs: Classifier(model, encoder, 8, normalize=True, rngs=rngs))
-    _, trained, rest = nnx.split(whole, lambda path, _: not is_frozen(path, model, encoder), ...)
+    model = resolved(model, preset("wavlm", "base"))
+    whole = abstract(lambda rngs: model.build(8, rngs=rngs))
+    _, trained, rest = nnx.split(whole, lambda path, _: model.trainable(path), ...)
     counts = [sum(leaf.size for leaf in jax.tree.leaves(part)) for part in (trained, rest)]
     assert counts == [trainable, 94_978_680 - trainable]

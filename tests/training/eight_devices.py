@@ -11,9 +11,8 @@ from jax.sharding import Mesh
 
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig
-from serjax.models.config import ModelConfig
 from serjax.models.encoders.config import EncoderConfig
-from serjax.models.speech import Classifier, is_frozen
+from serjax.models.speech import EncoderLayout, Speech
 from serjax.training.config import TrainConfig
 from serjax.training.fold_axis import FoldAxis, fold_axis
 from serjax.training.initialize import initial
@@ -65,9 +64,13 @@ class Clips:
 
 
 def experiment(**train):
-    model = ModelConfig(size="tiny", freeze="cnn", pooling="attentive", attention_size=8, head_size=8)
+    model = Speech(size="tiny", freeze="cnn", pooling="attentive", attention_size=8, head_size=8)
     return Experiment(
-        "test", data=DataConfig(seconds=0.4), model=model, train=TrainConfig(epochs=2, batch_size=8, **train), seed=3
+        "test",
+        data=DataConfig(max_seconds=0.4),
+        model=model,
+        train=TrainConfig(epochs=2, batch_size=8, **train),
+        seed=3,
     )
 
 
@@ -87,9 +90,10 @@ def train(jobs, axis, config=CONFIG, **settings):
     if config is STILL:
         what = replace(what, model=replace(what.model, dropout=0.0))
     keys = jnp.stack([job_key(what, job) for job in jobs])
+    model = replace(what.model, layout=EncoderLayout(config, normalize=True))
     graphdef, params, frozen = initial(
-        lambda rngs: Classifier(what.model, config, CLASSES, normalize=True, rngs=rngs),
-        lambda path: is_frozen(path, what.model, config),
+        lambda rngs: model.build(CLASSES, rngs=rngs),
+        lambda path: not model.trainable(tuple(path)),
         keys,
         jax.random.key(0),
         axis,

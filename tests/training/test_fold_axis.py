@@ -74,7 +74,7 @@ def test_mesh_shape_fits(folds, batch, devices):
 
 def test_the_choice_names_its_reason():
     for backend, frozen, expected in [("cpu", False, False), ("cpu", True, True), ("gpu", False, True)]:
-        together, why = choose_together("auto", backend=backend, frozen_trunk=frozen)
+        together, why = choose_together("auto", backend=backend, frozen_encoder=frozen)
         assert together is expected
         assert why.endswith(".")
-    assert choose_together("yes", backend="cpu", frozen_trunk=False)[0]
+    assert choose_together("yes", backend="cpu", frozen_encoder=False)[0]

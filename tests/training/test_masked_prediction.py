@@ -184,10 +184,15 @@ def test_convolutions_are_frozen_or_scaled(mult):
     state, step, _, rest = step_of(config)
     new, metrics = step(state, batch, jax.random.key(0))
     moved = changed(state.params, new.params)
-    trained = {name for name in moved if name.startswith("trunk.feature_extractor.")}
+    trained = {name for name in moved if name.startswith("speech_encoder.feature_extractor.")}
     assert bool(trained) == (mult > 0)
     assert bool(jax.tree.leaves(rest)) == (mult == 0)
-    for name in ("trunk.masked_spec_embed", "final_proj.kernel", "label_embeddings", "trunk.encoder.layer_norm.scale"):
+    for name in (
+        "speech_encoder.masked_spec_embed",
+        "final_proj.kernel",
+        "label_embeddings",
+        "speech_encoder.encoder.layer_norm.scale",
+    ):
         assert name in moved
     assert all(np.isfinite(float(value)) for value in metrics)
     if mult == 0.1:
@@ -265,7 +270,7 @@ def torch_network(torch, encoder):
     torch.manual_seed(0)
     config = transformers.HubertConfig(**encoder.to_dict())
     model = torch.nn.Module()
-    model.trunk = transformers.HubertModel(config)
+    model.speech_encoder = transformers.HubertModel(config)
     model.final_proj = torch.nn.Linear(encoder.hidden_size, SETTINGS.projection)
     model.label_embeddings = torch.nn.Parameter(torch.empty(CLUSTERS, SETTINGS.projection))
     with torch.no_grad():
@@ -280,17 +285,17 @@ def torch_loss(torch, model, wave, label, masked, config):
     """Section E's formulas, written down plainly: clips of equal length, none of them padded."""
     functional = torch.nn.functional
     wave = (wave - wave.mean(1, keepdim=True)) / torch.sqrt(wave.var(1, keepdim=True, unbiased=False) + 1e-7)
-    features = model.trunk.feature_extractor(wave)
+    features = model.speech_encoder.feature_extractor(wave)
     if config.feature_grad_mult == 0:
         features = features.detach()
     else:
         features.register_hook(lambda gradient: gradient * config.feature_grad_mult)
         features = features * 1.0
     penalty = features.pow(2).mean()
-    hidden = model.trunk.feature_projection(features.transpose(1, 2))
+    hidden = model.speech_encoder.feature_projection(features.transpose(1, 2))
     hidden = hidden[0] if isinstance(hidden, tuple) else hidden
-    hidden = torch.where(masked[:, :, None], model.trunk.masked_spec_embed, hidden)
-    x = model.final_proj(model.trunk.encoder(hidden).last_hidden_state)
+    hidden = torch.where(masked[:, :, None], model.speech_encoder.masked_spec_embed, hidden)
+    x = model.final_proj(model.speech_encoder.encoder(hidden).last_hidden_state)
     codes = model.label_embeddings
     logits = functional.cosine_similarity(x[:, :, None], codes[None, None], dim=-1) / 0.1
     loss = functional.cross_entropy(logits[masked], label[masked])
@@ -317,7 +322,7 @@ def test_loss_and_gradients_are_those_of_the_formulas(torch, layout, mult, unmas
     graphdef, params, rest = network(config, encoder)
     model = nnx.merge(graphdef, params, rest)
     tensors = {name: value.detach().numpy() for name, value in theirs.state_dict().items()}
-    nnx.update(model, load_tensors(model, tensors, source="theirs", trunk="trunk."))
+    nnx.update(model, load_tensors(model, tensors, source="theirs", encoder="speech_encoder."))
     graphdef, params, rest = nnx.split(model, lambda path, _: not is_frozen(path, config), ...)
     batch = clips([6000, 6000, 6000])
     masked = draw_masks(jax.random.key(0), batch.length, batch.label.shape[1], encoder, config)
@@ -333,7 +338,7 @@ def test_loss_and_gradients_are_those_of_the_formulas(torch, layout, mult, unmas
     compared = 0
     for name, value in theirs.named_parameters():
         if value.grad is None:
-            assert name.startswith("trunk.feature_extractor.")
+            assert name.startswith("speech_encoder.feature_extractor.")
             assert mult == 0
             continue
         np.testing.assert_allclose(gradients[name], value.grad.numpy(), rtol=0, atol=1e-4, err_msg=name)
@@ -352,11 +357,11 @@ def test_a_saved_encoder_loads_in_transformers(torch, tmp_path):
     state, step, graphdef, rest = step_of(replace(SETTINGS, feature_grad_mult=1.0))
     batch = clips([6000, 6000])
     state, _ = step(state, batch, jax.random.key(0))
-    trunk = nnx.merge(graphdef, state.params, rest).trunk
-    save_pretrained(trunk, tmp_path, preprocessor=Preprocessor())
+    encoder = nnx.merge(graphdef, state.params, rest).speech_encoder
+    save_pretrained(encoder, tmp_path, preprocessor=Preprocessor())
     model, told = transformers.HubertModel.from_pretrained(tmp_path, output_loading_info=True)
     assert not any(told[name] for name in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     with torch.no_grad():
         theirs = model.eval()(torch.from_numpy(np.array(batch.wave))).last_hidden_state.numpy()
-    ours = jax.jit(lambda wave, length: trunk(wave, length).hidden_states[-1])(batch.wave, batch.length)
+    ours = jax.jit(lambda wave, length: encoder(wave, length).hidden_states[-1])(batch.wave, batch.length)
     np.testing.assert_allclose(ours, theirs, atol=1e-4)

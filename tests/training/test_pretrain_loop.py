@@ -18,7 +18,7 @@ from serjax.runtime.errors import UserError
 from serjax.training.config import MaskedConfig, OptimizerConfig
 from serjax.training.fold_axis import fold_axis
 from serjax.training.masked_prediction import FrameBatch
-from serjax.training.pretrain_loop import pretrain, set_up, trunk_of
+from serjax.training.pretrain_loop import encoder_of, pretrain, set_up
 from serjax.training.resume import ResumePoint
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
@@ -128,8 +128,10 @@ def test_held_out_parts_train_side_by_side_as_alone(tmp_path):
 def test_runs_with_starts_of_their_own_train_as_each_does_alone(tmp_path, together):
     config = replace(SETTINGS, feature_grad_mult=0.0)
     random = runs(count=2)
-    starts = [nnx.state(trunk_of(random, jax.tree.map(lambda x, k=k: x[k], random.params)), nnx.Param) for k in (0, 1)]
-    own = nnx.State({"trunk": jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *starts)})
+    starts = [
+        nnx.state(encoder_of(random, jax.tree.map(lambda x, k=k: x[k], random.params)), nnx.Param) for k in (0, 1)
+    ]
+    own = nnx.State({"speech_encoder": jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *starts)})
     keys = jax.random.split(jax.random.key(5), 2)
 
     def two(done):
@@ -143,13 +145,13 @@ def test_runs_with_starts_of_their_own_train_as_each_does_alone(tmp_path, togeth
         params = axis.get(pretrain(setup, batches, 2, resume, lambda *_: None))
         resume.close()
         return [
-            flat(nnx.state(trunk_of(setup, jax.tree.map(lambda x, k=k: x[k], params), k), nnx.Param))
+            flat(nnx.state(encoder_of(setup, jax.tree.map(lambda x, k=k: x[k], params), k), nnx.Param))
             for k in range(len(keys))
         ]
 
     both = trained("both", two, keys, own=own)
     for k, start in enumerate(starts):
-        given = {f"trunk.{name}": leaf for name, leaf in flat(start).items()}
+        given = {f"speech_encoder.{name}": leaf for name, leaf in flat(start).items()}
 
         def alone(done, k=k):
             for batch in two(done):
@@ -159,7 +161,7 @@ def test_runs_with_starts_of_their_own_train_as_each_does_alone(tmp_path, togeth
         for name, value in expected.items():
             np.testing.assert_allclose(both[k][name], value, rtol=1e-3, atol=2e-5, err_msg=name)
             if name.startswith("feature_extractor"):
-                np.testing.assert_array_equal(both[k][name], given[f"trunk.{name}"], err_msg=name)
+                np.testing.assert_array_equal(both[k][name], given[f"speech_encoder.{name}"], err_msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -187,13 +189,13 @@ def test_a_pretrained_encoder_is_a_checkpoint(tmp_path):
     from serjax.checkpoints.preprocessor import Preprocessor
 
     setup = runs()
-    trunk = trunk_of(setup, setup.axis.first(setup.params))
-    save_pretrained(trunk, tmp_path, preprocessor=Preprocessor())
+    encoder = encoder_of(setup, setup.axis.first(setup.params))
+    save_pretrained(encoder, tmp_path, preprocessor=Preprocessor())
     loaded = load_encoder(str(tmp_path)).encoder
     assert loaded.config == TINY
-    jax.tree.map(np.testing.assert_array_equal, nnx.state(loaded, nnx.Param), nnx.state(trunk, nnx.Param))
+    jax.tree.map(np.testing.assert_array_equal, nnx.state(loaded, nnx.Param), nnx.state(encoder, nnx.Param))
     # What was pretrained is where the next pretraining starts from.
-    names = {f"trunk.{name}": leaf for name, leaf in flat(nnx.state(loaded, nnx.Param)).items()}
+    names = {f"speech_encoder.{name}": leaf for name, leaf in flat(nnx.state(loaded, nnx.Param)).items()}
     axis = fold_axis(1, 1, together=True)
     keys = jax.random.split(jax.random.key(0), 1)
     again = set_up(MaskedConfig(projection=8), TINY, 5, normalize=True, keys=keys, axis=axis, given=names)

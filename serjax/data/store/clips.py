@@ -76,7 +76,7 @@ def open_store(
     folder: Path,
     *,
     skip_bad: bool,
-    activity: Activity = "none",
+    vad: Activity = "none",
     progress: bool = True,
 ) -> ClipStore:
     """Decode utterances into `folder`, or find them there from an earlier time, as `open_mapped` does.
@@ -85,7 +85,7 @@ def open_store(
         utterances: in the order of the store; several may be stretches of one file.
         folder: of all stores; made where it is missing.
         skip_bad: leave out clips that cannot be used instead of raising.
-        activity: how silence is left out.
+        vad: how silence is left out.
         progress: show a bar on a terminal while decoding.
 
     Raises:
@@ -95,7 +95,7 @@ def open_store(
 
     def make(clip: Utterance) -> Made:
         try:
-            samples, trimmed = trim(decode(clip.path, start=clip.start, end=clip.end), activity)
+            samples, trimmed = trim(decode(clip.path, start=clip.start, end=clip.end), vad)
         except UserError as error:
             return unusable(error, clip.path, np.zeros(0, np.float32), trimmed=True)
         return described(np.asarray(samples, "<f4"), trimmed=trimmed)
@@ -105,7 +105,7 @@ def open_store(
         utterances,
         folder,
         make,
-        settings=[_VERSION, SAMPLE_RATE, activity],
+        settings=[_VERSION, SAMPLE_RATE, vad],
         dtype="<f4",
         skip_bad=skip_bad,
         progress=progress,

@@ -11,7 +11,7 @@ from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
 
 
-class Units:
+class FaceFeatures:
     """The vectors of an archive for the clips of a corpus, one a clip.
 
     Attributes:
@@ -42,15 +42,18 @@ def read_archive(path: str) -> tuple[list[str], Float32[np.ndarray, "clips d"]]:
         with np.load(Path(path), allow_pickle=False) as archive:
             ids, values = archive["ids"].astype(str).tolist(), np.asarray(archive["au"], np.float32)
     except (OSError, KeyError, ValueError) as error:
-        raise UserError(f"--video.units {path}: it cannot be read ({error}); give an .npz of ids and au.") from None
+        raise UserError(
+            f"--model.video.face-features {path}: cannot be read ({error}); give an .npz of ids and au."
+        ) from None
     if values.ndim != 2 or len(values) != len(ids) or not np.isfinite(values).all():
         raise UserError(
-            f"--video.units {path}: au is {list(values.shape)} for {len(ids)} ids; give finite rows, one an id."
+            f"--model.video.face-features {path}: au is {list(values.shape)} for {len(ids)} ids; "
+            "give finite rows, one an id."
         )
     return ids, values
 
 
-def read_units(path: str, clips: Sequence[Utterance]) -> Units:
+def read_face_features(path: str, clips: Sequence[Utterance]) -> FaceFeatures:
     """Return the values of each clip, found by the name of its file.
 
     Names in RAVDESS's manner agree where all but their first field, the modality, does.
@@ -62,8 +65,10 @@ def read_units(path: str, clips: Sequence[Utterance]) -> Units:
     places = {_key(name): row for row, name in enumerate(ids)}
     absent = [clip.id for clip in clips if _key(clip.path.stem) not in places]
     if absent:
-        raise UserError(f"--video.units {path}: it has no row for {one_of(absent)}; give one for each clip.")
-    return Units(values[[places[_key(clip.path.stem)] for clip in clips]][:, None])
+        raise UserError(
+            f"--model.video.face-features {path}: it has no row for {one_of(absent)}; give one for each clip."
+        )
+    return FaceFeatures(values[[places[_key(clip.path.stem)] for clip in clips]][:, None])
 
 
 def _key(name: str) -> str:

@@ -56,7 +56,7 @@ class MaskedPredictor(nnx.Module):
             rngs: Source of the weights.
         """
         self.normalize, self.temperature = normalize, temperature
-        self.trunk = SpeechEncoder(config, rngs=rngs)
+        self.speech_encoder = SpeechEncoder(config, rngs=rngs)
         bound = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
         self.final_proj = Linear(config.hidden_size, projection, kernel_init=bound, rngs=rngs)
         self.label_embeddings = nnx.Param(jax.random.uniform(rngs.params(), (clusters, projection)))
@@ -81,15 +81,15 @@ class MaskedPredictor(nnx.Module):
             feature_grad_mult: Gradients that reach the convolutions are multiplied by this.
             remat: Recompute transformer layers in the backward pass.
         """
-        trunk, config = self.trunk, self.trunk.config
+        encoder, config = self.speech_encoder, self.speech_encoder.config
         projected, layers = split(key, 2)
         wave = unit_variance(wave, lengths) if self.normalize else wave
-        features = _scale_gradient(trunk.feature_extractor(wave, lengths), feature_grad_mult)
+        features = _scale_gradient(encoder.feature_extractor(wave, lengths), feature_grad_mult)
         within = length_mask(frames(config, lengths), features.shape[1])
         square = jnp.mean(jnp.square(features.astype(jnp.float32)), axis=2)
-        x = dropout(trunk.feature_projection(features), config.feat_proj_dropout, projected)
-        x = jnp.where(masked[:, :, None], trunk.masked_spec_embed[...], x)
-        states, _ = trunk.encoder(x, within, layers, frozen_layers=None, remat=remat)
+        x = dropout(encoder.feature_projection(features), config.feat_proj_dropout, projected)
+        x = jnp.where(masked[:, :, None], encoder.masked_spec_embed[...], x)
+        states, _ = encoder.encoder(x, within, layers, frozen_layers=None, remat=remat)
         said = _unit(self.final_proj(states[-1])) / self.temperature
         logits = jnp.einsum("bnp,kp->bnk", said, _unit(self.label_embeddings[...]))
         return Predicted(logits, jnp.sum(jnp.where(within, square, 0), axis=1))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from serjax.models.fusion.config import FusionConfig
+from serjax.models.fusion.config import Fusion
 from serjax.models.fusion.heads import Fused, Present, Shares, hide, weigh
 from serjax.models.layers.activations import split
 from serjax.models.layers.attention import mix
@@ -61,7 +61,7 @@ class CrossAttentionFusion(nnx.Module):
     `sequence` leaves them alone.
     """
 
-    def __init__(self, inputs: int, audio: int, video: int, config: FusionConfig, classes: int, *, rngs: nnx.Rngs):
+    def __init__(self, inputs: int, audio: int, video: int, config: Fusion, classes: int, *, rngs: nnx.Rngs):
         """Build the fusion with random weights.
 
         Args:
@@ -111,7 +111,7 @@ class CrossAttentionFusion(nnx.Module):
             key: Random key of training (modality dropout, dropout of shares, stochastic depth); None for evaluation.
         """
         hidden, to_audio, to_video, *depth = split(key, 5)
-        present = hide(Present(audio_frames > 0, video_frames > 0), self.config.hidden, hidden)
+        present = hide(Present(audio_frames > 0, video_frames > 0), self.config.modality_dropout_rate, hidden)
         audio_frames = jnp.where(present.audio, audio_frames, 0)
         video_frames = jnp.where(present.video, video_frames, 0)
         x, y = self.video_in(video), self._listen(audio, audio_frames)

@@ -16,8 +16,6 @@ from functools import partial
 from rich.console import Console
 
 from serjax import experiments
-from serjax.config import pretraining_rules as pretrain_rules
-from serjax.config import rules
 from serjax.config.experiment import Experiment, cache_folder
 from serjax.config.pretraining import PretrainExperiment
 from serjax.data.store.frame_labels import FrameLabels
@@ -25,6 +23,7 @@ from serjax.evaluation.comparison import compare
 from serjax.evaluation.metrics import METRICS
 from serjax.evaluation.out_of_fold import read_oof_csv
 from serjax.evaluation.tables import SCORES, percent
+from serjax.models.speech import Speech
 from serjax.runs.finetune import train
 from serjax.runs.folder import AnyExperiment, begin_run, claim, end_run, find_run, is_finished
 from serjax.runs.pretraining.corpus import as_training, read_material
@@ -32,6 +31,7 @@ from serjax.runs.pretraining.labels import LABELS, part_folder
 from serjax.runs.pretraining.report import looked_at, spreads_of, write_spreads
 from serjax.runs.pretraining.run import pretrain
 from serjax.runs.starts import PRETRAINED, find_encoders
+from serjax.runtime.constraints import validate
 from serjax.runtime.disk import write_text
 from serjax.runtime.errors import UserError
 from serjax.runtime.progress import Say
@@ -51,11 +51,11 @@ def align(experiment: PretrainExperiment, command: str, console: Console) -> Non
     Raises:
         UserError: what any of the steps raises.
     """
-    pretrain_rules.check(experiment)
+    validate(experiment)
     tapt, cpt = _pretrainings(experiment)
     first, last = (_finetuning(experiment, name, source) for name, source in ((FINETUNE, tapt), (AGAIN, cpt)))
     for one in (first, last):
-        rules.check(one)
+        validate(one)
     with claim(experiment):
         begin_run(experiment, find_run(experiment), "")
         steps: tuple[tuple[str, AnyExperiment], ...] = (
@@ -95,7 +95,7 @@ def _pretrainings(experiment: PretrainExperiment) -> tuple[PretrainExperiment, P
 
 def _finetuning(experiment: PretrainExperiment, name: str, source: PretrainExperiment) -> Experiment:
     found = experiments.find(experiment.align.finetune, Experiment)
-    if not found.model.is_encoder:
+    if not isinstance(found.model, Speech):
         raise UserError(f"align.finetune is {experiment.align.finetune}, which trains no encoder; give hubert_align.")
     # How a clip becomes an input is the fine-tuning's own; which clips there are is the pretraining's.
     own = found.data
@@ -103,7 +103,7 @@ def _finetuning(experiment: PretrainExperiment, name: str, source: PretrainExper
         found,
         name=name,
         out=str(experiment.run_dir),
-        data=replace(source.data, seconds=own.seconds, eval_crop=own.eval_crop),
+        data=replace(source.data, max_seconds=own.max_seconds, eval_crop=own.eval_crop),
         folds=experiment.folds,
         model=replace(found.model, checkpoint=str(source.run_dir), size=None),
         seed=experiment.seed,

@@ -135,7 +135,7 @@ def _store(root: Path, option: str, cache: Path, experiment: PretrainExperiment,
         for path in files
     ]
     settings = experiment.data
-    store = open_store(clips, cache / "clips", skip_bad=settings.skip_bad, activity=settings.activity)
+    store = open_store(clips, cache / "clips", skip_bad=settings.skip_bad, vad=settings.vad)
     for line in store.skipped:
         say(f"skipped: {line}")
     say(f"{len(store)} clips below {root}, without labels.")

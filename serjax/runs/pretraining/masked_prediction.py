@@ -21,11 +21,11 @@ from serjax.models.functional import flat
 from serjax.runs.folder import RESUME
 from serjax.runs.pretraining.corpus import Material, Part
 from serjax.runs.pretraining.labels import part_folder
-from serjax.runs.starts import ENCODER, Trunk, encoder_start
+from serjax.runs.starts import ENCODER, EncoderStart, encoder_start
 from serjax.runtime.progress import Say, progress_bar
 from serjax.training.fold_axis import FoldAxis, choose_together, fold_axis
 from serjax.training.metric_log import MetricLog
-from serjax.training.pretrain_loop import pretrain, set_up, trunk_of
+from serjax.training.pretrain_loop import encoder_of, pretrain, set_up
 from serjax.training.resume import ResumePoint
 
 
@@ -33,7 +33,7 @@ def predict_masked(
     experiment: PretrainExperiment,
     material: Material,
     labels: Sequence[FrameLabels],
-    start: Trunk,
+    start: EncoderStart,
     console: Console,
     say: Say,
 ) -> None:
@@ -63,7 +63,7 @@ def predict_masked(
             waiting.append((part, own))
     together, config = False, experiment.masked
     if len(waiting) > 1:
-        together, why = choose_together(experiment.folds.together, backend=jax.default_backend(), frozen_trunk=False)
+        together, why = choose_together(experiment.folds.together, backend=jax.default_backend(), frozen_encoder=False)
         say(why)
     groups = [waiting] if together else [[one] for one in waiting]
     axis = fold_axis(len(waiting) if together else 1, len(jax.devices()), together=True)
@@ -86,7 +86,7 @@ def _train(
     experiment: PretrainExperiment,
     material: Material,
     group: Sequence[tuple[Part, FrameLabels]],
-    start: Trunk,
+    start: EncoderStart,
     axis: FoldAxis,
     shapes: Sequence[Shape],
     clock: Clock,
@@ -108,7 +108,7 @@ def _train(
         normalize=start.preprocessor.normalize,
         keys=jax.numpy.stack(keys),
         axis=axis,
-        given={f"trunk.{name}": leaf for name, leaf in pretrained.items()},
+        given={f"speech_encoder.{name}": leaf for name, leaf in pretrained.items()},
         own=own,
     )
     resume = ResumePoint(folders[0] / RESUME)
@@ -161,7 +161,7 @@ def _train(
 
         params = axis.get(pretrain(setup, batches, config.updates, resume, report, every=config.save_every))
     for k, folder in enumerate(folders):
-        encoder = trunk_of(setup, jax.tree.map(lambda leaf, k=k: leaf[k], params), k)
+        encoder = encoder_of(setup, jax.tree.map(lambda leaf, k=k: leaf[k], params), k)
         save_pretrained(encoder, folder / ENCODER, preprocessor=start.preprocessor)
     # A fold's states are as large as its encoder many times over, and the next fold makes its own.
     shutil.rmtree(folders[0] / RESUME, ignore_errors=True)

@@ -10,15 +10,14 @@ from flax import nnx
 from rich.console import Console
 
 from serjax.checkpoints.centroids import read_centres
-from serjax.config import pretraining_rules as pretrain_rules
 from serjax.config.pretraining import PretrainExperiment
-from serjax.models.config import ModelConfig
 from serjax.runs.folder import begin_run, claim, end_run, find_run, write_folds
 from serjax.runs.pretraining.corpus import Material, as_training, read_material
 from serjax.runs.pretraining.labels import make_labels
 from serjax.runs.pretraining.masked_prediction import predict_masked
 from serjax.runs.pretraining.report import write_page
-from serjax.runs.starts import PRETRAINED, Encoders, Trunk, find_encoders, find_trunk
+from serjax.runs.starts import PRETRAINED, Encoders, EncoderStart, find_encoder, find_encoders
+from serjax.runtime.constraints import validate
 from serjax.runtime.disk import write_text
 from serjax.runtime.errors import UserError
 from serjax.runtime.fingerprint import fingerprint
@@ -39,7 +38,7 @@ def pretrain(experiment: PretrainExperiment, command: str, console: Console, ste
     Raises:
         UserError: clips, encoders, labels or the run folder are not as they must be.
     """
-    pretrain_rules.check(experiment)
+    validate(experiment)
     with claim(experiment):
         _pretrain(experiment, command, console, step)
 
@@ -98,20 +97,22 @@ def _check_apart(experiment: PretrainExperiment, encoders: Encoders) -> None:
         )
 
 
-def _start(experiment: PretrainExperiment) -> Trunk:
+def _start(experiment: PretrainExperiment) -> EncoderStart:
     """Return what masked prediction starts from.
 
     Raises:
         UserError: it is no HuBERT.
     """
     model = experiment.model
-    trunk = find_trunk(ModelConfig(family="hubert", size=model.size, checkpoint=model.checkpoint))
-    if trunk.config.model_type != "hubert":
-        raise UserError(f"--model.checkpoint {model.checkpoint}: it is a {trunk.config.model_type}; give a HuBERT.")
-    return trunk
+    start = find_encoder("hubert", model.size, model.checkpoint)
+    if start.config.model_type != "hubert":
+        raise UserError(f"--model.checkpoint {model.checkpoint}: it is a {start.config.model_type}; give a HuBERT.")
+    return start
 
 
-def _made_from(experiment: PretrainExperiment, material: Material, start: Trunk, known: Sequence[Encoders]) -> str:
+def _made_from(
+    experiment: PretrainExperiment, material: Material, start: EncoderStart, known: Sequence[Encoders]
+) -> str:
     """Return a fingerprint of all that the run rests on and that the experiment does not say."""
     parts = [tuple(part) for part in material.parts]
     weights = [fingerprint(nnx.state(one.of(fold).encoder, nnx.Param)) for one in known for fold in one.folders]

@@ -12,12 +12,11 @@ from flax import nnx
 
 from serjax.checkpoints.conversion import load_tensors, to_tensors
 from serjax.checkpoints.huggingface import load_encoder, read_checkpoint, save_pretrained
-from serjax.models.config import ModelConfig
 from serjax.models.encoders.attention import bucket
 from serjax.models.encoders.families import FAMILIES
 from serjax.models.layers.pooling import masked_mean
 from serjax.models.layers.standardize import unit_variance
-from serjax.models.speech import Classifier
+from serjax.models.speech import EncoderLayout, Speech
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -334,9 +333,9 @@ def test_padded_batches_as_their_feature_extractor_makes_them(tmp_path, masked):
     prepared = extractor(clips, sampling_rate=16_000, padding=True, return_tensors="pt")
     with torch.no_grad():
         expected = model(**prepared).last_hidden_state.numpy()
-    settings = ModelConfig(padding="transformers")
-    whole = Classifier(settings, encoder.config, 4, normalize=True, masked=masked, rngs=nnx.Rngs(0))
-    whole.trunk = encoder
+    layout = EncoderLayout(encoder.config, normalize=True, attention_mask=masked)
+    whole = Speech(padding="transformers", layout=layout).build(4, rngs=nnx.Rngs(0))
+    whole.speech_encoder = encoder
     states, frames = whole.features(jnp.array(batch), jnp.array(lengths))
     for mine, other, count in zip(states[:, -1], expected, frames, strict=True):
         np.testing.assert_allclose(mine[:count], other[:count], rtol=0, atol=TOLERANCE)

@@ -6,12 +6,13 @@ from functools import cache
 import pytest
 from flax import nnx
 
-from serjax.config.experiment import Experiment
+from serjax.models.base import Resolution
 from serjax.models.encoders.config import preset
 from serjax.models.functional import abstract, count
-from serjax.models.fusion.config import FusionConfig, check, first_stage
-from serjax.models.fusion.freezing import GROUPS, is_frozen, is_idle, rate_groups
-from serjax.models.fusion.model import FusionModel
+from serjax.models.fusion.config import RATE_PATTERNS, Fusion
+from serjax.models.spectrogram import Spectrogram
+from serjax.models.speech import EncoderLayout, Speech
+from serjax.runtime.constraints import validate
 from serjax.runtime.errors import UserError
 from serjax.training.optimizer import rate_factors
 
@@ -23,18 +24,17 @@ RESNET, LAYER4 = 11_176_512, 8_393_728
 
 @cache
 def state_of(config):
-    encoder = ENCODER if config.audio == "wavlm" else None
-    return nnx.state(abstract(lambda rngs: FusionModel(Experiment("x"), config, 8, encoder=encoder, rngs=rngs)))
+    return nnx.state(abstract(lambda rngs: config.build(8, rngs=rngs)))
 
 
 def trained(config):
-    encoder = ENCODER if config.audio == "wavlm" else None
     flat = nnx.to_flat_state(state_of(config))
-    return nnx.from_flat_state([(path, leaf) for path, leaf in flat if not is_frozen(path, config, encoder)])
+    return nnx.from_flat_state([(path, leaf) for path, leaf in flat if config.trainable(path)])
 
 
 def fusion(audio, kind, **options):
-    return FusionConfig(kind=kind, audio=audio, **options)
+    branch = Speech(family="wavlm") if audio == "wavlm" else Spectrogram(family=audio)
+    return Fusion(kind=kind, audio=branch, **options).resolved(Resolution(3.0, EncoderLayout(ENCODER)))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_the_audio_branch_trains_what_it_trains_alone(layers, parameters):
 @pytest.mark.parametrize("audio", ["audio_cnn", "audio_resnet18", "wavlm"])
 def test_the_first_stage_trains_heads_alone(kind, audio):
     config = fusion(audio, kind)
-    first = first_stage(config)
+    first = config.heads_only()
     whole, left = state_of(config), trained(first)
     heads = VIDEO_HEAD + (AUDIO_HEAD if audio == "wavlm" else 1_032)
     assert count(left) == heads + (count(whole["fusion"]) if kind != "late" else 0)
@@ -140,13 +140,13 @@ def test_statistics_go_with_the_layers_that_own_them():
 
 def groups_of(path):
     name = ".".join(map(str, path))
-    return [group for group, pattern in GROUPS.items() if re.fullmatch(pattern, name)]
+    return [group for group, pattern in RATE_PATTERNS.items() if re.fullmatch(pattern, name)]
 
 
 @pytest.mark.parametrize(
     ("path", "name"),
     [
-        (("audio", "trunk", "encoder", "layers", 11, "attention", "q_proj", "kernel"), "trunk"),
+        (("audio", "speech_encoder", "encoder", "layers", 11, "attention", "q_proj", "kernel"), "encoder"),
         (("audio", "head", "classifier", "dense", "kernel"), "head"),
         (("audio", "network", "layers", 3, 0, "conv1", "kernel"), "audio"),
         (("audio", "network", "fc1", "kernel"), "audio"),
@@ -163,19 +163,19 @@ def test_groups_of_learning_rates(path, name):
 @pytest.mark.parametrize("audio", ["audio_cnn", "audio_resnet18", "wavlm"])
 @pytest.mark.parametrize("layers", [0, None])
 def test_rates_reach_the_optimizer(audio, layers):
-    heard = {} if layers == 0 else {"trunk_rate": 0.3} if audio == "wavlm" else {"audio_rate": 0.1}
+    heard = {} if layers == 0 else {"encoder_rate": 0.3} if audio == "wavlm" else {"audio_rate": 0.1}
     config = fusion(audio, "xattn", audio_layers=layers, video_blocks=1, video_rate=0.2, **heard)
-    check(config)
-    found = rate_factors(trained(config), rate_groups(config))
+    validate(config)
+    found = rate_factors(trained(config), config.rate_groups)
     for path, factor in nnx.to_flat_state(nnx.State(found)):
         (group,) = groups_of(path)
         assert factor == getattr(config, f"{group}_rate"), path
-    assert rate_groups(first_stage(config)) == ()
+    assert config.heads_only().rate_groups == ()
 
 
 def test_a_rate_that_nothing_is_trained_at_is_refused():
-    with pytest.raises(UserError, match=r"fusion\.trunk_rate is 0\.3, but nothing is trained at it"):
-        check(fusion("audio_cnn", "gated", trunk_rate=0.3))
+    with pytest.raises(UserError, match=r"model\.encoder_rate is 0\.3, but nothing is trained at it"):
+        validate(fusion("audio_cnn", "gated", encoder_rate=0.3))
 
 
 def test_each_parameter_is_in_exactly_one_group():
@@ -184,13 +184,13 @@ def test_each_parameter_is_in_exactly_one_group():
             assert len(groups_of(path)) == 1, path
 
 
-def test_what_is_idle_is_what_the_fusion_leaves_alone():
+def test_unused_parameters_are_those_the_fusion_leaves_alone(is_unused):
     def idle(config):
-        paths = [path for path, _ in nnx.to_flat_state(state_of(config)) if is_idle(path, config)]
+        paths = [path for path, _ in nnx.to_flat_state(state_of(config)) if is_unused(path, config)]
         return {re.sub(r"\.\d.*", "", ".".join(map(str, path[:3]))) for path in paths}
 
     assert idle(fusion("wavlm", "late")) == set()
     assert idle(fusion("audio_cnn", "gated")) == {"audio.network.fc2", "video.fc.kernel", "video.fc.bias"}
     assert "fusion.audio_conv.kernel" in idle(fusion("wavlm", "xattn"))
     assert "audio.network.fc1" in idle(fusion("audio_cnn", "xattn", audio_path="conv"))
-    assert "audio.trunk.encoder" not in idle(fusion("wavlm", "xattn", audio_path="conv"))
+    assert "audio.speech_encoder.encoder" not in idle(fusion("wavlm", "xattn", audio_path="conv"))

@@ -13,16 +13,18 @@ from hypothesis import strategies as st
 
 from serjax.checkpoints.conversion import load_tensors
 from serjax.config.experiment import Experiment
-from serjax.config.rules import check
-from serjax.models.config import ModelConfig
-from serjax.models.fusion.config import FusionConfig, check_encoder
+from serjax.models.base import Resolution
+from serjax.models.encoders.config import EncoderConfig
+from serjax.models.fusion.config import Fusion
 from serjax.models.fusion.cross_attention import CrossAttention, CrossAttentionFusion
 from serjax.models.fusion.heads import ConcatFusion, GatedFusion, Present, average, hide
+from serjax.models.speech import EncoderLayout, Speech
+from serjax.runtime.constraints import validate
 from serjax.runtime.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 KEY = jax.random.key(0)
-SMALL = FusionConfig(common=8, d_model=12, heads=3, dropout=0.0, attention_dropout=0.0, stochastic_depth=0.0)
+SMALL = Fusion(common=8, d_model=12, heads=3, dropout=0.0, attention_dropout=0.0, stochastic_depth=0.0)
 BOTH = Present(jnp.array([True, True, False, False]), jnp.array([True, False, True, False]))
 AUDIO, VIDEO, INPUTS = 5, 7, 6
 N, F = 9, 4
@@ -130,15 +132,15 @@ def test_modality_dropout_is_for_training_and_follows_its_key(make):
 
 
 def test_modality_dropout_is_that_of_the_seed_by_default():
-    assert {kind: FusionConfig(kind=kind).hidden for kind in ("late", "concat", "gated", "xattn")} == {
+    assert {kind: Fusion(kind=kind).modality_dropout_rate for kind in ("late", "concat", "gated", "xattn")} == {
         "late": 0.0,
         "concat": 0.0,
         "gated": 0.2,
         "xattn": 0.0,
     }
-    assert FusionConfig(kind="xattn", modality_dropout=0.1).hidden == 0.1
-    assert [FusionConfig(kind=kind).copes for kind in ("late", "gated", "concat")] == [True, True, False]
-    assert FusionConfig(kind="concat", modality_dropout=0.1).copes
+    assert Fusion(kind="xattn", modality_dropout=0.1).modality_dropout_rate == 0.1
+    assert [Fusion(kind=kind).handles_missing for kind in ("late", "gated", "concat")] == [True, True, False]
+    assert Fusion(kind="concat", modality_dropout=0.1).handles_missing
 
 
 MODULES = {(head, path): nnx.split(cross(head, path)) for head in ("concat", "gated") for path in ("sequence", "conv")}
@@ -243,24 +245,25 @@ def test_vmap_over_folds_is_a_loop(name):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"d_model": 100, "heads": 3}, r"fusion.d_model is 100; it must be a multiple of fusion.heads \(3\)"),
-        ({"common": 0}, "fusion.common is 0; it must be 1 or more"),
-        ({"stochastic_depth": 1.0}, "fusion.stochastic_depth is 1.0; it must be from 0 to below 1"),
-        ({"modality_dropout": 0.6}, "fusion.modality_dropout is 0.6; it must be from 0 to 0.5"),
-        ({"video_blocks": 5}, "fusion.video_blocks is 5; it must be from 0 to 4"),
-        ({"audio_layers": 2}, "fusion.audio_layers is 2, but audio_resnet18 is trained as a whole"),
-        ({"head_rate": -1.0}, "fusion.head_rate is -1.0; it must be 0 or more"),
+        ({"d_model": 100, "heads": 3}, r"model.d_model is 100; it must be a multiple of model.heads \(3\)"),
+        ({"common": 0}, "model.common is 0; it must be 1 or more"),
+        ({"stochastic_depth": 1.0}, "model.stochastic_depth is 1.0; it must be below 1"),
+        ({"modality_dropout": 0.6}, "model.modality_dropout is 0.6; it must be 0.5 or less"),
+        ({"video_blocks": 5}, "model.video_blocks is 5; it must be 4 or less"),
+        ({"audio_layers": 2}, "model.audio_layers is 2, but audio_resnet18 is trained as a whole"),
+        ({"head_rate": -1.0}, "model.head_rate is -1.0; it must be 0 or more"),
     ],
 )
 def test_values_that_no_fusion_can_have_are_refused_in_a_sentence(entry, message):
-    experiment = Experiment("x", model=ModelConfig(family="fusion"), fusion=FusionConfig(**entry))
+    experiment = Experiment("x", model=Fusion(**entry))
     with pytest.raises(UserError, match=message):
-        check(experiment)
+        validate(experiment)
 
 
 def test_a_fusion_of_wavlm_wants_wavlm():
-    with pytest.raises(UserError, match=r"fusion\.audio is wavlm, but the checkpoint holds no encoder"):
-        check_encoder(FusionConfig(audio="wavlm"), None)
+    config = Fusion(audio=Speech(family="wavlm")).resolved(Resolution(3.0, EncoderLayout(EncoderConfig())))
+    with pytest.raises(UserError, match=r"model\.audio\.family is wavlm, but the checkpoint holds hubert"):
+        config.check_encoder()
 
 
 def torch_module():

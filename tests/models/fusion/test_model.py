@@ -12,38 +12,38 @@ from jax import lax
 
 from serjax.audio.augment import AugmentConfig
 from serjax.config.experiment import Experiment
-from serjax.data.config import DataConfig
-from serjax.models.config import ModelConfig
-from serjax.models.fusion.config import FusionConfig, first_stage, trunk_model
-from serjax.models.fusion.freezing import is_frozen, is_idle
-from serjax.models.fusion.model import FusionModel
+from serjax.models.base import Augmentation, Resolution
+from serjax.models.fusion.config import Fusion
 from serjax.models.inputs import Inputs
 from serjax.models.layers.batch_norm import BatchNorm
-from serjax.models.spectrogram import SoundClassifier
-from serjax.models.speech import Classifier
+from serjax.models.spectrogram import Spectrogram
+from serjax.models.speech import EncoderLayout, Speech
 from serjax.models.video import VideoNet
 from serjax.training.classification import LabelledInputs
 from serjax.training.config import OptimizerConfig
 from serjax.training.optimizer import rate_factors
 from serjax.training.update import Run, init_state, train_step
 from serjax.video.augment import VideoAugment
+from serjax.video.config import VideoConfig
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 KEY = jax.random.key(0)
-EXPERIMENT = Experiment("x", data=DataConfig(seconds=0.5))
+CNN, WAVLM = Spectrogram(family="audio_cnn"), Speech(family="wavlm")
 SIZE, WIDTH, FRAMES = 8, 8000, 3
 PLAIN = {"dropout": 0.0, "attention_dropout": 0.0, "stochastic_depth": 0.0, "modality_dropout": 0.0, "d_model": 12}
 FORMS = {
-    "late": FusionConfig(kind="late", audio="audio_cnn"),
-    "gated": FusionConfig(kind="gated", audio="audio_cnn"),
-    "xattn": FusionConfig(kind="xattn", audio="audio_cnn", head="gated"),
-    "xattn conv": FusionConfig(kind="xattn", audio="audio_cnn", audio_path="conv"),
-    "late wavlm": FusionConfig(kind="late", audio="wavlm"),
-    "concat wavlm": FusionConfig(kind="concat", audio="wavlm"),
-    "xattn wavlm": FusionConfig(kind="xattn", audio="wavlm"),
-    "xattn conv wavlm": FusionConfig(kind="xattn", audio="wavlm", audio_path="conv", head="gated"),
+    "late": Fusion(kind="late", audio=CNN),
+    "gated": Fusion(kind="gated", audio=CNN),
+    "xattn": Fusion(kind="xattn", audio=CNN, head="gated"),
+    "xattn conv": Fusion(kind="xattn", audio=CNN, audio_path="conv"),
+    "late wavlm": Fusion(kind="late", audio=WAVLM),
+    "concat wavlm": Fusion(kind="concat", audio=WAVLM),
+    "xattn wavlm": Fusion(kind="xattn", audio=WAVLM),
+    "xattn conv wavlm": Fusion(kind="xattn", audio=WAVLM, audio_path="conv", head="gated"),
 }
 FORMS = {name: replace(config, **PLAIN) for name, config in FORMS.items()}
+PARTS = 4
+"""Arrays of `Inputs` that clips are given by here: waves, lengths, frames, and numbers of frames."""
 
 
 class Pictures(nnx.Module):
@@ -63,15 +63,21 @@ class Pictures(nnx.Module):
 
 
 @pytest.fixture(scope="module")
-def build(wavlm_config):
-    """Makes small models."""
+def forms(wavlm_config):
+    """Settings of small models, by name."""
     still = replace(wavlm_config, mask_time_prob=0.0, hidden_dropout=0.0, activation_dropout=0.0)
-    encoder = replace(still, attention_dropout=0.0, feat_proj_dropout=0.0)
+    layout = EncoderLayout(replace(still, attention_dropout=0.0, feat_proj_dropout=0.0))
+    return {name: config.resolved(Resolution(0.5, layout)) for name, config in FORMS.items()}
+
+
+@pytest.fixture(scope="module")
+def build():
+    """Makes small models."""
 
     @cache
-    def make(config, experiment=EXPERIMENT, video_augment=None):
-        heard = {"encoder": encoder} if config.audio == "wavlm" else {}
-        model = FusionModel(experiment, config, 3, **heard, video_augment=video_augment, rngs=nnx.Rngs(0))
+    def make(config, augmentation=None):
+        given = None if augmentation is None else Augmentation(augmentation)
+        model = config.build(3, augmentation=given, rngs=nnx.Rngs(0))
         model.video.resnet = Pictures(nnx.Rngs(1))
         return nnx.split(model, nnx.Param, nnx.BatchStat, ...)
 
@@ -90,15 +96,15 @@ def cut(wave, lengths):
 
 @partial(jax.jit, static_argnums=0)
 def answer(graphdef, state, *given, **names):
-    return nnx.merge(graphdef, *state, copy=True).fuse(*given, **names)
+    return nnx.merge(graphdef, *state, copy=True).fuse(Inputs(*given[:PARTS]), *given[PARTS:], **names)
 
 
 LENGTHS, COUNTS = [8000, 4100, 8000, 0], [3, 2, 0, 3]
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_padding_and_neighbours_change_nothing(build, form):
-    graphdef, *state = build(FORMS[form])
+def test_padding_and_neighbours_change_nothing(build, forms, form):
+    graphdef, *state = build(forms[form])
     (wave, video), lengths, counts = clips(4), jnp.array(LENGTHS), jnp.array(COUNTS)
     wave = cut(wave, lengths)
     together = answer(graphdef, state, wave, lengths, video, counts)
@@ -116,20 +122,20 @@ def test_padding_and_neighbours_change_nothing(build, form):
 
 
 @pytest.mark.slow
-def test_the_real_resnet_in_one_piece():
-    model = FusionModel(EXPERIMENT, FORMS["xattn"], 3, rngs=nnx.Rngs(0))
+def test_the_real_resnet_in_one_piece(forms):
+    model = forms["xattn"].build(3, rngs=nnx.Rngs(0))
     wave, lengths, _, counts = batch()
     video = jnp.asarray(np.random.default_rng(0).integers(0, 256, (3, FRAMES, 112, 112, 3)), jnp.uint8)
-    together = jax.jit(model)(wave, lengths, video, counts)
+    together = jax.jit(model)(Inputs(wave, lengths, video, counts))
     spoilt = video.at[1, 2:].set(9)
-    np.testing.assert_allclose(jax.jit(model)(wave, lengths, spoilt, counts), together, rtol=0, atol=1e-4)
-    alone = jax.jit(model)(wave[1:2, :4100], lengths[1:2], video[1:2, :2], counts[1:2])
+    np.testing.assert_allclose(jax.jit(model)(Inputs(wave, lengths, spoilt, counts)), together, rtol=0, atol=1e-4)
+    alone = jax.jit(model)(Inputs(wave[1:2, :4100], lengths[1:2], video[1:2, :2], counts[1:2]))
     np.testing.assert_allclose(alone[0], together[1], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_missing_modality_is_as_if_it_had_never_been(build, form):
-    graphdef, *state = build(FORMS[form])
+def test_a_missing_modality_is_as_if_it_had_never_been(build, forms, form):
+    graphdef, *state = build(forms[form])
     (wave, video), lengths, counts = clips(2), jnp.full(2, 8000), jnp.full(2, 3)
     both = answer(graphdef, state, wave, lengths, video, counts).logits
     no, yes = jnp.zeros(2, bool), jnp.ones(2, bool)
@@ -143,17 +149,21 @@ def test_a_missing_modality_is_as_if_it_had_never_been(build, form):
         assert np.abs(one - two).max() > 1e-4
 
 
-def test_late_answers_with_the_branch_that_is_there(build):
+def test_late_answers_with_the_branch_that_is_there(build, forms):
     for form in ("late", "late wavlm"):
-        model = nnx.merge(*build(FORMS[form]), copy=True)
+        model = nnx.merge(*build(forms[form]), copy=True)
         (wave, video), lengths, counts = clips(2), jnp.array([8000, 4100]), jnp.array([3, 2])
         wave = cut(wave, lengths)
         no = jnp.zeros(2, bool)
-        heard = jax.nn.log_softmax(model.audio(wave, lengths))
+        heard = jax.nn.log_softmax(model.audio(Inputs(wave, lengths)))
         seen = jax.nn.log_softmax(model.video(video, counts))
-        np.testing.assert_allclose(model(wave, lengths, video, counts, has_video=no), heard, atol=1e-5)
-        np.testing.assert_allclose(model(wave, lengths, video, counts, has_audio=no), seen, atol=1e-5)
-        both = model(wave, lengths, video, counts)
+        np.testing.assert_allclose(
+            model.fuse(Inputs(wave, lengths, video, counts), has_video=no).logits, heard, atol=1e-5
+        )
+        np.testing.assert_allclose(
+            model.fuse(Inputs(wave, lengths, video, counts), has_audio=no).logits, seen, atol=1e-5
+        )
+        both = model(Inputs(wave, lengths, video, counts))
         np.testing.assert_allclose(jnp.exp(both), (jnp.exp(heard) + jnp.exp(seen)) / 2, atol=1e-5)
 
 
@@ -166,14 +176,14 @@ def test_late_answers_with_the_branch_that_is_there(build):
         ("xattn conv wavlm", 399, 20 / 16000),
     ],
 )
-def test_attention_covers_the_sound(build, form, stretches, step):
-    graphdef, *state = build(FORMS[form])
+def test_attention_covers_the_sound(build, forms, form, stretches, step):
+    graphdef, *state = build(forms[form])
     wave, video = clips(1)
     found = answer(graphdef, state, wave, jnp.array([8000]), video, jnp.array([3])).attention
     assert found.video_to_audio.shape == (1, 4, 3, stretches)
     assert found.audio_to_video.shape == (1, 4, stretches, 3)
     model = nnx.merge(graphdef, *state, copy=True)
-    assert model.audio_step == pytest.approx(step)
+    assert model.seconds_per_frame == pytest.approx(step)
     # The last stretch lies within the clip, and one more would not.
     assert found.audio_frames[0] * step == pytest.approx(0.5, abs=1.5 * step)
 
@@ -184,7 +194,7 @@ def train(graphdef, state, *given):
 
     def loss(params):
         model = nnx.merge(graphdef, params, *state[1:], copy=True)
-        y = model(*given)
+        y = model(Inputs(*given[:PARTS]), *given[PARTS:])
         return jnp.sum(jnp.sin(y) * (given[-1] > 0)[:, None]), (y, nnx.state(model, nnx.BatchStat))
 
     return jax.grad(loss, has_aux=True)(state[0])
@@ -196,8 +206,8 @@ def batch():
 
 
 @pytest.mark.parametrize("form", ["late", "gated", "xattn", "xattn conv wavlm"])
-def test_gradients_reach_what_is_not_idle_and_rows_without_weight_count_for_nothing(build, form):
-    config, (graphdef, *state) = FORMS[form], build(FORMS[form])
+def test_gradients_reach_all_that_is_used_and_rows_without_weight_count_for_nothing(build, forms, is_unused, form):
+    config, (graphdef, *state) = forms[form], build(forms[form])
     wave, lengths, video, counts = batch()
     weight = jnp.array([1.0, 1.0, 0.0])
     gradient, (_, stats) = train(graphdef, state, wave, lengths, video, counts, KEY, weight)
@@ -205,7 +215,7 @@ def test_gradients_reach_what_is_not_idle_and_rows_without_weight_count_for_noth
         assert jnp.isfinite(leaf[...]).all(), path
         # A key's bias adds the same to all scores of a row; WavLM's masks are off.
         known = "k_proj" in path or "masked_spec_embed" in path
-        assert np.any(leaf[...]) != is_idle(path, config) or known, path
+        assert np.any(leaf[...]) != is_unused(path, config) or known, path
     spoilt = wave.at[2].multiply(-2.0), lengths, video.at[2].set(9), counts
     again, (_, after) = train(graphdef, state, *spoilt, KEY, weight)
     for got, want in zip(jax.tree.leaves((again, after)), jax.tree.leaves((gradient, stats)), strict=True):
@@ -213,18 +223,18 @@ def test_gradients_reach_what_is_not_idle_and_rows_without_weight_count_for_noth
 
 
 @pytest.mark.parametrize("form", ["late", "gated", "xattn"])
-def test_what_is_frozen_gets_no_gradient_and_its_statistics_do_not_move(build, form):
-    config = first_stage(FORMS[form])
+def test_what_is_frozen_gets_no_gradient_and_its_statistics_do_not_move(build, forms, form):
+    config = forms[form].heads_only()
     graphdef, *state = build(config)
     gradient, (_, stats) = train(graphdef, state, *batch(), KEY, jnp.ones(3))
     for path, leaf in nnx.to_flat_state(gradient):
-        assert not (np.any(leaf[...]) and is_frozen(path, config)), path
+        assert not (np.any(leaf[...]) and not config.trainable(path)), path
     for got, want in zip(jax.tree.leaves(stats), jax.tree.leaves(state[1]), strict=True):
         np.testing.assert_array_equal(got, want)
 
 
-def test_what_is_not_frozen_moves(build):
-    config = replace(FORMS["gated"], video_blocks=1)
+def test_what_is_not_frozen_moves(build, forms):
+    config = replace(forms["gated"], video_blocks=1)
     graphdef, *state = build(config)
     _, (_, stats) = train(graphdef, state, *batch(), KEY, jnp.ones(3))
     for (path, new), (_, old) in zip(nnx.to_flat_state(stats), nnx.to_flat_state(state[1]), strict=True):
@@ -232,26 +242,27 @@ def test_what_is_not_frozen_moves(build):
         assert np.array_equal(new[...], old[...]) != moves, path
 
 
-def test_frozen_wavlm_answers_in_training_as_in_evaluation(build):
-    config = first_stage(FORMS["concat wavlm"])
+def test_frozen_wavlm_answers_in_training_as_in_evaluation(build, forms):
+    config = forms["concat wavlm"].heads_only()
     graphdef, *state = build(config)
     _, (training, _) = train(graphdef, state, *batch(), KEY, jnp.ones(3))
     np.testing.assert_allclose(training, answer(graphdef, state, *batch()).logits, atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("form", "experiment", "video_augment"),
+    ("form", "augment", "brightness_p"),
     [
-        ("late wavlm", replace(EXPERIMENT, augment=AugmentConfig(noise_levels=((1.0, 5.0),))), None),
-        ("late", replace(EXPERIMENT, augment=AugmentConfig(noise_levels=((1.0, 5.0),))), None),
-        ("late", replace(EXPERIMENT, augment=AugmentConfig(mel_masks=2, mask_p=1.0)), None),
-        ("late", EXPERIMENT, VideoAugment(brightness_p=1.0)),
+        ("late wavlm", AugmentConfig(noise_levels=((1.0, 5.0),)), 0.0),
+        ("late", AugmentConfig(noise_levels=((1.0, 5.0),)), 0.0),
+        ("late", AugmentConfig(mel_masks=2, mask_p=1.0), 0.0),
+        ("late", AugmentConfig(), 1.0),
     ],
     ids=["noise, WavLM", "noise", "masks", "video"],
 )
-def test_augmentation_reaches_frozen_encoders_in_training_alone(build, form, experiment, video_augment):
-    config, ones = first_stage(FORMS[form]), jnp.ones(3)
-    (plain, *state), (changed, *other) = build(config), build(config, experiment, video_augment)
+def test_augmentation_reaches_frozen_encoders_in_training_alone(build, forms, form, augment, brightness_p):
+    film = VideoConfig(augment=VideoAugment(blur_p=0.0, noise_p=0.0, brightness_p=brightness_p))
+    config, ones = replace(forms[form].heads_only(), video=film), jnp.ones(3)
+    (plain, *state), (changed, *other) = build(config), build(config, augment)
     same = answer(plain, state, *batch()).logits
     np.testing.assert_array_equal(answer(changed, other, *batch()).logits, same)
     answers = [answer(changed, other, *batch(), jax.random.key(seed), ones).logits for seed in (0, 0, 1)]
@@ -260,38 +271,36 @@ def test_augmentation_reaches_frozen_encoders_in_training_alone(build, form, exp
     assert np.abs(answers[0] - answers[2]).max() > 1e-5
 
 
-def test_recordings_of_noise_are_mixed_in_and_not_trained():
+def test_recordings_of_noise_are_mixed_in_and_not_trained(forms):
     augment = AugmentConfig(noise="folder", noise_snr=(0.0, 0.0), noise_p=1.0)
-    experiment = replace(EXPERIMENT, augment=augment)
-    config = first_stage(FORMS["late"])
-    model = FusionModel(experiment, config, 3, banks={"noise": (1, 4000)}, rngs=nnx.Rngs(0))
+    config = forms["late"].heads_only()
+    model = config.build(3, augmentation=Augmentation(augment, {"noise": (1, 4000)}), rngs=nnx.Rngs(0))
     model.video.resnet = Pictures(nnx.Rngs(1))
-    quiet = nnx.clone(model)(*batch(), KEY, jnp.ones(3))
+    quiet = nnx.clone(model)(Inputs(*batch()), KEY, jnp.ones(3))
     model.banks["noise"].wave.set_value(clips(1)[0][:, :4000])
     model.banks["noise"].length.set_value(jnp.array([4000]))
-    assert not np.allclose(nnx.clone(model)(*batch(), KEY, jnp.ones(3)), quiet, atol=1e-4)
-    assert all(is_frozen(path, config) for path, _ in nnx.to_flat_state(nnx.state(model)) if path[0] == "banks")
+    assert not np.allclose(nnx.clone(model)(Inputs(*batch()), KEY, jnp.ones(3)), quiet, atol=1e-4)
+    assert not any(config.trainable(path) for path, _ in nnx.to_flat_state(nnx.state(model)) if path[0] == "banks")
 
 
 def shapes(module):
     return {path: leaf.shape for path, leaf in nnx.to_flat_state(nnx.state(module))}
 
 
-def test_branches_are_named_and_shaped_as_the_models_that_train_alone(build, wavlm_config):
-    cnn = FusionModel(EXPERIMENT, FORMS["gated"], 3, rngs=nnx.Rngs(0))
-    alone = replace(EXPERIMENT, model=ModelConfig(family="audio_cnn"))
-    assert shapes(cnn.audio) == shapes(SoundClassifier(alone, 3, {}, rngs=nnx.Rngs(1)))
+def test_branches_are_named_and_shaped_as_the_models_that_train_alone(build, forms):
+    cnn = forms["gated"].build(3, rngs=nnx.Rngs(0))
+    assert shapes(cnn.audio) == shapes(forms["gated"].audio.build(3, rngs=nnx.Rngs(1)))
     assert shapes(cnn.video) == shapes(VideoNet(3, rngs=nnx.Rngs(1)))
-    config = FORMS["xattn wavlm"]
-    own = ModelConfig(pooling="mean", head="relu", head_size=16, freeze="trunk")
+    config = forms["xattn wavlm"]
+    own = replace(config.audio, pooling="mean", head="relu", head_size=16, freeze="encoder")
     audio = nnx.merge(*build(config), copy=True).audio
-    assert shapes(audio) == shapes(Classifier(own, wavlm_config, 3, normalize=False, rngs=nnx.Rngs(1)))
-    assert trunk_model(config, ModelConfig(remat=True), wavlm_config).remat
+    assert shapes(audio) == shapes(own.build(3, rngs=nnx.Rngs(1)))
+    assert replace(config, audio=replace(config.audio, remat=True)).branch.remat
 
 
-def test_bfloat16_computes_what_float32_does(build):
+def test_bfloat16_computes_what_float32_does(build, forms):
     for form in ("gated", "xattn wavlm"):
-        graphdef, params, *rest = build(FORMS[form])
+        graphdef, params, *rest = build(forms[form])
         half = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
         wave, *others = batch()
         full = answer(graphdef, [params, *rest], wave, *others).logits
@@ -300,8 +309,8 @@ def test_bfloat16_computes_what_float32_does(build):
         np.testing.assert_allclose(found.astype(jnp.float32), full, atol=0.15)
 
 
-def test_folds_side_by_side_train_as_one_after_the_other(build):
-    graphdef, *state = build(replace(FORMS["xattn"], video_blocks=0))
+def test_folds_side_by_side_train_as_one_after_the_other(build, forms):
+    graphdef, *state = build(replace(forms["xattn"], video_blocks=0))
     folds = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf * 1.05]), state)
     given = (*(jnp.stack([x, x[::-1]]) for x in batch()), jax.random.split(KEY, 2), jnp.ones((2, 3)))
     together = jax.jit(jax.vmap(partial(train, graphdef)))(folds, *given)
@@ -313,12 +322,12 @@ def test_folds_side_by_side_train_as_one_after_the_other(build):
 
 
 @pytest.mark.parametrize("form", ["late", "gated"])
-def test_a_training_step_learns_the_heads_of_the_first_stage(form):
-    config = first_stage(FORMS[form])
-    model = FusionModel(EXPERIMENT, config, 3, rngs=nnx.Rngs(0))
+def test_a_training_step_learns_the_heads_of_the_first_stage(forms, is_unused, form):
+    config = forms[form].heads_only()
+    model = config.build(3, rngs=nnx.Rngs(0))
     model.video.resnet = Pictures(nnx.Rngs(1))
-    graphdef, frozen, params = nnx.split(model, lambda path, _: is_frozen(path, config), ...)
-    experiment = replace(EXPERIMENT, optimizer=OptimizerConfig(schedule="constant", weight_decay=0.0))
+    graphdef, frozen, params = nnx.split(model, lambda path, _: not config.trainable(path), ...)
+    experiment = Experiment("x", optimizer=OptimizerConfig(schedule="constant", weight_decay=0.0))
     inputs = LabelledInputs(Inputs(*batch()), jnp.array([0, 1, 2]), jnp.ones(3))
     run = Run(KEY, jnp.array(10), jnp.array(2e-3), jnp.ones(3))
     given = {"graphdef": graphdef, "experiment": experiment, "factors": rate_factors(params, ())}
@@ -329,5 +338,5 @@ def test_a_training_step_learns_the_heads_of_the_first_stage(form):
         losses.append(float(metrics.loss))
     assert losses[-1] < losses[0]
     for (path, new), (_, old) in zip(nnx.to_flat_state(state.params), nnx.to_flat_state(params), strict=True):
-        idle = is_idle(path, config) or isinstance(new, nnx.BatchStat)
+        idle = is_unused(path, config) or isinstance(new, nnx.BatchStat)
         assert np.array_equal(new[...], old[...]) == idle, path

@@ -1,0 +1,120 @@
+"""Constraints on the values of settings: annotated types, and one check that names the first value that does not fit.
+
+A settings class is a frozen dataclass. Bounds of single values stand in its annotations (`Positive`, `Share`, ...),
+rules between fields in its method `check`, which raises a `UserError`; `validate` looks at both, nested settings first.
+"""
+
+from dataclasses import fields, is_dataclass
+from typing import Annotated, Any, TypeVar
+
+import pydantic
+from annotated_types import Ge, Gt, Le, Lt
+
+from serjax.runtime.errors import UserError
+
+Finite = Annotated[float, pydantic.AllowInfNan(False)]
+Positive = Annotated[Finite, Gt(0)]
+NotNegative = Annotated[Finite, Ge(0)]
+Share = Annotated[Finite, Ge(0), Le(1)]
+Rate = Annotated[Finite, Ge(0), Lt(1)]
+"""A probability or decay that cannot be certain."""
+Decibels = Annotated[Finite, Le(0)]
+"""A level below full scale, in dB."""
+Count = Annotated[int, Ge(0)]
+AtLeastOne = Annotated[int, Ge(1)]
+Seed = Annotated[int, Ge(0), Lt(2**32)]
+
+Settings = TypeVar("Settings")
+
+
+def validate(settings: Any) -> None:
+    """See that all values of settings fit their annotations and each other.
+
+    Args:
+        settings: a frozen dataclass; fields may be such dataclasses in turn.
+
+    Raises:
+        UserError: names the first field that does not fit, such as `optimizer.max_lr`, and what it must be.
+    """
+    adapter = _adapter(type(settings))
+    try:
+        adapter.validate_python(adapter.dump_python(settings, warnings=False))
+    except pydantic.ValidationError as error:
+        raise UserError(describe(error, settings)) from None
+    _check(settings)
+
+
+def describe(error: pydantic.ValidationError, settings: Any) -> str:
+    """Return the first error as a sentence that names the field of `settings` and its value."""
+    first = error.errors()[0]
+    names, value = [], settings
+    for part in first["loc"]:
+        # What else pydantic names (the tag of a union, a place in a tuple) is no field.
+        if isinstance(part, str) and is_dataclass(value) and hasattr(value, part):
+            names.append(part)
+            value = getattr(value, part)
+    return f"{'.'.join(names)} is {value!r}; it must be {_expected(first, value)}."
+
+
+def from_json(kind: type[Settings], text: str | bytes, source: str) -> Settings:
+    """Rebuild settings from JSON.
+
+    Args:
+        kind: class of the settings.
+        text: what `to_json` returned.
+        source: the file, for messages.
+
+    Raises:
+        UserError: names the first key that does not fit.
+    """
+    try:
+        found: Settings = _adapter(kind).validate_json(text, extra="forbid")
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UserError(
+            f"{source}: {key} does not fit this version of serjax ({first['msg']}); correct the value or train again."
+        ) from None
+    return found
+
+
+def to_json(settings: Any) -> str:
+    """Return settings as JSON from which `from_json` rebuilds them."""
+    return _adapter(type(settings)).dump_json(settings, indent=2).decode()
+
+
+_ADAPTERS: dict[Any, pydantic.TypeAdapter[Any]] = {}
+
+
+def _adapter(kind: Any) -> pydantic.TypeAdapter[Any]:
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = pydantic.TypeAdapter(kind)
+    return _ADAPTERS[kind]
+
+
+def _check(settings: Any) -> None:
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if is_dataclass(value):
+            _check(value)
+    if hasattr(settings, "check"):
+        settings.check()
+
+
+def _expected(error: Any, value: Any) -> str:
+    """Return in words what a value must be, from its annotation's bounds where they are known."""
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "finite_number":
+            return "finite"
+        case "greater_than":
+            return f"above {context['gt']:g}"
+        case "greater_than_equal":
+            return f"{context['ge']:g} or more"
+        case "less_than":
+            return f"below {context['lt']:g}"
+        case "less_than_equal":
+            return f"{context['le']:g} or less"
+        case "literal_error":
+            return f"one of {context['expected']}"
+    return f"another value ({error['msg']})"

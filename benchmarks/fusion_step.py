@@ -32,7 +32,7 @@ from torch.nn import functional
 
 from serjax import cli, experiments
 from serjax.audio import SAMPLE_RATE
-from serjax.audio.augment import AugmentConfig
+from serjax.audio.config import AugmentConfig
 from serjax.audio.spectrogram import AMIN, RAVDESS_AUDIO, mel_filters
 from serjax.checkpoints.conversion import to_tensors
 from serjax.config.experiment import Experiment

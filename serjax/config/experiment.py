@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from serjax.audio.augment import AugmentConfig
+from serjax.audio.config import AugmentConfig
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.models.config import ModelConfig
 from serjax.models.spectrogram import Functionals

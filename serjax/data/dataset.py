@@ -135,7 +135,7 @@ def _open_frames(
     video: VideoConfig, utterances: Sequence[Utterance], folder: Path, skip_bad: bool, seed: int, say: Say
 ) -> "FrameStore":
     """Decode, or draw, the frames of the clips."""
-    from serjax.data.store.video import open_drawn, open_frames  # FFmpeg and the detector take a while to load
+    from serjax.data.store.video import open_drawn, open_frames
 
     if video.drawn:
         store = open_drawn(utterances, folder, seed=seed, count=video.frames, size=video.size)

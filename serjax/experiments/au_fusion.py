@@ -1,16 +1,16 @@
 """Facial action units of RAVDESS's videos and the sound of its clips, weighted by a gate, on six folds of four actors.
 
-Command: python -m serjax.train --exp au_fusion --data.root RAVDESS --video.units ravdess_au_mfcc.npz
+Command: python -m serjax.train --exp au_fusion --data.root RAVDESS --model.video.face-features ravdess_au_mfcc.npz
     Ten points better from a run of audio_cnn on the same folds: --warm-start.audio RUN --train.epochs 15
 Needs: RAVDESS speech, and an archive of a vector a clip: ids such as 01-01-05-01-02-01-12, au [clips 35].
 Takes: 24 minutes of one core.
 Expect: docs/audio_visual.md has scores of sound, face and both.
 """
 
-from serjax.audio.augment import AugmentConfig
+from serjax.audio.config import AugmentConfig
 from serjax.config.experiment import Experiment
 from serjax.data.config import FoldsConfig
-from serjax.models.fusion.config import Fusion
+from serjax.models.fusion.model import Fusion
 from serjax.models.spectrogram import Spectrogram
 from serjax.training.config import OptimizerConfig, TrainConfig
 

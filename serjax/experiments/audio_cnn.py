@@ -10,7 +10,7 @@ Takes: six seconds an epoch and fold on two cores for a thousand clips. 155,752 
 Expect: docs/networks.md has its scores. The audio networks of its paper were scored on speakers they knew (0.8133).
 """
 
-from serjax.audio.augment import AugmentConfig
+from serjax.audio.config import AugmentConfig
 from serjax.config.experiment import Experiment
 from serjax.models.spectrogram import Spectrogram
 from serjax.training.config import OptimizerConfig, TrainConfig

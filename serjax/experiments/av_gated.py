@@ -2,16 +2,16 @@
 
 Command: python -m serjax.train --exp av_gated --data.root RAVDESS [--data.audio-root SOUNDS]
     From trained branches: --warm-start.audio RUN --warm-start.video RUN --stages two
-    With WavLM: --fusion.audio wavlm --model.checkpoint microsoft/wavlm-base --fusion.audio-layers 2
+    With WavLM: --model.audio.family wavlm --model.audio.checkpoint microsoft/wavlm-base --model.audio-layers 2
     The splits of its system are asked for as with `video`.
 Needs: videos and their sounds, in files of their own or inside the videos.
 Takes: docs/audio_visual.md has the time of a step. 24,263,833 parameters for eight classes.
 Expect: the original reports an accuracy of 0.9333, on speakers it knew.
 """
 
-from serjax.audio.augment import AugmentConfig
+from serjax.audio.config import AugmentConfig
 from serjax.config.experiment import Experiment
-from serjax.models.fusion.config import Fusion
+from serjax.models.fusion.model import Fusion
 from serjax.training.config import OptimizerConfig, TrainConfig
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from serjax.config.experiment import Experiment
 from serjax.experiments import av_gated
-from serjax.models.fusion.config import Fusion
+from serjax.models.fusion.model import Fusion
 
 
 def experiment() -> Experiment:

@@ -8,11 +8,11 @@ Expect: UA 80 % from both, 64 % from sound alone and 48 % from video alone (docs
 
 from dataclasses import replace
 
-from serjax.audio.augment import AugmentConfig
+from serjax.audio.config import AugmentConfig
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.experiments import av_gated
-from serjax.models.fusion.config import Fusion
+from serjax.models.fusion.model import Fusion
 from serjax.models.spectrogram import Spectrogram
 from serjax.training.config import OptimizerConfig, TrainConfig
 from serjax.video.augment import VideoAugment

@@ -4,7 +4,7 @@ Command: python -m serjax.train --exp av_xattn_gated --data.root RAVDESS [--data
     Everything else is asked for as with `av_gated`.
 Needs: videos and their sounds, in files of their own or inside the videos.
 Takes: docs/audio_visual.md has the time of a step of av_gated. 24,255,897 parameters for eight classes,
-    24,239,385 with --fusion.audio-path conv.
+    24,239,385 with --model.audio-path conv.
 Expect: no figure is published.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from serjax.config.experiment import Experiment
 from serjax.experiments import av_gated
-from serjax.models.fusion.config import Fusion
+from serjax.models.fusion.model import Fusion
 
 
 def experiment() -> Experiment:

@@ -8,7 +8,7 @@ Expect: its authors measured an accuracy of 0.687 on RAVDESS. Speakers stand on 
     keeps them apart.
 """
 
-from serjax.audio.augment import AugmentConfig
+from serjax.audio.config import AugmentConfig
 from serjax.config.experiment import Experiment
 from serjax.data.config import FoldsConfig
 from serjax.models.spectrogram import Functionals

@@ -7,7 +7,7 @@ Takes: 35 seconds an epoch and fold on two cores for a thousand clips.
 Expect: the original reports an out-of-fold macro-F1 of 0.79 on private data.
 """
 
-from serjax.audio.augment import AugmentConfig
+from serjax.audio.config import AugmentConfig
 from serjax.config.experiment import Experiment
 from serjax.models.spectrogram import Spectrogram
 from serjax.training.config import TrainConfig

@@ -1,7 +1,7 @@
 """ResNet18 on eight frames of a video, the mean over frames: the video branch of the fusions, by itself.
 
 Command: python -m serjax.train --exp video --data.root RAVDESS
-    From ImageNet's weights: --video.checkpoint microsoft/resnet-18
+    From ImageNet's weights: --model.video.checkpoint microsoft/resnet-18
     The splits of its system: actors 1 to 18 train, 19 to 21 validate, 22 to 24 test,
     --folds.kind split_speakers --folds.validation-speakers 19 20 21 --folds.test-speakers 22 23 24
     or, which does not keep speakers apart, --folds.kind split --folds.allow-speaker-overlap --seed 42

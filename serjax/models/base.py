@@ -1,15 +1,32 @@
-"""Model settings: what every family of models says of itself."""
+"""Model settings: the properties that every family of models has."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 from flax import nnx
 
-from serjax.audio.augment import AugmentConfig
+from serjax.audio.config import AugmentConfig
+from serjax.models.encoders.config import EncoderConfig, Size
+from serjax.models.encoders.families import EncoderFamily
 
-if TYPE_CHECKING:
-    from serjax.models.speech import EncoderLayout, Speech
+
+@dataclass(frozen=True)
+class EncoderLayout:
+    """Layout of a checkpoint's encoder, and how its input is prepared.
+
+    Attributes:
+        config: of the encoder.
+        normalize: bring each clip to zero mean and unit variance first, as the checkpoint's preprocessor_config.json
+            says (`do_normalize`).
+        attention_mask: with padding="transformers", whether padding is hidden from the encoder, as its
+            `return_attention_mask` says; otherwise it counts as part of the clip, as in transformers.
+    """
+
+    config: EncoderConfig
+    normalize: bool = False
+    attention_mask: bool = True
+
 
 Modality = Literal["sound", "video"]
 Path = tuple[str | int, ...]
@@ -55,6 +72,26 @@ class Augmentation:
     recordings: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
+class EncoderSettings(Protocol):
+    """Settings of a speech encoder, alone or in a branch."""
+
+    @property
+    def family(self) -> EncoderFamily:
+        """Architecture to build where no checkpoint says it."""
+
+    @property
+    def size(self) -> Size | None:
+        """Size of random weights."""
+
+    @property
+    def checkpoint(self) -> str | None:
+        """Pretrained weights."""
+
+    @property
+    def encoder(self) -> EncoderLayout:
+        """Layout, once resolved."""
+
+
 class Resolution(NamedTuple):
     """Facts that a run finds out for its model.
 
@@ -65,7 +102,7 @@ class Resolution(NamedTuple):
     """
 
     seconds: float
-    layout: "EncoderLayout | None" = None
+    layout: EncoderLayout | None = None
     num_face_features: int | None = None
 
 
@@ -88,7 +125,7 @@ class Model:
     """Settings of video, where the model takes it."""
 
     @property
-    def encoder_settings(self) -> "Speech | None":
+    def encoder_settings(self) -> EncoderSettings | None:
         """Settings of the speech encoder, where there is one: the model's own, or those of a branch."""
         return None
 

@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from serjax.audio import SAMPLE_RATE, augment
-from serjax.audio.augment import AugmentConfig
+from serjax.audio.config import AugmentConfig
 from serjax.audio.functionals import functionals
 from serjax.audio.spectrogram import Spectrogram, log_mel
 

@@ -12,7 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from serjax.audio import SAMPLE_RATE
-from serjax.models.base import Augmentation, Checkpoint, Model, Path, Resolution
+from serjax.models.base import Augmentation, Checkpoint, EncoderLayout, Model, Path, Resolution
 from serjax.models.encoders.build import build_encoder
 from serjax.models.encoders.config import EncoderConfig, Size, frame_hop, receptive_field
 from serjax.models.encoders.families import EncoderFamily
@@ -24,23 +24,6 @@ from serjax.models.layers.pooling import AttentivePooling, TanhAttention, masked
 from serjax.models.layers.standardize import unit_variance
 from serjax.runtime.constraints import AtLeastOne, Count, Rate, Share
 from serjax.runtime.errors import UserError
-
-
-@dataclass(frozen=True)
-class EncoderLayout:
-    """Layout of a checkpoint's encoder, and how its input is prepared.
-
-    Attributes:
-        config: of the encoder.
-        normalize: bring each clip to zero mean and unit variance first, as the checkpoint's preprocessor_config.json
-            says (`do_normalize`).
-        attention_mask: with padding="transformers", whether padding is hidden from the encoder, as its
-            `return_attention_mask` says; otherwise it counts as part of the clip, as in transformers.
-    """
-
-    config: EncoderConfig
-    normalize: bool = False
-    attention_mask: bool = True
 
 
 @dataclass(frozen=True)

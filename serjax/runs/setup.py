@@ -11,7 +11,8 @@ from flax import nnx
 from jaxtyping import Array
 
 from serjax.audio import SAMPLE_RATE
-from serjax.audio.augment import AugmentConfig, load_bank
+from serjax.audio.augment import load_bank
+from serjax.audio.config import AugmentConfig
 from serjax.checkpoints.efficientnet import pretrained_network
 from serjax.checkpoints.resnet import load_resnet
 from serjax.config.experiment import Experiment, cache_folder
@@ -22,7 +23,7 @@ from serjax.features.statistics import face_feature_moments, standardization
 from serjax.models.base import Augmentation, Checkpoint, Resolution
 from serjax.models.config import ModelConfig
 from serjax.models.functional import Params, abstract, count, flat, overlay
-from serjax.models.fusion.config import Fusion
+from serjax.models.fusion.model import Fusion
 from serjax.models.speech import Speech, build_head
 from serjax.runs.starts import EncoderStart, Start, encoder_start, find_encoder, read_starts, stacked
 from serjax.runtime.errors import UserError, one_of

@@ -16,11 +16,11 @@ from serjax.config.experiment import WarmStart
 from serjax.data.dataset import Data
 from serjax.data.folds.fold import read_parts
 from serjax.data.folds.leakage import check_unseen
+from serjax.models.base import EncoderLayout
 from serjax.models.encoders.config import EncoderConfig, EncoderFamily, Size, preset
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.functional import Params
-from serjax.models.fusion.config import Fusion
-from serjax.models.speech import EncoderLayout
+from serjax.models.fusion.model import Fusion
 from serjax.runtime.errors import UserError
 from serjax.training.jobs import Job
 

@@ -10,12 +10,12 @@ import soundfile
 from rich.console import Console
 
 import serjax
-from serjax.audio.augment import AugmentConfig
+from serjax.audio.config import AugmentConfig
 from serjax.config.experiment import Experiment, SearchConfig, WarmStart
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.data.store.face_features import read_face_features
 from serjax.evaluation.out_of_fold import read_oof_csv
-from serjax.models.fusion.config import Fusion
+from serjax.models.fusion.model import Fusion
 from serjax.models.spectrogram import Spectrogram
 from serjax.models.speech import Speech
 from serjax.models.video import Video

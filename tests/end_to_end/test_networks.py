@@ -14,7 +14,7 @@ from rich.console import Console
 from safetensors.numpy import load_file
 
 import serjax
-from serjax.audio.augment import AugmentConfig
+from serjax.audio.config import AugmentConfig
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.evaluation.out_of_fold import read_oof_csv

@@ -15,7 +15,7 @@ from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.data.utterance import Utterance
 from serjax.evaluation.out_of_fold import read_oof_csv
-from serjax.models.fusion.config import Fusion
+from serjax.models.fusion.model import Fusion
 from serjax.models.networks import resnet
 from serjax.models.video import Video
 from serjax.predict import main as predict_main

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from serjax.audio import SAMPLE_RATE
-from serjax.audio.augment import AugmentConfig
+from serjax.audio.config import AugmentConfig
 from serjax.audio.functionals import WINDOW, functionals
 from serjax.audio.mixup import Pairs
 from serjax.checkpoints.conversion import to_tensors

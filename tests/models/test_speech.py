@@ -9,11 +9,12 @@ from flax import nnx
 from serjax.checkpoints.conversion import to_tensors
 from serjax.config.experiment import Experiment
 from serjax.experiments import find
+from serjax.models.base import EncoderLayout
 from serjax.models.encoders.config import preset
 from serjax.models.functional import abstract
 from serjax.models.inputs import Inputs
 from serjax.models.layers.standardize import unit_variance
-from serjax.models.speech import EncoderLayout, Head, Speech, training_config
+from serjax.models.speech import Head, Speech, training_config
 from serjax.runtime.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")

@@ -11,8 +11,9 @@ from jax.sharding import Mesh
 
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig
+from serjax.models.base import EncoderLayout
 from serjax.models.encoders.config import EncoderConfig
-from serjax.models.speech import EncoderLayout, Speech
+from serjax.models.speech import Speech
 from serjax.training.config import TrainConfig
 from serjax.training.fold_axis import FoldAxis, fold_axis
 from serjax.training.initialize import initial

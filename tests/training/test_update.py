@@ -8,7 +8,7 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serjax.audio.augment import AugmentConfig
+from serjax.audio.config import AugmentConfig
 from serjax.config.experiment import Experiment
 from serjax.models.inputs import Inputs
 from serjax.models.layers.batch_norm import BatchNorm

@@ -12,11 +12,12 @@ from flax import nnx
 
 from serjax.checkpoints.conversion import load_tensors, to_tensors
 from serjax.checkpoints.huggingface import load_encoder, read_checkpoint, save_pretrained
+from serjax.models.base import EncoderLayout
 from serjax.models.encoders.attention import bucket
 from serjax.models.encoders.families import FAMILIES
 from serjax.models.layers.pooling import masked_mean
 from serjax.models.layers.standardize import unit_variance
-from serjax.models.speech import EncoderLayout, Speech
+from serjax.models.speech import Speech
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -6,12 +6,13 @@ from functools import cache
 import pytest
 from flax import nnx
 
-from serjax.models.base import Resolution
+from serjax.models.base import EncoderLayout, Resolution
 from serjax.models.encoders.config import preset
 from serjax.models.functional import abstract, count
-from serjax.models.fusion.config import RATE_PATTERNS, Fusion
+from serjax.models.fusion.config import RATE_PATTERNS
+from serjax.models.fusion.model import Fusion
 from serjax.models.spectrogram import Spectrogram
-from serjax.models.speech import EncoderLayout, Speech
+from serjax.models.speech import Speech
 from serjax.runtime.constraints import validate
 from serjax.runtime.errors import UserError
 from serjax.training.optimizer import rate_factors

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from serjax.checkpoints.conversion import load_tensors
 from serjax.config.experiment import Experiment
-from serjax.models.base import Resolution
+from serjax.models.base import EncoderLayout, Resolution
 from serjax.models.encoders.config import EncoderConfig
-from serjax.models.fusion.config import Fusion
 from serjax.models.fusion.cross_attention import CrossAttention, CrossAttentionFusion
 from serjax.models.fusion.heads import ConcatFusion, GatedFusion, Present, average, hide
-from serjax.models.speech import EncoderLayout, Speech
+from serjax.models.fusion.model import Fusion
+from serjax.models.speech import Speech
 from serjax.runtime.constraints import validate
 from serjax.runtime.errors import UserError
 

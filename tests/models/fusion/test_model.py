@@ -10,14 +10,14 @@ import pytest
 from flax import nnx
 from jax import lax
 
-from serjax.audio.augment import AugmentConfig
+from serjax.audio.config import AugmentConfig
 from serjax.config.experiment import Experiment
-from serjax.models.base import Augmentation, Resolution
-from serjax.models.fusion.config import Fusion
+from serjax.models.base import Augmentation, EncoderLayout, Resolution
+from serjax.models.fusion.model import Fusion
 from serjax.models.inputs import Inputs
 from serjax.models.layers.batch_norm import BatchNorm
 from serjax.models.spectrogram import Spectrogram
-from serjax.models.speech import EncoderLayout, Speech
+from serjax.models.speech import Speech
 from serjax.models.video import VideoNet
 from serjax.training.classification import LabelledInputs
 from serjax.training.config import OptimizerConfig

@@ -14,6 +14,7 @@ import tyro
 from rich.console import Console
 
 from serjax import experiments
+from serjax.config.options import choose_families, refuse_old_names
 from serjax.experiments import Kind
 from serjax.runtime.allocator import keep_memory
 from serjax.runtime.errors import UserError
@@ -41,10 +42,11 @@ def parse(module: str, argv: Sequence[str], kind: type[Kind], default: str) -> K
         raise UserError(
             f"--exp is missing: give --exp NAME, one of {', '.join(experiments.names(kind))}, or a .py file."
         )
+    refuse_old_names(rest)
     name = known.exp or default
     return tyro.cli(
         tyro.conf.AvoidSubcommands[kind],  # type: ignore[misc, valid-type]
-        default=experiments.find(name, kind),
+        default=choose_families(experiments.find(name, kind), rest),
         args=rest,
         prog=f"python -m {module} --exp {name}",
         description=f"Experiments: {known_names}. Defaults below are those of {name}.",

@@ -1,0 +1,87 @@
+"""Command-line options of experiments: choice of a family of models, and names that options had before."""
+
+import typing
+from collections.abc import Sequence
+from dataclasses import is_dataclass, replace
+from typing import Any, TypeVar
+
+from serjax.runtime.errors import UserError
+
+Settings = TypeVar("Settings")
+
+_RENAMED = {
+    "data.seconds": "data.max_seconds",
+    "data.activity": "data.vad",
+    "data.level": "model.target_dbfs",
+    "data.fill": "model.pad_mode",
+    "data.window": "model.window",
+    "augment.speeds": "augment.speed_factors",
+    "augment.rooms": "augment.rir",
+    "augment.rooms_p": "augment.rir_p",
+    "video.units": "model.video.face_features",
+    "fusion.audio": "model.audio.family",
+    "fusion.trunk_rate": "model.encoder_rate",
+}
+_MOVED = {"video.": "model.video.", "fusion.": "model."}
+
+
+def refuse_old_names(argv: Sequence[str]) -> None:
+    """Refuse options under names that they had up to serjax 0.1.
+
+    Raises:
+        UserError: gives the new name.
+    """
+    for argument in argv:
+        name = argument.removeprefix("--").partition("=")[0].replace("-", "_")
+        if not argument.startswith("--"):
+            continue
+        moved = next((new + name.removeprefix(old) for old, new in _MOVED.items() if name.startswith(old)), None)
+        new = _RENAMED.get(name, moved)
+        if new is not None:
+            raise UserError(f"{argument.partition('=')[0]}: this option is called --{new.replace('_', '-')} now.")
+
+
+def choose_families(settings: Settings, argv: Sequence[str]) -> Settings:
+    """Return settings whose parts are of the families that `--PART.family NAME` in the arguments asks for.
+
+    A part of another family has that family's defaults, such as `model` for `--model.family bilstm`, or `model.audio`
+    for `--model.audio.family wavlm`. Names that no family of the part has are left to the parser.
+
+    Args:
+        settings: an experiment.
+        argv: the arguments.
+    """
+    for name, value in _pairs(argv):
+        if name.endswith(".family"):
+            settings = _with_family(settings, name.removesuffix(".family").split("."), value)
+    return settings
+
+
+def _pairs(argv: Sequence[str]) -> list[tuple[str, str]]:
+    """Return options with their values, written as `--name value` or `--name=value`."""
+    found = []
+    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+        if argument.startswith("--"):
+            name, equals, value = argument.removeprefix("--").partition("=")
+            found.append((name.replace("-", "_"), value if equals else following))
+    return found
+
+
+def _with_family(settings: Any, path: Sequence[str], family: str) -> Any:
+    first, *rest = path
+    if not is_dataclass(settings) or isinstance(settings, type) or not hasattr(settings, first):
+        return settings
+    if rest:
+        return replace(settings, **{first: _with_family(getattr(settings, first), rest, family)})
+    for kind in _kinds(type(settings), first):
+        if family in typing.get_args(typing.get_type_hints(kind)["family"]) and not isinstance(
+            getattr(settings, first), kind
+        ):
+            return replace(settings, **{first: kind(family=family)})
+    return settings
+
+
+def _kinds(owner: type, field: str) -> tuple[Any, ...]:
+    """Return the classes of a field that is a union of settings told apart by `family`."""
+    union = typing.get_type_hints(owner)[field]
+    return tuple(kind for kind in typing.get_args(union) if is_dataclass(kind))

@@ -48,7 +48,7 @@ class AugmentConfig:
 
     @property
     def changes_waves(self) -> bool:
-        """Whether anything but mixup changes waves."""
+        """True where anything but mixup changes waves."""
         return any((self.speed_factors, self.gain_p, self.noise_p, self.noise_levels, self.rir_p))
 
     def check(self) -> None:

@@ -49,7 +49,7 @@ NAMES: tuple[str, ...] = (
     *(f"mel_mean_{i}" for i in range(MEL)),
     *(f"contrast_mean_{i}" for i in range(CONTRAST)),
 )
-"""What each of the values is, in order."""
+"""Names of the features, in order."""
 
 _HOPS = WINDOW // HOP
 _BIN = SAMPLE_RATE / WINDOW

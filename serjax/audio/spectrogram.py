@@ -19,7 +19,7 @@ from serjax.audio import SAMPLE_RATE
 from serjax.runtime.errors import UserError
 
 PadMode = Literal["reflect", "constant"]
-"""What stands before and after a clip so that its first frame is centred on sample 0: its mirror image, or zeros."""
+"""Padding before and after a clip that centres its first frame on sample 0: its mirror image, or zeros."""
 
 Scale = Literal["htk", "slaney"]
 MelNorm = Literal["slaney"]
@@ -47,7 +47,7 @@ def _check_filters(mels: int, f_min: float, f_max: float) -> None:
 
 @dataclass(frozen=True)
 class Spectrogram:
-    """How `log_mel` computes a mel spectrogram.
+    """Settings of `log_mel`.
 
     Raises:
         UserError: the window is longer than the transform, or the frequencies are not 0 <= f_min < f_max <= 8000 Hz.
@@ -62,7 +62,7 @@ class Spectrogram:
     mels: int
     """Number of mel filters."""
     pad_mode: PadMode | None = "reflect"
-    """How clips are padded by n_fft // 2 on both sides; None: not at all, frames lie within the clip."""
+    """Padding by n_fft // 2 on both sides; None: none, frames lie within the clip."""
     power: Literal[1, 2] = 2
     """Filters weigh the magnitude (1) or its square (2)."""
     scale: Scale = "htk"
@@ -70,11 +70,11 @@ class Spectrogram:
     mel_norm: MelNorm | None = None
     """slaney: filters have the same area instead of the same peak."""
     f_min: float = 0.0
-    """Where the lowest filter begins, in Hz."""
+    """Lower edge of the lowest filter, in Hz."""
     f_max: float = SAMPLE_RATE / 2
-    """Where the highest filter ends, in Hz."""
+    """Upper edge of the highest filter, in Hz."""
     amplitude: Literal["power", "log", "db"] = "db"
-    """What is returned: what the filters yield, its natural logarithm, or 10 log10 of it."""
+    """Scale of the result: the filters' output, its natural logarithm, or 10 log10 of it."""
     top_db: float | None = None
     """amplitude=db: nothing lies further below the clip's maximum than this."""
     frames: int | None = None

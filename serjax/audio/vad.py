@@ -12,7 +12,7 @@ from serjax.audio import SAMPLE_RATE
 from serjax.runtime.errors import UserError
 
 Activity = Literal["none", "energy", "silero"]
-"""How silence is left out of a clip."""
+"""Voice activity detection that leaves silence out of a clip."""
 
 SHORTEST = 0.5
 """s. A clip that would be shorter than this is left as it is."""

@@ -1,4 +1,4 @@
-"""Where a checkpoint's files are: a directory, or a repository of the Hugging Face hub."""
+"""Location of a checkpoint's files: a directory, or a repository of the Hugging Face hub."""
 
 import re
 from pathlib import Path

@@ -29,7 +29,7 @@ _TASK_KEYS = tuple(
 
 
 class Checkpoint(NamedTuple):
-    """What a Hugging Face directory holds.
+    """Contents of a Hugging Face directory.
 
     Attributes:
         source: the directory or hub id that was asked for.

@@ -1,4 +1,4 @@
-"""What a checkpoint expects its input to be, as its preprocessor_config.json says."""
+"""Preparation of a checkpoint's input, as its preprocessor_config.json describes it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from serjax.runtime.errors import UserError
 
 @dataclass(frozen=True)
 class Preprocessor:
-    """How samples are prepared; the defaults are those of transformers' Wav2Vec2FeatureExtractor.
+    """Preparation of samples; the defaults are those of transformers' Wav2Vec2FeatureExtractor.
 
     Attributes:
         normalize: bring each clip to zero mean and unit variance.

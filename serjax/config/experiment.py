@@ -44,7 +44,7 @@ class SearchConfig:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything that decides a run's numbers."""
+    """Settings of an experiment: everything that decides a run's numbers."""
 
     name: str
     """Name of the run folder."""

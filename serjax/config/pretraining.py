@@ -18,24 +18,24 @@ from serjax.training.config import MaskedConfig
 
 @dataclass(frozen=True)
 class LabelsConfig:
-    """What the labels of frames are clusters of."""
+    """Features whose clusters are the labels of frames."""
 
     of: Literal["layer", "mfcc"] = "layer"
     """Hidden states of an encoder's layer, or 39 MFCC values."""
     layer: Count = 9
     """0 is the input of the first transformer layer, 9 the output of the ninth."""
     checkpoint: str | None = None
-    """Whose layer: a Hugging Face directory or hub id, or a finished run of serjax.pretrain or serjax.train, whose
-    folds' encoders then make labels for the same folds. By default model.checkpoint."""
+    """Encoder of that layer: a Hugging Face directory or hub id, or a finished run of serjax.pretrain or serjax.train,
+    whose folds' encoders then make labels for the same folds. By default model.checkpoint."""
     centres: str | None = None
     """File of centres that are there already, such as HuBERT's official k-means; by default they are fitted."""
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
-    """How centres are fitted."""
+    """Settings of k-means."""
 
 
 @dataclass(frozen=True)
 class StartConfig:
-    """What masked prediction starts from."""
+    """Encoder that masked prediction starts from."""
 
     checkpoint: str | None = None
     """Hugging Face directory or hub id of a HuBERT, or a finished run of serjax.pretrain or serjax.train; fold N starts
@@ -46,7 +46,7 @@ class StartConfig:
 
 @dataclass(frozen=True)
 class TaptConfig:
-    """What task-adaptive pretraining may hear."""
+    """Clips of task-adaptive pretraining."""
 
     corpus: Literal["train", "all", "unlabelled"] = "train"
     """train: of each fold the clips that it does not test, so that every fold gets an encoder of its own. all: every
@@ -70,7 +70,7 @@ class AlignConfig:
 
 @dataclass(frozen=True)
 class PretrainExperiment:
-    """Everything that decides what comes out of pretraining."""
+    """Settings of a pretraining: everything that decides its result."""
 
     name: str
     """Name of the run folder."""

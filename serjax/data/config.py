@@ -17,10 +17,10 @@ class DataConfig:
     corpus: Literal[
         "auto", "folder", "ravdess", "emodb", "cremad", "iemocap", "tsv", "scp", "csv", "jsonl", "synthetic"
     ] = "auto"
-    """How root is read. auto looks at names of files and folders: RAVDESS, EMO-DB, CREMA-D, IEMOCAP (four classes),
+    """Layout of root. auto looks at names of files and folders: RAVDESS, EMO-DB, CREMA-D, IEMOCAP (four classes),
     else a folder a class, or a list by its suffix."""
     audio_root: str | None = None
-    """Where relative paths of a list start; by default the folder that holds the list."""
+    """Folder where relative paths of a list start; by default the folder that holds the list."""
     label_map: str | None = None
     """JSON file that maps a corpus's labels to the experiment's ({"exc": "happy"}); unmapped labels are an error."""
     labels: tuple[str, ...] | None = None

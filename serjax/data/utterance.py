@@ -1,4 +1,4 @@
-"""What is known of one recording before its samples are read."""
+"""Metadata of one recording."""
 
 from dataclasses import dataclass
 from pathlib import Path

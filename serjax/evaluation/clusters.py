@@ -1,4 +1,4 @@
-"""What frame labels say: how each cluster's frames spread over emotions, speakers and texts."""
+"""Clusters of frames and the groups they fall into: emotions, speakers and texts."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ SHUFFLES = 20
 
 
 class Spread(NamedTuple):
-    """How clusters spread over the groups of one kind, such as emotions.
+    """Spread of clusters over the groups of one kind, such as emotions.
 
     Attributes:
         names: of the groups.

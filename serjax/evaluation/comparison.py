@@ -17,7 +17,7 @@ Scored = dict[str, tuple[float, float, float]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two runs say of the clips that both have tested.
+    """Scores of two runs on the clips that both have tested.
 
     Attributes:
         ours: scores of the first run.

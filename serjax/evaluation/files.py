@@ -1,4 +1,4 @@
-"""What evaluation leaves in a run folder."""
+"""Files of an evaluation in a run folder."""
 
 import json
 from collections.abc import Sequence

@@ -22,7 +22,7 @@ PANELS = {
     "validation_loss": "validation loss",
     "validation_macro_f1": "validation macro-F1",
 }
-"""What the curves show: columns of metrics.jsonl, and their headings."""
+"""Columns of metrics.jsonl that the curves show, with their headings."""
 
 # Okabe and Ito's colours, which differ for every kind of colour vision ("Color Universal Design", 2008); without
 # yellow, too pale for a line, and black, which is the mean's.

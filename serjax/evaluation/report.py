@@ -34,7 +34,7 @@ OPTIMISTIC = (
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What only the run itself knows of how its numbers came about.
+    """Facts of a run that its scores do not tell.
 
     Attributes:
         corpus: name of the corpus, for people.

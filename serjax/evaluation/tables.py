@@ -18,7 +18,7 @@ def percent(share: float | None) -> str:
 
 
 def rates_were_tried(report: Report) -> bool:
-    """Return whether each fold chose among several learning rates, which only heads on a frozen trunk do."""
+    """Return whether each fold chose among several learning rates, which only heads on a frozen encoder do."""
     return len(report["experiment"]["train"]["learning_rates"]) > 1 and report["folds"][0]["learning_rate"] is not None
 
 

@@ -111,15 +111,15 @@ class Model:
 
     modalities: ClassVar[frozenset[Modality]] = frozenset({"sound"})
     frozen_encoder: bool = False
-    """Whether hidden states of the clips are computed once and a head is all that is trained."""
+    """True where hidden states of the clips are computed once and heads are all that is trained."""
     handles_missing: bool = False
-    """Whether a clip may lack one of several modalities."""
+    """True where a clip may lack one of several modalities."""
     augmentations: ClassVar[frozenset[str]] = frozenset()
     """Kinds of augmentation that apply: waves, mel_masks, mixup, mixup_of features."""
     two_stages: bool = False
-    """Whether heads can be trained first, on frozen encoders."""
+    """True where heads can be trained first, on frozen encoders."""
     pretrained: bool = False
-    """Whether an encoder with published weights is trained, which takes a lower learning rate."""
+    """True where an encoder with published weights is trained, which takes a lower learning rate."""
 
     video: Any = None
     """Settings of video, where the model takes it."""

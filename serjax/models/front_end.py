@@ -18,11 +18,11 @@ NUM_FUNCTIONALS = 312
 
 
 class Given(nnx.Variable[Array]):
-    """What is neither trained nor saved."""
+    """Variable that is neither trained nor saved."""
 
 
 class Recordings(nnx.Module):
-    """What training mixes in: noise, or impulse responses of rooms."""
+    """Recordings that training mixes in: noise, or room impulse responses."""
 
     def __init__(self, shape: tuple[int, ...]):
         self.wave = Given(jnp.zeros(shape))

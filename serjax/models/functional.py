@@ -23,7 +23,7 @@ def path_name(path: tuple[Any, ...]) -> str:
 
 
 DType = Literal["float32", "bfloat16"]
-"""What models compute in; weights are stored, and trained, in float32."""
+"""Precision of the computation; weights are stored, and trained, in float32."""
 
 
 Module = TypeVar("Module", bound=nnx.Module)

@@ -20,7 +20,7 @@ Pooling = Literal["mean", "sum", "max"]
 
 @dataclass(frozen=True)
 class HeadLayout:
-    """What a published head looks like.
+    """Layout of a published head.
 
     Attributes:
         kind: projector is that of transformers' ForSequenceClassification: Linear, mean over frames, Linear. dense is

@@ -207,7 +207,7 @@ class SpectrogramClassifier(nnx.Module):
 
     @property
     def image(self) -> bool:
-        """Whether the features are a spectrogram."""
+        """True where the features are a spectrogram."""
         return self.front.spectrogram is not None
 
     def __call__(

@@ -81,17 +81,17 @@ class Speech(Model):
 
     @property
     def frozen_encoder(self) -> bool:  # type: ignore[override]
-        """Whether hidden states are computed once and heads are all that is trained."""
+        """True where hidden states are computed once and heads are all that is trained."""
         return self.frozen == "encoder"
 
     @property
     def pretrained(self) -> bool:  # type: ignore[override]
-        """Whether an encoder with published weights is trained."""
+        """True where an encoder with published weights is trained."""
         return self.size is None and not self.frozen_encoder
 
     @property
     def two_stages(self) -> bool:  # type: ignore[override]
-        """Whether the head can be trained first, on the frozen encoder."""
+        """True where the head can be trained first, on the frozen encoder."""
         return self.pretrained
 
     @property
@@ -286,7 +286,7 @@ def build_head(config: Speech, num_classes: int, *, rngs: nnx.Rngs) -> "Head":
 
 
 class Head(nnx.Module):
-    """Everything above the trunk: a learned sum of layers (if asked for), dropout, pooling, classification."""
+    """Layers above the encoder: a learned sum of layers (if asked for), dropout, pooling, classification."""
 
     def __init__(self, config: Speech, layers: int, features: int, classes: int, *, rngs: nnx.Rngs):
         """Build the head for hidden states [b, layers, n, features]; more than one layer means a learned sum."""

@@ -41,7 +41,7 @@ SECONDS = 60.0
 
 
 class Plan(NamedTuple):
-    """How a model is built, and where its weights come from.
+    """Plan of a model: its settings and the sources of its weights.
 
     Attributes:
         model: its settings, resolved.

@@ -25,7 +25,7 @@ from serjax.runtime.errors import UserError
 from serjax.training.jobs import Job
 
 PRETRAINED = "pretrained.json"
-"""What a pretraining has made; the last file that it writes."""
+"""Record of a pretraining's encoders; the last file that it writes."""
 
 
 ENCODER = "encoder"
@@ -33,7 +33,7 @@ ENCODER = "encoder"
 
 
 _HEARD_ALL = "was pretrained on all clips, tested ones too, without their labels."
-"""How the sentence ends that goes from a pretraining to all that rests on it."""
+"""End of the sentence that goes from a pretraining to all that rests on it."""
 
 
 class Encoders(NamedTuple):
@@ -53,7 +53,7 @@ class Encoders(NamedTuple):
 
     @property
     def shared(self) -> bool:
-        """Whether one encoder serves all folds."""
+        """True where one encoder serves all folds."""
         return 0 in self.folders
 
     def check(self, fold: int, tested: Sequence[str]) -> None:
@@ -159,7 +159,7 @@ def find_encoder(family: EncoderFamily, size: Size | None, checkpoint: str | Non
 
 
 class Start(NamedTuple):
-    """What a finished run has left for the folds of another to start from.
+    """Weights of a finished run that the folds of another start from.
 
     Attributes:
         name: the option that named the run, and its folder.

@@ -24,7 +24,7 @@ from serjax.audio.decode import check_readable, resample
 from serjax.runtime.errors import UserError
 
 FRAMES, SIZE = 8, 112
-"""How many frames of a clip, and how many pixels wide and high, networks on video see."""
+"""Frames of a clip, and their width and height in pixels, that networks on video take."""
 
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom of a part of a picture, in pixels; right and bottom lie outside of it."""
@@ -61,7 +61,7 @@ class Clip(NamedTuple):
 
 
 class _Span(NamedTuple):
-    """What the packets of a file say of a stretch, in s.
+    """Timing of a stretch by the packets of a file, in s.
 
     Attributes:
         first: when its first frame appears.

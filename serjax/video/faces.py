@@ -1,4 +1,4 @@
-"""Where the face is in a picture: dlib's detector, whose weights are part of its library (package dlib-bin)."""
+"""Face detection: dlib's detector, whose weights are part of its library (package dlib-bin)."""
 
 import threading
 from functools import cache

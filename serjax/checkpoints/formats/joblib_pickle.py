@@ -31,7 +31,7 @@ _NAMES = {
     "numpy.random._mt19937": {"MT19937"},
     "_codecs": {"encode"},
 }
-"""What files of k-means name, by module: the model, its arrays and numbers, and the state of its random numbers."""
+"""Names that files of k-means load, by module: the model, its arrays and numbers, and the random state."""
 _DTYPES = {"f4": np.float32, "f8": np.float64, "i4": np.int32, "i8": np.int64, "u8": np.uint64, "u4": np.uint32}
 _COMPRESSED = (
     b"\x1f\x8b",

@@ -1,4 +1,4 @@
-"""How long what a model hears is: the part of a clip that is kept, and the lengths to which clips are padded."""
+"""Lengths of inputs: the part of a clip that is kept, and the lengths to which clips are padded."""
 
 from typing import Literal
 

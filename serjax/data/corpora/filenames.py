@@ -1,4 +1,4 @@
-"""What the file names of RAVDESS, EMO-DB and CREMA-D say of a clip."""
+"""File names of RAVDESS, EMO-DB and CREMA-D."""
 
 import re
 from dataclasses import dataclass

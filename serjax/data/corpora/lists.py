@@ -20,7 +20,7 @@ LIST_SUFFIXES: Mapping[str, ListKind] = {
     ".csv": "csv",
     ".jsonl": "jsonl",
 }
-"""How a list is read when only its suffix is known."""
+"""Format of a list by its suffix."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ _APART = 1.0
 
 
 class Pairs(NamedTuple):
-    """What `read_pairs` found.
+    """Result of `read_pairs`.
 
     Attributes:
         name: of the corpus, or else of its folder.

@@ -21,7 +21,7 @@ from serjax.models.layers.standardize import unit_variance
 
 
 class Predicted(NamedTuple):
-    """What the network says of a batch.
+    """Output of masked prediction for a batch.
 
     Attributes:
         logits: Float32; beyond a clip's frames they mean nothing.

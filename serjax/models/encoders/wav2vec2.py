@@ -104,7 +104,7 @@ def _tap_norm(weight: Float[Array, "k i o"]) -> Float[Array, "k 1 1"]:
 
 
 class PositionalConvEmbedding(nnx.Module):
-    """Where a frame stands, told by its neighbourhood."""
+    """Convolutional embedding of a frame's position."""
 
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
         self.conv = WeightNormConv(config, rngs=rngs)

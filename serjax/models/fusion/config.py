@@ -92,12 +92,12 @@ class FusionConfig(Model):
 
     @property
     def handles_missing(self) -> bool:  # type: ignore[override]
-        """Whether training has met clips without sound or without video, so that prediction may."""
+        """True where training has met clips without sound or without video, so that prediction may."""
         return self.kind == "late" or self.modality_dropout_rate > 0
 
     @property
     def two_stages(self) -> bool:  # type: ignore[override]
-        """Whether heads can be trained first: not on a WavLM of random weights."""
+        """True where heads can be trained first: not on a WavLM of random weights."""
         return not isinstance(self.audio, Speech) or self.audio.size is None
 
     @property

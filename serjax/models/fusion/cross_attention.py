@@ -17,7 +17,7 @@ from serjax.models.layers.matmul import product
 from serjax.models.layers.pooling import masked_mean
 
 GATE_BIAS = -1.0
-"""Where the biases of the gate start."""
+"""Initial bias of the gate."""
 
 
 class CrossAttention(nnx.Module):

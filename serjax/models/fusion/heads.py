@@ -21,7 +21,7 @@ class Present(NamedTuple):
 
 
 class Shares(NamedTuple):
-    """Who looked at what. Shares of a row add up to 1, or to 0 where there is nothing to look at.
+    """Attention weights in both directions. A row adds up to 1, or to 0 where there is nothing to attend to.
 
     Attributes:
         video_to_audio: share of each stretch of sound (last axis) in what each frame took from it.

@@ -13,7 +13,7 @@ from serjax.models.layers.convolution import planar
 from serjax.models.layers.depthwise import pointwise
 
 KERNEL = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-"""How PyTorch draws the weights of a Linear layer or convolution: uniform up to 1 / sqrt(inputs)."""
+"""PyTorch's initial weights of a Linear layer or convolution: uniform up to 1 / sqrt(inputs)."""
 
 
 def _bias(inputs: int) -> nnx.initializers.Initializer:

@@ -19,7 +19,7 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Expression:
-    """What a face shows.
+    """Expression of a face.
 
     Attributes:
         smile: curve of the mouth, from -1 (corners down) to 1.
@@ -42,7 +42,7 @@ class Expression:
 
 @dataclass(frozen=True)
 class Person:
-    """How a face looks at rest.
+    """Features of a face at rest.
 
     Attributes:
         skin: colour of the face.

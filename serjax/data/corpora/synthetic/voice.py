@@ -55,7 +55,7 @@ class Voice:
 
 @dataclass(frozen=True)
 class Manner:
-    """How something is said, against the speaker's plain voice.
+    """Prosody of an emotion, relative to the speaker's plain voice.
 
     Attributes:
         pitch: height, in semitones.

@@ -27,14 +27,13 @@ from serjax.audio import SAMPLE_RATE
 from serjax.checkpoints.huggingface import save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.config.experiment import Experiment
-from serjax.features.extract import encode_clips
+from serjax.features.frozen import encode_clips
 from serjax.models.config import ModelConfig
 from serjax.models.encoders.config import preset
 from serjax.models.functional import Params
 from serjax.models.inputs import Features
 from serjax.models.speech import Classifier, Head
 from serjax.runtime.allocator import keep_memory
-from serjax.runtime.fingerprint import fingerprint
 from serjax.training.config import TrainConfig
 from serjax.training.fold_axis import fold_axis
 from serjax.training.initialize import initial
@@ -85,11 +84,11 @@ def serjax_heads(model: Classifier, experiment: Experiment, jobs: list[Job], cli
             encode,
             state,
             clips,
-            Path(folder),
-            key=fingerprint(),
+            [str(i) for i in range(len(clips))],
+            Path(folder) / "states",
             samples=samples,
             crop="head",
-            batch_size=8,
+            pooled=False,
             progress=False,
         )
         axis = fold_axis(len(jobs), BATCH, together=True)

@@ -27,7 +27,7 @@ from serjax import cli
 from serjax.config.experiment import Experiment, cache_folder
 from serjax.evaluation.metrics import METRICS, bootstrap_intervals, confusion, scores
 from serjax.evaluation.out_of_fold import OutOfFold, write_oof_csv
-from serjax.features.extract import encode_clips
+from serjax.features.frozen import encode_clips
 from serjax.models.layers.pooling import masked_mean
 from serjax.models.spectrogram import FrontEnd
 from serjax.runs.finetune import experiment_data
@@ -61,10 +61,11 @@ def main() -> None:
         lambda _, wave, length: (masked_mean(*front(wave, length))[:, None, None], length // length),
         {},
         data.store,
-        cache_folder(experiment) / "features",
-        key=fingerprint(data.store.hashes, repr(front), experiment.data, "values"),
+        [clip.id for clip in data.store.utterances],
+        cache_folder(experiment) / "features" / fingerprint(data.store.hashes, repr(front), experiment.data, "values"),
         samples=front.samples,
         crop=experiment.data.eval_crop,
+        pooled=True,
         batch_size=32,
     )
     x, y = np.asarray(states)[:, 0, 0], data.classes

@@ -1,4 +1,4 @@
-"""MFCC on the clock of speech encoders: 39 values every 20 ms, HuBERT's first features to cluster."""
+"""MFCC on the frames of speech encoders: 39 values every 20 ms, HuBERT's first features to cluster."""
 
 import jax
 import jax.numpy as jnp

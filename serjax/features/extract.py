@@ -1,110 +1,178 @@
-"""Encode every clip once with a frozen trunk and keep the result: the features on which heads are trained."""
+"""One pass over all clips: features computed batch by batch into a ragged array, resumed where it was stopped."""
 
-import json
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import filelock
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 from rich.progress import Progress
 
 from serjax.data.batching.batches import Clips, fill_rows
-from serjax.data.batching.lengths import Crop, bucket, crop_clip
+from serjax.data.batching.lengths import Crop, bucket, crop_start
+from serjax.data.store.ragged import Ragged, RaggedWriter, make_once
 from serjax.models.functional import Params
-from serjax.runtime.disk import disk_errors
+from serjax.runtime.errors import UserError
+from serjax.runtime.mesh import make_mesh, sharding
 
-Encode = Callable[[Params, Float[Array, "b t"], Int[Array, "b"]], tuple[Float[Array, "b l n d"], Int[Array, "b"]]]
-"""From weights, waves and true lengths in samples to hidden states and true frames."""
+Function = Callable[[Params, Float[Array, "b t"], Int[Array, "b"]], tuple[Float[Array, "b ..."], Int[Array, "b"]]]
+"""From weights, waves and true lengths in samples to features and true frames of each clip."""
+
+_OPTION = "--data.cache"
 
 
-def encode_clips(
-    encode: Encode,
-    weights: Params,
-    clips: Clips,
-    folder: Path,
-    *,
-    key: str,
-    samples: int,
-    crop: Crop,
-    batch_size: int,
-    progress: bool = True,
-) -> tuple[Float[np.ndarray, "clips l n d"], Int[np.ndarray, "clips"]]:
-    """Return the hidden states and frame counts of all clips, from disk where they have been computed before.
+class Piece(NamedTuple):
+    """A stretch of a clip that is computed at once.
 
-    Clips go through in order of length, so that a batch has little padding and few shapes are compiled; states go to a
-    memory-mapped file as they come, and a call that was killed goes on where it stopped.
+    Attributes:
+        clip: its number.
+        start: first sample.
+        samples: length.
+        frame: number, within the clip, of its first frame.
+        frames: how many of its frames are kept; None for all true ones.
+    """
+
+    clip: int
+    start: int
+    samples: int
+    frame: int = 0
+    frames: int | None = None
+
+
+class Batch(NamedTuple):
+    """Pieces that are computed together.
+
+    Attributes:
+        rows: of the compiled batch; those beyond the pieces repeat the first one.
+        samples: to which pieces are padded with zeros.
+        pieces: at most `rows`.
+    """
+
+    rows: int
+    samples: int
+    pieces: tuple[Piece, ...]
+
+
+def clip_batches(lengths: Int[np.ndarray, "clips"], samples: int, crop: Crop, rows: int) -> list[Batch]:
+    """Return batches of one piece a clip, in order of length: little padding and few shapes to compile.
 
     Args:
-        encode: compiled here, once for each shape.
+        lengths: of the clips.
+        samples: longest piece.
+        crop: which part of a longer clip.
+        rows: of a batch.
+    """
+    cut, starts = np.minimum(lengths, samples), crop_start(lengths, samples, crop)
+    longest = int(cut.max())
+    order = np.argsort(cut, kind="stable")
+    return [
+        Batch(
+            rows,
+            min(bucket(int(cut[clips].max())), longest),
+            tuple(Piece(clip, int(starts[clip]), int(cut[clip])) for clip in clips.tolist()),
+        )
+        for clips in (order[first : first + rows] for first in range(0, len(order), rows))
+    ]
+
+
+def extract(
+    function: Function,
+    weights: Params,
+    clips: Clips,
+    names: Sequence[str],
+    batches: Sequence[Batch],
+    target: Path,
+    *,
+    lengths: Int[np.ndarray, "clips"] | None = None,
+    frame_axis: int = 1,
+    mesh: Mesh | None = None,
+    progress: bool = True,
+) -> Ragged:
+    """Return the features of clips, rows of which are frames; from disk where they have been computed before.
+
+    Features go to the file as they come, so that memory holds two batches, and a call that was stopped goes on where it
+    was. Another process that wants the same features waits for them.
+
+    Args:
+        function: compiled here, once for each shape of batches.
         weights: its first argument.
         clips: the store.
-        folder: where features are kept, in a folder called `key`.
-        key: what the features depend on (weights, clips, crop), as a `fingerprint`.
-        samples: longest stretch of a clip that is looked at.
-        crop: which stretch, head or centre.
-        batch_size: clips a call.
+        names: of the clips, for messages.
+        batches: all that is computed, in this order.
+        target: folder of the features, named by a key of all that they depend on.
+        lengths: frames of each clip, where they are known beforehand; pieces of clips and rows in the order of the
+            clips are possible only then.
+        frame_axis: axis of the function's features that is frames.
+        mesh: devices; batches are spread over its data axis. By default the first device alone.
         progress: show a bar.
 
     Raises:
-        UserError: the disk is full.
+        UserError: the disk is full or the folder cannot be written; what was written stays. Or features of a clip are
+            not finite.
     """
-    target = folder / key
-    with disk_errors(folder, "--data.cache"):
-        folder.mkdir(parents=True, exist_ok=True)
-    # Another run that wants the same features waits for them.
-    with filelock.FileLock(folder / f".{key}.lock"):
-        if not (target / "frames.npy").exists():
-            part = folder / f"{key}.part"
-            lengths = np.minimum(np.asarray(clips.lengths), samples)
-            order = np.argsort(lengths, kind="stable")
-            batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-            with disk_errors(part, "--data.cache"):
-                part.mkdir(exist_ok=True)
-                _encode(encode, weights, clips, part, batches, samples, crop, batch_size, progress)
-            part.rename(target)
-    return np.load(target / "states.npy", mmap_mode="r"), np.load(target / "frames.npy")
+    make_once(
+        target,
+        lambda unfinished: _fill(
+            function, weights, clips, names, batches, unfinished, lengths, frame_axis, mesh, progress
+        ),
+        _OPTION,
+    )
+    try:
+        return Ragged(target)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{target}: these stored features are damaged ({error}); delete them.") from None
 
 
-def _encode(
-    encode: Encode,
+def _fill(
+    function: Function,
     weights: Params,
     clips: Clips,
-    part: Path,
-    batches: Sequence[Int[np.ndarray, "b"]],
-    samples: int,
-    crop: Crop,
-    batch_size: int,
+    names: Sequence[str],
+    batches: Sequence[Batch],
+    folder: Path,
+    lengths: Int[np.ndarray, "clips"] | None,
+    frame_axis: int,
+    mesh: Mesh | None,
     progress: bool,
 ) -> None:
-    call = jax.jit(encode)
-    longest = int(min(np.max(clips.lengths), samples))
-    shape, _ = jax.eval_shape(
-        encode, weights, jax.ShapeDtypeStruct((1, longest), np.float32), jax.ShapeDtypeStruct((1,), np.int32)
-    )
-    size = (sum(len(batch) for batch in batches), *shape.shape[1:])
-    marker, path, counts = part / "done.json", part / "states.npy", part / "counts.npy"
-    done = json.loads(marker.read_text()) if marker.exists() else 0
-    mode: Any = "r+" if done else "w+"
-    states = np.lib.format.open_memmap(path, mode=mode, dtype=np.float32, shape=None if done else size)
-    frames = np.lib.format.open_memmap(counts, mode=mode, dtype=np.int32, shape=None if done else size[:1])
-    with Progress(disable=not progress, transient=True) as bar:
-        task = bar.add_task("encoding clips", total=len(batches), completed=done)
+    mesh = make_mesh(1, 1) if mesh is None else mesh
+    spread = sharding(mesh, "data")
+    call = jax.jit(function, out_shardings=(spread, spread))
+    weights = jax.device_put(weights, sharding(mesh))
+
+    def start(number: int) -> tuple[Array, Array]:
+        rows, samples, pieces = batches[number]
+        cut = [clips.clip(piece.clip)[piece.start :][: piece.samples] for piece in pieces]
+        wave, length = fill_rows(cut, rows, samples)
+        return call(weights, jax.device_put(wave, spread), jax.device_put(length, spread))
+
+    rows, samples, _ = batches[0]
+    shape = jax.eval_shape(
+        function, weights, jax.ShapeDtypeStruct((rows, samples), np.float32), jax.ShapeDtypeStruct((rows,), np.int32)
+    )[0].shape
+    values = (*shape[1:frame_axis], *shape[frame_axis + 1 :])
+    with (
+        RaggedWriter(folder, "<f4", values, items=len(clips), lengths=lengths, option=_OPTION) as writer,
+        Progress(disable=not progress, transient=True) as bar,
+    ):
+        done = writer.done
+        task = bar.add_task("computing features", total=len(batches), completed=done)
+        coming = start(done) if done < len(batches) else None
         for number in range(done, len(batches)):
-            batch = batches[number]
-            cut = [crop_clip(clips.clip(int(index)), samples, crop) for index in batch]
-            wave, length = fill_rows(cut, batch_size, min(bucket(max(map(len, cut))), longest))
-            found, count = jax.device_get(call(weights, wave, length))
-            states[batch, :, : found.shape[2]], frames[batch] = found[: len(batch)], count[: len(batch)]
-            if number % 16 == 15:
-                states.flush()
-                frames.flush()
-                marker.write_text(str(number + 1))
+            found = coming
+            # The devices compute the next batch while this one is written.
+            coming = start(number + 1) if number + 1 < len(batches) else None
+            features, frames = jax.device_get(found)
+            for piece, own, count in zip(batches[number].pieces, features, frames, strict=False):
+                part = np.moveaxis(own, frame_axis - 1, 0)[: count if piece.frames is None else piece.frames]
+                if not np.isfinite(part).all():
+                    raise UserError(
+                        f"{names[piece.clip]}: its features hold NaN or infinity; listen to the recording, or use a "
+                        "model whose training did not diverge."
+                    )
+                writer.write(piece.clip, part, piece.frame)
+            writer.step()
             bar.advance(task)
-    states.flush()
-    frames.flush()
-    marker.unlink(missing_ok=True)  # first: a call killed between the two begins anew
-    shutil.move(counts, part / "frames.npy")
+        writer.finish()

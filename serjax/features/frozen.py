@@ -1,6 +1,7 @@
-"""Hidden states of a frozen encoder, computed once for all clips."""
+"""Hidden states of all clips from a frozen encoder, computed once; heads are trained on them."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Int
+from jaxtyping import Float32, Int, Int32
 
+from serjax.data.batching.batches import Clips
 from serjax.data.batching.lengths import Crop
 from serjax.data.store.clips import ClipStore, SilentClips
-from serjax.features.extract import encode_clips
+from serjax.data.store.ragged import FORMAT
+from serjax.features.extract import Function, clip_batches, extract
 from serjax.models.functional import Params, cast
 from serjax.models.inputs import Features
 from serjax.models.layers import pooling
@@ -61,7 +64,68 @@ def encode(
         return states, frames
 
     wanted = (crop, samples, pooled, dtype, settings.weighted_layers, settings.padding)
-    key = fingerprint(state, clips.hashes, wanted, model.speech_encoder.config, layout.normalize, layout.attention_mask)
-    states, frames = encode_clips(call, state, clips, folder, key=key, samples=samples, crop=crop, batch_size=8)
+    prepared = (layout.normalize, layout.attention_mask)
+    key = fingerprint(FORMAT, state, clips.hashes, wanted, model.speech_encoder.config, *prepared)
+    states, frames = encode_clips(
+        call,
+        state,
+        clips,
+        [clip.id for clip in clips.utterances],
+        folder / key,
+        samples=samples,
+        crop=crop,
+        pooled=pooled,
+    )
     log.info(f"{len(frames)} clips are encoded once: {states.nbytes / 2**20:.0f} MiB of features.")
     return Features._make((states, frames, classes))
+
+
+def encode_clips(
+    function: Function,
+    weights: Params,
+    clips: Clips,
+    names: Sequence[str],
+    target: Path,
+    *,
+    samples: int,
+    crop: Crop,
+    pooled: bool,
+    batch_size: int = 8,
+    progress: bool = True,
+) -> tuple[Float32[np.ndarray, "clips l n d"], Int32[np.ndarray, "clips"]]:
+    """Return hidden states, padded with zeros to those of the longest clip, and the true frames of each clip.
+
+    Args:
+        function: returns hidden states [b l n d] and true frames; see `extract`.
+        weights: its first argument.
+        clips: the store.
+        names: of the clips, for messages.
+        target: folder of the states.
+        samples: longest stretch of a clip that is encoded.
+        crop: which stretch.
+        pooled: `function` returns one frame for each clip.
+        batch_size: clips a call.
+        progress: show a bar.
+
+    Raises:
+        UserError: as `extract`.
+    """
+    stored = extract(
+        function,
+        weights,
+        clips,
+        names,
+        clip_batches(np.asarray(clips.lengths), samples, crop, batch_size),
+        target,
+        lengths=np.ones(len(clips), np.int64) if pooled else None,
+        frame_axis=2,
+        progress=progress,
+    )
+    frames = stored.lengths.astype(np.int32)
+    if pooled:
+        return stored.rows[:, :, None], frames
+    _, layers, width = stored.rows.shape
+    states = np.zeros((len(clips), layers, frames.max(initial=0), width), np.float32)
+    for clip, count in enumerate(frames):
+        states[clip, :, :count] = stored[clip].swapaxes(0, 1)
+    return states, frames

@@ -13,7 +13,8 @@ from flax import nnx
 from serjax.data.batching.lengths import Crop
 from serjax.data.store.clips import ClipStore, SilentClips
 from serjax.data.store.face_features import FaceFeatures
-from serjax.features.extract import encode_clips
+from serjax.data.store.ragged import FORMAT
+from serjax.features.extract import clip_batches, extract
 from serjax.models.base import Standardized
 from serjax.models.front_end import FrontEnd
 from serjax.models.functional import Params
@@ -64,14 +65,23 @@ def standardization(
         variance = jnp.sum(jnp.where(within, jnp.square(x - mean), 0), axis=1, keepdims=True) * share
         return jnp.stack([mean, variance], axis=1), jnp.ones_like(frames)
 
-    key = fingerprint(clips.hashes, crop, repr(front))
+    key = fingerprint(FORMAT, clips.hashes, crop, repr(front))
     began, kept = time.monotonic(), (folder / key).is_dir()
-    found, _ = encode_clips(call, {}, clips, folder, key=key, samples=front.samples, crop=crop, batch_size=32)
+    found = extract(
+        call,
+        {},
+        clips,
+        [clip.id for clip in clips.utterances],
+        clip_batches(np.asarray(clips.lengths), front.samples, crop, 32),
+        folder / key,
+        lengths=np.ones(len(clips), np.int64),
+        frame_axis=2,
+    )
     if not kept:
         log.info(f"Features of {len(found)} clips: {len(found) / (time.monotonic() - began):.0f} clips/s.")
     mean, deviation = [], []
     for own in train:
-        means, variances = np.asarray(found[list(own), :, 0], np.float64).swapaxes(0, 1)
+        means, variances = np.asarray(found.rows[list(own)], np.float64).swapaxes(0, 1)
         mean.append(means.mean(0))
         deviation.append(np.sqrt(variances.mean(0) + means.var(0)))
     stats = {"mean": mean, "deviation": deviation}

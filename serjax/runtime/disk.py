@@ -2,19 +2,25 @@
 
 import contextlib
 import errno
+import logging
 import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import filelock
 from rich.filesize import decimal
 
 from serjax.runtime.errors import UserError
 
+log = logging.getLogger(__name__)
+
 _STALE = 3600.0
 """Seconds without a write after which an unfinished folder counts as left by a program that was killed."""
+_FORGOTTEN = 7 * 86_400.0
+"""Seconds without a write after which nobody is expected to go on with an unfinished folder."""
 
 
 @contextlib.contextmanager
@@ -32,7 +38,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     """
     prefix = f".{target.name}.unfinished-"
     target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(target.parent, prefix)
+    _remove_stale(target.parent.glob(f"{prefix}*"), _STALE)
     folder = target.parent / f"{prefix}{uuid.uuid4().hex[:8]}"
     folder.mkdir()
     try:
@@ -46,6 +52,51 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+_FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "your share of the disk is full",
+    errno.EFBIG: "the file is larger than the file system or the system's limit allows",
+}
+
+
+def make_once(target: Path, make: Callable[[Path], None], option: str, last: str) -> None:
+    """Make the folder `target` unless it is there; a call that was stopped is gone on with by the next one.
+
+    One process makes it, others wait. Until it is complete it is called `NAME.part`; those that nobody went on with for
+    a week are removed.
+
+    Args:
+        target: the folder; its parents are made.
+        make: fills the unfinished folder that it is given, which may hold what a call left that was stopped.
+        option: command-line option that chooses the folder, for messages.
+        last: file that `make` writes last.
+
+    Raises:
+        UserError: the folder cannot be made or renamed.
+    """
+    if target.is_dir():
+        return
+    unfinished = target.with_name(f"{target.name}.part")
+    with contextlib.ExitStack() as held:
+        with disk_errors(target.parent, option):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(target.parent / f".{target.name}.lock")
+            try:
+                lock.acquire(blocking=False)
+            except filelock.Timeout:
+                log.info(f"{target}: another process is making it; this one waits.")
+                lock.acquire()
+            held.callback(lock.release)
+            if target.is_dir():
+                return
+            unfinished.mkdir(exist_ok=True)
+            _remove_stale((path for path in target.parent.glob("*.part") if path != unfinished), _FORGOTTEN)
+        if not (unfinished / last).is_file():
+            make(unfinished)
+        with disk_errors(target.parent, option):
+            unfinished.rename(target)
+
+
 def unwritable(folder: Path, error: OSError, option: str, needed: int | None = None) -> UserError:
     """Return the error that says why `folder` cannot be written, and that `option` names another.
 
@@ -53,14 +104,14 @@ def unwritable(folder: Path, error: OSError, option: str, needed: int | None = N
         folder: where something was to be written.
         error: what the system said.
         option: the command-line option that chooses the folder.
-        needed: bytes that it would take altogether, where that is known.
+        needed: bytes that are still to be written, where that is known.
     """
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno not in _FULL:
         return UserError(f"{folder}: it cannot be written ({error.strerror}); choose another folder with {option} DIR.")
     disk = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     size = f"about {decimal(needed)} are needed, " if needed else ""
     return UserError(
-        f"{folder}: the disk is full ({size}{decimal(shutil.disk_usage(disk).free)} are free); make room or choose "
+        f"{folder}: {_FULL[error.errno]} ({size}{decimal(shutil.disk_usage(disk).free)} are free); make room or choose "
         f"a folder on another disk with {option} DIR."
     )
 
@@ -75,12 +126,12 @@ def room(folder: Path, needed: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _remove_stale(parent: Path, prefix: str) -> None:
-    """Remove unfinished folders into which nobody writes any more."""
-    for folder in parent.glob(f"{prefix}*"):
+def _remove_stale(folders: Iterable[Path], seconds: float) -> None:
+    """Remove the folders into which nobody has written for so long."""
+    for folder in folders:
         with contextlib.suppress(OSError):  # its owner may be renaming it this moment
             last = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
-            if time.time() - last > _STALE:
+            if time.time() - last > seconds:
                 shutil.rmtree(folder)
 
 

@@ -1,6 +1,5 @@
-"""Features of frames: those of the clip alone, on its clock, resumed after a stop, nothing lost to a full disk."""
+"""Features of frames: those of the clip alone, in their places, resumed after a stop."""
 
-import os
 from functools import cache
 
 import jax
@@ -11,10 +10,8 @@ from flax import nnx
 
 from serjax.audio.mfcc import frame_mfcc
 from serjax.data.batching.frame_batches import labelled_batches, plan
-from serjax.data.store.frame_labels import Clock, split_labels, write_labels
-from serjax.data.store.frame_table import FrameTable
-from serjax.features import encoder_layers as module
-from serjax.features.encoder_layers import frame_table, layer_features, mfcc_features
+from serjax.data.store.frame_labels import FrameGrid, split_labels, write_labels
+from serjax.features.encoder_layers import frame_features, layer_features, mfcc_features
 from serjax.features.kmeans import ClusterConfig, assign, fit_minibatch
 from serjax.models.encoders.config import EncoderConfig
 from serjax.models.encoders.wav2vec2 import FeatureExtractor, SpeechEncoder
@@ -22,7 +19,7 @@ from serjax.runtime.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 
-CLOCK, ONE = Clock(), np.float32(1)
+GRID, ONE = FrameGrid(), np.float32(1)
 ENCODER = EncoderConfig(
     hidden_size=16,
     num_hidden_layers=2,
@@ -70,34 +67,36 @@ LENGTHS = [9000, 25_000, 399, 40_000, 12_000, 33_000, 25_000, 400]
 
 def compute(clips, folder, key="k", extract=squares, weights=ONE, **settings):
     settings = {"seconds": 2.0, "progress": False, **settings}
-    return frame_table(extract, weights, clips, clips.names, folder, key=key, clock=CLOCK, **settings)
+    return frame_features(extract, weights, clips, clips.names, folder / key, grid=GRID, **settings)
 
 
 @pytest.mark.parametrize("longest", [30.0, 0.5])
 def test_every_frame_is_in_its_place(tmp_path, longest):
     clips = Clips(LENGTHS)
     table = compute(clips, tmp_path, longest=longest)
-    assert table.frames.tolist() == [CLOCK.frames(length) for length in LENGTHS]
-    assert table.features.shape == (table.frames.sum(), 2)
+    assert table.lengths.tolist() == [GRID.frames(length) for length in LENGTHS]
+    assert table.rows.shape == (table.lengths.sum(), 2)
     for clip, wave in enumerate(clips.waves):
-        np.testing.assert_allclose(table.of(clip), expected(wave), atol=1e-5)
+        np.testing.assert_allclose(table[clip], expected(wave), atol=1e-5)
 
 
 def test_some_clips_alone_can_be_computed(tmp_path):
     clips = Clips(LENGTHS)
     table = compute(clips, tmp_path, only=[4, 1])
-    assert np.flatnonzero(table.frames).tolist() == [1, 4]
-    np.testing.assert_allclose(table.of(4), expected(clips.waves[4]), atol=1e-5)
+    assert np.flatnonzero(table.lengths).tolist() == [1, 4]
+    np.testing.assert_allclose(table[4], expected(clips.waves[4]), atol=1e-5)
 
 
-def test_rows_of_some_clips_are_read_as_they_are_needed():
-    table = FrameTable(np.arange(20, dtype=np.float32).reshape(10, 2), np.array([3, 0, 5, 2]))
-    rows = table.only([3, 0])
-    assert rows.shape == (5, 2)
-    np.testing.assert_array_equal(rows[np.arange(5)][:, 0], [16, 18, 0, 2, 4])
-    labels = assign(rows, np.array([[16.0, 17], [2, 3]], np.float32))
-    np.testing.assert_array_equal(labels, [0, 0, 1, 1, 1])
-    assert table.only([]).shape == (0, 2)
+def test_rows_of_some_clips_are_read_as_they_are_needed(tmp_path):
+    clips = Clips(LENGTHS)
+    table = compute(clips, tmp_path)
+    rows = table.select([4, 0, 2])
+    assert rows.shape == (GRID.frames(12_000) + GRID.frames(9000), 2)
+    np.testing.assert_array_equal(rows[np.arange(3)], table[4][:3])
+    np.testing.assert_array_equal(rows[:], np.concatenate([table[4], table[0]]))
+    labels = assign(rows, np.array([table[0][1], table[4][2]]))
+    assert (labels[2], labels[len(table[4]) + 1]) == (1, 0)
+    assert table.select([]).shape == (0, 2)
 
 
 @cache
@@ -114,7 +113,7 @@ def test_a_layers_features_are_those_of_the_clip_alone(tmp_path):
         extract, weights = layer_features(encoder, layer, normalize=False)
         table = compute(clips, tmp_path, key=f"layer {layer}", extract=extract, weights=weights)
         for clip, states in enumerate(alone):
-            np.testing.assert_allclose(table.of(clip), states[layer][0], atol=2e-5)
+            np.testing.assert_allclose(table[clip], states[layer][0], atol=2e-5)
 
 
 def test_there_is_no_layer_beyond_the_last():
@@ -130,7 +129,7 @@ def test_mfcc_are_those_of_the_clip_alone(tmp_path):
     table = compute(clips, tmp_path, extract=extract, weights=weights)
     for clip, wave in enumerate(clips.waves):
         alone, _ = jax.jit(frame_mfcc)(wave[None], np.array([len(wave)]))
-        np.testing.assert_allclose(table.of(clip), alone[0], atol=1e-3)
+        np.testing.assert_allclose(table[clip], alone[0], atol=1e-3)
 
 
 def test_a_call_that_was_stopped_goes_on_where_it_was(tmp_path, monkeypatch):
@@ -155,50 +154,11 @@ def test_a_call_that_was_stopped_goes_on_where_it_was(tmp_path, monkeypatch):
     # What was computed but not yet written is computed again: a batch of two clips, and one that was being made.
     assert len(seen) - 70 <= 80 - 70 + 1 + 2 * 2
     for clip, wave in enumerate(clips.waves):
-        np.testing.assert_allclose(table.of(clip), expected(wave), atol=1e-5)
+        np.testing.assert_allclose(table[clip], expected(wave), atol=1e-5)
     monkeypatch.setattr(Clips, "clip", None)
     again = compute(clips, tmp_path)
-    np.testing.assert_array_equal(again.features, table.features)
+    np.testing.assert_array_equal(again.rows, table.rows)
     assert not list(tmp_path.glob("*.part"))
-
-
-def test_a_disk_that_fills_keeps_what_was_written(tmp_path, monkeypatch):
-    clips, room, written = Clips([500 + 10 * n for n in range(80)]), [30_000], []
-    write = os.pwrite
-
-    def pwrite(file, data, place):
-        if len(data) != 20:  # the count of batches, which is always as long, is written over itself
-            room[0] -= len(data)
-            if room[0] < 0:
-                raise OSError(28, "No space left on device")
-            written.append(place)
-        # Systems may write a part of what they were given.
-        return write(file, bytes(data)[: max(1, len(data) // 2)] if len(data) > 64 else data, place)
-
-    monkeypatch.setattr(module.os, "pwrite", pwrite)
-    with pytest.raises(UserError, match=r"k\.part: the disk is full \(about .* are needed, .* are free\)") as raised:
-        compute(clips, tmp_path, extract=wide)
-    assert "\n" not in str(raised.value)
-    first = len(written)
-    assert first > 20
-    room[0] = 10**9
-    table = compute(clips, tmp_path, extract=wide)
-    assert len(set(written[:first]) & set(written[first:])) <= 8
-    for clip, wave in enumerate(clips.waves):
-        np.testing.assert_allclose(table.of(clip), np.tile(expected(wave), 32), atol=1e-5)
-
-
-def wide(weights, wave, length):
-    values, frames = squares(weights, wave, length)
-    return jnp.tile(values, 32), frames
-
-
-def test_a_disk_without_room_is_told_before_anything_is_computed(tmp_path, monkeypatch):
-    clips = Clips([9000])
-    monkeypatch.setattr(Clips, "clip", None)
-    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 100})())
-    with pytest.raises(UserError, match=r"the disk is full"):
-        compute(clips, tmp_path)
 
 
 def test_what_cannot_be_computed_gets_a_sentence(tmp_path):
@@ -220,7 +180,7 @@ def test_frame_i_is_about_samples_320_i_to_320_i_and_400(tmp_path):
     for i, wave in enumerate(clips.waves):
         wave[:] = 0
         # At the edges of what frames see, and elsewhere.
-        for frame in range(3 + i % 3, CLOCK.frames(len(wave)) - 4, 9):
+        for frame in range(3 + i % 3, GRID.frames(len(wave)) - 4, 9):
             wave[320 * frame + rng.choice([0, 79, 80, 200, 319, 399])] = rng.choice([-1, 1])
     extractor = FeatureExtractor(ENCODER, rngs=nnx.Rngs(0))
     extractor.conv_layers[0].layer_norm = None  # group norm would spread each click over all frames
@@ -231,15 +191,15 @@ def test_frame_i_is_about_samples_320_i_to_320_i_and_400(tmp_path):
         return jnp.log(jnp.mean(features**2, axis=-1, keepdims=True) + 1e-12), length
 
     table = compute(clips, tmp_path, extract=loudness, weights=state)
-    found = fit_minibatch(table.features, ClusterConfig(clusters=2, batch_size=300, starts=4, patience=10))
+    found = fit_minibatch(table.rows, ClusterConfig(clusters=2, batch_size=300, starts=4, patience=10))
     loud = int(found.centres[:, 0].argmax())
-    labels = assign(table.features, found.centres)
-    written = write_labels(tmp_path / "labels", split_labels(labels, clips.names, table.frames), 2, CLOCK)
-    written.check(dict(zip(clips.names, clips.lengths.tolist(), strict=True)), CLOCK)
-    shapes = plan(clips.lengths, CLOCK, seconds=4, shortest=0.5, longest=0.9, shapes=2)
+    labels = assign(table.rows, found.centres)
+    written = write_labels(tmp_path / "labels", split_labels(labels, clips.names, table.lengths), 2, GRID)
+    written.check(dict(zip(clips.names, clips.lengths.tolist(), strict=True)), GRID)
+    shapes = plan(clips.lengths, GRID, seconds=4, shortest=0.5, longest=0.9, shapes=2)
     of = [written.of(name) for name in clips.names]
     checked = 0
-    for batch in labelled_batches(clips, of, shapes, CLOCK, seed=(0,), updates=20):
+    for batch in labelled_batches(clips, of, shapes, GRID, seed=(0,), updates=20):
         starts = 320 * np.arange(batch.label.shape[1])
         heard = np.abs(batch.wave[:, starts[:, None] + np.arange(400)]).max(-1) > 0
         np.testing.assert_array_equal(batch.label == loud, heard)

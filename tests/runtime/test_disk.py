@@ -1,11 +1,15 @@
-"""Folders that are there completely or not at all."""
+"""Folders that are there completely or not at all, and the sentences where they cannot be."""
 
+import errno
+import logging
 import os
+import threading
 import time
 
+import filelock
 import pytest
 
-from serjax.runtime.disk import atomic_folder
+from serjax.runtime.disk import atomic_folder, make_once, unwritable
 
 
 def test_a_folder_appears_at_the_end(tmp_path):
@@ -57,3 +61,72 @@ def test_an_error_of_the_disk_is_raised(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"), atomic_folder(tmp_path / "file/target"):
         pass
+
+
+def write_two(folder):
+    (folder / "first").touch()
+    (folder / "last").touch()
+
+
+def test_a_folder_is_made_once(tmp_path):
+    made = []
+    for _ in range(2):
+        make_once(tmp_path / "new/k", lambda folder: (made.append(folder), write_two(folder)), "--out", "last")
+    assert [folder.name for folder in made] == ["k.part"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [".k.lock", "k"]
+
+
+def test_what_a_stopped_call_left_is_given_to_the_next_one(tmp_path):
+    def stopped(folder):
+        (folder / "first").touch()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_once(tmp_path / "k", stopped, "--out", "last")
+    seen = []
+    make_once(tmp_path / "k", lambda folder: seen.extend(folder.iterdir()), "--out", "last")
+    assert [path.name for path in seen] == ["first"]
+
+
+@pytest.mark.parametrize(("days", "stays"), [(6.0, True), (8.0, False)])
+def test_what_nobody_goes_on_with_is_removed_after_a_week(tmp_path, days, stays):
+    left, old = tmp_path / "other.part", time.time() - 86_400 * days
+    left.mkdir()
+    (left / "rows.npy").touch()
+    os.utime(left / "rows.npy", (old, old))
+    os.utime(left, (old, old))
+    make_once(tmp_path / "k", write_two, "--out", "last")
+    assert left.exists() == stays
+
+
+def test_a_call_waits_for_the_process_that_makes_the_folder(tmp_path, caplog):
+    with caplog.at_level(logging.INFO, "serjax"), filelock.FileLock(tmp_path / ".k.lock") as lock:
+        waiting = threading.Thread(target=make_once, args=(tmp_path / "k", write_two, "--out", "last"))
+        waiting.start()
+        waiting.join(0.2)
+        assert waiting.is_alive()
+        lock.release()
+        waiting.join()
+    assert "k: another process is making it; this one waits." in caplog.text
+    assert (tmp_path / "k/last").exists()
+
+
+def test_what_cannot_be_made_gets_a_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    for target in (tmp_path / "file/k", tmp_path / "file/deep/k"):
+        with pytest.raises(Exception, match=r"cannot be written \(.*\); choose another folder with --out DIR\.$"):
+            make_once(target, write_two, "--out", "last")
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EDQUOT, "your share of the disk is full"),
+        (errno.EFBIG, "the file is larger than the file system or the system's limit allows"),
+    ],
+)
+def test_a_disk_without_room_is_told_with_sizes(tmp_path, code, reason):
+    error = str(unwritable(tmp_path / "k", OSError(code, "text"), "--out", 3 * 10**6))
+    assert error.startswith(f"{tmp_path}/k: {reason} (about 3.0 MB are needed, ")
+    assert error.endswith(" are free); make room or choose a folder on another disk with --out DIR.")

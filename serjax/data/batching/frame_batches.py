@@ -9,7 +9,7 @@ from jaxtyping import Float32, Int, Int32
 
 from serjax.audio import SAMPLE_RATE
 from serjax.data.batching.batches import READ, Clips
-from serjax.data.store.frame_labels import Clock
+from serjax.data.store.frame_labels import FrameGrid
 from serjax.runtime.errors import UserError
 
 SHAPES = 8
@@ -46,7 +46,7 @@ class LabelledBatch(NamedTuple):
 
 def plan(
     lengths: Int[np.ndarray, "clips"],
-    clock: Clock,
+    grid: FrameGrid,
     *,
     only: Sequence[int] | None = None,
     seconds: float = 87.5,
@@ -64,7 +64,7 @@ def plan(
 
     Args:
         lengths: samples of each clip.
-        clock: when frames are.
+        grid: places of the frames.
         only: clips that may be seen; by default all.
         seconds: of audio in a batch on each device.
         shortest: in s.
@@ -76,14 +76,14 @@ def plan(
     Raises:
         UserError: no clip is long enough, or all of them together are shorter than one batch.
     """
-    frames = np.array([clock.frames(length) for length in np.minimum(lengths, round(longest * SAMPLE_RATE)).tolist()])
+    frames = np.array([grid.frames(length) for length in np.minimum(lengths, round(longest * SAMPLE_RATE)).tolist()])
     seen = np.arange(len(frames)) if only is None else np.unique(np.asarray(only, np.int64))
     usable = seen[(np.asarray(lengths)[seen] >= shortest * SAMPLE_RATE) & (frames[seen] > 0)]
     if not len(usable):
         raise UserError(
             f"None of {len(seen)} clips is as long as {shortest:g} s; give longer ones or lower the shortest length."
         )
-    audio = sum(clock.samples(count) for count in frames[usable].tolist()) / SAMPLE_RATE
+    audio = sum(grid.samples(count) for count in frames[usable].tolist()) / SAMPLE_RATE
     if audio < seconds * devices:
         raise UserError(
             f"The corpus holds {audio:.1f} s of clips of {shortest:g} s and more, less than one batch of "
@@ -95,7 +95,7 @@ def plan(
     return tuple(
         Shape(
             frames=count,
-            rows=max(1, int(seconds * SAMPLE_RATE // clock.samples(count)) // parts) * parts * devices,
+            rows=max(1, int(seconds * SAMPLE_RATE // grid.samples(count)) // parts) * parts * devices,
             clips=tuple(ordered[place == number].tolist()),
         )
         for number, count in enumerate(steps.tolist())
@@ -106,7 +106,7 @@ def labelled_batches(
     clips: Clips,
     labels: Sequence[Int[np.ndarray, "n"]],
     shapes: Sequence[Shape],
-    clock: Clock,
+    grid: FrameGrid,
     *,
     seed: tuple[int, ...],
     updates: int,
@@ -123,7 +123,7 @@ def labelled_batches(
         clips: the store.
         labels: of each clip of the store.
         shapes: as `plan` made them.
-        clock: when frames are.
+        grid: places of the frames.
         seed: not negative.
         updates: of the whole run.
         done: updates made already.
@@ -149,12 +149,12 @@ def labelled_batches(
         chosen = _round_robin(shape, int(turn[update]), (*seed, 2, number))
         counts = np.array([len(labels[clip]) for clip in chosen])
         starts = rng.integers(counts - shape.frames + 1)
-        samples = clock.samples(shape.frames)
+        samples = grid.samples(shape.frames)
         wave = np.empty((shape.rows, samples), np.float32)
         label = np.empty((shape.rows, shape.frames), np.int32)
         for row, (clip, start) in enumerate(zip(chosen.tolist(), starts.tolist(), strict=True)):
             # A crop begins with a frame, so that its labels are those of exactly these samples.
-            wave[row] = clips.clip(clip)[clock.hop * start :][:samples]
+            wave[row] = clips.clip(clip)[grid.hop_length * start :][:samples]
             label[row] = labels[clip][start : start + shape.frames]
         return LabelledBatch(wave, np.full(shape.rows, samples, np.int32), label)
 

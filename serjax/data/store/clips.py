@@ -1,4 +1,4 @@
-"""Clips decoded once: one flat array of samples, see `serjax.data.store.ragged`."""
+"""Samples of clips, decoded once; see `serjax.data.store.decoded`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from jaxtyping import Float32, Int64
 from serjax.audio import SAMPLE_RATE
 from serjax.audio.decode import decode
 from serjax.audio.vad import Activity, trim
-from serjax.data.store.ragged import Made, MappedClips, described, open_mapped, unusable
+from serjax.data.store.decoded import Decoded, DecodedClips, decode_once, unusable, usable
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError
 
 _VERSION = 2
-"""Part of every key: where layout or decoding change, stores of before are not found and made anew."""
+"""Part of every key: raised where decoding changes, so that stores of before are not found and made anew."""
 
 
-class ClipStore(MappedClips):
+class ClipStore(DecodedClips):
     """The decoded clips of a folder that `open_store` wrote.
 
     Attributes:
         lengths: of each clip, in samples.
-        untrimmed: how many clips kept their silence because too little would have been left.
+        untrimmed: number of clips that kept their silence because too little would have been left.
     """
 
     array = "samples"
@@ -33,15 +33,14 @@ class ClipStore(MappedClips):
 
     def __init__(self, folder: Path, utterances: Sequence[Utterance]) -> None:
         super().__init__(folder, utterances)
-        self.lengths = np.array(self._index["lengths"], np.int64)
-        self.untrimmed = sum(not trimmed for trimmed in self._index["trimmed"])
-        self._ends = np.cumsum(self.lengths)
+        self.lengths = self._ragged.lengths[self._kept]
+        self.untrimmed = sum(not trimmed for trimmed in self._column("trimmed"))
 
     def clip(self, i: int) -> Float32[np.ndarray, "t"]:
         """Return clip i at 16 kHz: a read-only view of the file."""
         if not 0 <= i < len(self):
             raise IndexError(f"clip {i} of a store of {len(self)}")
-        return self._rows[self._ends[i] - self.lengths[i] : self._ends[i]]
+        return self._ragged[self._kept[i]]
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def open_store(
     vad: Activity = "none",
     progress: bool = True,
 ) -> ClipStore:
-    """Decode utterances into `folder`, or find them there from an earlier time, as `open_mapped` does.
+    """Decode utterances into `folder`, or find them there from an earlier time, as `decode_once` does.
 
     Args:
         utterances: in the order of the store; several may be stretches of one file.
@@ -93,18 +92,18 @@ def open_store(
             or the disk is full.
     """
 
-    def make(clip: Utterance) -> Made:
+    def decoded(clip: Utterance) -> Decoded:
         try:
             samples, trimmed = trim(decode(clip.path, start=clip.start, end=clip.end), vad)
         except UserError as error:
             return unusable(error, clip.path, np.zeros(0, np.float32), trimmed=True)
-        return described(np.asarray(samples, "<f4"), trimmed=trimmed)
+        return usable(np.asarray(samples, "<f4"), trimmed=trimmed)
 
-    return open_mapped(
+    return decode_once(
         ClipStore,
         utterances,
         folder,
-        make,
+        decoded,
         settings=[_VERSION, SAMPLE_RATE, vad],
         dtype="<f4",
         skip_bad=skip_bad,

@@ -1,6 +1,5 @@
-"""Labels of frames: one 16-bit number every 20 ms, all clips in one file, with an index by clip."""
+"""Labels of frames: one 16-bit number every 20 ms, in a ragged array of all clips."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,46 +9,47 @@ import numpy as np
 from jaxtyping import Int, UInt16
 
 from serjax.audio import SAMPLE_RATE
-from serjax.runtime.disk import atomic_folder, unwritable
+from serjax.data.store.ragged import Ragged, RaggedWriter
+from serjax.runtime.disk import atomic_folder, disk_errors
 from serjax.runtime.errors import UserError, one_of
 
-_VERSION = 1
 MOST = 2**16
 """Clusters that a label can name."""
+_FILE, _OPTION = "labels", "--out"
 
 
 @dataclass(frozen=True)
-class Clock:
-    """When frames are: frame i is about samples [hop i, hop i + field) at 16 kHz.
+class FrameGrid:
+    """Places of frames in a clip at 16 kHz: frame i is computed from samples [hop i, hop i + field).
 
     Attributes:
-        hop: Samples from one frame to the next.
-        field: Samples that a frame is about.
+        hop_length: samples from one frame to the next (the hop).
+        receptive_field: samples that a frame is computed from (the field).
     """
 
-    hop: int = 320
-    field: int = 400
+    hop_length: int = 320
+    receptive_field: int = 400
 
     def frames(self, samples: int) -> int:
-        """Return how many frames so many samples make."""
-        return max(0, (samples - self.field) // self.hop + 1)
+        """Return the number of frames of so many samples."""
+        return max(0, (samples - self.receptive_field) // self.hop_length + 1)
 
     def samples(self, frames: int) -> int:
-        """Return how many samples so many frames take."""
-        return self.hop * (frames - 1) + self.field if frames else 0
+        """Return the number of samples from which so many frames are computed."""
+        return self.hop_length * (frames - 1) + self.receptive_field if frames else 0
 
     def __str__(self) -> str:
-        return f"a label every {1000 * self.hop / SAMPLE_RATE:g} ms, about {self.field} samples"
+        return f"every {1000 * self.hop_length / SAMPLE_RATE:g} ms of {self.receptive_field} samples"
 
 
 class FrameLabels:
     """The labels that `write_labels` wrote.
 
     Attributes:
-        folder: where they are.
+        folder: that holds them.
         clusters: number of labels there are.
-        clock: when frames are.
-        source: what was noted of their making.
+        grid: places of the frames.
+        source: notes on their making.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -60,13 +60,11 @@ class FrameLabels:
         """
         self.folder = folder
         try:
-            index = json.loads((folder / "index.json").read_text())
-            self.clusters, self.clock, self.source = index["clusters"], Clock(**index["clock"]), index["source"]
-            counts = np.array(index["frames"], np.int64)
-            self._labels = np.load(folder / "labels.npy", mmap_mode="r").view(np.ndarray)
-            starts = np.cumsum(counts) - counts
-            self._places = dict(zip(index["clips"], zip(starts.tolist(), counts.tolist(), strict=True), strict=True))
-            if index["version"] != _VERSION or self._labels.dtype != np.uint16 or counts.sum() != len(self._labels):
+            self._ragged = Ragged(folder, _FILE)
+            facts = self._ragged.facts
+            self.clusters, self.grid, self.source = facts["clusters"], FrameGrid(**facts["grid"]), facts["source"]
+            self._places = {clip: place for place, clip in enumerate(facts["clips"])}
+            if len(self._places) != len(self._ragged) or self._ragged.rows.dtype != np.uint16:
                 raise ValueError("index and labels do not agree")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
@@ -89,23 +87,22 @@ class FrameLabels:
             raise UserError(
                 f"{self.folder}: there are no labels of {clip}; make labels of the corpus that is trained on."
             )
-        start, count = self._places[clip]
-        return self._labels[start : start + count]
+        return self._ragged[self._places[clip]]
 
-    def check(self, lengths: Mapping[str, int], clock: Clock) -> None:
-        """See that every clip has as many labels as it has frames.
+    def check(self, lengths: Mapping[str, int], grid: FrameGrid) -> None:
+        """Check that every clip has as many labels as it has frames.
 
         Args:
             lengths: samples of each clip, by its id.
-            clock: that of the encoder which is to predict the labels.
+            grid: of the encoder that is to predict the labels.
 
         Raises:
-            UserError: labels of another clock, or clips with none or another number of them.
+            UserError: labels on another grid, or clips with none or another number of them.
         """
-        if self.clock != clock:
+        if self.grid != grid:
             raise UserError(
-                f"{self.folder}: its clock is {self.clock}, but the encoder's is {clock}; make labels with features of "
-                "the same clock."
+                f"{self.folder}: its labels are of frames {self.grid}, but the encoder's frames are {grid}; make "
+                "labels from features with the same frames."
             )
         missing = [clip for clip in lengths if clip not in self]
         if missing:
@@ -113,7 +110,7 @@ class FrameLabels:
                 f"{self.folder}: {len(missing)} clips have no labels ({one_of(missing)}); make labels of this corpus."
             )
         for clip, length in lengths.items():
-            found, wanted = self._places[clip][1], clock.frames(length)
+            found, wanted = len(self.of(clip)), grid.frames(length)
             if found != wanted:
                 raise UserError(
                     f"{self.folder}: {clip} has {found} labels, but its {length} samples make {wanted} frames; the "
@@ -125,7 +122,7 @@ def write_labels(
     folder: Path,
     labels: Mapping[str, Int[np.ndarray, "n"]],
     clusters: int,
-    clock: Clock,
+    grid: FrameGrid,
     source: Mapping[str, Any] | None = None,
 ) -> FrameLabels:
     """Write labels into a new folder, which appears when it is complete.
@@ -134,8 +131,8 @@ def write_labels(
         folder: that does not exist yet.
         labels: of each clip's frames, by the clip's id.
         clusters: number of labels there are.
-        clock: when frames are.
-        source: what to note of their making, such as the layer and the seed; JSON.
+        grid: places of the frames.
+        source: notes on their making, such as the layer and the seed; JSON.
 
     Raises:
         UserError: a label that there is not, more labels than 16 bits tell apart, or the folder cannot be written.
@@ -145,25 +142,19 @@ def write_labels(
     for clip, values in labels.items():
         if len(values) and not 0 <= int(values.min()) <= int(values.max()) < clusters:
             raise UserError(
-                f"{clip}: a label is {int(values.max())}, but labels go from 0 to {clusters - 1}; use the centres that "
-                "the labels were made with."
+                f"{clip}: a label is {int(values.max())}, but labels go from 0 to {clusters - 1}; use the centroids "
+                "that the labels were made with."
             )
-    index = {
-        "version": _VERSION,
-        "clusters": clusters,
-        "clock": asdict(clock),
-        "source": dict(source or {}),
-        "clips": list(labels),
-        "frames": [len(values) for values in labels.values()],
-    }
-    whole = np.concatenate([np.zeros(0, np.uint16), *(np.asarray(values, np.uint16) for values in labels.values())])
-    try:
-        with atomic_folder(folder) as unfinished:
-            with (unfinished / "labels.npy").open("wb") as file:
-                np.save(file, whole)
-            (unfinished / "index.json").write_text(json.dumps(index))
-    except OSError as error:
-        raise unwritable(folder.parent, error, "--out", whole.nbytes) from None
+    lengths = np.array([len(values) for values in labels.values()], np.int64)
+    with (
+        disk_errors(folder.parent, _OPTION),
+        atomic_folder(folder) as unfinished,
+        RaggedWriter(unfinished, "<u2", items=len(labels), lengths=lengths, name=_FILE, option=_OPTION) as writer,
+    ):
+        for place, values in enumerate(labels.values()):
+            writer.write(place, values)
+        facts = {"clusters": clusters, "grid": asdict(grid), "source": dict(source or {}), "clips": list(labels)}
+        writer.finish(**facts)
     return FrameLabels(folder)
 
 

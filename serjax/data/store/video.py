@@ -1,4 +1,4 @@
-"""Frames of videos decoded once: uint8 [clips, frames, 112, 112, 3], see `serjax.data.store.ragged`."""
+"""Frames of videos decoded once: uint8 [clips, frames, 112, 112, 3], see `serjax.data.store.decoded`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from jaxtyping import Int, Int64, UInt8
 
 from serjax.data.corpora.pairs import length_note
 from serjax.data.corpora.synthetic import corpus as synthetic
-from serjax.data.store.ragged import Made, MappedClips, described, open_mapped, unusable
+from serjax.data.store.decoded import Decoded, DecodedClips, decode_once, unusable, usable
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
 from serjax.video.decode import FRAMES, SIZE, Box, read
@@ -23,7 +23,7 @@ _NOTHING: dict[str, Any] = {"shows": "uncut", "boxes": None, "damage": None, "le
 was found, an uncut picture because none was looked for, or a drawn face."""
 
 
-class FrameStore(MappedClips):
+class FrameStore(DecodedClips):
     """The frames of a folder that `open_frames` or `open_drawn` wrote.
 
     Attributes:
@@ -43,8 +43,8 @@ class FrameStore(MappedClips):
 
     def __init__(self, folder: Path, utterances: Sequence[Utterance]) -> None:
         super().__init__(folder, utterances)
-        self.frames = self._rows
-        self.boxes = tuple(None if box is None else (box[0], box[1], box[2], box[3]) for box in self._index["boxes"])
+        self.frames = self._ragged.rows
+        self.boxes = tuple(None if box is None else (box[0], box[1], box[2], box[3]) for box in self._column("boxes"))
         self.summary = tuple(self._counts())
         self.notes = (*self.summary, *self._remarks())
 
@@ -61,7 +61,7 @@ class FrameStore(MappedClips):
 
     def _counts(self) -> list[str]:
         """Say how many faces were found or drawn, and how many videos are not whole."""
-        shows = self._index["shows"]
+        shows = self._column("shows")
         whole = [clip.id for clip, shown in zip(self.utterances, shows, strict=True) if shown == "whole"]
         looked = len(whole) + shows.count("face")
         counts = []
@@ -72,14 +72,14 @@ class FrameStore(MappedClips):
             counts.append(
                 f"Faces are drawn, not filmed: each of {len(shows)} clips shows a made-up face with its label."
             )
-        broken = sum(damage is not None for damage in self._index["damage"])
+        broken = sum(damage is not None for damage in self._column("damage"))
         if broken:
             counts.append(f"{broken} videos break off or are damaged in part; the frames that decode are used.")
         return counts
 
     def _remarks(self) -> list[str]:
         """Return what is to be said of single videos."""
-        both = zip(self.utterances, self._index["damage"], self._index["length"], strict=True)
+        both = zip(self.utterances, self._column("damage"), self._column("length"), strict=True)
         return [f"{self.source(clip)}: {remark}" for clip, *remarks in both for remark in remarks if remark]
 
 
@@ -113,7 +113,7 @@ def open_frames(
 ) -> FrameStore:
     """Decode the utterances' videos into `folder`, or find their frames there from an earlier time.
 
-    See `open_mapped`. A video that breaks off gives the frames that decode; the store's notes name it.
+    See `decode_once`. A video that breaks off gives the frames that decode; the store's notes name it.
 
     Args:
         utterances: in the order of the store; each with a video.
@@ -129,7 +129,7 @@ def open_frames(
             or the disk is full.
     """
 
-    def make(clip: Utterance) -> Made:
+    def decoded(clip: Utterance) -> Decoded:
         source = FrameStore.source(clip)
         try:
             if clip.video is None:
@@ -143,10 +143,10 @@ def open_frames(
             "damage": _below(seen.note, source),
             "length": _below(length_note(clip, seen.seconds), source),
         }
-        return described(seen.frames[None], **facts)
+        return usable(seen.frames[None], **facts)
 
     settings = ["frames", _VERSION, count, size, faces]
-    return _open(utterances, folder, make, settings, (count, size), skip_bad, progress)
+    return _open(utterances, folder, decoded, settings, (count, size), skip_bad, progress)
 
 
 def open_drawn(
@@ -160,7 +160,7 @@ def open_drawn(
 ) -> FrameStore:
     """Draw a face for every utterance, with the expression of its label; speakers have faces of their own.
 
-    See `synthetic_frames` and `open_mapped`. The store's notes say that the faces are drawn.
+    See `synthetic_frames` and `decode_once`. The store's notes say that the faces are drawn.
 
     Args:
         utterances: in the order of the store; they need no video.
@@ -174,32 +174,32 @@ def open_drawn(
         UserError: a label that no face is drawn for; or `folder` cannot be written, or the disk is full.
     """
 
-    def make(clip: Utterance) -> Made:
+    def decoded(clip: Utterance) -> Decoded:
         frames = synthetic.synthetic_frames(
             clip.label, seed, speaker=clip.speaker, clip=clip.id, count=count, size=size
         )
-        return described(frames[None], **_NOTHING | {"shows": "drawn"})
+        return usable(frames[None], **_NOTHING | {"shows": "drawn"})
 
     clips = [(clip.id, clip.label, clip.speaker) for clip in utterances]
     settings = ["drawn", _VERSION, synthetic.FACES_VERSION, count, size, seed, clips]
-    return _open(utterances, folder, make, settings, (count, size), False, progress)
+    return _open(utterances, folder, decoded, settings, (count, size), False, progress)
 
 
 def _open(
     utterances: Sequence[Utterance],
     folder: Path,
-    make: Any,
+    decode: Any,
     settings: list[Any],
     pictures: tuple[int, int],
     skip_bad: bool,
     progress: bool,
 ) -> FrameStore:
     count, size = pictures
-    return open_mapped(
+    return decode_once(
         FrameStore,
         utterances,
         folder,
-        make,
+        decode,
         settings=settings,
         dtype="|u1",
         shape=(count, size, size, 3),

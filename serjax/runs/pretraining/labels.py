@@ -9,8 +9,10 @@ from typing import NamedTuple
 from serjax.checkpoints.centroids import read_centres, write_centres
 from serjax.config.experiment import cache_folder
 from serjax.config.pretraining import LabelsConfig, PretrainExperiment
-from serjax.data.store.frame_labels import Clock, FrameLabels, split_labels, write_labels
-from serjax.features.encoder_layers import Extract, frame_table, layer_features, mfcc_features
+from serjax.data.store.frame_labels import FrameGrid, FrameLabels, split_labels, write_labels
+from serjax.data.store.ragged import FORMAT
+from serjax.features.encoder_layers import frame_features, layer_features, mfcc_features
+from serjax.features.extract import Function
 from serjax.features.kmeans import assign, fit_minibatch
 from serjax.models.encoders.config import frame_hop, receptive_field
 from serjax.models.functional import Params
@@ -26,11 +28,11 @@ CENTRES = "centres.safetensors"
 
 
 class _Source(NamedTuple):
-    """What makes features, its weights, when their frames are, and a key of all that they depend on."""
+    """Function of the features, its weights, places of their frames, and a key of all that they depend on."""
 
-    extract: Extract
+    function: Function
     weights: Params
-    clock: Clock
+    grid: FrameGrid
     key: str
 
 
@@ -67,19 +69,19 @@ def _of_part(
         return FrameLabels(folder / LABELS)
     source = _source(settings, clips, part, encoders)
     cache = cache_folder(as_training(experiment)) / "features"
-    table = frame_table(source.extract, source.weights, clips, clips.names, cache, key=source.key, clock=source.clock)
+    table = frame_features(source.function, source.weights, clips, clips.names, cache / source.key, grid=source.grid)
     cluster = replace(settings.cluster, seed=settings.cluster.seed + experiment.seed)
     began = time.monotonic()
     if settings.centres is None:
-        found = fit_minibatch(table.only(part.heard), cluster)
+        found = fit_minibatch(table.select(part.heard), cluster)
         centres = found.centres
         say(
-            f"{_whose(part)}{len(centres)} clusters of {table.frames[list(part.heard)].sum():,} frames in "
+            f"{_whose(part)}{len(centres)} clusters of {table.lengths[list(part.heard)].sum():,} frames in "
             f"{time.monotonic() - began:.1f} s; mean squared distance {found.inertia:.4g}."
         )
     else:
         centres = read_centres(Path(settings.centres))
-    labels = split_labels(assign(table.features, centres), clips.names, table.frames)
+    labels = split_labels(assign(table.rows, centres), clips.names, table.lengths)
     write_centres(folder / CENTRES, centres)
     noted = {
         "of": settings.of,
@@ -89,7 +91,7 @@ def _of_part(
         "seed": cluster.seed,
         "clips_heard": len(part.heard),
     }
-    written = write_labels(folder / LABELS, labels, len(centres), source.clock, noted)
+    written = write_labels(folder / LABELS, labels, len(centres), source.grid, noted)
     if encoders is not None and not encoders.shared:
         # One table a fold would fill the disk, and no other run wants it.
         shutil.rmtree(cache / source.key, ignore_errors=True)
@@ -98,13 +100,13 @@ def _of_part(
 
 def _source(settings: LabelsConfig, clips: Clips, part: Part, encoders: Encoders | None) -> _Source:
     if encoders is None:
-        extract, weights = mfcc_features()
-        return _Source(extract, weights, Clock(), fingerprint("mfcc", clips.hashes))
+        function, weights = mfcc_features()
+        return _Source(function, weights, FrameGrid(), fingerprint(FORMAT, "mfcc", clips.hashes))
     encoder, preprocessor, _ = encoders.of(part.fold)
-    extract, weights = layer_features(encoder, settings.layer, normalize=preprocessor.normalize)
-    clock = Clock(frame_hop(encoder.config), receptive_field(encoder.config))
-    key = fingerprint(weights, clips.hashes, settings.layer, preprocessor.normalize, encoder.config)
-    return _Source(extract, weights, clock, key)
+    function, weights = layer_features(encoder, settings.layer, normalize=preprocessor.normalize)
+    grid = FrameGrid(frame_hop(encoder.config), receptive_field(encoder.config))
+    key = fingerprint(FORMAT, weights, clips.hashes, settings.layer, preprocessor.normalize, encoder.config)
+    return _Source(function, weights, grid, key)
 
 
 def _whose(part: Part) -> str:

@@ -15,7 +15,7 @@ from serjax.audio import SAMPLE_RATE
 from serjax.checkpoints.huggingface import save_pretrained
 from serjax.config.pretraining import PretrainExperiment
 from serjax.data.batching.frame_batches import LabelledBatch, Shape, labelled_batches, plan, side_by_side
-from serjax.data.store.frame_labels import Clock, FrameLabels
+from serjax.data.store.frame_labels import FrameGrid, FrameLabels
 from serjax.models.encoders.config import frame_hop, receptive_field
 from serjax.models.functional import flat
 from serjax.runs.folder import RESUME
@@ -51,14 +51,14 @@ def predict_masked(
         say: is told what is done.
 
     Raises:
-        UserError: labels of another clock or number than the encoder's frames, less audio than a batch, a loss that is
+        UserError: labels of another grid or number than the encoder's frames, less audio than a batch, a loss that is
             no number, or a full disk.
     """
-    clock = Clock(frame_hop(start.config), receptive_field(start.config))
+    grid = FrameGrid(frame_hop(start.config), receptive_field(start.config))
     waiting = []
     for part, own in zip(material.parts, labels, strict=True):
         clips = material.clips
-        own.check({clips.names[i]: int(clips.lengths[i]) for i in part.heard}, clock)
+        own.check({clips.names[i]: int(clips.lengths[i]) for i in part.heard}, grid)
         if not (part_folder(experiment.run_dir, part) / ENCODER / "config.json").is_file():
             waiting.append((part, own))
     together, config = False, experiment.masked
@@ -70,7 +70,7 @@ def predict_masked(
     # The same lengths for all parts, so that what is compiled for one serves the others.
     shapes = plan(
         material.clips.lengths,
-        clock,
+        grid,
         only=sorted({i for part in material.parts for i in part.heard}),
         seconds=config.seconds,
         shortest=config.shortest,
@@ -79,7 +79,7 @@ def predict_masked(
         parts=config.accumulate,
     )
     for group in groups:
-        _train(experiment, material, group, start, axis, shapes, clock, console, say)
+        _train(experiment, material, group, start, axis, shapes, grid, console, say)
 
 
 def _train(
@@ -89,7 +89,7 @@ def _train(
     start: EncoderStart,
     axis: FoldAxis,
     shapes: Sequence[Shape],
-    clock: Clock,
+    grid: FrameGrid,
     console: Console,
     say: Say,
 ) -> None:
@@ -118,9 +118,7 @@ def _train(
         logs = [stack.enter_context(MetricLog(folder, done)) for folder in folders]
         bar = stack.enter_context(progress_bar(console, "updates"))
         whose = ", ".join(f"fold {part.fold}" for part, _ in group if part.fold)
-        say(
-            f"Masked prediction{f' of {whose}' if whose else ''}: {_extent(shapes, config.updates, clock, group[0][0])}"
-        )
+        say(f"Masked prediction{f' of {whose}' if whose else ''}: {_extent(shapes, config.updates, grid, group[0][0])}")
         if done:
             say(f"Resuming after update {done}.")
         task = bar.add_task("masked prediction", total=config.updates, completed=done, rate="")
@@ -133,7 +131,7 @@ def _train(
                     clips,
                     [own.of(name) for name in clips.names],
                     shapes,
-                    clock,
+                    grid,
                     seed=(experiment.seed, part.fold),
                     updates=config.updates,
                     done=done,
@@ -167,10 +165,10 @@ def _train(
     shutil.rmtree(folders[0] / RESUME, ignore_errors=True)
 
 
-def _extent(shapes: Sequence[Shape], updates: int, clock: Clock, part: Part) -> str:
+def _extent(shapes: Sequence[Shape], updates: int, grid: FrameGrid, part: Part) -> str:
     counts = [len(set(shape.clips).intersection(part.heard)) for shape in shapes]
     clips = sum(counts)
-    audio = sum(count * clock.samples(shape.frames) for count, shape in zip(counts, shapes, strict=True)) / SAMPLE_RATE
-    batch = np.mean([shape.rows * clock.samples(shape.frames) for shape in shapes]) / SAMPLE_RATE
+    audio = sum(count * grid.samples(shape.frames) for count, shape in zip(counts, shapes, strict=True)) / SAMPLE_RATE
+    batch = np.mean([shape.rows * grid.samples(shape.frames) for shape in shapes]) / SAMPLE_RATE
     passes = updates * batch / audio
     return f"{updates} updates of {batch:.0f} s, {passes:.1f} passes over {audio / 60:.0f} min in {clips} clips."

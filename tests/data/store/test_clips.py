@@ -21,7 +21,8 @@ from serjax.audio.decode import decode
 from serjax.data.config import DataConfig
 from serjax.data.corpora.read import read_corpus
 from serjax.data.store import clips as module
-from serjax.data.store import ragged as mapped
+from serjax.data.store import decoded as decoded_clips
+from serjax.data.store import ragged
 from serjax.data.store.clips import open_store
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError
@@ -173,22 +174,25 @@ def test_nothing_left_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_is_told_with_its_size(tmp_path, monkeypatch, code):
+def test_a_full_disk_is_told_with_its_size(tmp_path, monkeypatch, decoded, code):
     utterances = write_clips(tmp_path, 4)
-    written = []
+    write, room = ragged._write_all, [20_000]
 
-    def failing(file, dtype, shape):
-        written.append(shape)
-        if len(written) == 2:  # after the samples
+    def failing(file, data, place):
+        room[0] -= len(data)
+        if room[0] < 0:
             raise OSError(code, os.strerror(code))
+        write(file, data, place)
 
-    monkeypatch.setattr(mapped, "_write_header", failing)
+    monkeypatch.setattr(ragged, "_write_all", failing)
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=3_210_000_000))
-    monkeypatch.setattr(mapped, "_AHEAD", 1)
-    message = r"clips: the disk is full \(about 29\.4 kB are needed, 3\.2 GB are free\); .* with --data\.cache DIR"
+    message = r"clips: .* disk is full \(about \d+\.\d kB are needed, 3\.2 GB are free\); .* with --data\.cache DIR"
     with pytest.raises(UserError, match=message):
         open_store(utterances, tmp_path / "clips", skip_bad=False)
-    assert list((tmp_path / "clips").iterdir()) == []
+    monkeypatch.undo()
+    for i, clip in enumerate(utterances):
+        samples = decode(clip.path)
+        np.testing.assert_array_equal(open_store(utterances, tmp_path / "clips", skip_bad=False).clip(i), samples)
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
@@ -206,56 +210,83 @@ def test_a_damaged_store_is_told(tmp_path):
         open_store(utterances, tmp_path / "clips", skip_bad=False)
 
 
-def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch):
-    utterances = write_clips(tmp_path, 4)
+def test_an_interrupted_call_is_resumed(tmp_path, monkeypatch):
+    utterances, seen = write_clips(tmp_path, 12), []
 
     def interrupted(path, **stretch):
-        if path == utterances[2].path:
+        seen.append(path)
+        if path == utterances[8].path and len(set(seen)) == len(seen):
             raise KeyboardInterrupt
         return decode(path, **stretch)
 
+    monkeypatch.setattr(decoded_clips, "_AHEAD", 1)
     monkeypatch.setattr(module, "decode", interrupted)
     with pytest.raises(KeyboardInterrupt):
         open_store(utterances, tmp_path / "clips", skip_bad=False)
-    assert list((tmp_path / "clips").iterdir()) == []
+    seen.clear()
+    seen.append(utterances[8].path)
+    store = open_store(utterances, tmp_path / "clips", skip_bad=False)
+    assert set(seen) == {clip.path for clip in utterances[8:]}
+    for i, clip in enumerate(utterances):
+        np.testing.assert_array_equal(store.clip(i), decode(clip.path))
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from serjax.data.store import clips as store
-from serjax.data.store import ragged as mapped
+from serjax.data.store import clips, decoded, ragged
 from serjax.data.utterance import Utterance
 utterances = [Utterance(name, Path(name), "sad") for name in sys.argv[2:]]
-end = mapped._write_header
-def kill(file, dtype, shape):
-    file.flush()
-    if shape[0]:
+decode, ragged._SAVE_SECONDS, decoded._AHEAD = clips.decode, 0, 1
+def kill(path, **stretch):
+    if path == utterances[8].path:
         os.kill(os.getpid(), signal.SIGKILL)
-    end(file, dtype, shape)
-mapped._write_header = kill
-store.open_store(utterances, Path(sys.argv[1]), skip_bad=False)
+    return decode(path, **stretch)
+clips.decode = kill
+clips.open_store(utterances, Path(sys.argv[1]), skip_bad=False)
 """
 
 
-def test_a_kill_leaves_nothing_that_is_taken_for_a_store(tmp_path, decoded):
-    utterances = write_clips(tmp_path, 4)
+def test_a_killed_process_is_resumed(tmp_path, decoded):
+    utterances = write_clips(tmp_path, 12)
     command = [sys.executable, "-c", KILLED, str(tmp_path / "clips"), *(str(clip.path) for clip in utterances)]
     assert subprocess.run(command, check=False, cwd=Path(__file__).parents[3]).returncode == -signal.SIGKILL
-    (left,) = (tmp_path / "clips").iterdir()
-    assert left.name.startswith(".")
     store = open_store(utterances, tmp_path / "clips", skip_bad=False)
-    assert len(decoded) == 4
-    assert len(store) == 4
+    assert {clip.path for clip in utterances[8:]} <= set(decoded)
+    assert len(decoded) <= 7
+    for i, clip in enumerate(utterances):
+        np.testing.assert_array_equal(store.clip(i), decode(clip.path))
+
+
+def test_two_processes_decode_a_corpus_once(tmp_path):
+    utterances = write_clips(tmp_path, 12)
+    program = """
+import sys, time
+from pathlib import Path
+from serjax.data.store import clips
+from serjax.data.utterance import Utterance
+decode, count = clips.decode, []
+def slow(path, **stretch):
+    time.sleep(0.1)
+    count.append(path)
+    return decode(path, **stretch)
+clips.decode = slow
+clips.open_store([Utterance(name, Path(name), "sad") for name in sys.argv[2:]], Path(sys.argv[1]), skip_bad=False)
+print(len(count))
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "clips"), *(str(clip.path) for clip in utterances)]
+    options = {"cwd": Path(__file__).parents[3], "stdout": subprocess.PIPE}
+    both = [subprocess.Popen(command, **options) for _ in range(2)]
+    assert sum(int(one.communicate()[0]) for one in both) == 12
 
 
 def test_memory_holds_only_a_few_clips(tmp_path, monkeypatch):
     """Threads may run ahead of the writer by so many clips and no more."""
     utterances = write_clips(tmp_path, 40)
-    monkeypatch.setattr(mapped, "_AHEAD", 3)
+    monkeypatch.setattr(decoded_clips, "_AHEAD", 3)
     begun = []
-    with mapped.ThreadPoolExecutor(2) as pool:
-        for done, _ in enumerate(mapped._in_order(utterances, begun.append, pool), 1):
+    with decoded_clips.ThreadPoolExecutor(2) as pool:
+        for done, _ in enumerate(decoded_clips._in_order(utterances, begun.append, pool), 1):
             assert len(begun) <= done + 3
     assert len(begun) == 40
 
@@ -277,7 +308,7 @@ def test_silence_is_left_out_where_something_remains(tmp_path):
         sound = noise(1.0 if number else 0.2, 16_000, number)
         soundfile.write(clip.path, np.concatenate([sound, np.zeros(16_000)]), 16_000)
     plain = module.open_store(utterances, tmp_path / "store", skip_bad=False)
-    trimmed = module.open_store(utterances, tmp_path / "store", skip_bad=False, activity="energy")
+    trimmed = module.open_store(utterances, tmp_path / "store", skip_bad=False, vad="energy")
     assert (plain.untrimmed, trimmed.untrimmed) == (0, 1)
     assert trimmed.lengths[0] == plain.lengths[0]
     assert trimmed.lengths[1] < plain.lengths[1] - 12_000

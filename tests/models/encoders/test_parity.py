@@ -287,6 +287,12 @@ def test_every_way_in_which_weights_are_stored(tmp_path, store, dtype):
     [
         ("HubertForCTC", "lm_head"),
         ("HubertForSequenceClassification", "classifier, projector"),
+        ("UniSpeechForPreTraining", "ctc_proj, project_hid, project_q, quantizer"),
+        ("UniSpeechSatForCTC", "lm_head"),
+        (
+            "UniSpeechSatForPreTraining",
+            "label_embeddings_concat, layer_norm_for_extract, project_hid, project_q, quantizer, speaker_proj",
+        ),
         ("Wav2Vec2ForPreTraining", "project_hid, project_q, quantizer"),
         ("Wav2Vec2ForSequenceClassification", "classifier, projector"),
         ("WavLMForSequenceClassification", "classifier, projector"),

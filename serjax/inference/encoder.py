@@ -1,0 +1,206 @@
+"""Hidden states of clips from a published speech encoder, whose input is prepared as its feature extractor does."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from serjax.audio import SAMPLE_RATE
+from serjax.audio.decode import decode, resample
+from serjax.checkpoints import huggingface
+from serjax.data.batching.lengths import bucket
+from serjax.inference.inputs import rate_of
+from serjax.models.encoders.config import frames, receptive_field
+from serjax.models.encoders.wav2vec2 import EncoderOutput
+from serjax.models.layers.standardize import unit_variance
+from serjax.runtime.errors import UserError
+
+Padding = Literal["exact", "transformers"]
+Wave = Float[np.ndarray, "t"]
+
+
+class PretrainedEncoder:
+    """A speech encoder with its weights and the preparation of its input, called with clips.
+
+    Attributes:
+        config: layout of the encoder.
+        preprocessor: preparation of the input, from preprocessor_config.json: normalisation and attention mask.
+        module: the encoder itself (Flax NNX), for a model of one's own; it takes prepared waves.
+        notes: sentences on what was assumed or not used when the checkpoint was read.
+    """
+
+    def __init__(self, loaded: huggingface.Pretrained) -> None:
+        """Keep the encoder; nothing is compiled before the first call."""
+        self.module, self.preprocessor, self.notes = loaded
+        self.config = self.module.config
+        self._graphdef, self._state = nnx.split(self.module)
+
+    def __call__(
+        self,
+        clips: Any,
+        lengths: Sequence[int] | Int[np.ndarray, "b"] | None = None,
+        *,
+        padding: Padding = "exact",
+        attentions: bool = False,
+    ) -> EncoderOutput:
+        """Return the hidden states of every layer, and the number of frames of each clip.
+
+        Waves become what the checkpoint's feature extractor makes of them (`do_normalize`: zero mean and unit variance
+        of each clip over its own samples). Frames beyond a clip's own mean nothing; there are as many as the longest
+        clip has. A program is compiled for each number of clips and each of 17 lengths up to 30 s (each length, where
+        padding="transformers" makes the padding count).
+
+        Args:
+            clips: One clip or a list of clips: samples [t] at 16 kHz, floats in -1..1 or integers; (samples, rate in
+                Hz) or {"array": samples, "sampling_rate": rate in Hz}, which are resampled with a warning where the
+                rate is another; or a path. Or a batch [b t] at 16 kHz.
+            lengths: True samples of each clip of a batch [b t]; by default all. What follows them is not read.
+            padding: exact: each clip gives what it gives alone, so that a batch equals `transformers` called with one
+                clip after another, whatever the checkpoint. transformers: a batch equals theirs. Statistics of group
+                norm include the padding; and where `return_attention_mask` is false, so do normalisation and attention.
+            attentions: Return attention weights too.
+
+        Raises:
+            UserError: a clip cannot be read, is empty, holds NaN or is shorter than one frame.
+        """
+        if padding not in get_args(Padding):
+            raise UserError(f"padding: got {padding!r}; give {' or '.join(get_args(Padding))}.")
+        waves = self._read(clips, lengths)
+        true = np.array([len(wave) for wave in waves], np.int32)
+        longest = int(true.max())
+        counts = padding == "transformers" and self._padding_counts
+        batch = np.zeros((len(waves), longest if counts else bucket(longest)), np.float32)
+        for row, wave in zip(batch, waves, strict=True):
+            row[: len(wave)] = wave
+        masked = padding == "exact" or self.preprocessor.return_attention_mask
+        output = _encode(
+            self._state,
+            batch,
+            true if masked else np.full_like(true, longest),
+            graphdef=self._graphdef,
+            normalize=self.preprocessor.normalize,
+            padding=padding,
+            attentions=attentions,
+        )
+        output = _cut(output, frames(self.config, longest))
+        return output if masked else output._replace(lengths=frames(self.config, jnp.asarray(true)))
+
+    @property
+    def _padding_counts(self) -> bool:
+        """Whether transformers' results depend on the length to which clips are padded."""
+        return not self.preprocessor.return_attention_mask or self.config.feat_extract_norm == "group"
+
+    def _read(self, clips: Any, lengths: Sequence[int] | Int[np.ndarray, "b"] | None) -> list[Wave]:
+        """Return the clips' samples, mono at 16 kHz."""
+        array = hasattr(clips, "ndim")
+        if array and clips.ndim == 2:
+            clips = _rows(np.asarray(clips), lengths)
+        elif lengths is not None:
+            raise UserError("lengths belong to a batch [b t]; give one, or a list of clips without lengths.")
+        elif array or isinstance(clips, (str, Path, Mapping)) or _is_pair(clips):
+            clips = [clips]
+        if not len(clips):
+            raise UserError("there are no clips; give at least one.")
+        rates = sorted({rate_of(clip) for clip in clips if not hasattr(clip, "ndim")} - {SAMPLE_RATE})
+        if rates:
+            found = " and ".join(f"{rate:g}" for rate in rates)
+            warnings.warn(f"clips of {found} Hz are resampled to {SAMPLE_RATE} Hz.", stacklevel=3)
+        waves = [_samples(clip, f"clip {index}") for index, clip in enumerate(clips)]
+        least = receptive_field(self.config)
+        for index, wave in enumerate(waves):
+            if len(wave) < least:
+                raise UserError(
+                    f"clip {index}: it has {len(wave)} samples at 16 kHz, but the encoder's first frame takes {least}; "
+                    "leave it out."
+                )
+        return waves
+
+
+def _is_pair(clip: Any) -> bool:
+    """Return whether this is (samples, rate)."""
+    return isinstance(clip, tuple) and len(clip) == 2 and isinstance(clip[1], (int, float, np.number))
+
+
+def _rows(batch: np.ndarray, lengths: Any) -> list[np.ndarray]:
+    """Return the rows of a batch, each cut to its length."""
+    if lengths is None:
+        return list(batch)
+    counts = np.asarray(lengths)
+    if counts.shape != batch.shape[:1] or counts.dtype.kind not in "iu":
+        raise UserError(f"lengths are {counts.dtype} {list(counts.shape)}; give {len(batch)} integers, one a clip.")
+    for index, count in enumerate(counts.tolist()):
+        if not 1 <= count <= batch.shape[1]:
+            raise UserError(f"clip {index}: its length is given as {count}; give 1 to {batch.shape[1]}.")
+    return [row[:count] for row, count in zip(batch, counts, strict=True)]
+
+
+def _samples(clip: Any, name: str) -> Wave:
+    """Return a clip's samples, mono at 16 kHz.
+
+    Raises:
+        UserError: it is given as something else, cannot be decoded, is empty, too short or holds NaN.
+    """
+    if isinstance(clip, Mapping) and {"array", "sampling_rate"} <= clip.keys():
+        clip = clip["array"], clip["sampling_rate"]
+    if isinstance(clip, (str, Path)):
+        return decode(clip)
+    if _is_pair(clip):
+        return resample(np.asarray(clip[0]), float(clip[1]), SAMPLE_RATE, source=name)
+    if not hasattr(clip, "ndim") or clip.ndim != 1:
+        found = f"the shape {list(clip.shape)}" if hasattr(clip, "ndim") else f"the type {type(clip).__name__}"
+        raise UserError(
+            f"{name}: it has {found}; give samples [t] at 16 kHz, (samples, rate in Hz), "
+            '{"array": samples, "sampling_rate": rate in Hz} or a path.'
+        )
+    return resample(np.asarray(clip), SAMPLE_RATE, SAMPLE_RATE, source=name)
+
+
+@partial(jax.jit, static_argnames=("graphdef", "normalize", "padding", "attentions"))
+def _encode(
+    state: nnx.State,
+    wave: Float[Array, "b t"],
+    lengths: Int[Array, "b"],
+    *,
+    graphdef: nnx.GraphDef[Any],
+    normalize: bool,
+    padding: Padding,
+    attentions: bool,
+) -> EncoderOutput:
+    encoder: Any = nnx.merge(graphdef, state)
+    return encoder(unit_variance(wave, lengths) if normalize else wave, lengths, padding=padding, attentions=attentions)
+
+
+@partial(jax.jit, static_argnums=1)
+def _cut(output: EncoderOutput, count: int) -> EncoderOutput:
+    """Return the first frames."""
+    return EncoderOutput(
+        tuple(state[:, :count] for state in output.hidden_states),
+        output.lengths,
+        tuple(shares[:, :, :count, :count] for shares in output.attentions),
+    )
+
+
+def load_encoder(source: str | Path) -> PretrainedEncoder:
+    """Return the speech encoder of a checkpoint, to be called with clips.
+
+    The checkpoint is that of an encoder alone, of its pretraining or of a task (HuBERT, UniSpeech, UniSpeech-SAT,
+    wav2vec2, WavLM):
+
+        encoder = serjax.load_encoder("facebook/hubert-base-ls960")
+        output = encoder([first, second])  # samples [t] at 16 kHz, of any length
+        output.hidden_states, output.lengths  # of every layer [b n d], true frames [b]
+
+    Args:
+        source: Hugging Face directory or hub id.
+
+    Raises:
+        UserError: it cannot be found, is damaged, is of another architecture, or its weights do not fit its config.
+    """
+    return PretrainedEncoder(huggingface.load_encoder(str(source)))

@@ -1,0 +1,228 @@
+"""Clips in, hidden states out, prepared as the checkpoint's feature extractor prepares them."""
+
+import warnings
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import soundfile
+from flax import nnx
+
+from serjax.checkpoints.huggingface import save_pretrained
+from serjax.checkpoints.preprocessor import Preprocessor
+from serjax.inference import encoder as inference
+from serjax.inference.encoder import load_encoder
+from serjax.models.encoders.build import build_encoder
+from serjax.models.encoders.config import EncoderConfig
+from serjax.runtime.errors import UserError
+
+CONFIG = EncoderConfig(
+    hidden_size=16,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=24,
+    conv_dim=(8, 8, 8),
+    conv_kernel=(20, 15, 4),
+    conv_stride=(10, 8, 4),
+    num_conv_pos_embeddings=6,
+    num_conv_pos_embedding_groups=4,
+)
+LAYER = replace(CONFIG, feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True)
+LENGTHS = (9000, 5123, 400)
+
+
+def save(folder, config=CONFIG, **preprocessor):
+    save_pretrained(build_encoder(config, rngs=nnx.Rngs(0)), folder, preprocessor=Preprocessor(**preprocessor))
+    return str(folder)
+
+
+def clips(lengths=LENGTHS):
+    """Return clips with an offset and levels of their own."""
+    rng = np.random.default_rng(0)
+    return [
+        rng.normal(rng.uniform(-0.1, 0.1), rng.uniform(0.05, 0.3), length).clip(-1, 1).astype(np.float32)
+        for length in lengths
+    ]
+
+
+def assert_equal(one, other, atol=1e-5):
+    assert one.lengths.tolist() == other.lengths.tolist()
+    for mine, peer in zip(one.hidden_states, other.hidden_states, strict=True):
+        for row, row_of_peer, count in zip(mine, peer, one.lengths, strict=True):
+            np.testing.assert_allclose(row[:count], row_of_peer[:count], rtol=0, atol=atol)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return load_encoder(save(tmp_path_factory.mktemp("encoder")))
+
+
+def test_a_clip_in_a_batch_gives_what_it_gives_alone(encoder):
+    together = encoder(clips())
+    assert [state.shape for state in together.hidden_states] == [(3, 27, 16)] * 3
+    assert together.lengths.tolist() == [27, 15, 1]
+    for row, clip in enumerate(clips()):
+        alone = encoder(clip)
+        assert alone.hidden_states[-1].shape == (1, together.lengths[row], 16)
+        np.testing.assert_allclose(
+            together.hidden_states[-1][row, : alone.lengths[0]], alone.hidden_states[-1][0], rtol=0, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize(
+    "lengths", [list(LENGTHS), np.array(LENGTHS), jnp.array(LENGTHS)], ids=lambda x: type(x).__name__
+)
+@pytest.mark.parametrize("array", [np.asarray, jnp.asarray], ids=["numpy", "jax"])
+def test_a_padded_batch_with_its_lengths_is_a_list_of_clips(encoder, lengths, array):
+    batch = np.full((3, 9500), np.nan, np.float32)  # what follows a clip is not read
+    for row, clip in zip(batch, clips(), strict=True):
+        row[: len(clip)] = clip
+    assert_equal(encoder(array(batch), lengths), encoder(clips()), atol=0)
+
+
+def test_a_batch_without_lengths_is_read_whole(encoder):
+    batch = np.stack(clips((5000, 5000)))
+    assert_equal(encoder(batch), encoder(list(batch)), atol=0)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_normalisation_is_the_checkpoints(tmp_path, normalize):
+    encoder = load_encoder(save(tmp_path, normalize=normalize))
+    assert encoder.preprocessor.normalize is normalize
+    loud, quiet = (encoder(factor * clips()[0]).hidden_states[0] for factor in (1, 0.1))
+    assert (np.abs(loud - quiet).max() < 1e-3) == normalize
+
+
+def test_other_rates_are_resampled_with_a_warning(encoder, tmp_path):
+    (clip,) = clips((16_000,))
+    soundfile.write(tmp_path / "clip.wav", clip, 8000, subtype="FLOAT")
+    with pytest.warns(UserWarning, match=r"^clips of 8000 and 22050 Hz are resampled to 16000 Hz\.$"):
+        output = encoder([(clip, 8000), {"array": clip, "sampling_rate": 22_050}, tmp_path / "clip.wav", clip])
+    assert output.lengths.tolist() == [99, 36, 99, 49]
+    np.testing.assert_array_equal(output.hidden_states[-1][0], output.hidden_states[-1][2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert_equal(encoder((clip, 16_000)), encoder(clip), atol=0)
+
+
+def test_integers_use_their_full_range(encoder):
+    values = np.round(32_768 * clips()[0])
+    assert_equal(encoder(values.astype(np.int16)), encoder((values / 32_768).astype(np.float32)), atol=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "lengths", "message"),
+    [
+        ([], None, "there are no clips; give at least one"),
+        ([np.ones(800), np.ones(0)], None, "clip 1: it holds no samples"),
+        (np.zeros(399), None, r"clip 0: it lasts .* less than the encoder's receptive field"),
+        (np.array([0.1] * 500 + [np.nan] * 2), None, "clip 0: 2 of its samples are NaN or infinite"),
+        (np.ones((2, 800)), [800, 0], r"clip 1: its length is given as 0; give 1 to 800"),
+        (np.ones((2, 800)), [800, 801], r"clip 1: its length is given as 801; give 1 to 800"),
+        (np.ones((2, 800)), [800], r"lengths are int64 \[1\]; give 2 integers"),
+        (np.ones((2, 800)), [800.0, 400.0], r"lengths are float64 \[2\]; give 2 integers"),
+        ([np.ones(800)], [800], "lengths belong to a batch"),
+        ([np.ones((800, 2))], None, r"clip 0: it has the shape \[800, 2\]; give samples \[t\] at 16 kHz"),
+        (np.ones((1, 2, 800)), None, r"clip 0: it has the shape \[1, 2, 800\]"),
+        ([[0.1] * 800], None, "clip 0: it has the type list"),
+        ("nowhere.wav", None, "nowhere.wav: it cannot be opened"),
+    ],
+)
+def test_clips_without_hidden_states_are_refused_in_a_sentence(encoder, given, lengths, message):
+    with pytest.raises(UserError, match=message) as raised:
+        encoder(given, lengths)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_clip_shorter_than_the_first_frame_is_refused(tmp_path):
+    encoder = load_encoder(save(tmp_path, replace(CONFIG, conv_stride=(10, 16, 16))))
+    with pytest.raises(
+        UserError, match="clip 1: it has 600 samples at 16 kHz, but the encoder's first frame takes 640"
+    ):
+        encoder(clips((900, 600)))
+    with pytest.raises(UserError, match="padding: got 'same'; give exact or transformers"):
+        encoder(clips((900,)), padding="same")
+
+
+def test_lengths_of_a_bucket_share_a_program(encoder):
+    before = inference._encode._cache_size()
+    for length in (21_000, 22_000, 23_456):
+        encoder(clips((length,)))
+    assert inference._encode._cache_size() == before + 1
+
+
+def test_attention_weights_are_given_on_request(encoder):
+    assert encoder(clips()).attentions == ()
+    weights = encoder(clips(), attentions=True).attentions
+    assert [shares.shape for shares in weights] == [(3, 2, 27, 27)] * 2
+    np.testing.assert_allclose(weights[0].sum(-1)[0], 1, atol=1e-5)
+
+
+def test_the_module_takes_prepared_waves(encoder):
+    clip = clips()[0]
+    prepared = (clip - clip.mean()) / np.sqrt(clip.var() + 1e-7)
+    output = nnx.jit(encoder.module)(jnp.asarray(prepared[None]), jnp.array([len(clip)]))
+    assert_equal(output, encoder(clip), atol=1e-4)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("layout", ["group", "layer"])
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+class TestAgainstTransformers:
+    """Hidden states equal those of transformers' own extractor and model on the same files."""
+
+    @pytest.fixture
+    def pair(self, tmp_path, layout, normalize, masked):
+        """Our encoder, and what theirs makes of a list of clips."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import torch
+            import transformers
+
+        torch.manual_seed(1)
+        settings = {"group": CONFIG, "layer": LAYER}[layout].to_dict()
+        model = transformers.HubertModel(transformers.HubertConfig(**settings)).eval()
+        with torch.no_grad():
+            for value in model.parameters():
+                value.copy_(value + 0.1 * torch.randn(value.shape))
+        model.save_pretrained(tmp_path)
+        transformers.Wav2Vec2FeatureExtractor(do_normalize=normalize, return_attention_mask=masked).save_pretrained(
+            tmp_path
+        )
+        extractor = transformers.AutoFeatureExtractor.from_pretrained(tmp_path)
+
+        def theirs(waves):
+            prepared = extractor(waves, sampling_rate=16_000, padding=True, return_tensors="pt")
+            assert ("attention_mask" in prepared) == masked
+            with torch.no_grad():
+                output = model(**prepared, output_hidden_states=True)
+            return [*(state.numpy() for state in output.hidden_states[:-1]), output.last_hidden_state.numpy()]
+
+        return load_encoder(tmp_path), theirs
+
+    def test_exact_padding_gives_what_each_clip_alone_gives_them(self, pair):
+        encoder, theirs = pair
+        output = encoder(clips())
+        for row, clip in enumerate(clips()):
+            expected = theirs([clip])
+            assert output.lengths[row] == expected[0].shape[1]
+            for mine, other in zip(output.hidden_states, expected, strict=True):
+                np.testing.assert_allclose(mine[row, : other.shape[1]], other[0], rtol=0, atol=1e-4)
+
+    def test_padding_as_transformers_gives_what_their_batch_gives(self, pair):
+        encoder, theirs = pair
+        output, expected = encoder(clips(), padding="transformers"), theirs(clips())
+        assert output.lengths.tolist() == [27, 15, 1]
+        for mine, other in zip(output.hidden_states, expected, strict=True):
+            assert mine.shape == other.shape
+            for row, count in enumerate(output.lengths):
+                np.testing.assert_allclose(mine[row, :count], other[row, :count], rtol=0, atol=1e-4)
+
+    def test_padding_changes_their_frames_but_where_all_of_it_is_masked(self, pair, layout, masked):
+        encoder, _ = pair
+        exact, padded = (
+            encoder(clips(), padding=padding).hidden_states[-1][1, :15] for padding in ("exact", "transformers")
+        )
+        assert (np.abs(exact - padded).max() < 1e-4) == (masked and layout == "layer")

@@ -4,8 +4,8 @@
 
 Both cluster by mini-batches (k-means++ starts, batches of 10,000 frames, an end after 100 steps without improvement);
 the sides take turns, and medians over the rounds are shown. A side's frames a second are those of its steps over the
-whole time, starts included. Then frames are assigned to centres. The inertia is the mean squared distance of all
-frames, computed by one function for both sides. Without --frames, frames are drawn around centres that last a few
+whole time, starts included. Then frames are assigned to centroids. The inertia is the mean squared distance of all
+frames, computed by one function for both sides. Without --frames, frames are drawn around centroids that last a few
 frames, as sounds do. The first call of a shape compiles, and does not count. Needs nothing but serjax.
 """
 
@@ -26,15 +26,15 @@ from serjax.runtime.allocator import keep_memory
 
 
 def drawn(count: int, width: int) -> np.ndarray:
-    """Return frames around 1000 centres, each of which lasts a few frames."""
+    """Return frames around 1000 centroids, each of which lasts a few frames."""
     rng = np.random.default_rng(0)
-    centres = rng.normal(0, 1, (1000, width)).astype(np.float32)
-    order = np.repeat(rng.integers(0, len(centres), count // 4 + 1), 4)[:count]
-    return centres[order] + rng.normal(0, 0.7, (count, width)).astype(np.float32)
+    centroids = rng.normal(0, 1, (1000, width)).astype(np.float32)
+    order = np.repeat(rng.integers(0, len(centroids), count // 4 + 1), 4)[:count]
+    return centroids[order] + rng.normal(0, 0.7, (count, width)).astype(np.float32)
 
 
 def scikit_learn(frames: np.ndarray, config: ClusterConfig) -> tuple[np.ndarray, int]:
-    """Return centres and steps."""
+    """Return centroids and steps."""
     model = MiniBatchKMeans(
         config.clusters,
         init="k-means++",
@@ -51,9 +51,9 @@ def scikit_learn(frames: np.ndarray, config: ClusterConfig) -> tuple[np.ndarray,
 
 
 def serjax_(frames: np.ndarray, config: ClusterConfig) -> tuple[np.ndarray, int]:
-    """Return centres and steps; the pass that tells the inertia is part of it."""
+    """Return centroids and steps; the pass that tells the inertia is part of it."""
     found = fit_minibatch(frames, config)
-    return found.centres, found.steps
+    return found.centroids, found.steps
 
 
 def timed(call: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
@@ -87,11 +87,11 @@ def main() -> None:
             for name, side in sides.items():
                 seconds, found[name] = timed(side, frames, config)
                 times[name].append(seconds)
-        centres = found["scikit-learn"][0]
-        model = MiniBatchKMeans(clusters, init=centres, n_init=1, max_iter=1).fit(frames[: 2 * clusters])
-        model.cluster_centers_ = centres.astype(frames.dtype)
+        centroids = found["scikit-learn"][0]
+        model = MiniBatchKMeans(clusters, init=centroids, n_init=1, max_iter=1).fit(frames[: 2 * clusters])
+        model.cluster_centers_ = centroids.astype(frames.dtype)
         for _ in range(options.rounds):
-            assigned["serjax"].append(timed(assign, frames, centres)[0])
+            assigned["serjax"].append(timed(assign, frames, centroids)[0])
             assigned["scikit-learn"].append(timed(model.predict, frames)[0])
         rates = {name: config.batch_size * found[name][1] / median(times[name]) for name in sides}
         given = {name: len(frames) / median(assigned[name]) for name in sides}

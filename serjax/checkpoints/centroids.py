@@ -1,28 +1,28 @@
-"""Centres of k-means: our own as safetensors, others' as .npy or as joblib wrote them."""
+"""Centroids of k-means: our own as safetensors, others' as .npy or as joblib wrote them."""
 
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Float32
 
-from serjax.checkpoints.formats.joblib_pickle import read_joblib_centres
+from serjax.checkpoints.formats.joblib_pickle import read_joblib_centroids
 from serjax.checkpoints.formats.tensors import read_file, write_tensors
 from serjax.runtime.errors import UserError
 
 _KEY = "centres"
 
 
-def write_centres(path: Path, centres: Float[np.ndarray, "k d"]) -> None:
-    """Write centres as a safetensors file.
+def write_centroids(path: Path, centroids: Float[np.ndarray, "k d"]) -> None:
+    """Write centroids as a safetensors file.
 
     Raises:
         UserError: the disk is full, or the folder cannot be written.
     """
-    write_tensors(path, {_KEY: np.ascontiguousarray(centres, np.float32)})
+    write_tensors(path, {_KEY: np.ascontiguousarray(centroids, np.float32)})
 
 
-def read_centres(path: Path) -> Float32[np.ndarray, "k d"]:
-    """Read centres: safetensors, .npy, or scikit-learn's k-means as joblib or pickle wrote it.
+def read_centroids(path: Path) -> Float32[np.ndarray, "k d"]:
+    """Read centroids: safetensors, .npy, or scikit-learn's k-means as joblib or pickle wrote it.
 
     The official k-means of HuBERT, `hubert_base_ls960_L9_km500.bin`, is of the last kind. No code that a file names is
     run.
@@ -31,23 +31,23 @@ def read_centres(path: Path) -> Float32[np.ndarray, "k d"]:
         UserError: no such file, or one that is damaged or holds no table of finite numbers.
     """
     if not path.is_file():
-        raise UserError(f"{path}: there is no such file of centres; give a .safetensors, .npy, .bin or .joblib file.")
+        raise UserError(f"{path}: there is no such file of centroids; give a .safetensors, .npy, .bin or .joblib file.")
     if path.suffix == ".safetensors":
         tensors = read_file(path)
         if _KEY not in tensors:
-            raise UserError(f"{path}: it holds no tensor called {_KEY}; give a file of centres.")
-        centres = tensors[_KEY]
+            raise UserError(f"{path}: it holds no tensor called {_KEY}; give a file of centroids.")
+        centroids = tensors[_KEY]
     elif path.suffix == ".npy":
         try:
-            centres = np.load(path, allow_pickle=False)
+            centroids = np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise UserError(f"{path}: it cannot be read as an array ({error}); fetch it again.") from None
     else:
-        centres = read_joblib_centres(path)
-    if centres.ndim != 2 or not centres.size or not np.issubdtype(centres.dtype, np.floating):
+        centroids = read_joblib_centroids(path)
+    if centroids.ndim != 2 or not centroids.size or not np.issubdtype(centroids.dtype, np.floating):
         raise UserError(
-            f"{path}: it holds {centres.dtype} {centres.shape}; centres are a table of numbers [k, values]."
+            f"{path}: it holds {centroids.dtype} {centroids.shape}; centroids are a table of numbers [k, values]."
         )
-    if not np.isfinite(centres).all():
-        raise UserError(f"{path}: centres hold NaN or infinity; fit them again.")
-    return np.array(centres, np.float32)
+    if not np.isfinite(centroids).all():
+        raise UserError(f"{path}: centroids hold NaN or infinity; fit them again.")
+    return np.array(centroids, np.float32)

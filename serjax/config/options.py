@@ -21,6 +21,8 @@ _RENAMED = {
     "video.units": "model.video.face_features",
     "fusion.audio": "model.audio.family",
     "fusion.trunk_rate": "model.encoder_rate",
+    "labels.centres": "labels.centroids",
+    "align.labels.centres": "align.labels.centroids",
 }
 _MOVED = {"video.": "model.video.", "fusion.": "model."}
 

@@ -27,8 +27,8 @@ class LabelsConfig:
     checkpoint: str | None = None
     """Encoder of that layer: a Hugging Face directory or hub id, or a finished run of serjax.pretrain or serjax.train,
     whose folds' encoders then make labels for the same folds. By default model.checkpoint."""
-    centres: str | None = None
-    """File of centres that are there already, such as HuBERT's official k-means; by default they are fitted."""
+    centroids: str | None = None
+    """File of centroids that are there already, such as HuBERT's official k-means; by default they are fitted."""
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     """Settings of k-means."""
 
@@ -85,7 +85,7 @@ class PretrainExperiment:
     """tapt: labels and masked prediction. cpt: then fine-tuning, labels of the fine-tuned layer, masked prediction of
     these, and fine-tuning again."""
     seed: Seed = 0
-    """Decides folds, centres, initial weights, order, crops, masks and dropout."""
+    """Decides folds, centroids, initial weights, order, crops, masks and dropout."""
     out: str = "checkpoints"
     """Folder in which the run folder is made."""
     overwrite: bool = False

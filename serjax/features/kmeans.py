@@ -1,6 +1,6 @@
-"""K-means on the devices: mini-batches as scikit-learn's MiniBatchKMeans makes them, and the nearest centre of frames.
+"""K-means on the devices: mini-batches as in scikit-learn's MiniBatchKMeans, and the nearest centroid of frames.
 
-Distances come from a matrix product, of a chunk of frames at a time: no table of all frames by all centres is ever
+Distances come from a matrix product, of a chunk of frames at a time: no table of all frames by all centroids is ever
 made.
 """
 
@@ -29,7 +29,7 @@ class ClusterConfig:
     """How frames are clustered; meanings are those of scikit-learn's MiniBatchKMeans."""
 
     clusters: Annotated[int, Ge(1), Le(2**16)] = 500
-    """Number of centres."""
+    """Number of centroids."""
     batch_size: AtLeastOne = 10_000
     """Frames a step."""
     passes: AtLeastOne = 100
@@ -39,7 +39,7 @@ class ClusterConfig:
     patience: AtLeastOne | None = 100
     """Stop after this many steps without a better running mean of the batches' inertia."""
     tolerance: NotNegative = 0.0
-    """Stop where a step moves centres by less than this share of the frames' variance, squared; 0: never."""
+    """Stop where a step moves centroids by less than this share of the frames' variance, squared; 0: never."""
     reassign: NotNegative = 0.0
     """Clusters lighter than this share of the heaviest one start again at a random frame; 0: never."""
     seed: Count = 1337
@@ -47,27 +47,27 @@ class ClusterConfig:
 
 
 CHUNK = 16_384
-"""Frames that are compared with all centres at once."""
+"""Frames that are compared with all centroids at once."""
 
 
 class Clusters(NamedTuple):
     """What clustering yields.
 
     Attributes:
-        centres: Float32 [k d].
-        inertia: Mean squared distance of a frame from its centre, over all frames.
+        centroids: Float32 [k d].
+        inertia: Mean squared distance of a frame from its centroid, over all frames.
         steps: Mini-batches, or passes over all frames, that were made.
     """
 
-    centres: Float32[np.ndarray, "k d"]
+    centroids: Float32[np.ndarray, "k d"]
     inertia: float
     steps: int
 
 
 class _State(NamedTuple):
-    """What a mini-batch changes: centres, frames seen of each cluster, and the running mean that ends it all."""
+    """What a mini-batch changes: centroids, frames seen of each cluster, and the running mean that ends it all."""
 
-    centres: Float[Array, "k d"]
+    centroids: Float[Array, "k d"]
     seen: Float[Array, "k"]
     since: Int[Array, ""]
     steps: Int[Array, ""]
@@ -77,16 +77,16 @@ class _State(NamedTuple):
     done: Bool[Array, ""]
 
 
-def nearest(frames: Float[Array, "b d"], centres: Float[Array, "k d"]) -> tuple[Int[Array, "b"], Float[Array, "b"]]:
-    """Return each frame's nearest centre and its squared distance; k and NaN for a frame that is not finite."""
-    # Seen from the middle of the centres squares are small, so that their differences keep their digits.
-    middle = jnp.mean(centres, axis=0)
-    moved = centres - middle
+def nearest(frames: Float[Array, "b d"], centroids: Float[Array, "k d"]) -> tuple[Int[Array, "b"], Float[Array, "b"]]:
+    """Return each frame's nearest centroid and its squared distance; k and NaN for a frame that is not finite."""
+    # Seen from the middle of the centroids squares are small, so that their differences keep their digits.
+    middle = jnp.mean(centroids, axis=0)
+    moved = centroids - middle
     offset = jnp.sum(jnp.square(moved) + 2 * middle * moved, axis=1)
     score = offset - 2 * jnp.einsum("bd,kd->bk", frames, moved, precision="highest")
     least = jnp.min(score, axis=1)
     # Two plain minima: XLA's argmin takes several times as long on a CPU.
-    label = jnp.min(jnp.where(score == least[:, None], jnp.arange(len(centres)), len(centres)), axis=1)
+    label = jnp.min(jnp.where(score == least[:, None], jnp.arange(len(centroids)), len(centroids)), axis=1)
     square = jnp.sum(jnp.square(frames - middle), axis=1) + least
     # XLA's maximum on a CPU may take 0 for the larger of NaN and 0.
     return label, jnp.where(square < 0, 0, square)
@@ -99,7 +99,7 @@ def totals(
     if jax.default_backend() == "cpu":
         both = jax.ops.segment_sum(jnp.pad(frames, ((0, 0), (0, 1)), constant_values=1), label, clusters)
         return both[:, :-1], both[:, -1]
-    # Sums in an accelerator's memory would come in any order, and the same seed to other centres.
+    # Sums in an accelerator's memory would come in any order, and the same seed to other centroids.
     member = (label[:, None] == jnp.arange(clusters)).astype(frames.dtype)
     return jnp.einsum("bk,bd->kd", member, frames, precision="highest"), jnp.sum(member, axis=0)
 
@@ -108,7 +108,7 @@ def fit_minibatch(frames: Frames, config: ClusterConfig | None = None, mesh: Mes
     """Cluster frames by mini-batches (Sculley, 2010), with scikit-learn's starts, steps and end.
 
     Three batches' worth of frames are drawn for the starts and as many to compare them; the best start goes on. Each
-    step draws a batch and moves every centre to the mean of all frames that were ever nearest to it.
+    step draws a batch and moves every centroid to the mean of all frames that were ever nearest to it.
 
     Args:
         frames: An array, a memory-mapped file, or rows of one.
@@ -127,8 +127,8 @@ def fit_minibatch(frames: Frames, config: ClusterConfig | None = None, mesh: Mes
         )
     size = source.whole(min(config.batch_size, count))
     rng, key = np.random.default_rng([config.seed, 0]), jax.random.key(config.seed)
-    centres = best_start(source, config, rng, key)
-    state = jax.device_put(_first(centres), sharding(source.mesh))
+    centroids = best_start(source, config, rng, key)
+    state = jax.device_put(_first(centroids), sharding(source.mesh))
     variance = 0.0
     if config.tolerance:
         variance = float(jnp.mean(jnp.var(source.take(_draw(rng, source, size)), axis=0)))
@@ -153,7 +153,7 @@ def fit_minibatch(frames: Frames, config: ClusterConfig | None = None, mesh: Mes
             break
     if not np.isfinite(float(state.mean)):
         source.refuse_bad(np.concatenate(drawn))
-    found = np.asarray(state.centres)
+    found = np.asarray(state.centroids)
     return Clusters(found, inertia(frames, found, source), int(state.steps))
 
 
@@ -173,40 +173,40 @@ def best_start(
     return starts[jnp.argmin(found)]
 
 
-def assign(frames: Frames, centres: Float[np.ndarray, "k d"], mesh: Mesh | None = None) -> Int[np.ndarray, "n"]:
-    """Return the nearest centre of each frame, as uint16 where that is enough.
+def assign(frames: Frames, centroids: Float[np.ndarray, "k d"], mesh: Mesh | None = None) -> Int[np.ndarray, "n"]:
+    """Return the nearest centroid of each frame, as uint16 where that is enough.
 
     Raises:
-        UserError: centres of another width than the frames, or a frame that is not finite.
+        UserError: centroids of another width than the frames, or a frame that is not finite.
     """
     source = FrameSource(frames, mesh)
-    labels = np.concatenate([label for label, _ in _each(source, centres)])
-    if labels.max() >= len(centres):
+    labels = np.concatenate([label for label, _ in _each(source, centroids)])
+    if labels.max() >= len(centroids):
         source.refuse_bad()
-    return labels.astype(np.uint16 if len(centres) <= 2**16 else np.int32)
+    return labels.astype(np.uint16 if len(centroids) <= 2**16 else np.int32)
 
 
-def inertia(frames: Frames, centres: Float[np.ndarray, "k d"], source: FrameSource | None = None) -> float:
-    """Return the mean squared distance of a frame from the nearest centre.
+def inertia(frames: Frames, centroids: Float[np.ndarray, "k d"], source: FrameSource | None = None) -> float:
+    """Return the mean squared distance of a frame from the nearest centroid.
 
     Raises:
-        UserError: centres of another width than the frames, or a frame that is not finite.
+        UserError: centroids of another width than the frames, or a frame that is not finite.
     """
     source = source or FrameSource(frames)
-    squares = [float(square.sum(dtype=np.float64)) for _, square in _each(source, centres)]
+    squares = [float(square.sum(dtype=np.float64)) for _, square in _each(source, centroids)]
     if not np.isfinite(squares).all():
         source.refuse_bad()
     return sum(squares) / len(source)
 
 
-def _each(source: FrameSource, centres: Float[np.ndarray, "k d"]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _each(source: FrameSource, centroids: Float[np.ndarray, "k d"]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield `nearest` of every chunk; a chunk is computed while the next one is read."""
-    if source.frames.shape[1] != np.shape(centres)[1]:
+    if source.frames.shape[1] != np.shape(centroids)[1]:
         raise UserError(
-            f"Centres have {np.shape(centres)[1]} values and frames {source.frames.shape[1]}; take centres that were "
-            "fitted on features of the same layer of the same model."
+            f"Centroids have {np.shape(centroids)[1]} values and frames {source.frames.shape[1]}; take centroids that "
+            "were fitted on features of the same layer of the same model."
         )
-    placed = jax.device_put(np.asarray(centres, np.float32), sharding(source.mesh))
+    placed = jax.device_put(np.asarray(centroids, np.float32), sharding(source.mesh))
     for count, chunk in source.chunks(CHUNK):
         label, square = _nearest(chunk, placed)
         yield np.asarray(label)[:count], np.asarray(square)[:count]
@@ -216,7 +216,7 @@ _nearest = jax.jit(nearest)
 
 
 def _mean_squares(frames: Float[Array, "b d"], starts: Float[Array, "s k d"]) -> Float[Array, "s"]:
-    return jax.vmap(lambda centres: jnp.mean(nearest(frames, centres)[1]))(starts)
+    return jax.vmap(lambda centroids: jnp.mean(nearest(frames, centroids)[1]))(starts)
 
 
 def _draw(rng: np.random.Generator, source: FrameSource, size: int) -> Int[np.ndarray, "b"]:
@@ -224,9 +224,9 @@ def _draw(rng: np.random.Generator, source: FrameSource, size: int) -> Int[np.nd
     return np.sort(rng.integers(0, len(source), size))
 
 
-def _first(centres: Float[Array, "k d"]) -> _State:
+def _first(centroids: Float[Array, "k d"]) -> _State:
     zero, none = jnp.zeros((), jnp.int32), jnp.zeros(())
-    return _State(centres, jnp.zeros(len(centres)), zero, zero, none, none + jnp.inf, zero, jnp.zeros((), bool))
+    return _State(centroids, jnp.zeros(len(centroids)), zero, zero, none, none + jnp.inf, zero, jnp.zeros((), bool))
 
 
 def _step(
@@ -239,12 +239,12 @@ def _step(
     share: float,
     variance: float,
 ) -> _State:
-    """Move the centres by one batch, unless it is all over."""
-    label, square = nearest(batch, state.centres)
+    """Move the centroids by one batch, unless it is all over."""
+    label, square = nearest(batch, state.centroids)
     sums, counts = totals(batch, label, clusters)
     seen = state.seen + counts
-    centres = (state.centres * state.seen[:, None] + sums) / jnp.maximum(seen, 1)[:, None]
-    centres = jnp.where(seen[:, None] > 0, centres, state.centres)
+    centroids = (state.centroids * state.seen[:, None] + sums) / jnp.maximum(seen, 1)[:, None]
+    centroids = jnp.where(seen[:, None] > 0, centroids, state.centroids)
     now = jnp.mean(square)
     # The first batch tells of the start alone; the second begins the running mean.
     mean = jnp.where(state.steps <= 1, now, state.mean * (1 - share) + now * share)
@@ -255,25 +255,29 @@ def _step(
     if config.patience is not None:
         done |= stale >= config.patience
     if config.tolerance:
-        done |= counted & (jnp.sum(jnp.square(centres - state.centres)) <= config.tolerance * variance)
+        done |= counted & (jnp.sum(jnp.square(centroids - state.centroids)) <= config.tolerance * variance)
     since = state.since + len(batch)
     if config.reassign:
         due = (seen == 0).any() | (since >= 10 * clusters)
         key = jax.random.fold_in(key, state.steps)
-        moved, weights = _restart_light(key, centres, seen, batch, config.reassign)
-        centres, seen = jnp.where(due, moved, centres), jnp.where(due, weights, seen)
+        moved, weights = _restart_light(key, centroids, seen, batch, config.reassign)
+        centroids, seen = jnp.where(due, moved, centroids), jnp.where(due, weights, seen)
         since = jnp.where(due, 0, since)
     best = jnp.where(better, mean, state.best)
-    new = _State(centres, seen, since, state.steps + 1, mean, best, stale, done)
+    new = _State(centroids, seen, since, state.steps + 1, mean, best, stale, done)
     return jax.tree.map(lambda old, new: jnp.where(state.done, old, new), state, new)
 
 
 def _restart_light(
-    key: Key[Array, ""], centres: Float[Array, "k d"], seen: Float[Array, "k"], batch: Float[Array, "b d"], share: float
+    key: Key[Array, ""],
+    centroids: Float[Array, "k d"],
+    seen: Float[Array, "k"],
+    batch: Float[Array, "b d"],
+    share: float,
 ) -> tuple[Float[Array, "k d"], Float[Array, "k"]]:
     """Put clusters lighter than `share` of the heaviest, the lightest ones for half a batch, at frames of the batch."""
     rank = jnp.argsort(jnp.argsort(seen))
     light = (seen < share * jnp.max(seen)) & (rank < len(batch) // 2)
     frames = jax.random.permutation(key, batch)[jnp.minimum(rank, len(batch) - 1)]
     least = jnp.min(jnp.where(light, jnp.inf, seen))
-    return jnp.where(light[:, None], frames, centres), jnp.where(light, least, seen)
+    return jnp.where(light[:, None], frames, centroids), jnp.where(light, least, seen)

@@ -1,4 +1,4 @@
-"""k-means++: first centres that lie far apart (Arthur and Vassilvitskii, 2007), for several starts at once."""
+"""k-means++: first centroids that lie far apart (Arthur and Vassilvitskii, 2007), for several starts at once."""
 
 import math
 from functools import partial
@@ -10,17 +10,17 @@ from jaxtyping import Array, Float, Int, Key
 
 @partial(jax.jit, static_argnames=("starts", "clusters"))
 def plus_plus(key: Key[Array, ""], frames: Float[Array, "m d"], starts: int, clusters: int) -> Float[Array, "s k d"]:
-    """Draw the first centres of several starts among the same frames.
+    """Draw the first centroids of several starts among the same frames.
 
     The greedy form, as in scikit-learn: of 2 + ln k candidates, each drawn with a probability in proportion to its
-    squared distance from the nearest centre so far, the one that brings all frames nearest is taken. The candidates of
-    all starts go through one matrix product, which reads the frames once.
+    squared distance from the nearest centroid so far, the one that brings all frames nearest is taken. The candidates
+    of all starts go through one matrix product, which reads the frames once.
 
     Args:
         key: Random key.
         frames: At least as many as clusters.
         starts: Number of starts.
-        clusters: Centres of a start.
+        clusters: Centroids of a start.
     """
     trials, count = 2 + int(math.log(clusters)), len(frames)
     centred = frames - jnp.mean(frames, axis=0)

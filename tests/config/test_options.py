@@ -39,6 +39,7 @@ def test_a_family_of_the_same_settings_and_unknown_names_are_left_to_the_parser(
         ("--video.units", "--model.video.face-features"),
         ("--video.augment.noise-p", "--model.video.augment.noise-p"),
         ("--augment.rooms-p", "--augment.rir-p"),
+        ("--align.labels.centres", "--align.labels.centroids"),
     ],
 )
 def test_an_option_of_before_is_refused_with_its_new_name(argument, name):

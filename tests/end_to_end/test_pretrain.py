@@ -78,7 +78,7 @@ def run(corpus, tmp_path_factory):
     return experiment
 
 
-def test_every_fold_has_labels_centres_and_an_encoder_of_its_own(run, corpus):
+def test_every_fold_has_labels_centroids_and_an_encoder_of_its_own(run, corpus):
     folder = run.run_dir
     first, second = (weights(folder / f"fold_{fold}" / "encoder") for fold in (1, 2))
     assert any(not np.array_equal(first[name], second[name]) for name in first)

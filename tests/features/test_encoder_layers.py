@@ -192,8 +192,8 @@ def test_frame_i_is_about_samples_320_i_to_320_i_and_400(tmp_path):
 
     table = compute(clips, tmp_path, extract=loudness, weights=state)
     found = fit_minibatch(table.rows, ClusterConfig(clusters=2, batch_size=300, starts=4, patience=10))
-    loud = int(found.centres[:, 0].argmax())
-    labels = assign(table.rows, found.centres)
+    loud = int(found.centroids[:, 0].argmax())
+    labels = assign(table.rows, found.centroids)
     written = write_labels(tmp_path / "labels", split_labels(labels, clips.names, table.lengths), 2, GRID)
     written.check(dict(zip(clips.names, clips.lengths.tolist(), strict=True)), GRID)
     shapes = plan(clips.lengths, GRID, seconds=4, shortest=0.5, longest=0.9, shapes=2)

@@ -23,11 +23,11 @@ REAL = Path(__file__).parents[2] / "../shared/data/ravdess/Actor_01"
 
 
 @cache
-def blobs(count=6000, width=8, centres=12, spread=1.0, seed=0):
-    """Return frames around centres that lie far from zero, as hidden states do."""
+def blobs(count=6000, width=8, centroids=12, spread=1.0, seed=0):
+    """Return frames around centroids that lie far from zero, as hidden states do."""
     rng = np.random.default_rng(seed)
-    middle = rng.normal(20, 3, (centres, width))
-    return (middle[rng.integers(0, centres, count)] + spread * rng.normal(size=(count, width))).astype(np.float32)
+    middle = rng.normal(20, 3, (centroids, width))
+    return (middle[rng.integers(0, centroids, count)] + spread * rng.normal(size=(count, width))).astype(np.float32)
 
 
 @cache
@@ -46,17 +46,17 @@ def test_the_nearest_centre_is_found(frames, clusters, width, seed):
     rng = np.random.default_rng(seed)
     offset = rng.choice([0, 50])
     x = (offset + rng.normal(size=(frames, width))).astype(np.float32)
-    centres = (offset + rng.normal(size=(clusters, width))).astype(np.float32)
-    squares = np.square(x[:, None].astype(np.float64) - centres).sum(-1)
-    label = assign(x, centres)
+    centroids = (offset + rng.normal(size=(clusters, width))).astype(np.float32)
+    squares = np.square(x[:, None].astype(np.float64) - centroids).sum(-1)
+    label = assign(x, centroids)
     assert label.dtype == np.uint16
     np.testing.assert_allclose(squares[np.arange(frames), label], squares.min(1), atol=1e-3)
-    assert inertia(x, centres) == pytest.approx(squares.min(1).mean(), abs=1e-3)
+    assert inertia(x, centroids) == pytest.approx(squares.min(1).mean(), abs=1e-3)
 
 
-def test_of_equal_centres_the_first_counts_alone():
-    centres = np.array([[3.0], [1.0], [1.0]], np.float32)
-    np.testing.assert_array_equal(assign(np.ones((5, 1), np.float32), centres), [1] * 5)
+def test_of_equal_centroids_the_first_counts_alone():
+    centroids = np.array([[3.0], [1.0], [1.0]], np.float32)
+    np.testing.assert_array_equal(assign(np.ones((5, 1), np.float32), centroids), [1] * 5)
 
 
 @pytest.mark.parametrize("frames", [blobs, speech])
@@ -79,16 +79,16 @@ def test_mini_batches_reach_scikit_learns_inertia(frames, clusters):
     expected = -theirs.score(x) / len(x)
     found = fit_minibatch(x, config)
     assert found.inertia <= 1.01 * expected
-    assert found.inertia == pytest.approx(inertia(x, found.centres), rel=1e-5)
+    assert found.inertia == pytest.approx(inertia(x, found.centroids), rel=1e-5)
     assert found.steps > config.patience
 
 
-def test_the_same_seed_gives_the_same_centres():
+def test_the_same_seed_gives_the_same_centroids():
     config = ClusterConfig(clusters=9, batch_size=500, starts=3, patience=20)
     one, again = fit_minibatch(blobs(), config), fit_minibatch(blobs(), config)
-    np.testing.assert_array_equal(one.centres, again.centres)
+    np.testing.assert_array_equal(one.centroids, again.centroids)
     other = fit_minibatch(blobs(), ClusterConfig(clusters=9, batch_size=500, starts=3, patience=20, seed=1))
-    assert np.abs(one.centres - other.centres).max() > 1e-3
+    assert np.abs(one.centroids - other.centroids).max() > 1e-3
 
 
 def test_training_ends_without_improvement_and_at_the_last_pass():
@@ -108,7 +108,7 @@ def test_more_starts_are_no_worse():
     many = plus_plus(jax.random.key(0), frames, 8, 12)
     assert many.shape == (8, 12, 8)
     assert len({tuple(np.asarray(start).ravel().tolist()) for start in many}) == 8
-    # Centres drawn evenly leave some blob without one nearly always.
+    # Centroids drawn evenly leave some blob without one nearly always.
     drawn = np.random.default_rng(0).choice(6000, (20, 12))
     evenly = [inertia(blobs(spread=0.2), blobs(spread=0.2)[rows]) for rows in drawn]
     assert np.mean(one) < 0.5 * np.mean(evenly)
@@ -122,7 +122,7 @@ def test_plus_plus_takes_no_frame_twice_where_there_are_enough():
 
 def test_light_clusters_start_again_where_asked():
     """Two thirds of the clusters begin where no frame is."""
-    x = blobs(centres=6, spread=0.1)
+    x = blobs(centroids=6, spread=0.1)
     config = ClusterConfig(clusters=6, batch_size=600, starts=1, patience=None, passes=20)
     source = FrameSource(x)
     lost = jnp.concatenate([jnp.asarray(x[:2]), jnp.full((4, 8), 1e4)])
@@ -140,7 +140,7 @@ def test_light_clusters_start_again_where_asked():
                 share=0.1,
                 variance=0.0,
             )
-        return inertia(x, np.asarray(state.centres))
+        return inertia(x, np.asarray(state.centroids))
 
     assert run(0.01) < 0.7 * run(0.0)
 
@@ -158,7 +158,7 @@ def test_what_cannot_be_clustered_gets_a_sentence():
             call()
     with pytest.raises(UserError, match="too large for float32"):
         inertia(np.full((3, 2), 1e30, np.float32), np.zeros((1, 2), np.float32))
-    with pytest.raises(UserError, match=r"Centres have 7 values and frames 8;"):
+    with pytest.raises(UserError, match=r"Centroids have 7 values and frames 8;"):
         assign(blobs(), np.zeros((3, 7), np.float32))
     with pytest.raises(UserError, match=r"There are 9 frames for 10 clusters"):
         fit_minibatch(blobs()[:9], ClusterConfig(clusters=10))
@@ -172,5 +172,5 @@ def test_frames_on_the_device_and_in_a_file_cluster_alike(tmp_path, monkeypatch)
     read = fit_minibatch(np.load(tmp_path / "frames.npy", mmap_mode="r"), config)
     monkeypatch.setattr(frame_source, "_fits", lambda frames, mesh: True)
     resident = fit_minibatch(blobs(), config)
-    np.testing.assert_allclose(read.centres, resident.centres, rtol=1e-5)
+    np.testing.assert_allclose(read.centroids, resident.centroids, rtol=1e-5)
     assert read.steps == resident.steps

@@ -66,7 +66,7 @@ def main():
     found = {
         "masked prediction": [masked(1), masked(4)],
         "masked prediction in parts": [masked(1, 1, still), masked(4, 2, still)],
-        "mini-batches": [fit_minibatch(frames[:1000], even, mesh(count)).centres.tolist() for count in (1, 4)],
+        "mini-batches": [fit_minibatch(frames[:1000], even, mesh(count)).centroids.tolist() for count in (1, 4)],
     }
     fit_minibatch(frames, settings, mesh(4))
     json.dump(found, sys.stdout)

@@ -56,8 +56,8 @@ class _Record:
         self.arguments = arguments
 
 
-def read_joblib_centres(path: Path) -> np.ndarray:
-    """Return the centres [k d] of the k-means, or the bare array, that a file of joblib.dump or pickle.dump holds.
+def read_joblib_centroids(path: Path) -> np.ndarray:
+    """Return the centroids [k d] of the k-means, or the bare array, that a file of joblib.dump or pickle.dump holds.
 
     Raises:
         UserError: the file is damaged or compressed, holds something else, or names what no k-means needs, which is
@@ -78,21 +78,21 @@ def read_joblib_centres(path: Path) -> np.ndarray:
         except Exception as error:  # a damaged pickle can raise anything
             raise UserError(
                 f"{path}: this is no k-means that scikit-learn fitted and joblib wrote, or it is damaged ({error!r}); "
-                "give that, or centres as safetensors or .npy."
+                "give that, or centroids as safetensors or .npy."
             ) from None
 
 
 def _array(found: Any) -> np.ndarray:
     """Return the array that a plain pickle describes."""
     if not isinstance(found, _Record):
-        raise ValueError(f"a {type(found).__name__} in place of centres")
+        raise ValueError(f"a {type(found).__name__} in place of centroids")
     if found.name == "_frombuffer":
         raw, dtype, shape, order = found.arguments
     elif found.name == "_reconstruct":
         _, shape, dtype, fortran, raw = found.state
         order = "F" if fortran else "C"
     else:
-        raise ValueError(f"a {found.name} in place of centres")
+        raise ValueError(f"a {found.name} in place of centroids")
     return np.frombuffer(raw, _dtype(dtype)).reshape(shape, order=order)
 
 
@@ -116,7 +116,7 @@ class _Unpickler(pickle._Unpickler):
         if name not in _NAMES.get(module, ()):
             raise UserError(
                 f"{self.path}: the pickle asks for {module}.{name}, which no k-means needs; it was not run. Give "
-                "scikit-learn's KMeans or MiniBatchKMeans, or centres as safetensors or .npy."
+                "scikit-learn's KMeans or MiniBatchKMeans, or centroids as safetensors or .npy."
             )
         if name == "encode":
             return lambda text, codec: text.encode("latin1")  # how protocol 2 writes bytes

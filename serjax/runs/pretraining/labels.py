@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from serjax.checkpoints.centroids import read_centres, write_centres
+from serjax.checkpoints.centroids import read_centroids, write_centroids
 from serjax.config.experiment import cache_folder
 from serjax.config.pretraining import LabelsConfig, PretrainExperiment
 from serjax.data.store.frame_labels import FrameGrid, FrameLabels, split_labels, write_labels
@@ -23,8 +23,8 @@ from serjax.runtime.progress import Say
 
 LABELS = "labels"
 """Folder of labels, in the run folder or in those of its folds."""
-CENTRES = "centres.safetensors"
-"""File of the centres, beside it."""
+CENTROIDS = "centres.safetensors"
+"""File of the centroids, beside it."""
 
 
 class _Source(NamedTuple):
@@ -46,7 +46,7 @@ def make_labels(
 ) -> list[FrameLabels]:
     """Make each part's labels of all clips, or find those of an earlier call.
 
-    Centres are fitted on what a part hears; of what it does not, labels are made too, to look at.
+    Centroids are fitted on what a part hears; of what it does not, labels are made too, to look at.
 
     Args:
         experiment: how they are made.
@@ -56,7 +56,7 @@ def make_labels(
 
     Raises:
         UserError: the encoders lack a layer or a fold, there are fewer frames than clusters, features are not finite,
-            centres are of another width, or the disk is full.
+            centroids are of another width, or the disk is full.
     """
     return [_of_part(experiment, material.clips, part, encoders, say) for part in material.parts]
 
@@ -72,26 +72,26 @@ def _of_part(
     table = frame_features(source.function, source.weights, clips, clips.names, cache / source.key, grid=source.grid)
     cluster = replace(settings.cluster, seed=settings.cluster.seed + experiment.seed)
     began = time.monotonic()
-    if settings.centres is None:
+    if settings.centroids is None:
         found = fit_minibatch(table.select(part.heard), cluster)
-        centres = found.centres
+        centroids = found.centroids
         say(
-            f"{_whose(part)}{len(centres)} clusters of {table.lengths[list(part.heard)].sum():,} frames in "
+            f"{_whose(part)}{len(centroids)} clusters of {table.lengths[list(part.heard)].sum():,} frames in "
             f"{time.monotonic() - began:.1f} s; mean squared distance {found.inertia:.4g}."
         )
     else:
-        centres = read_centres(Path(settings.centres))
-    labels = split_labels(assign(table.rows, centres), clips.names, table.lengths)
-    write_centres(folder / CENTRES, centres)
+        centroids = read_centroids(Path(settings.centroids))
+    labels = split_labels(assign(table.rows, centroids), clips.names, table.lengths)
+    write_centroids(folder / CENTROIDS, centroids)
     noted = {
         "of": settings.of,
         "layer": settings.layer if settings.of == "layer" else None,
         "encoder": None if encoders is None else encoders.source,
-        "centres": settings.centres,
+        "centroids": settings.centroids,
         "seed": cluster.seed,
         "clips_heard": len(part.heard),
     }
-    written = write_labels(folder / LABELS, labels, len(centres), source.grid, noted)
+    written = write_labels(folder / LABELS, labels, len(centroids), source.grid, noted)
     if encoders is not None and not encoders.shared:
         # One table a fold would fill the disk, and no other run wants it.
         shutil.rmtree(cache / source.key, ignore_errors=True)

@@ -9,7 +9,7 @@ from typing import Literal
 from flax import nnx
 from rich.console import Console
 
-from serjax.checkpoints.centroids import read_centres
+from serjax.checkpoints.centroids import read_centroids
 from serjax.config.pretraining import PretrainExperiment
 from serjax.runs.folder import begin_run, claim, end_run, find_run, write_folds
 from serjax.runs.pretraining.corpus import Material, as_training, read_material
@@ -79,7 +79,7 @@ def _pretrain(experiment: PretrainExperiment, command: str, console: Console, st
     made = {"corpus": experiment.tapt.corpus if warning is None else "all", "folds": folds}
     write_text(experiment.run_dir / PRETRAINED, json.dumps(made) + "\n")
     end_run(experiment)
-    say(f"Written to {experiment.run_dir}: README.md and, of each fold or for all, encoder, labels and centres.")
+    say(f"Written to {experiment.run_dir}: README.md and, of each fold or for all, encoder, labels and centroids.")
 
 
 def _check_apart(experiment: PretrainExperiment, encoders: Encoders) -> None:
@@ -116,6 +116,6 @@ def _made_from(
     """Return a fingerprint of all that the run rests on and that the experiment does not say."""
     parts = [tuple(part) for part in material.parts]
     weights = [fingerprint(nnx.state(one.of(fold).encoder, nnx.Param)) for one in known for fold in one.folders]
-    path = experiment.labels.centres
-    centres = () if path is None else read_centres(Path(path))
-    return fingerprint(material.clips.hashes, parts, weights, start.config, centres)
+    path = experiment.labels.centroids
+    centroids = () if path is None else read_centroids(Path(path))
+    return fingerprint(material.clips.hashes, parts, weights, start.config, centroids)

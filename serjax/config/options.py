@@ -1,5 +1,6 @@
 """Command-line options of experiments: choice of a family of models, and names that options had before."""
 
+import itertools
 import typing
 from collections.abc import Sequence
 from dataclasses import is_dataclass, replace
@@ -62,7 +63,7 @@ def choose_families(settings: Settings, argv: Sequence[str]) -> Settings:
 def _pairs(argv: Sequence[str]) -> list[tuple[str, str]]:
     """Return options with their values, written as `--name value` or `--name=value`."""
     found = []
-    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+    for argument, following in itertools.pairwise([*argv, ""]):
         if argument.startswith("--"):
             name, equals, value = argument.removeprefix("--").partition("=")
             found.append((name.replace("-", "_"), value if equals else following))

@@ -17,6 +17,7 @@ from serjax.runtime.errors import UserError
     [
         (["--model.family", "bilstm"], Functionals()),
         (["--model.family=audio_cnn"], Spectrogram(family="audio_cnn")),
+        ([], Speech()),
         (["--model.family", "fusion", "--model.audio.family", "wavlm"], Fusion(audio=Speech(family="wavlm"))),
     ],
 )

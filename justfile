@@ -18,7 +18,7 @@ lint:
     {{python}} -m ruff format --check .
     {{python}} -m mypy
 
-# The benchmarks that docs/encoders.md and docs/benchmarks.md report (extra `bench`).
+# The benchmarks that docs/results/speed.md and docs/results/benchmarks.md report (extra `bench`).
 bench:
     {{python}} benchmarks/encoders.py
     {{python}} benchmarks/encoder_start.py
@@ -33,8 +33,6 @@ bench:
     {{python}} benchmarks/masked_prediction.py
     {{python}} benchmarks/fusion_step.py
 
-rooms := "audio video data models checkpoints training evaluation config train pretrain pretraining predict compare parallel"
-
-# API pages from the docstrings, into site/ (extra `docs`).
+# The documentation as a site, into site/ (extra `docs`).
 docs:
-    {{python}} -m pdoc --docformat google --output-directory site {{prepend('serjax.', rooms)}}
+    {{python}} -m mkdocs build --strict

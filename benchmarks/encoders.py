@@ -1,6 +1,6 @@
 """Encoders beside what their users run today: PyTorch eager and compiled, ONNX Runtime, serjax; same weights.
 
-    python benchmarks/encoders.py [--families hubert wavlm --size base --rounds 5 --markdown docs/encoders.md]
+    python benchmarks/encoders.py [--families hubert wavlm --size base --rounds 5 --markdown docs/results/speed.md]
 
 Every side is a process of its own with the same allocator settings, and they take turns: in each round each computes
 each case for about a second, once before the clock starts, and its median counts. Cases: one 3 s clip, eight of them,

@@ -2,8 +2,8 @@
 
     python benchmarks/folds_together.py [--size tiny --folds 5 --batch 16 --seconds 3 --freeze nothing --rounds 7]
 
-`folds.together: auto` rests on what this prints (docs/benchmarks.md). Both sides take turns in one process, on the
-devices there are, with the same random weights and noise for clips; memory is the device's peak where it tells.
+`folds.together: auto` rests on what this prints (docs/results/benchmarks.md). Both sides take turns in one process, on
+the devices there are, with the same random weights and noise for clips; memory is the device's peak where it tells.
 """
 
 import argparse

@@ -4,7 +4,7 @@ Command: python -m serjax.train --exp au_fusion --data.root RAVDESS --model.vide
     Ten points better from a run of audio_cnn on the same folds: --warm-start.audio RUN --train.epochs 15
 Needs: RAVDESS speech, and an archive of a vector a clip: ids such as 01-01-05-01-02-01-12, au [clips 35].
 Takes: 24 minutes of one core.
-Expect: docs/audio_visual.md has scores of sound, face and both.
+Expect: docs/results/audio-visual.md has scores of sound, face and both.
 """
 
 from serjax.audio.config import AugmentConfig

@@ -7,7 +7,8 @@ Command: python -m serjax.train --exp audio_cnn --data.root DIR
     --folds.kind split --folds.allow-speaker-overlap --seed 42
 Needs: a folder of recordings; noise recordings are welcome (--augment.noise DIR), else noise is Gaussian.
 Takes: six seconds an epoch and fold on two cores for a thousand clips. 155,752 parameters for eight classes.
-Expect: docs/networks.md has its scores. The audio networks of its paper were scored on speakers they knew (0.8133).
+Expect: docs/results/scores.md has its scores. The audio networks of its paper were scored on speakers they
+    knew (0.8133).
 """
 
 from serjax.audio.config import AugmentConfig

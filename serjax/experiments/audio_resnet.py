@@ -4,7 +4,8 @@ Command: python -m serjax.train --exp audio_resnet --data.root DIR
     The splits of its system on RAVDESS are asked for as with `audio_cnn`.
 Needs: a folder of recordings; noise recordings are welcome (--augment.noise DIR), else noise is Gaussian.
 Takes: twenty seconds an epoch and fold on two cores for a thousand clips. 12,785,224 parameters for eight classes.
-Expect: docs/networks.md has its scores. The audio networks of its paper were scored on speakers they knew (0.8133).
+Expect: docs/results/scores.md has its scores. The audio networks of its paper were scored on speakers they
+    knew (0.8133).
 """
 
 from dataclasses import replace

@@ -3,7 +3,7 @@
 Command: python -m serjax.train --exp av_concat --data.root RAVDESS [--data.audio-root SOUNDS]
     Everything else is asked for as with `av_gated`.
 Needs: videos and their sounds, in files of their own or inside the videos.
-Takes: docs/audio_visual.md has the time of a step of av_gated. 24,263,576 parameters for eight classes.
+Takes: docs/results/benchmarks.md has the time of a step of av_gated. 24,263,576 parameters for eight classes.
 Expect: no figure is published.
 """
 

@@ -5,7 +5,7 @@ Command: python -m serjax.train --exp av_gated --data.root RAVDESS [--data.audio
     With WavLM: --model.audio.family wavlm --model.audio.checkpoint microsoft/wavlm-base --model.audio-layers 2
     The splits of its system are asked for as with `video`.
 Needs: videos and their sounds, in files of their own or inside the videos.
-Takes: docs/audio_visual.md has the time of a step. 24,263,833 parameters for eight classes.
+Takes: docs/results/benchmarks.md has the time of a step. 24,263,833 parameters for eight classes.
 Expect: the original reports an accuracy of 0.9333, on speakers it knew.
 """
 

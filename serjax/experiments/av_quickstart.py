@@ -3,7 +3,7 @@
 Command: python -m serjax.train --exp av_quickstart
 Needs: nothing.
 Takes: two and a half minutes on two cores that were not idle.
-Expect: UA 80 % from both, 64 % from sound alone and 48 % from video alone (docs/audio_visual.md).
+Expect: UA 80 % from both, 64 % from sound alone and 48 % from video alone (docs/results/audio-visual.md).
 """
 
 from dataclasses import replace

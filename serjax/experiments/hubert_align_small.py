@@ -1,13 +1,13 @@
 """`hubert_align` for a desk: eight epochs on crops of 3 s, for a `small` HuBERT that was pretrained on a CPU.
 
 Command: python -m serjax.train --exp hubert_align_small --data.root DIR --model.checkpoint RUN
-    RUN: what `python -m serjax.pretrain --model.size small` made; docs/pretraining.md has all commands.
+    RUN: what `python -m serjax.pretrain --model.size small` made; docs/results/pretraining.md has all commands.
     From random weights, to compare with: --model.size small
     At the end of every fold's five steps: python -m serjax.pretrain --exp cpt_hubert
     --align.finetune hubert_align_small
 Needs: a folder of recordings, and such a run.
 Takes: on one core 17 to 20 clips a second; 40 to 51 minutes for six folds of RAVDESS.
-Expect: docs/pretraining.md has its scores.
+Expect: docs/results/pretraining.md has its scores.
 """
 
 from dataclasses import replace

@@ -6,7 +6,7 @@ Command: python -m serjax.train --exp video --data.root RAVDESS
     --folds.kind split_speakers --folds.validation-speakers 19 20 21 --folds.test-speakers 22 23 24
     or, which does not keep speakers apart, --folds.kind split --folds.allow-speaker-overlap --seed 42
 Needs: videos, with sound or without, such as RAVDESS's 02-* or 01-* files, or a folder a class.
-Takes: docs/audio_visual.md has the time of a step of av_gated. 11,180,616 parameters for eight classes.
+Takes: docs/results/benchmarks.md has the time of a step of av_gated. 11,180,616 parameters for eight classes.
 Expect: the original reports an accuracy of 0.7778, on speakers it knew.
 """
 

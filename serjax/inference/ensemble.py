@@ -234,7 +234,8 @@ def load(source: str | Path, weights: Sequence[float] | None = None, dtype: DTyp
         source: the run folder; or a Hugging Face directory or hub id of a classifier.
         weights: how much each fold counts; equally by default.
         dtype: what to compute in; by default what a run was trained in, float32 for a published classifier. Where the
-            processor has instructions for bfloat16, it takes two thirds of the time; it errs by 1 % (docs/encoders.md).
+            processor has instructions for bfloat16, it takes two thirds of the time; it errs by 1 %
+            (docs/results/speed.md).
 
     Raises:
         UserError: there is no such run, checkpoint or dtype, or its files do not fit.

@@ -1,7 +1,7 @@
 """Let the C library keep the memory it has: on a CPU every step otherwise gives its buffers back and asks for new ones.
 
 glibc maps each large array anew and unmaps it after use; the kernel then clears every page again. With mapping turned
-off and a large reserve kept, a training step on two cores spends its time computing (docs/benchmarks.md).
+off and a large reserve kept, a training step on two cores spends its time computing (docs/results/benchmarks.md).
 """
 
 import ctypes

@@ -156,7 +156,7 @@ def choose_together(wish: Literal["auto", "yes", "no"], *, backend: str, frozen_
     if frozen_encoder:
         return True, "folds train together: only heads are trained, and one step serves them all."
     if backend == "cpu":
-        return False, "folds train one after the other: on a CPU a trained encoder is faster so (docs/benchmarks.md)."
+        return False, "folds train one after the other: on a CPU a trained encoder is faster so."
     return True, f"folds train together: one {backend} step keeps the device busier than several small ones."
 
 

@@ -4,8 +4,9 @@ Command: python -m serjax.pretrain --exp cpt_hubert --data.root DIR
     As the original, which clusters and pretrains on all sessions: --tapt.corpus all
 Needs: a folder of recordings, and facebook/hubert-base-ls960 (fetched from the hub, or a directory given with
     --model.checkpoint DIR).
-Takes: two pretrainings and two fine-tunings for every fold: hours on a GPU; from scratch on a CPU, docs/pretraining.md.
-Expect: docs/pretraining.md has numbers from scratch; after Li et al., ICASSP 2024.
+Takes: two pretrainings and two fine-tunings for every fold: hours on a GPU; from scratch on a CPU,
+    docs/results/pretraining.md.
+Expect: docs/results/pretraining.md has numbers from scratch; after Li et al., ICASSP 2024.
 """
 
 from dataclasses import replace

@@ -6,8 +6,8 @@ Command: python -m serjax.pretrain --exp tapt_hubert --data.root DIR
     The steps one by one: python -m serjax.pretrain labels ..., python -m serjax.pretrain masked ...
 Needs: a folder of recordings, and facebook/hubert-base-ls960 (fetched from the hub, or a directory given with
     --model.checkpoint DIR).
-Takes: 20,000 updates of 87.5 s of audio for every fold: hours on a GPU. docs/pretraining.md has what a CPU did.
-Expect: docs/pretraining.md has numbers from scratch; after Li et al., ICASSP 2024.
+Takes: 20,000 updates of 87.5 s of audio for every fold: hours on a GPU. docs/results/pretraining.md has what a CPU did.
+Expect: docs/results/pretraining.md has numbers from scratch; after Li et al., ICASSP 2024.
 """
 
 from serjax.config.pretraining import PretrainExperiment, StartConfig

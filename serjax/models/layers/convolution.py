@@ -3,7 +3,7 @@
 XLA's CPU backend is near peak in a float32 convolution's forward pass, but takes 10 to 60 times as long as it should
 for the gradient of a grouped convolution's kernel, and of any kernel inside a loop. So the forward pass is XLA's, and
 the backward pass differentiates an equal computation that consists of matrix products alone. What each formulation
-gains stands in docs/encoders.md.
+gains stands in docs/results/speed.md.
 """
 
 from functools import partial

@@ -1,7 +1,7 @@
 """Convolutions of images a channel at a time, and of one pixel, as a CPU computes them fast.
 
 XLA's CPU backend takes ten times as long for a depthwise convolution as for the multiplications and additions it
-consists of (docs/networks.md).
+consists of (docs/results/benchmarks.md).
 """
 
 from functools import partial

@@ -14,8 +14,8 @@ def product(spec: str, left: Float[Array, "..."], right: Float[Array, "..."]) ->
     """Return the einsum of two arrays of one dtype, summed in float32 and returned so.
 
     On a CPU with bfloat16 instructions that takes half the time of float32, and a product that is rounded to bfloat16
-    takes as long as float32 (docs/encoders.md). Elsewhere the product itself is rounded: less is written. The gradient
-    is computed in the operands' dtype too.
+    takes as long as float32 (docs/results/speed.md). Elsewhere the product itself is rounded: less is written. The
+    gradient is computed in the operands' dtype too.
 
     Args:
         spec: such as "nk,km->nm"; every index stands in two of the three places or in all.

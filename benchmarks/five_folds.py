@@ -37,7 +37,7 @@ ROUNDS = 3
 
 def ours(experiment: Experiment, data: Data, jobs: Sequence[Job]) -> Callable[[], None]:
     """Return what trains an epoch of all folds with serjax."""
-    setup = set_up(experiment, data, jobs, blueprint(experiment), print)
+    setup = set_up(experiment, data, jobs, blueprint(experiment))
     engine = setup.engine
     state = engine.axis.jit(init_state, "k")(setup.params)
     epoch, everyone = 0, np.ones(len(jobs), bool)
@@ -104,7 +104,7 @@ def main(argv: Sequence[str]) -> int:
     experiment: Any = cli.parse("benchmarks.five_folds", ["--exp", "mel_kfold", *argv], Experiment, "mel_kfold")
     experiment = replace(experiment, train=replace(experiment.train, epochs=ROUNDS + 1))
     keep_memory()
-    data = experiment_data(experiment, print)
+    data = experiment_data(experiment)
     jobs = make_jobs(experiment, data.folds)
     clips = sum(len(job.train) for job in jobs)
     sides = {"serjax": ours(experiment, data, jobs), "PyTorch": theirs(experiment, data, jobs)}

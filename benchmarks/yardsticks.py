@@ -55,7 +55,7 @@ def best(models: Sequence[Callable[[], Any]], x: np.ndarray, y: np.ndarray, job:
 def main() -> None:
     """Fit, score, print and write answers."""
     experiment = cli.parse("yardsticks", sys.argv[1:], Experiment, "bilstm_kfold")
-    data = experiment_data(experiment, print)
+    data = experiment_data(experiment)
     front = FrontEnd("bilstm", experiment.data)
     states, _ = encode_clips(
         lambda _, wave, length: (masked_mean(*front(wave, length))[:, None, None], length // length),

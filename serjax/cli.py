@@ -12,12 +12,17 @@ from pathlib import Path
 import jax
 import tyro
 from rich.console import Console
+from rich.text import Text
 
 from serjax import experiments
 from serjax.config.options import choose_families, refuse_old_names
 from serjax.experiments import Kind
 from serjax.runtime.allocator import keep_memory
 from serjax.runtime.errors import UserError
+from serjax.runtime.progress import console, show_progress
+
+errors = Console(stderr=True)
+"""Standard error."""
 
 
 def parse(module: str, argv: Sequence[str], kind: type[Kind], default: str) -> Kind:
@@ -51,6 +56,30 @@ def parse(module: str, argv: Sequence[str], kind: type[Kind], default: str) -> K
         prog=f"python -m {module} --exp {name}",
         description=f"Experiments: {known_names}. Defaults below are those of {name}.",
     )
+
+
+class _Sentences(logging.Handler):
+    """Prints messages as they are: warnings and errors on standard error, others on standard output or there too."""
+
+    def __init__(self, others: Console) -> None:
+        """Print what is no warning on the console `others`."""
+        super().__init__()
+        self._others = others
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one message."""
+        target = errors if record.levelno >= logging.WARNING else self._others
+        target.print(Text(record.getMessage()), soft_wrap=True)
+
+
+def show_log(*, stdout: bool = True) -> None:
+    """Print what serjax logs from now on, with bars; standard output stays free where `stdout` is False."""
+    log = logging.getLogger("serjax")
+    for old in [handler for handler in log.handlers if isinstance(handler, _Sentences)]:
+        log.removeHandler(old)
+    log.addHandler(_Sentences(console if stdout else errors))
+    log.setLevel(logging.INFO)
+    show_progress(stdout)
 
 
 def compilation_cache() -> None:
@@ -88,12 +117,14 @@ def run(main: Callable[[Sequence[str]], int], stopped: str = "stopped.") -> None
     try:
         # Orbax logs tracebacks of errors that it also raises, and that are answered with a sentence.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
+        # Some packages give the root logger a handler, which would print everything again.
+        logging.getLogger("serjax").propagate = False
         keep_memory()
         heed_ctrl_c()
         compilation_cache()
         status = main(sys.argv[1:])
     except UserError as error:
-        Console(stderr=True).print("[bold red]error:[/] ", end="")
+        errors.print("[bold red]error:[/] ", end="")
         print(error, file=sys.stderr)
         status = 2
     except KeyboardInterrupt:

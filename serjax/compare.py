@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -16,6 +15,7 @@ from serjax.evaluation.out_of_fold import OutOfFold, read_oof_csv
 from serjax.evaluation.report import FEW_SPEAKERS, LEVEL
 from serjax.evaluation.tables import SCORES
 from serjax.runtime.errors import UserError
+from serjax.runtime.progress import console
 
 
 def main(argv: Sequence[str]) -> int:
@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--seed: got {options.seed}; give a whole number from 0.")
     ours, theirs = _read(options.runs), _read(options.to)
     found = compare(ours, theirs, options.seed)
-    Console().print(_table(found, ours[0], theirs[0]))
+    console.print(_table(found, ours[0], theirs[0]))
     for side in (ours, theirs):
         if left := len(side[1].ids) - found.clips:
             print(f"{left} clips that {side[0]} has tested are left out, as the other has not.")

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +18,7 @@ from serjax.inference.ensemble import BATCH, Ensemble, Scores, load
 from serjax.inference.inputs import Clip
 from serjax.models.functional import DType
 from serjax.runtime.errors import UserError
+from serjax.runtime.progress import console
 
 CHUNK = 32 * BATCH
 """Files that the command line decodes before it answers for them; memory holds no more."""
@@ -49,6 +49,7 @@ def main(argv: Sequence[str]) -> int:
     if bool(clips) == bool(apart):
         raise UserError("no clip is named, or clips beside --audio and --video; give clips, or one by its parts.")
     names = options.clips or [" + ".join(apart.values())]
+    cli.show_log(stdout=False)
     ensemble = load(options.model, options.weights, options.dtype)
     for note in ensemble.notes:
         print(note, file=sys.stderr)
@@ -63,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
             for answer in some:
                 print(json.dumps(answer), flush=True)
     if terminal:
-        Console().print(_table(names, answers, ensemble.outputs))
+        console.print(_table(names, answers, ensemble.outputs))
     for rate, count in sorted(rates.items()):
         if rate != SAMPLE_RATE:
             which = "1 clip was" if count == 1 else f"{count} clips were"

@@ -8,8 +8,6 @@ run folder as --model.checkpoint. With steps=cpt, four more steps align frames w
 import shlex
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from serjax import cli
 from serjax.config.pretraining import PretrainExperiment
 from serjax.runs.pretraining.run import Step, pretrain
@@ -23,14 +21,15 @@ def main(argv: Sequence[str]) -> int:
         step, argv = ("labels" if argv[0] == "labels" else "masked"), argv[1:]
     experiment = cli.parse("serjax.pretrain", argv, PretrainExperiment, "tapt_hubert")
     command = f"python -m serjax.pretrain {shlex.join([*([step] if step else []), *argv])}"
+    cli.show_log()
     if experiment.steps == "cpt":
         from serjax.runs.pretraining.alignment import align
 
         if step is not None:
             raise UserError(f"{step} is a step of a pretraining, but steps is cpt; leave out {step}, or say tapt.")
-        align(experiment, command, Console())
+        align(experiment, command)
     else:
-        pretrain(experiment, command, Console(), step)
+        pretrain(experiment, command, step)
     return 0
 
 

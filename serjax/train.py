@@ -8,22 +8,23 @@ scores and pictures are written, and the ensemble that was saved answers for one
 import shlex
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from serjax import cli
 from serjax.config.experiment import Experiment
+from serjax.evaluation.tables import score_tables
 from serjax.runs.finetune import train
 from serjax.runs.search import is_wanted, search
+from serjax.runtime.progress import console
 
 
 def main(argv: Sequence[str]) -> int:
     """Train what the command line asks for."""
     experiment = cli.parse("serjax.train", argv, Experiment, "hubert_kfold")
     command = f"python -m serjax.train {shlex.join(argv)}"
+    cli.show_log()
     if is_wanted(experiment.search):
-        search(experiment, lambda one: train(one, command, Console()), Console())
+        print(search(experiment, lambda one: train(one, command)))
     else:
-        train(experiment, command, Console())
+        console.print(score_tables(train(experiment, command)))
     return 0
 
 

@@ -1,5 +1,6 @@
 """A corpus ready for training: clips found, decoded, divided into folds and checked."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,9 @@ from serjax.data.folds.make import make_folds
 from serjax.data.store.clips import ClipStore, SilentClips, open_store
 from serjax.data.store.face_features import read_face_features
 from serjax.data.utterance import Utterance
-from serjax.runtime.progress import Say
 from serjax.video.config import VideoConfig
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from serjax.data.store.video import FrameStore
@@ -65,7 +67,6 @@ def read_data(
     *,
     seed: int,
     cache: Path,
-    say: Say,
     modalities: frozenset[str] = frozenset({"sound"}),
     video: VideoConfig | None = None,
 ) -> Data:
@@ -76,7 +77,6 @@ def read_data(
         folds: how they are divided.
         seed: of folds, of the clips that `config.max_clips` chooses, and of what is synthetic.
         cache: folder in which decoded clips and frames are kept, each kind in a folder of its own.
-        say: is told what was found.
         modalities: what the model takes, of "sound" and "video". Without sound, none is decoded or needed.
         video: how videos are read; needed with the modality video.
 
@@ -92,17 +92,17 @@ def read_data(
     filmed = pictures is not None and not pictures.drawn
     corpus = read_corpus(replace(config, cache=str(cache)), seed=seed, videos=filmed, silent=not sound)
     for note in corpus.notes:
-        say(note)
+        log.info(note)
     frames = None
     if pictures is not None:
-        frames = _open_frames(pictures, corpus.utterances, cache / "frames", config.skip_bad, seed, say)
+        frames = _open_frames(pictures, corpus.utterances, cache / "frames", config.skip_bad, seed)
     store: ClipStore | SilentClips
     if frames is not None and not sound:
         store = SilentClips(frames.utterances, frames.hashes, frames.skipped)
     else:
         utterances = corpus.utterances if frames is None else frames.utterances
-        store = _open_clips(config, utterances, cache / "clips", say)
-    say(describe(store.utterances, corpus.labels))
+        store = _open_clips(config, utterances, cache / "clips")
+    log.info(describe(store.utterances, corpus.labels))
     divided, notes = check_folds(
         make_folds(store.utterances, folds, seed),
         store.utterances,
@@ -110,7 +110,7 @@ def read_data(
         allow_speaker_overlap=folds.allow_speaker_overlap,
     )
     for note in notes:
-        say(note)
+        log.info(note)
     classes = np.array([corpus.labels.index(clip.label) for clip in store.utterances], np.int32)
     rows: Frames | None = None if frames is None else frames.of(store.utterances)
     if video is not None and video.face_features is not None:
@@ -119,20 +119,20 @@ def read_data(
     return Data(corpus.name, store, corpus.labels, classes, divided, corpus_notes, notes, rows)
 
 
-def _open_clips(config: DataConfig, utterances: Sequence[Utterance], folder: Path, say: Say) -> ClipStore:
+def _open_clips(config: DataConfig, utterances: Sequence[Utterance], folder: Path) -> ClipStore:
     """Decode the sound of the clips."""
     if config.vad == "silero":
         load_silero()  # a missing package is reported once, and not for every clip
     store = open_store(utterances, folder, skip_bad=config.skip_bad, vad=config.vad)
     if store.untrimmed:
-        say(f"{store.untrimmed} clips keep their silence: too little of them would be left.")
+        log.info(f"{store.untrimmed} clips keep their silence: too little of them would be left.")
     for line in store.skipped:
-        say(f"skipped: {line}")
+        log.warning(f"skipped: {line}")
     return store
 
 
 def _open_frames(
-    video: VideoConfig, utterances: Sequence[Utterance], folder: Path, skip_bad: bool, seed: int, say: Say
+    video: VideoConfig, utterances: Sequence[Utterance], folder: Path, skip_bad: bool, seed: int
 ) -> "FrameStore":
     """Decode, or draw, the frames of the clips."""
     from serjax.data.store.video import open_drawn, open_frames
@@ -144,7 +144,7 @@ def _open_frames(
             utterances, folder, skip_bad=skip_bad, faces=video.faces, count=video.frames, size=video.size
         )
     for line in store.skipped:
-        say(f"skipped: {line}")
+        log.warning(f"skipped: {line}")
     for note in store.notes:
-        say(note)
+        log.info(note)
     return store

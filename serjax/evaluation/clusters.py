@@ -5,10 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 SHUFFLES = 20
 """Random assignments of groups to clips, over which chance is a mean."""
@@ -143,18 +139,3 @@ def cluster_csv(emotions: Spread) -> str:
     """Return `cluster_rows` as comma-separated text with headings."""
     rows = [["cluster", "frames", "emotion", *emotions.names], *cluster_rows(emotions)]
     return "\n".join(",".join(row) for row in rows) + "\n"
-
-
-def print_spreads(spreads: Mapping[str, Mapping[str, Spread]], console: Console) -> None:
-    """Print purity and mutual information, with chance beside them.
-
-    Args:
-        spreads: by the labels' title (such as `before fine-tuning`), then by the kind of group.
-        console: 80 columns are enough.
-    """
-    table = Table(title=Text("what frame labels say"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for position, heading in enumerate(("labels", "of", "purity", "by chance", "NMI", "by chance")):
-        table.add_column(heading, justify="right" if position > 1 else "left", no_wrap=True)
-    for row in summary_rows(spreads):
-        table.add_row(*row)
-    console.print(table)

@@ -1,7 +1,7 @@
 """The table that ends a run, for a terminal and for the model card."""
 
 from rich import box
-from rich.console import Console
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -74,12 +74,10 @@ def mean_and_std(values: dict[str, float | None]) -> str:
     return percent(values["mean"]) + ("" if values["std"] is None else f" ± {percent(values['std'])}")
 
 
-def print_table(report: Report, console: Console) -> None:
-    """Print the scores of every fold, over folds and out-of-fold in %, and what a reader should know of them.
+def score_tables(report: Report) -> Group:
+    """Return, to be printed, the scores of every fold, over folds and out-of-fold in %, and the report's notes.
 
-    Args:
-        report: what `build_report` returned.
-        console: 80 columns are enough; piped, the text is the same without colour.
+    80 columns are enough; piped, the text is the same without colour.
     """
     headings = fold_headings(report)
     # With a column more, the gaps shrink so that the table stays within 80 columns.
@@ -93,14 +91,12 @@ def print_table(report: Report, console: Console) -> None:
     table.add_section()
     for name, *cells in extra_rows(report):
         table.add_row(name, *blank, *cells)
-    console.print(table)
+    tables = [table]
     if report["last_epoch"]:
-        table = _table("at the last epoch instead, scores in %", ["", *SCORES.values()], gap=1)
+        tables.append(_table("at the last epoch instead, scores in %", ["", *SCORES.values()], gap=1))
         for row in summary_rows(report["last_epoch"]):
-            table.add_row(*row)
-        console.print(table)
-    for note in report["notes"]:
-        console.print(note, markup=False, highlight=False)
+            tables[-1].add_row(*row)
+    return Group(*tables, *map(Text, report["notes"]))
 
 
 def _table(title: str, headings: list[str], gap: int) -> Table:

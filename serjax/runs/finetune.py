@@ -1,19 +1,18 @@
 """Fine-tuning: from an experiment to a run folder."""
 
 import json
+import logging
 import os
 import platform
 import shlex
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from rich.console import Console
 
 import serjax
 from serjax.audio import SAMPLE_RATE
@@ -25,13 +24,11 @@ from serjax.data.utterance import Utterance
 from serjax.evaluation.files import write_all
 from serjax.evaluation.out_of_fold import OutOfFold
 from serjax.evaluation.report import Report, Row, RunFacts, build_report
-from serjax.evaluation.tables import print_table
 from serjax.inference.ensemble import load
 from serjax.runs.folder import FIRST_STAGE, RESUME, begin_run, claim, end_run, find_run, write_folds
 from serjax.runs.setup import Plan, Setup, first_stage, make_plan, set_up
 from serjax.runtime.constraints import to_json, validate
 from serjax.runtime.fingerprint import fingerprint
-from serjax.runtime.progress import Say
 from serjax.training.jobs import Job, make_jobs
 from serjax.training.loop import Fitted, fit
 from serjax.training.metric_log import MetricLog, read_history
@@ -39,8 +36,10 @@ from serjax.training.reporter import Reporter
 from serjax.training.resume import ResumePoint
 from serjax.training.streamed import Hidden, StreamedEngine
 
+log = logging.getLogger(__name__)
 
-def train(experiment: Experiment, command: str, console: Console) -> Report:
+
+def train(experiment: Experiment, command: str) -> Report:
     """Train an experiment's folds, or go on where an earlier call stopped; return the report.
 
     Raises:
@@ -48,10 +47,10 @@ def train(experiment: Experiment, command: str, console: Console) -> Report:
     """
     validate(experiment)
     with claim(experiment):
-        return _train(experiment, command, console)
+        return _train(experiment, command)
 
 
-def experiment_data(experiment: Experiment, say: Say) -> Data:
+def experiment_data(experiment: Experiment) -> Data:
     """Return an experiment's clips, classes and folds; see `read_data`."""
     model = experiment.model
     return read_data(
@@ -59,25 +58,23 @@ def experiment_data(experiment: Experiment, say: Say) -> Data:
         experiment.folds,
         seed=experiment.seed,
         cache=cache_folder(experiment),
-        say=say,
         modalities=model.modalities,
         video=model.video,
     )
 
 
-def _train(experiment: Experiment, command: str, console: Console) -> Report:
-    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+def _train(experiment: Experiment, command: str) -> Report:
     run_dir = experiment.run_dir
     begun = find_run(experiment)
-    data = experiment_data(experiment, say)
+    data = experiment_data(experiment)
     jobs = make_jobs(experiment, data.folds)
     plan = make_plan(experiment)
     for note in plan.notes:
-        say(note)
+        log.info(note)
     setup = set_up(experiment, data, jobs, plan)
     axis = setup.engine.axis
     shape = f"{axis.mesh.shape['fold']} x {axis.mesh.shape['data']}"
-    say(f"{setup.trainable:,} of {setup.parameters:,} parameters are trained; devices: {shape} (fold x data).")
+    log.info(f"{setup.trainable:,} of {setup.parameters:,} parameters are trained; devices: {shape} (fold x data).")
 
     # Only now, with data and models at hand, does the folder change.
     layout = (axis.together, axis.padded)
@@ -87,13 +84,13 @@ def _train(experiment: Experiment, command: str, console: Console) -> Report:
     begin_run(experiment, begun, made_from)
     write_folds(experiment, data)
     if experiment.first_epochs:
-        say("First stage: heads on frozen encoders.")
+        log.info("First stage: heads on frozen encoders.")
         stage, heads = first_stage(experiment, data, jobs, plan)
-        say(f"{heads.trainable:,} parameters are trained in this stage.")
-        trained = fit_stage(stage, heads, data, run_dir / FIRST_STAGE, console)
+        log.info(f"{heads.trainable:,} parameters are trained in this stage.")
+        trained = fit_stage(stage, heads, data, run_dir / FIRST_STAGE)
         setup = setup.after(heads.engine.axis.get(trained.best))
-        say("Second stage.")
-    fitted = fit_stage(experiment, setup, data, run_dir, console)
+        log.info("Second stage.")
+    fitted = fit_stage(experiment, setup, data, run_dir)
     history = read_history(run_dir)
     chosen = choose_rates(jobs, fitted)
     best = out_of_fold(data, jobs, setup.engine.predict(fitted.best, "test"), chosen)
@@ -112,20 +109,19 @@ def _train(experiment: Experiment, command: str, console: Console) -> Report:
     report = build_report(json.loads(to_json(experiment)), facts, best, history, last, alone)
     write_all(run_dir, report, best[0], history)
     end_run(experiment)
-    print_table(report, console)
-    say(f"Written to {run_dir}: README.md, confusion.png, curves.png, oof.csv, report.json, fold_N.")
-    show_example(run_dir, data, "sound" in plan.model.modalities, say)
+    log.info(f"Written to {run_dir}: README.md, confusion.png, curves.png, oof.csv, report.json, fold_N.")
+    show_example(run_dir, data, "sound" in plan.model.modalities)
     return report
 
 
-def fit_stage(experiment: Experiment, setup: Setup, data: Data, folder: Path, console: Console) -> Fitted:
+def fit_stage(experiment: Experiment, setup: Setup, data: Data, folder: Path) -> Fitted:
     """Train all jobs of a stage, whose log and resume point are in `folder`."""
     resume = ResumePoint(folder / RESUME)
     try:
         restored = resume.latest() or 0
         if restored:
-            console.print(f"Resuming after epoch {restored}.", highlight=False)
-        with Reporter(console, MetricLog(folder, restored), experiment.train.epochs) as reporter:
+            log.info(f"Resuming after epoch {restored}.")
+        with Reporter(MetricLog(folder, restored), experiment.train.epochs) as reporter:
             return fit(setup.engine, setup.params, data.classes, len(data.labels), experiment.train, resume, reporter)
     finally:
         resume.close()
@@ -221,7 +217,7 @@ def arguments(clip: Utterance, hears: bool) -> list[str]:
     return ["--audio", sound, "--video", video]
 
 
-def show_example(run_dir: Any, data: Data, hears: bool, say: Any) -> None:
+def show_example(run_dir: Any, data: Data, hears: bool) -> None:
     """Let the saved ensemble answer for one clip, and say how to ask it for others."""
     clip = data.store.utterances[data.folds[0].test[0]]
     heard = data.store.clip(data.folds[0].test[0]), SAMPLE_RATE
@@ -234,4 +230,4 @@ def show_example(run_dir: Any, data: Data, hears: bool, say: Any) -> None:
     shown = shlex.join(["python", "-m", "serjax.predict", os.path.relpath(run_dir), *arguments(clip, hears)])
     if not hears and clip.video is None:
         shown = clip.id  # what was seen is drawn, or values: no file can be named
-    say(f"{shown}\n{scores}  (its label: {clip.label})")
+    log.info(f"{shown}\n{scores}  (its label: {clip.label})")

@@ -2,12 +2,11 @@
 
 import itertools
 import json
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from statistics import fmean, stdev
 from typing import Any
-
-from rich.console import Console
 
 from serjax.config.experiment import Experiment, SearchConfig, cache_folder
 from serjax.evaluation.metrics import METRICS
@@ -17,6 +16,8 @@ from serjax.runs.folder import is_finished
 from serjax.runtime.constraints import validate
 from serjax.runtime.disk import write_text
 from serjax.training.metric_log import read_history
+
+log = logging.getLogger(__name__)
 
 FUSION_SEARCH = ("d_model", "heads", "dropout", "stochastic_depth")
 """Fields of the model."""
@@ -51,7 +52,7 @@ def combinations(experiment: Experiment) -> Iterator[tuple[dict[str, Any], Exper
         )
 
 
-def search(experiment: Experiment, train: Callable[[Experiment], Report], console: Console) -> str:
+def search(experiment: Experiment, train: Callable[[Experiment], Report]) -> str:
     """Train every combination that is not finished yet, and return a table, which is also written.
 
     Rows are in the order of their validation scores, by which one may choose; test scores are for reporting.
@@ -59,7 +60,6 @@ def search(experiment: Experiment, train: Callable[[Experiment], Report], consol
     Args:
         experiment: what is varied.
         train: trains one experiment.
-        console: is told what is being tried.
 
     Raises:
         UserError: a combination cannot be; it is told before any is trained.
@@ -69,7 +69,7 @@ def search(experiment: Experiment, train: Callable[[Experiment], Report], consol
     for _, one in every:
         validate(one)
     for number, (chosen, one) in enumerate(every, 1):
-        console.print(f"Search {number} of {len(every)}: {one.name}", style="bold", highlight=False)
+        log.info(f"Search {number} of {len(every)}: {one.name}")
         report = _finished(one) or train(one)
         best = [
             kept_row(history)["validation_macro_f1"] for history in chosen_histories(read_history(one.run_dir)).values()
@@ -77,8 +77,7 @@ def search(experiment: Experiment, train: Callable[[Experiment], Report], consol
         rows.append((fmean(best), chosen, report))
     text = _table(sorted(rows, key=lambda row: -row[0]))
     write_text(experiment.run_dir / "search.md", text)
-    console.print(text, markup=False, highlight=False)
-    console.print(f"Written to {experiment.run_dir / 'search.md'}.", highlight=False)
+    log.info(f"Written to {experiment.run_dir / 'search.md'}.")
     return text
 
 

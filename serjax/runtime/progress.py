@@ -1,16 +1,22 @@
-"""A progress bar for work that takes a while."""
-
-from collections.abc import Callable
+"""Progress bars, for work that takes a while."""
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-Say = Callable[[str], None]
-"""Prints a sentence for the user."""
+console = Console()
+"""Standard output. Bars and what a command line prints share it, so that lines scroll past above a bar."""
+
+_shown = False
 
 
-def progress_bar(console: Console, what: str) -> Progress:
-    """Return a bar that counts `what`, shows its tasks' `rate`, and goes when it ends; none where nobody looks."""
+def show_progress(shown: bool = True) -> None:
+    """Show bars from now on, where standard output is a terminal; a library's caller sees none unless it asks."""
+    global _shown
+    _shown = shown
+
+
+def progress_bar(what: str) -> Progress:
+    """Return a bar that counts `what`, shows its tasks' `rate`, and goes when it ends."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -19,5 +25,5 @@ def progress_bar(console: Console, what: str) -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
+        disable=not (_shown and console.is_terminal),
     )

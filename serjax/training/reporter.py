@@ -1,24 +1,25 @@
 """Progress of training: a bar while an epoch runs, a line when it ends."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from statistics import fmean
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
-
 from serjax.runtime.progress import progress_bar
 from serjax.training.metric_log import MetricLog
 
+log = logging.getLogger(__name__)
+
 
 class Reporter:
-    """Shows each epoch on the console and appends its rows to the metric log."""
+    """Logs a line of each epoch, and appends its rows to the metric log."""
 
-    def __init__(self, console: Console, log: MetricLog, epochs: int) -> None:
+    def __init__(self, metrics: MetricLog, epochs: int) -> None:
         """Show nothing yet; `epochs` is how many there are at most."""
-        self._console, self._log, self._epochs = console, log, epochs
-        self._bar = progress_bar(console, "clips")
+        self._metrics, self._epochs = metrics, epochs
+        self._bar = progress_bar("clips")
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -28,7 +29,7 @@ class Reporter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
-        self._log.close()
+        self._metrics.close()
 
     def begin(self, epoch: int, clips: int) -> Callable[[int], None]:
         """Start an epoch's bar; return what moves it."""
@@ -47,19 +48,17 @@ class Reporter:
 
     def end(self, epoch: int, rows: list[dict[str, Any]], notes: Sequence[str] = ()) -> None:
         """Log the epoch's rows and print their means, and what there is to note."""
-        self._log.write(rows)
+        self._metrics.write(rows)
         self._bar.remove_task(self._task)
         for note in notes:
-            self._console.print(note, highlight=False, markup=False, soft_wrap=True)
+            log.warning(note)
         if not rows:
             return
         mean = {name: fmean(row[name] for row in rows) for name in ("train_loss", "validation_loss")}
         score = [row["validation_macro_f1"] for row in rows]
         seconds = time.monotonic() - self._began
-        self._console.print(
+        log.info(
             f"epoch {epoch:3}/{self._epochs}  loss {mean['train_loss']:.3f}  validation loss "
             f"{mean['validation_loss']:.3f}  macro-F1 {fmean(score):.3f} ({min(score):.3f} to {max(score):.3f})  "
             f"{len(rows)} training  {self._clips / seconds:.0f} clips/s",
-            highlight=False,
-            soft_wrap=True,
         )

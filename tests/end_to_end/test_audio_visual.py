@@ -1,13 +1,11 @@
 """Sound and video through the same engine: trained, warm-started in two stages, saved, asked again."""
 
-import io
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
-from rich.console import Console
 
 import serjax
 from serjax.audio.config import AugmentConfig
@@ -27,8 +25,6 @@ from serjax.runtime.errors import UserError
 from serjax.training.config import TrainConfig
 from serjax.video.augment import VideoAugment
 from serjax.video.config import VideoConfig
-
-quiet = Console(file=io.StringIO(), width=120)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +66,7 @@ def fused(corpus, out, **changes):
 
 def test_values_in_place_of_pictures_are_trained_saved_and_asked(corpus, tmp_path, capsys):
     experiment = fused(corpus, tmp_path)
-    report = train(experiment, "the command", quiet)
+    report = train(experiment, "the command")
     assert set(report["alone"]) == {"sound", "video"}
     oof = read_oof_csv(experiment.run_dir / "oof.csv")
     model = serjax.load(experiment.run_dir, [1.0, 0.0])
@@ -95,12 +91,12 @@ def test_branches_start_from_runs_of_the_same_folds_in_two_stages(corpus, tmp_pa
     sound = replace(single, name="sound", model=Spectrogram(family="audio_cnn"))
     video = replace(single, name="video", model=Video(video=features_of(corpus)))
     for one in (sound, video):
-        train(one, "the command", quiet)
+        train(one, "the command")
     start = WarmStart(audio=str(sound.run_dir), video=str(video.run_dir))
     two = fused(
         corpus, tmp_path, warm_start=start, stages="two", train=TrainConfig(epochs=1, batch_size=8, head_epochs=1)
     )
-    train(two, "the command", quiet)
+    train(two, "the command")
     assert (two.run_dir / "first_stage" / "metrics.jsonl").is_file()
     for changes, message in (
         ({"seed": 5}, "has learned from .* tests here"),
@@ -112,7 +108,7 @@ def test_branches_start_from_runs_of_the_same_folds_in_two_stages(corpus, tmp_pa
         ({"folds": FoldsConfig(count=3)}, "has no fold 3|has learned from"),
     ):
         with pytest.raises(UserError, match=message):
-            train(replace(two, name="other", **changes), "the command", quiet)
+            train(replace(two, name="other", **changes), "the command")
 
 
 def test_every_combination_is_tried_once(corpus, tmp_path):
@@ -121,11 +117,11 @@ def test_every_combination_is_tried_once(corpus, tmp_path):
 
     def note(one):
         tried.append(one.name)
-        return train(one, "the command", quiet)
+        return train(one, "the command")
 
-    first = search(experiment, note, quiet)
+    first = search(experiment, note)
     assert tried == ["seed=0 dropout=0.1", "seed=1 dropout=0.1"]
-    assert search(experiment, note, quiet) == first
+    assert search(experiment, note) == first
     assert len(tried) == 2
     assert first.count("\n") == 5
 
@@ -135,7 +131,7 @@ def test_drawn_faces_and_cross_attention(corpus, tmp_path, capsys):
     pictures = VideoConfig(drawn=True, frames=2, size=32, augment=VideoAugment(noise_p=1.0))
     model = gated(corpus, kind="xattn", video=pictures, d_model=8, heads=2)
     experiment = fused(corpus, tmp_path, model=model)
-    report = train(experiment, "the command", quiet)
+    report = train(experiment, "the command")
     assert report["alone"] == {}
     path = next(corpus.rglob("*.wav"))
     with pytest.raises(UserError, match="it has no video, which these models were not trained to do without"):

@@ -1,6 +1,5 @@
 """Networks on spectrograms and hand-made values through the same engine: trained, saved, asked again."""
 
-import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import soundfile
-from rich.console import Console
 from safetensors.numpy import load_file
 
 import serjax
@@ -26,8 +24,6 @@ from serjax.runs.setup import blueprint
 from serjax.runtime.errors import UserError
 from serjax.training.config import TrainConfig
 from serjax.training.jobs import make_jobs
-
-quiet = Console(file=io.StringIO(), width=120)
 
 
 def write_corpus(root):
@@ -76,7 +72,7 @@ def test_saved_networks_answer_as_they_did_in_training(corpus, tmp_path, family)
     experiment = small(corpus, tmp_path, family, augment=augment)
     model = replace(experiment.model, pad_mode="repeat")
     experiment = replace(experiment, model=model, data=replace(experiment.data, vad="energy"))
-    train(experiment, "the command", quiet)
+    train(experiment, "the command")
     oof = read_oof_csv(experiment.run_dir / "oof.csv")
     tensors = [load_file(experiment.run_dir / f"fold_{fold}" / "model.safetensors") for fold in (1, 2)]
     assert not np.allclose(tensors[0]["standardize.mean"], tensors[1]["standardize.mean"])
@@ -93,7 +89,7 @@ def test_saved_networks_answer_as_they_did_in_training(corpus, tmp_path, family)
 def test_the_same_seed_gives_the_same_numbers(corpus, tmp_path):
     augment = AugmentConfig(speed_factors=(1.0, 0.9), noise_p=0.5, mel_masks=1)
     for name in ("a", "b"):
-        train(small(corpus, tmp_path / name, "audio_cnn", augment=augment), "the command", quiet)
+        train(small(corpus, tmp_path / name, "audio_cnn", augment=augment), "the command")
     first, second = (read_oof_csv(tmp_path / name / "audio_cnn" / "oof.csv").probability for name in ("a", "b"))
     np.testing.assert_array_equal(first, second)
 
@@ -103,7 +99,7 @@ def test_folds_trained_together_are_those_trained_alone(corpus, tmp_path):
     found = []
     for together in ("yes", "no"):
         experiment = small(corpus, tmp_path / together, "audio_cnn")
-        train(replace(experiment, folds=replace(experiment.folds, together=together)), "the command", quiet)
+        train(replace(experiment, folds=replace(experiment.folds, together=together)), "the command")
         found.append(read_oof_csv(experiment.run_dir / "oof.csv").probability)
     np.testing.assert_allclose(*found, atol=1e-3)
 
@@ -111,11 +107,11 @@ def test_folds_trained_together_are_those_trained_alone(corpus, tmp_path):
 @pytest.mark.parametrize("family", ["audio_cnn", "bilstm"])
 def test_a_test_clip_changes_no_statistic_of_its_fold(corpus, tmp_path, family):
     experiment = small(corpus, tmp_path, family)
-    data = experiment_data(experiment, lambda _: None)
+    data = experiment_data(experiment)
     jobs = make_jobs(experiment, data.folds)
     moments = blueprint(experiment).moments
     train = [job.train for job in jobs]
-    settings = {"crop": "head", "folder": tmp_path / "features", "say": lambda _: None}
+    settings = {"crop": "head", "folder": tmp_path / "features"}
     before = standardization(moments, data.store, train, **settings)
     changed = jobs[0].test[0]
 
@@ -147,7 +143,7 @@ def test_a_test_clip_changes_no_weight_of_its_fold(tmp_path):
             samples, rate = soundfile.read(root / f"{clip}.wav")
             soundfile.write(root / f"{clip}.wav", np.random.default_rng(0).normal(0, 0.5, len(samples)), rate)
         experiment = small(root, tmp_path / f"{name}_run", "audio_cnn")
-        train(experiment, "the command", quiet)
+        train(experiment, "the command")
         oof = read_oof_csv(experiment.run_dir / "oof.csv")
         tested = [clip for clip, fold in zip(oof.ids, oof.fold, strict=True) if fold == 1]
         weights.append([load_file(experiment.run_dir / f"fold_{fold}" / "model.safetensors") for fold in (1, 2)])
@@ -159,7 +155,7 @@ def test_a_test_clip_changes_no_weight_of_its_fold(tmp_path):
 def test_what_networks_do_not_know_is_named(corpus, tmp_path):
     experiment = small(corpus, tmp_path, "bilstm")
     with pytest.raises(UserError, match=r"^model\.checkpoint is given, but audio_cnn has no published weights"):
-        train(replace(experiment, model=Spectrogram(family="audio_cnn", checkpoint="x/y")), "", quiet)
+        train(replace(experiment, model=Spectrogram(family="audio_cnn", checkpoint="x/y")), "")
     empty = tmp_path / "empty"
     empty.mkdir()
     for augment, message in (
@@ -171,19 +167,19 @@ def test_what_networks_do_not_know_is_named(corpus, tmp_path):
         (AugmentConfig(noise_levels=((0.7, 5.0), (0.7, 1.0))), "add up to 1"),
     ):
         with pytest.raises(UserError, match=message):
-            train(replace(experiment, augment=augment), "", quiet)
+            train(replace(experiment, augment=augment), "")
     with pytest.raises(UserError, match=r"augmentation of waves .* is given, but model\.family hubert"):
-        train(replace(experiment, model=Speech(size="tiny"), augment=AugmentConfig(gain_p=0.5)), "", quiet)
+        train(replace(experiment, model=Speech(size="tiny"), augment=AugmentConfig(gain_p=0.5)), "")
     for window in (0.05, 99.0):
         message = rf"model\.window is {window:g}; it must be from 0\.128 s to data\.max_seconds"
         with pytest.raises(UserError, match=message):
-            train(replace(experiment, model=Functionals(window=window)), "", quiet)
+            train(replace(experiment, model=Functionals(window=window)), "")
     assert not experiment.run_dir.exists()
 
 
 def test_a_standardiser_of_other_features_is_refused(corpus, tmp_path):
     experiment = small(corpus, tmp_path, "audio_cnn", train=TrainConfig(epochs=1, batch_size=8))
-    train(experiment, "the command", quiet)
+    train(experiment, "the command")
     path = experiment.run_dir / "model.json"
     path.write_text(path.read_text().replace('"audio_cnn"', '"audio_resnet18"'))
     with pytest.raises(UserError, match="the weights do not fit the model"):

@@ -1,6 +1,5 @@
 """Pretraining from the command line: encoders that hear nothing of what their fold tests, and what comes after."""
 
-import io
 import json
 import shutil
 from dataclasses import replace
@@ -8,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
-from rich.console import Console
 
 from serjax.checkpoints.conversion import to_tensors
 from serjax.checkpoints.huggingface import load_encoder
@@ -63,10 +61,6 @@ def small(corpus, out, name="run", **changes):
     return replace(experiment, **changes)
 
 
-def quiet():
-    return Console(file=io.StringIO(), width=120)
-
-
 def weights(folder):
     return to_tensors(load_encoder(str(folder)).encoder)
 
@@ -74,7 +68,7 @@ def weights(folder):
 @pytest.fixture(scope="module")
 def run(corpus, tmp_path_factory):
     experiment = small(corpus, tmp_path_factory.mktemp("runs"))
-    pretrain(experiment, "the command", quiet())
+    pretrain(experiment, "the command")
     return experiment
 
 
@@ -100,16 +94,16 @@ def test_every_fold_has_labels_centroids_and_an_encoder_of_its_own(run, corpus):
 def test_step_by_step_is_the_same_as_at_once(run, tmp_path):
     experiment = replace(run, out=str(tmp_path))
     with pytest.raises(UserError, match="there are no labels of this experiment"):
-        pretrain(experiment, "", quiet(), "masked")
-    pretrain(experiment, "", quiet(), "labels")
+        pretrain(experiment, "", "masked")
+    pretrain(experiment, "", "labels")
     assert not (experiment.run_dir / "fold_1" / "encoder").exists()
-    pretrain(experiment, "", quiet(), "masked")
+    pretrain(experiment, "", "masked")
     for fold in (1, 2):
         found, expected = (weights(one.run_dir / f"fold_{fold}" / "encoder") for one in (experiment, run))
         for name, value in expected.items():
             np.testing.assert_array_equal(found[name], value, err_msg=name)
     with pytest.raises(UserError, match=r"this run is finished, its results are in README\.md"):
-        pretrain(experiment, "", quiet())
+        pretrain(experiment, "")
 
 
 def finetuning(run, out, **changes):
@@ -126,7 +120,7 @@ def finetuning(run, out, **changes):
 
 def test_each_fold_is_fine_tuned_from_its_own_encoder(run, tmp_path):
     experiment = finetuning(run, tmp_path)
-    train(experiment, "", quiet())
+    train(experiment, "")
     for fold in (1, 2):
         # The convolutions are frozen, and so are those of the fold's own pretraining.
         found = weights(experiment.run_dir / f"fold_{fold}")
@@ -148,7 +142,7 @@ def test_folds_that_do_not_agree_are_refused(run, tmp_path, changes, message):
     model = changes.get("model")
     experiment = replace(experiment, **(changes if model is None else {"model": replace(experiment.model, **model)}))
     with pytest.raises(UserError, match=message):
-        train(experiment, "", quiet())
+        train(experiment, "")
     assert not experiment.run_dir.exists()
 
 
@@ -166,7 +160,7 @@ def test_each_fold_is_pretrained_further_from_its_own_encoder(run, corpus, tmp_p
         folds=replace(run.folds, together=together),
         masked=replace(run.masked, updates=2, feature_grad_mult=0.0),
     )
-    pretrain(experiment, "", quiet())
+    pretrain(experiment, "")
     for fold in (1, 2):
         start, found = (weights(one.run_dir / f"fold_{fold}" / "encoder") for one in (run, experiment))
         for name in start:
@@ -183,12 +177,12 @@ def test_one_encoder_hears_everything_where_asked_and_the_report_says_so(run, co
     soundfile.write(more / "another.wav", np.random.default_rng(0).normal(0, 0.1, SAMPLES), 16_000)
     tapt = TaptConfig(corpus="all", more=(str(more),))
     experiment = small(corpus, tmp_path, tapt=tapt)
-    pretrain(experiment, "", quiet())
+    pretrain(experiment, "")
     assert len(FrameLabels(experiment.run_dir / "labels")) == 24 + 13
     material = read_material(experiment, lambda _: None, by_fold=False)
     assert len(material.parts[0].heard) == 25
     finetuned = finetuning(experiment, tmp_path)
-    report = train(finetuned, "", quiet())
+    report = train(finetuned, "")
     assert "pretrained on all clips, tested ones too" in " ".join(report["facts"]["leakage_notes"])
     assert find_encoders(str(finetuned.run_dir)).warning in report["facts"]["leakage_notes"]
 
@@ -198,7 +192,7 @@ def test_recordings_need_no_labels(corpus, tmp_path):
     shutil.copytree(corpus / "high", root)
     masked = replace(small(corpus, tmp_path).masked, updates=1)
     experiment = small(root, tmp_path, tapt=TaptConfig(corpus="unlabelled"), masked=masked)
-    pretrain(experiment, "", quiet())
+    pretrain(experiment, "")
     assert json.loads((experiment.run_dir / "pretrained.json").read_text()) == {"corpus": "unlabelled", "folds": []}
     assert "What the labels say" not in (experiment.run_dir / "README.md").read_text()
 
@@ -224,9 +218,9 @@ def test_alignment_makes_all_steps_and_finds_them_finished(corpus, tmp_path, mon
     with monkeypatch.context() as patch:
         patch.setattr(alignment, "write_spreads", stop)
         with pytest.raises(KeyboardInterrupt):
-            alignment.align(experiment, "the command", quiet())
+            alignment.align(experiment, "the command")
     stamp = (experiment.run_dir / "4_finetune" / "report.json").stat().st_mtime_ns
-    alignment.align(experiment, "the command", quiet())
+    alignment.align(experiment, "the command")
     assert (experiment.run_dir / "4_finetune" / "report.json").stat().st_mtime_ns == stamp
     page = (experiment.run_dir / "README.md").read_text()
     assert "[TAPT](2_finetune)" in page
@@ -261,7 +255,7 @@ def test_experiments_are_sound(name):
 )
 def test_what_cannot_be_is_told_at_once(corpus, tmp_path, changes, message):
     with pytest.raises(UserError, match=message):
-        pretrain(small(corpus, tmp_path, **changes), "", quiet())
+        pretrain(small(corpus, tmp_path, **changes), "")
 
 
 def test_what_does_not_fit_is_told_in_a_sentence(run, corpus, tmp_path):
@@ -281,4 +275,4 @@ def test_what_does_not_fit_is_told_in_a_sentence(run, corpus, tmp_path):
         ({"tapt": TaptConfig(more=(str(tmp_path / "none"),))}, "there is no such folder"),
     ):
         with pytest.raises(UserError, match=message):
-            pretrain(replace(base, overwrite=True, **changes), "", quiet())
+            pretrain(replace(base, overwrite=True, **changes), "")

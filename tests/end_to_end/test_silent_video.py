@@ -1,6 +1,5 @@
 """Videos without sound: trained, saved and asked by a model that looks at pictures alone."""
 
-import io
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flax import nnx
-from rich.console import Console
 
 import serjax
 from serjax.config.experiment import Experiment
@@ -58,15 +56,16 @@ def filmed(tmp_path, film, monkeypatch):
     )
 
 
-def test_silent_videos_are_trained_and_asked(filmed, tmp_path, film, capsys):
-    screen = io.StringIO()
-    train(filmed, "the command", Console(file=screen, width=120))
+def test_silent_videos_are_trained_and_asked(filmed, tmp_path, film, capsys, caplog):
+    caplog.set_level("INFO", "serjax")
+    train(filmed, "the command")
     oof = read_oof_csv(filmed.run_dir / "oof.csv")
     model, row = serjax.load(filmed.run_dir, [1.0, 0.0]), int(np.flatnonzero(oof.fold == 1)[0])
     path = tmp_path / "films" / f"{oof.ids[row]}.mp4"
     answer = {entry["label"]: entry["score"] for entry in model(path)}
     np.testing.assert_allclose([answer[label] for label in oof.labels], oof.probability[row], atol=1e-5)
-    shown = next(line for line in screen.getvalue().splitlines() if line.startswith("python -m serjax.predict"))
+    told = "\n".join(caplog.messages).splitlines()
+    shown = next(line for line in told if line.startswith("python -m serjax.predict"))
     assert predict_main([*shlex.split(shown)[3:], "--json"]) == 0
     with pytest.raises(UserError, match=r"clip\.wav: it has no video"):
         model("clip.wav")
@@ -85,16 +84,16 @@ def test_silent_videos_are_trained_and_asked(filmed, tmp_path, film, capsys):
 def test_copies_of_a_silent_video_are_found_and_a_fusion_asks_for_sound(filmed, tmp_path):
     films = tmp_path / "films"
     (films / "happy" / "again_spk1.mp4").write_bytes((films / "happy" / "happy_spk0.mp4").read_bytes())
-    data = experiment_data(replace(filmed, seed=1), lambda note: None)
+    data = experiment_data(replace(filmed, seed=1))
     assert any("happy/again_spk1 and happy/happy_spk0 hold the same samples" in note for note in data.leakage_notes)
     assert set(data.store.lengths) == {0}
     (films / "anger" / "again_spk1.mp4").write_bytes((films / "happy" / "happy_spk0.mp4").read_bytes())
     with pytest.raises(UserError, match="hold the same samples, but are labelled anger and happy"):
-        experiment_data(filmed, lambda note: None)
+        experiment_data(filmed)
     with pytest.raises(
         UserError, match=r"none of its 10 videos has sound .* or train --exp video, which needs no sound"
     ):
-        experiment_data(replace(filmed, model=Fusion()), lambda note: None)
+        experiment_data(replace(filmed, model=Fusion()))
 
 
 def test_the_command_that_is_shown_names_sound_and_video_where_both_are_needed(monkeypatch, tmp_path):

@@ -1,6 +1,5 @@
 """The command line from recordings to answers: run folder, resuming, frozen encoders, and what bad input gets."""
 
-import io
 import json
 import os
 import shutil
@@ -15,7 +14,6 @@ import numpy as np
 import pytest
 import soundfile
 from flax import nnx
-from rich.console import Console
 from safetensors.numpy import load_file
 
 import serjax
@@ -83,15 +81,11 @@ def small(corpus, out, name="run", **changes):
     return replace(experiment, **changes)
 
 
-def quiet():
-    return Console(file=io.StringIO(), width=120)
-
-
 @pytest.fixture(scope="module")
 def run(corpus, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
     experiment = small(corpus, out)
-    return experiment, train(experiment, "the command", quiet())
+    return experiment, train(experiment, "the command")
 
 
 def test_run_folder_is_complete(run):
@@ -150,9 +144,9 @@ def test_predict_prints_json_lines_and_names_bad_clips(run, capsys, tmp_path):
 def test_a_finished_run_is_not_trained_again(run):
     experiment, _ = run
     with pytest.raises(UserError, match="this run is finished"):
-        train(experiment, "x", quiet())
+        train(experiment, "x")
     with pytest.raises(UserError, match=r"other seed; choose another --name"):
-        train(replace(experiment, seed=1), "x", quiet())
+        train(replace(experiment, seed=1), "x")
 
 
 @pytest.mark.parametrize("dropped", [0.0, 0.2])
@@ -165,7 +159,7 @@ def test_frozen_encoder_trains_seeds_and_rates_side_by_side(corpus, tmp_path, dr
         ),
         train=TrainConfig(epochs=3, batch_size=8, seeds=2, learning_rates=(1e-4, 1e-2)),
     )
-    report = train(experiment, "x", quiet())
+    report = train(experiment, "x")
     assert report["seeds"]["count"] == 2
     assert {fold["learning_rate"] for fold in report["folds"]} <= {1e-4, 1e-2}
     (states,) = tmp_path.glob("features/*/states.npy")
@@ -178,16 +172,15 @@ def test_frozen_encoder_trains_seeds_and_rates_side_by_side(corpus, tmp_path, dr
         np.testing.assert_allclose([scores[label] for label in oof.labels], oof.probability[row], atol=1e-4)
 
 
-def test_a_rate_that_diverges_is_given_up_and_the_others_go_on(corpus, tmp_path):
+def test_a_rate_that_diverges_is_given_up_and_the_others_go_on(corpus, tmp_path, caplog):
     model = Speech(size="tiny", freeze="encoder", pooling="mean", head_size=8)
     settings = TrainConfig(epochs=3, batch_size=8, learning_rates=(1e30, 1e-3))
-    console = Console(file=io.StringIO(), width=120)
-    report = train(small(corpus, tmp_path, model=model, train=settings), "x", console)
+    report = train(small(corpus, tmp_path, model=model, train=settings), "x")
     assert {fold["learning_rate"] for fold in report["folds"]} == {1e-3}
-    assert console.file.getvalue().count("at learning rate 1e+30; that rate is given up.") == 3
+    assert caplog.text.count("at learning rate 1e+30; that rate is given up.") == 3
     alone = small(corpus, tmp_path, "alone", model=model, train=replace(settings, learning_rates=(1e30,)))
     with pytest.raises(UserError, match=r"^fold 1: .* not finite at learning rate 1e\+30; lower"):
-        train(alone, "x", quiet())
+        train(alone, "x")
     assert not (alone.run_dir / "report.json").exists()
 
 
@@ -202,7 +195,7 @@ def stopped_after_an_epoch(experiment, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(ResumePoint, "save", save_and_stop)
         with pytest.raises(KeyboardInterrupt):
-            train(experiment, "x", quiet())
+            train(experiment, "x")
 
 
 def test_a_run_does_not_go_on_with_other_recordings(tmp_path, monkeypatch):
@@ -212,9 +205,9 @@ def test_a_run_does_not_go_on_with_other_recordings(tmp_path, monkeypatch):
     folds = (experiment.run_dir / "folds.json").read_text()
     (root / "low" / "spk0_0.wav").rename(root / "low" / "spk9_0.wav")
     with pytest.raises(UserError, match=r"recordings.*changed"):
-        train(experiment, "x", quiet())
+        train(experiment, "x")
     assert (experiment.run_dir / "folds.json").read_text() == folds
-    again = train(replace(experiment, overwrite=True), "x", quiet())
+    again = train(replace(experiment, overwrite=True), "x")
     assert again["facts"]["speakers"] == 5
 
 
@@ -222,20 +215,20 @@ def test_overwrite_deletes_nothing_before_the_new_run_can_begin(run, corpus):
     experiment, report = run
     wrong = replace(experiment, overwrite=True, data=replace(experiment.data, root="/nowhere"))
     with pytest.raises(UserError, match="no such folder"):
-        train(wrong, "x", quiet())
+        train(wrong, "x")
     assert json.loads((experiment.run_dir / "report.json").read_text()) == report
 
 
 def test_a_start_that_failed_leaves_the_name_free(corpus, tmp_path):
     with pytest.raises(UserError, match="no such folder"):
-        train(small("/nowhere", tmp_path), "x", quiet())
+        train(small("/nowhere", tmp_path), "x")
     assert not (tmp_path / "run").exists()
 
 
 def test_two_processes_do_not_train_one_run(corpus, tmp_path):
     experiment = small(corpus, tmp_path)
     with claim(experiment), pytest.raises(UserError, match="another process"):
-        train(experiment, "x", quiet())
+        train(experiment, "x")
 
 
 def test_a_class_without_a_usable_clip_is_named(corpus, tmp_path):
@@ -245,7 +238,7 @@ def test_a_class_without_a_usable_clip_is_named(corpus, tmp_path):
         (root / "silent" / f"spk{speaker}_0.wav").write_bytes(b"")
     experiment = small(root, tmp_path)
     with pytest.raises(UserError, match="No clip of silent can be used"):
-        train(replace(experiment, data=replace(experiment.data, skip_bad=True)), "x", quiet())
+        train(replace(experiment, data=replace(experiment.data, skip_bad=True)), "x")
 
 
 def test_a_fold_of_another_run_is_refused(run, tmp_path):
@@ -277,15 +270,15 @@ def pretrained(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_stages_train_heads_and_then_the_last_layers(corpus, tmp_path, pretrained, monkeypatch):
+def test_two_stages_train_heads_and_then_the_last_layers(corpus, tmp_path, pretrained, monkeypatch, caplog):
     model = Speech(checkpoint=pretrained, freeze="layers", frozen_layers=1, pooling="mean", head="relu")
     settings = TrainConfig(epochs=2, head_epochs=3, head_lr=1e-2, batch_size=8)
     folds = FoldsConfig(count=3, together="yes")
     optimizer = OptimizerConfig(groups=((r"speech_encoder\..*", 0.3), (r"head\..*", 1.0)))
     experiment = small(corpus, tmp_path, model=model, train=settings, folds=folds, optimizer=optimizer)
-    console = Console(file=io.StringIO(), width=120)
-    report = train(experiment, "x", console)
-    said = console.file.getvalue()
+    caplog.set_level("INFO", "serjax")
+    report = train(experiment, "x")
+    said = caplog.text
     assert (
         said.index("First stage") < said.index("epoch   3/3") < said.index("Second stage") < said.index("epoch   2/2")
     )
@@ -307,7 +300,7 @@ def test_two_stages_train_heads_and_then_the_last_layers(corpus, tmp_path, pretr
     broken = replace(experiment, name="broken", folds=replace(folds, together="no"))
     for _ in range(4):
         stopped_after_an_epoch(broken, monkeypatch)
-    again = train(broken, "x", quiet())
+    again = train(broken, "x")
     for fold, other in zip(report["folds"], again["folds"], strict=True):
         assert fold["ua"] == pytest.approx(other["ua"])
         assert fold["kept_epoch"] == other["kept_epoch"]
@@ -319,15 +312,15 @@ def test_heads_alone_are_called_as_in_the_whole_model(corpus, tmp_path, pretrain
     with pytest.raises(
         UserError, match=r"'speech_encoder.*' matches no trained parameter in full; they are called like 'head\."
     ):
-        train(experiment, "x", quiet())
-    train(replace(experiment, optimizer=OptimizerConfig(groups=((r"head\..*", 0.3),))), "x", quiet())
+        train(experiment, "x")
+    train(replace(experiment, optimizer=OptimizerConfig(groups=((r"head\..*", 0.3),))), "x")
 
 
-def test_another_family_than_the_experiments_is_said(corpus, tmp_path, pretrained):
-    console = Console(file=io.StringIO(), width=200)
+def test_another_family_than_the_experiments_is_said(corpus, tmp_path, pretrained, caplog):
+    caplog.set_level("INFO", "serjax")
     model = Speech(checkpoint=pretrained, freeze="encoder", pooling="mean")
-    train(small(corpus, tmp_path, model=model, train=TrainConfig(epochs=1)), "x", console)
-    assert "wavlm (not hubert, as the experiment says) starts from" in console.file.getvalue()
+    train(small(corpus, tmp_path, model=model, train=TrainConfig(epochs=1)), "x")
+    assert "wavlm (not hubert, as the experiment says) starts from" in caplog.text
 
 
 def test_one_fold_of_a_run_is_no_model_by_itself(run):
@@ -339,14 +332,14 @@ def test_one_fold_of_a_run_is_no_model_by_itself(run):
 def test_the_last_epoch_is_kept_where_it_is_asked_for(corpus, tmp_path):
     settings = TrainConfig(epochs=3, batch_size=8, patience=1, keep="last")
     experiment = small(corpus, tmp_path, folds=FoldsConfig(count=3, only=(1, 2)), train=settings)
-    report = train(experiment, "x", quiet())
+    report = train(experiment, "x")
     assert [(fold["kept_epoch"], fold["epochs"]) for fold in report["folds"]] == [(3, 3), (3, 3)]
     assert "The last of 3 epochs was kept" in (experiment.run_dir / "README.md").read_text()
 
 
 def test_validation_on_the_test_fold_is_reported(corpus, tmp_path):
     experiment = small(corpus, tmp_path, folds=FoldsConfig(count=3, only=(2,), validation="test"))
-    report = train(experiment, "x", quiet())
+    report = train(experiment, "x")
     assert report["last_epoch"] is not None
     assert any("optimistic" in note for note in report["notes"])
 
@@ -357,8 +350,7 @@ def command():
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "import sys; from serjax import cli; from serjax.config.experiment import Experiment;"
         "from serjax.runs.finetune import train; from serjax.runtime.constraints import from_json;"
-        "from rich.console import Console;"
-        "cli.run(lambda argv: train(from_json(Experiment, sys.stdin.read(), 'stdin'), 'x', Console()) and 0)"
+        "cli.run(lambda argv: train(from_json(Experiment, sys.stdin.read(), 'stdin'), 'x') and 0)"
     )
     return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, text=True)
 
@@ -369,7 +361,7 @@ def test_a_killed_run_resumes_to_identical_weights(corpus, tmp_path, how):
     from serjax.runtime.constraints import to_json
 
     whole = small(corpus, tmp_path / "whole", train=TrainConfig(epochs=9, batch_size=8))
-    train(whole, "x", quiet())
+    train(whole, "x")
     broken = replace(whole, out=str(tmp_path / "broken"))
     for epochs_seen in (1, 3):
         process = command()
@@ -381,7 +373,7 @@ def test_a_killed_run_resumes_to_identical_weights(corpus, tmp_path, how):
         process.send_signal(how)
         assert process.wait() == (130 if how == signal.SIGINT else -how)
         assert not (broken.run_dir / "report.json").exists()
-    train(broken, "x", quiet())
+    train(broken, "x")
     for fold in ("fold_1", "fold_2", "fold_3"):
         one, other = (load_file(e.run_dir / fold / "model.safetensors") for e in (whole, broken))
         assert one.keys() == other.keys()
@@ -431,9 +423,9 @@ def test_a_checkpoint_that_cannot_be_had_gets_a_sentence(corpus, tmp_path, monke
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     experiment = small(corpus, tmp_path, model=Speech(checkpoint=str(tmp_path / "missing")))
     with pytest.raises(UserError, match="missing"):
-        train(experiment, "x", quiet())
+        train(experiment, "x")
     with pytest.raises(UserError, match="both missing"):
-        train(replace(experiment, name="other", model=Speech()), "x", quiet())
+        train(replace(experiment, name="other", model=Speech()), "x")
 
 
 def test_bad_clips_stop_the_run_before_training(corpus, tmp_path):
@@ -442,9 +434,9 @@ def test_bad_clips_stop_the_run_before_training(corpus, tmp_path):
     soundfile.write(root / "low" / "spk1_short.wav", np.zeros(100), 16000)
     experiment = small(root, tmp_path / "out")
     with pytest.raises(UserError, match=r"(?s)2 of 8 clips.*broken.*short"):
-        train(experiment, "x", quiet())
+        train(experiment, "x")
     skipping = replace(experiment, data=replace(experiment.data, skip_bad=True), overwrite=True)
-    report = train(skipping, "x", quiet())
+    report = train(skipping, "x")
     assert len(report["facts"]["skipped"]) == 2
 
 

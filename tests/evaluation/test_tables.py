@@ -7,7 +7,7 @@ from rich.console import Console
 
 from serjax.evaluation.metrics import METRICS
 from serjax.evaluation.report import OPTIMISTIC
-from serjax.evaluation.tables import percent, print_table
+from serjax.evaluation.tables import percent, score_tables
 
 CASES = [
     {},
@@ -18,7 +18,7 @@ CASES = [
 
 def printed(report, width=80):
     file = io.StringIO()
-    print_table(report, Console(file=file, width=width))
+    Console(file=file, width=width).print(score_tables(report))
     return file.getvalue()
 
 

@@ -9,11 +9,9 @@ Each step is a run of its own below the run folder, which later calls find finis
 """
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-
-from rich.console import Console
 
 from serjax import experiments
 from serjax.config.experiment import Experiment, cache_folder
@@ -34,19 +32,19 @@ from serjax.runs.starts import PRETRAINED, find_encoders
 from serjax.runtime.constraints import validate
 from serjax.runtime.disk import write_text
 from serjax.runtime.errors import UserError
-from serjax.runtime.progress import Say
+
+log = logging.getLogger(__name__)
 
 TAPT, FINETUNE, CPT, AGAIN = "1_tapt", "2_finetune", "3_cpt", "4_finetune"
 """Folders of the steps."""
 
 
-def align(experiment: PretrainExperiment, command: str, console: Console) -> None:
+def align(experiment: PretrainExperiment, command: str) -> None:
     """Make all steps that are not finished yet, and a page that compares both fine-tunings.
 
     Args:
         experiment: what to do.
         command: by which it was asked for.
-        console: shows how it goes.
 
     Raises:
         UserError: what any of the steps raises.
@@ -65,15 +63,14 @@ def align(experiment: PretrainExperiment, command: str, console: Console) -> Non
             ("step 5: fine-tuning", last),
         )
         for title, step in steps:
-            console.rule(title)
+            log.info(title)
             if is_finished(step):
-                console.print(f"{step.run_dir} is finished.", highlight=False)
+                log.info(f"{step.run_dir} is finished.")
             elif isinstance(step, PretrainExperiment):
-                pretrain(step, command, console)
+                pretrain(step, command)
             else:
-                train(step, command, console)
-        say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
-        _write(experiment, command, (tapt, cpt), (first, last), say)
+                train(step, command)
+        _write(experiment, command, (tapt, cpt), (first, last))
         end_run(experiment)
 
 
@@ -115,10 +112,9 @@ def _write(
     command: str,
     pretrainings: Sequence[PretrainExperiment],
     finetunings: Sequence[Experiment],
-    say: Say,
 ) -> None:
     """Write README.md, and the spreads of both labels side by side."""
-    material = read_material(pretrainings[1], lambda _: None, by_fold=True)
+    material = read_material(pretrainings[1], by_fold=True)
     part, data = material.parts[0], material.data
     assert data is not None
     spreads = {}
@@ -158,5 +154,5 @@ def _write(
     ]
     write_text(experiment.run_dir / "README.md", "\n".join(page))
     write_text(experiment.run_dir / PRETRAINED, json.dumps({"step": CPT}) + "\n")
-    say("\n".join(rows))
-    say(f"Written to {experiment.run_dir}: README.md and the folders of the steps.")
+    log.info("\n".join(rows))
+    log.info(f"Written to {experiment.run_dir}: README.md and the folders of the steps.")

@@ -1,5 +1,6 @@
 """What pretraining hears: clips, and which of them each fold may hear."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,8 @@ from serjax.data.folds.make import chosen_folds
 from serjax.data.store.clips import ClipStore, open_store
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError
-from serjax.runtime.progress import Say
+
+log = logging.getLogger(__name__)
 
 
 class Part(NamedTuple):
@@ -76,12 +78,11 @@ def as_training(experiment: PretrainExperiment) -> Experiment:
     )
 
 
-def read_material(experiment: PretrainExperiment, say: Say, *, by_fold: bool) -> Material:
+def read_material(experiment: PretrainExperiment, *, by_fold: bool) -> Material:
     """Find, decode and divide the clips.
 
     Args:
         experiment: what to read.
-        say: is told what was found.
         by_fold: every fold gets an encoder of its own, even where all hear everything.
 
     Raises:
@@ -91,13 +92,13 @@ def read_material(experiment: PretrainExperiment, say: Say, *, by_fold: bool) ->
     cache = cache_folder(as_training(experiment))
     data, stores = None, []
     if tapt.corpus == "unlabelled":
-        stores.append(_store(Path(settings.root), "--data.root", cache, experiment, say))
+        stores.append(_store(Path(settings.root), "--data.root", cache, experiment))
     else:
-        data = read_data(settings, experiment.folds, seed=experiment.seed, cache=cache, say=say)
+        data = read_data(settings, experiment.folds, seed=experiment.seed, cache=cache)
         assert isinstance(data.store, ClipStore)
         stores.append(data.store)
     for folder in tapt.more:
-        stores.append(_store(Path(folder), "--tapt.more", cache, experiment, say))
+        stores.append(_store(Path(folder), "--tapt.more", cache, experiment))
     clips = Clips(stores)
     twice = sorted({name for name in clips.names if clips.names.count(name) > 1}) if tapt.more else []
     if twice:
@@ -107,10 +108,10 @@ def read_material(experiment: PretrainExperiment, say: Say, *, by_fold: bool) ->
     further, known = range(len(data.store), len(clips)), set(data.store.hashes)
     fresh = tuple(i for i in further if clips.hashes[i] not in known)
     if len(fresh) < len(further):
-        say(f"{len(further) - len(fresh)} clips of --tapt.more are clips of --data.root too; they are left out.")
+        log.info(f"{len(further) - len(fresh)} clips of --tapt.more are clips of --data.root too; they are left out.")
     everything = (*range(len(data.store)), *fresh)
     if tapt.corpus == "all":
-        say("Pretraining hears every clip, tested ones too, without their labels (tapt.corpus all).")
+        log.info("Pretraining hears every clip, tested ones too, without their labels (tapt.corpus all).")
         if not by_fold:
             return Material(clips, (Part(0, everything, ()),), data)
     parts = []
@@ -122,13 +123,13 @@ def read_material(experiment: PretrainExperiment, say: Say, *, by_fold: bool) ->
     return Material(clips, tuple(parts), data)
 
 
-def _store(root: Path, option: str, cache: Path, experiment: PretrainExperiment, say: Say) -> ClipStore:
+def _store(root: Path, option: str, cache: Path, experiment: PretrainExperiment) -> ClipStore:
     """Decode every sound file below a folder; names begin with the folder's."""
     if not root.is_dir():
         raise UserError(f"{option} {root}: there is no such folder; give a folder of recordings.")
     files, notes = audio_files(root)
     for note in notes:
-        say(note)
+        log.info(note)
     base = root.resolve()
     clips = [
         Utterance(id=f"{base.name}/{path.relative_to(root.absolute()).with_suffix('').as_posix()}", path=path, label="")
@@ -137,6 +138,6 @@ def _store(root: Path, option: str, cache: Path, experiment: PretrainExperiment,
     settings = experiment.data
     store = open_store(clips, cache / "clips", skip_bad=settings.skip_bad, vad=settings.vad)
     for line in store.skipped:
-        say(f"skipped: {line}")
-    say(f"{len(store)} clips below {root}, without labels.")
+        log.warning(f"skipped: {line}")
+    log.info(f"{len(store)} clips below {root}, without labels.")
     return store

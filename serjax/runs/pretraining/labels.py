@@ -1,5 +1,6 @@
 """The first step: labels of frames, as clusters of an encoder's layer or of MFCC."""
 
+import logging
 import shutil
 import time
 from dataclasses import replace
@@ -19,7 +20,8 @@ from serjax.models.functional import Params
 from serjax.runs.pretraining.corpus import Clips, Material, Part, as_training
 from serjax.runs.starts import Encoders
 from serjax.runtime.fingerprint import fingerprint
-from serjax.runtime.progress import Say
+
+log = logging.getLogger(__name__)
 
 LABELS = "labels"
 """Folder of labels, in the run folder or in those of its folds."""
@@ -41,9 +43,7 @@ def part_folder(run_dir: Path, part: Part) -> Path:
     return run_dir / f"fold_{part.fold}" if part.fold else run_dir
 
 
-def make_labels(
-    experiment: PretrainExperiment, material: Material, encoders: Encoders | None, say: Say
-) -> list[FrameLabels]:
+def make_labels(experiment: PretrainExperiment, material: Material, encoders: Encoders | None) -> list[FrameLabels]:
     """Make each part's labels of all clips, or find those of an earlier call.
 
     Centroids are fitted on what a part hears; of what it does not, labels are made too, to look at.
@@ -52,18 +52,15 @@ def make_labels(
         experiment: how they are made.
         material: of what.
         encoders: whose layer; None for MFCC.
-        say: is told what is made.
 
     Raises:
         UserError: the encoders lack a layer or a fold, there are fewer frames than clusters, features are not finite,
             centroids are of another width, or the disk is full.
     """
-    return [_of_part(experiment, material.clips, part, encoders, say) for part in material.parts]
+    return [_of_part(experiment, material.clips, part, encoders) for part in material.parts]
 
 
-def _of_part(
-    experiment: PretrainExperiment, clips: Clips, part: Part, encoders: Encoders | None, say: Say
-) -> FrameLabels:
+def _of_part(experiment: PretrainExperiment, clips: Clips, part: Part, encoders: Encoders | None) -> FrameLabels:
     settings, folder = experiment.labels, part_folder(experiment.run_dir, part)
     if (folder / LABELS).is_dir():
         return FrameLabels(folder / LABELS)
@@ -75,7 +72,7 @@ def _of_part(
     if settings.centroids is None:
         found = fit_minibatch(table.select(part.heard), cluster)
         centroids = found.centroids
-        say(
+        log.info(
             f"{_whose(part)}{len(centroids)} clusters of {table.lengths[list(part.heard)].sum():,} frames in "
             f"{time.monotonic() - began:.1f} s; mean squared distance {found.inertia:.4g}."
         )

@@ -1,6 +1,7 @@
 """The second step: masked prediction of the labels, of one encoder or of one a fold."""
 
 import contextlib
+import logging
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,6 @@ import jax
 import numpy as np
 from flax import nnx
 from jaxtyping import Float
-from rich.console import Console
 
 from serjax.audio import SAMPLE_RATE
 from serjax.checkpoints.huggingface import save_pretrained
@@ -22,11 +22,13 @@ from serjax.runs.folder import RESUME
 from serjax.runs.pretraining.corpus import Material, Part
 from serjax.runs.pretraining.labels import part_folder
 from serjax.runs.starts import ENCODER, EncoderStart, encoder_start
-from serjax.runtime.progress import Say, progress_bar
+from serjax.runtime.progress import progress_bar
 from serjax.training.fold_axis import FoldAxis, choose_together, fold_axis
 from serjax.training.metric_log import MetricLog
 from serjax.training.pretrain_loop import encoder_of, pretrain, set_up
 from serjax.training.resume import ResumePoint
+
+log = logging.getLogger(__name__)
 
 
 def predict_masked(
@@ -34,8 +36,6 @@ def predict_masked(
     material: Material,
     labels: Sequence[FrameLabels],
     start: EncoderStart,
-    console: Console,
-    say: Say,
 ) -> None:
     """Train each part's encoder to predict its labels, and write it as a Hugging Face directory.
 
@@ -47,8 +47,6 @@ def predict_masked(
         material: the clips and who hears which.
         labels: of each part.
         start: what all parts start from, or where each part's own is.
-        console: shows how it goes.
-        say: is told what is done.
 
     Raises:
         UserError: labels of another grid or number than the encoder's frames, less audio than a batch, a loss that is
@@ -64,7 +62,7 @@ def predict_masked(
     together, config = False, experiment.masked
     if len(waiting) > 1:
         together, why = choose_together(experiment.folds.together, backend=jax.default_backend(), frozen_encoder=False)
-        say(why)
+        log.info(why)
     groups = [waiting] if together else [[one] for one in waiting]
     axis = fold_axis(len(waiting) if together else 1, len(jax.devices()), together=True)
     # The same lengths for all parts, so that what is compiled for one serves the others.
@@ -79,7 +77,7 @@ def predict_masked(
         parts=config.accumulate,
     )
     for group in groups:
-        _train(experiment, material, group, start, axis, shapes, grid, console, say)
+        _train(experiment, material, group, start, axis, shapes, grid)
 
 
 def _train(
@@ -90,8 +88,6 @@ def _train(
     axis: FoldAxis,
     shapes: Sequence[Shape],
     grid: FrameGrid,
-    console: Console,
-    say: Say,
 ) -> None:
     config, clips = experiment.masked, material.clips
     folders = [part_folder(experiment.run_dir, part) for part, _ in group]
@@ -116,11 +112,13 @@ def _train(
     with contextlib.ExitStack() as stack:
         stack.callback(resume.close)
         logs = [stack.enter_context(MetricLog(folder, done)) for folder in folders]
-        bar = stack.enter_context(progress_bar(console, "updates"))
+        bar = stack.enter_context(progress_bar("updates"))
         whose = ", ".join(f"fold {part.fold}" for part, _ in group if part.fold)
-        say(f"Masked prediction{f' of {whose}' if whose else ''}: {_extent(shapes, config.updates, grid, group[0][0])}")
+        log.info(
+            f"Masked prediction{f' of {whose}' if whose else ''}: {_extent(shapes, config.updates, grid, group[0][0])}"
+        )
         if done:
-            say(f"Resuming after update {done}.")
+            log.info(f"Resuming after update {done}.")
         task = bar.add_task("masked prediction", total=config.updates, completed=done, rate="")
         began, heard = time.monotonic(), 0.0
 
@@ -148,10 +146,10 @@ def _train(
 
         def report(updates: int, means: dict[str, Float[np.ndarray, "k"]]) -> None:
             rate = heard / (time.monotonic() - began)
-            for k, (log, (part, _)) in enumerate(zip(logs, group, strict=True)):
+            for k, (metrics, (part, _)) in enumerate(zip(logs, group, strict=True)):
                 values = {f"train_{name}": float(value[k]) for name, value in means.items()}
-                log.write([{"fold": part.fold, "epoch": updates, **values, "train_audio_per_second": rate}])
-            say(
+                metrics.write([{"fold": part.fold, "epoch": updates, **values, "train_audio_per_second": rate}])
+            log.info(
                 f"update {updates}/{config.updates}  loss {np.mean(means['masked_loss']):.3f}  accuracy of masked "
                 f"frames {np.mean(means['masked_accuracy']):.3f}, of others {np.mean(means['unmasked_accuracy']):.3f}  "
                 f"{rate:.0f} s of audio/s"

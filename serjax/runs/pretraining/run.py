@@ -1,13 +1,12 @@
 """Pretraining: labels of frames, and masked prediction of them."""
 
 import json
+import logging
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from flax import nnx
-from rich.console import Console
 
 from serjax.checkpoints.centroids import read_centroids
 from serjax.config.pretraining import PretrainExperiment
@@ -22,17 +21,18 @@ from serjax.runtime.disk import write_text
 from serjax.runtime.errors import UserError
 from serjax.runtime.fingerprint import fingerprint
 
+log = logging.getLogger(__name__)
+
 Step = Literal["labels", "masked"]
 """One of a pretraining's two steps."""
 
 
-def pretrain(experiment: PretrainExperiment, command: str, console: Console, step: Step | None = None) -> None:
+def pretrain(experiment: PretrainExperiment, command: str, step: Step | None = None) -> None:
     """Make labels and predict them masked, or go on where an earlier call stopped.
 
     Args:
         experiment: what to do.
         command: by which it was asked for, for the page that is written.
-        console: shows how it goes.
         step: the one to do; by default both. `masked` wants the labels that `labels` left.
 
     Raises:
@@ -40,11 +40,10 @@ def pretrain(experiment: PretrainExperiment, command: str, console: Console, ste
     """
     validate(experiment)
     with claim(experiment):
-        _pretrain(experiment, command, console, step)
+        _pretrain(experiment, command, step)
 
 
-def _pretrain(experiment: PretrainExperiment, command: str, console: Console, step: Step | None) -> None:
-    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+def _pretrain(experiment: PretrainExperiment, command: str, step: Step | None) -> None:
     begun = find_run(experiment)
     if step == "masked" and not begun:
         raise UserError(f"{experiment.run_dir}: there are no labels of this experiment; make them by the step labels.")
@@ -59,27 +58,27 @@ def _pretrain(experiment: PretrainExperiment, command: str, console: Console, st
     known = list({one.source: one for one in (encoders, start.encoders) if one is not None}.values())
     for one in known:
         _check_apart(experiment, one)
-    material = read_material(experiment, say, by_fold=not all(one.shared for one in known))
+    material = read_material(experiment, by_fold=not all(one.shared for one in known))
     for one in known:
         for part in material.parts:
             one.check(part.fold, [material.clips.names[i] for i in part.tested])
     for note in start.notes:
-        say(note)
+        log.info(note)
     begin_run(experiment, begun, _made_from(experiment, material, start, known))
     if material.data is not None:
         write_folds(as_training(experiment), material.data)
-    labels = make_labels(experiment, material, encoders, say)
+    labels = make_labels(experiment, material, encoders)
     if step == "labels":
-        say(f"Labels are in {experiment.run_dir}.")
+        log.info(f"Labels are in {experiment.run_dir}.")
         return
-    predict_masked(experiment, material, labels, start, console, say)
+    predict_masked(experiment, material, labels, start)
     warning = next((one.warning for one in known if one.warning is not None), None)
     write_page(experiment, material, labels, command, warning)
     folds = [part.fold for part in material.parts if part.fold]
     made = {"corpus": experiment.tapt.corpus if warning is None else "all", "folds": folds}
     write_text(experiment.run_dir / PRETRAINED, json.dumps(made) + "\n")
     end_run(experiment)
-    say(f"Written to {experiment.run_dir}: README.md and, of each fold or for all, encoder, labels and centroids.")
+    log.info(f"Written to {experiment.run_dir}: README.md and, of each fold or for all, encoder, labels and centroids.")
 
 
 def _check_apart(experiment: PretrainExperiment, encoders: Encoders) -> None:

@@ -20,7 +20,7 @@ from serjax.features.statistics import standardization
 from serjax.models.spectrogram import Functionals, Spectrogram
 from serjax.models.speech import Speech
 from serjax.runs.finetune import experiment_data, train
-from serjax.runs.setup import blueprint
+from serjax.runs.setup import make_plan
 from serjax.runtime.errors import UserError
 from serjax.training.config import TrainConfig
 from serjax.training.jobs import make_jobs
@@ -109,7 +109,7 @@ def test_a_test_clip_changes_no_statistic_of_its_fold(corpus, tmp_path, family):
     experiment = small(corpus, tmp_path, family)
     data = experiment_data(experiment)
     jobs = make_jobs(experiment, data.folds)
-    moments = blueprint(experiment).moments
+    (moments,) = make_plan(experiment).model.standardized
     train = [job.train for job in jobs]
     settings = {"crop": "head", "folder": tmp_path / "features"}
     before = standardization(moments, data.store, train, **settings)

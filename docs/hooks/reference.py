@@ -10,8 +10,10 @@ import importlib
 import inspect
 import io
 import itertools
+import logging
 import os
 import re
+import textwrap
 import types
 import typing
 from collections.abc import Callable, Iterator
@@ -69,6 +71,16 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     return markdown
 
 
+def on_post_page(output: str, page: Any, **_: Any) -> str:
+    """Refuse a page that loads something from elsewhere (called by MkDocs)."""
+    loaded = re.findall(
+        r"<(?:script|img|iframe|source)[^>]* src=\"?https?:[^ >]*|<link[^>]* href=\"?https?:[^>]*", output
+    )
+    if loaded:
+        logging.getLogger("mkdocs").warning("%s loads %s", page.file.src_uri, ", ".join(loaded))
+    return output
+
+
 def options_page(command: str) -> str:
     """Return the tables of a command's options."""
     lines: list[str] = []
@@ -94,12 +106,22 @@ def experiments_page(folder: str) -> str:
     """Return the docstrings of the experiments in a folder below that of all experiments."""
     lines: list[str] = []
     for path in sorted((EXPERIMENTS / folder).glob("[!_]*.py")):
-        docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
-        summary, _, rest = docstring.partition("\n")
+        summary, _, rest = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")
         lines += [f"### `{path.stem}`", "", summary, ""]
-        if rest.strip():
-            lines += ["```text", rest.strip("\n"), "```", ""]
+        for name, text in re.findall(r"^(\w+): (.*(?:\n .*)*)", rest, re.M):
+            first, _, more = text.partition("\n")
+            if name == "Command":
+                lines += ["```bash", first, "```", ""]
+                lines += ["```text", textwrap.dedent(more), "```", ""] if more else []
+            else:
+                lines += _paragraph(f"**{name}**: {text}")
     return "\n".join(lines)
+
+
+def _paragraph(text: str) -> list[str]:
+    """Return a paragraph of a docstring as Markdown: options are code, pages are links."""
+    text = re.sub(r"(?<![\w`-])(--[\w.-]*\w(?: [A-Z]+)?)", r"`\1`", " ".join(text.split()))
+    return [re.sub(r"docs/([\w-]+)/([\w-]+)\.md", r"[\2](../\1/\2.md)", text), ""]
 
 
 def sections(command: str) -> list[Section]:

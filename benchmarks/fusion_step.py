@@ -30,12 +30,13 @@ import torch
 from flax import nnx
 from torch.nn import functional
 
-from serjax import cli, experiments
+from serjax import cli
 from serjax.audio import SAMPLE_RATE
 from serjax.audio.config import AugmentConfig
 from serjax.audio.spectrogram import AMIN, RAVDESS_AUDIO, mel_filters
 from serjax.checkpoints.conversion import to_tensors
 from serjax.config.experiment import Experiment
+from serjax.config.registry import find
 from serjax.models.functional import count, logits_of
 from serjax.models.fusion.model import FusionModel
 from serjax.models.inputs import Inputs
@@ -46,7 +47,7 @@ from serjax.training.optimizer import rate_factors
 from serjax.training.update import Run, init_state, train_step
 
 CLASSES, PARAMETERS = 8, 24_263_833
-EXPERIMENT = replace(experiments.find("av_gated", Experiment), augment=AugmentConfig())
+EXPERIMENT = replace(find("av_gated", Experiment), augment=AugmentConfig())
 RATE = EXPERIMENT.optimizer.max_lr
 SIDES = {"torch": "PyTorch eager", "torch-compiled": "PyTorch compiled", "serjax": "serjax"}
 Step = Callable[[], None]

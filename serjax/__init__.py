@@ -1,19 +1,35 @@
 """Speech emotion recognition in JAX."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from serjax.config.experiment import Experiment
+    from serjax.config.registry import experiment
+    from serjax.inference.encoder import load_encoder
     from serjax.inference.ensemble import Ensemble, load
+    from serjax.runtime.errors import UserError
 
-__all__ = ["Ensemble", "load"]
+# Imported when they are used: JAX takes seconds, which nobody should wait for who asks for a version or for help.
+_HOMES = {
+    "Ensemble": "serjax.inference.ensemble",
+    "Experiment": "serjax.config.experiment",
+    "UserError": "serjax.runtime.errors",
+    "experiment": "serjax.config.registry",
+    "load": "serjax.inference.ensemble",
+    "load_encoder": "serjax.inference.encoder",
+}
+
+__all__ = ["Ensemble", "Experiment", "UserError", "__version__", "experiment", "load", "load_encoder"]
 
 
 def __getattr__(name: str) -> Any:
-    # JAX is imported when it is needed: `serjax.__version__` and error messages should not wait for it.
-    if name in __all__:
-        from serjax import predict
-
-        return getattr(predict, name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'serjax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

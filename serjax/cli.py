@@ -14,12 +14,13 @@ import tyro
 from rich.console import Console
 from rich.text import Text
 
-from serjax import experiments
 from serjax.config.options import choose_families, refuse_old_names
-from serjax.experiments import Kind
+from serjax.config.registry import Kind, locate, names, read
 from serjax.runtime.allocator import keep_memory
 from serjax.runtime.errors import UserError
 from serjax.runtime.progress import console, show_progress
+
+log = logging.getLogger(__name__)
 
 errors = Console(stderr=True)
 """Standard error."""
@@ -41,21 +42,23 @@ def parse(module: str, argv: Sequence[str], kind: type[Kind], default: str) -> K
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--exp")
     known, rest = parser.parse_known_args(list(argv))
-    known_names = ", ".join(experiments.names(kind))
+    known_names = ", ".join(names(kind))
     wants_help = "-h" in rest or "--help" in rest
     if known.exp is None and not wants_help:
-        raise UserError(
-            f"--exp is missing: give --exp NAME, one of {', '.join(experiments.names(kind))}, or a .py file."
-        )
+        raise UserError(f"--exp is missing: give --exp NAME, one of {known_names}, or a .py file.")
     refuse_old_names(rest)
     name = known.exp or default
-    return tyro.cli(
+    path = locate(name, kind)
+    found: Kind = tyro.cli(
         tyro.conf.AvoidSubcommands[kind],  # type: ignore[misc, valid-type]
-        default=choose_families(experiments.find(name, kind), rest),
+        default=choose_families(read(path, kind), rest),
         args=rest,
         prog=f"python -m {module} --exp {name}",
         description=f"Experiments: {known_names}. Defaults below are those of {name}.",
     )
+    show_log()
+    log.info(f"Experiment: {path}")
+    return found
 
 
 class _Sentences(logging.Handler):

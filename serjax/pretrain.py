@@ -21,7 +21,6 @@ def main(argv: Sequence[str]) -> int:
         step, argv = ("labels" if argv[0] == "labels" else "masked"), argv[1:]
     experiment = cli.parse("serjax.pretrain", argv, PretrainExperiment, "tapt_hubert")
     command = f"python -m serjax.pretrain {shlex.join([*([step] if step else []), *argv])}"
-    cli.show_log()
     if experiment.steps == "cpt":
         from serjax.runs.pretraining.alignment import align
 

@@ -20,7 +20,6 @@ def main(argv: Sequence[str]) -> int:
     """Train what the command line asks for."""
     experiment = cli.parse("serjax.train", argv, Experiment, "hubert_kfold")
     command = f"python -m serjax.train {shlex.join(argv)}"
-    cli.show_log()
     if is_wanted(experiment.search):
         print(search(experiment, lambda one: train(one, command)))
     else:

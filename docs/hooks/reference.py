@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import tyro
 
 ROOT = Path(__file__).parents[2]
-EXPERIMENTS = next(path for path in (ROOT / "experiments", ROOT / "serjax" / "experiments") if path.is_dir())
+EXPERIMENTS = ROOT / "experiments"
 """The folder of the experiments that come with serjax."""
 
 CONFIGS = {

@@ -1,11 +1,14 @@
 """Command-line options of experiments: choice of a family of models, and names that options had before."""
 
+import difflib
 import itertools
+import os
 import typing
-from collections.abc import Sequence
-from dataclasses import is_dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
+from serjax.runtime.constraints import validated
 from serjax.runtime.errors import UserError
 
 Settings = TypeVar("Settings")
@@ -58,6 +61,39 @@ def choose_families(settings: Settings, argv: Sequence[str]) -> Settings:
         if name.endswith(".family"):
             settings = _with_family(settings, name.removesuffix(".family").split("."), value)
     return settings
+
+
+def with_fields(settings: Any, changes: Mapping[str, Any]) -> Any:
+    """Return an experiment with other values of some fields, checked.
+
+    Args:
+        settings: an experiment.
+        changes: values by dotted names, such as `optimizer.max_lr`. Another `model.family` has its own defaults.
+
+    Raises:
+        UserError: there is no such field, or a value does not fit.
+    """
+    # A family first: which other fields there are depends on it.
+    for name in sorted(changes, key=lambda name: (not name.endswith("family"), name.count("."))):
+        path, value = name.split("."), changes[name]
+        if path[-1] == "family":
+            settings = _with_family(settings, path[:-1], value)
+        settings = _with_field(settings, path, os.fspath(value) if isinstance(value, os.PathLike) else value, name)
+    return validated(settings)
+
+
+def _with_field(settings: Any, path: Sequence[str], value: Any, name: str) -> Any:
+    first, *rest = path
+    known = [field.name for field in fields(settings)]
+    old = getattr(settings, first) if first in known else None
+    above = name.removesuffix(".".join(path))
+    if rest and first in known and not is_dataclass(old):
+        raise UserError(f"{name}: there is no such field; {above}{first} is a value by itself.")
+    if first not in known:
+        near = difflib.get_close_matches(first, known, 1)
+        found = f"did you mean {above}{near[0]}?" if near else f"{above[:-1] or 'it'} has {', '.join(known)}."
+        raise UserError(f"{name}: there is no such field; {found}")
+    return replace(settings, **{first: _with_field(old, rest, value, name) if rest else value})
 
 
 def _pairs(argv: Sequence[str]) -> list[tuple[str, str]]:

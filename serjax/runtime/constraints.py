@@ -36,12 +36,18 @@ def validate(settings: Any) -> None:
     Raises:
         UserError: names the first field that does not fit, such as `optimizer.max_lr`, and what it must be.
     """
-    adapter = _adapter(type(settings))
-    try:
-        adapter.validate_python(adapter.dump_python(settings, warnings=False))
-    except pydantic.ValidationError as error:
-        raise UserError(describe(error, settings)) from None
-    _check(settings)
+    _check(_rebuilt(settings))
+
+
+def validated(settings: Settings) -> Settings:
+    """Return settings whose values are of their fields' types, such as a tuple where a list was given.
+
+    Raises:
+        UserError: what `validate` raises.
+    """
+    found = _rebuilt(settings)
+    _check(found)
+    return found
 
 
 def describe(error: pydantic.ValidationError, settings: Any) -> str:
@@ -53,6 +59,9 @@ def describe(error: pydantic.ValidationError, settings: Any) -> str:
         if isinstance(part, str) and is_dataclass(value) and hasattr(value, part):
             names.append(part)
             value = getattr(value, part)
+    if first["type"] == "union_tag_invalid":
+        names.append(first["ctx"]["discriminator"].strip("'"))
+        value = first["ctx"]["tag"]
     return f"{'.'.join(names)} is {value!r}; it must be {_expected(first, value)}."
 
 
@@ -92,6 +101,15 @@ def _adapter(kind: Any) -> pydantic.TypeAdapter[Any]:
     return _ADAPTERS[kind]
 
 
+def _rebuilt(settings: Settings) -> Settings:
+    adapter = _adapter(type(settings))
+    try:
+        found: Settings = adapter.validate_python(adapter.dump_python(settings, warnings=False))
+    except pydantic.ValidationError as error:
+        raise UserError(describe(error, settings)) from None
+    return found
+
+
 def _check(settings: Any) -> None:
     for field in fields(settings):
         value = getattr(settings, field.name)
@@ -115,6 +133,8 @@ def _expected(error: Any, value: Any) -> str:
             return f"below {context['lt']:g}"
         case "less_than_equal":
             return f"{context['le']:g} or less"
+        case "union_tag_invalid":
+            return f"one of {context['expected_tags']}"
         case "literal_error":
             return f"one of {context['expected']}"
     return f"another value ({error['msg']})"

@@ -6,8 +6,8 @@ from math import inf, nan
 import pytest
 
 from serjax.config.experiment import Experiment
+from serjax.config.registry import find, names
 from serjax.data.corpora.read import read_label_map
-from serjax.experiments import find, names
 from serjax.models.speech import Speech
 from serjax.runtime.constraints import from_json, to_json, validate
 from serjax.runtime.errors import UserError

@@ -12,9 +12,9 @@ from serjax.checkpoints.conversion import to_tensors
 from serjax.checkpoints.huggingface import load_encoder
 from serjax.config.experiment import Experiment
 from serjax.config.pretraining import AlignConfig, LabelsConfig, PretrainExperiment, StartConfig, TaptConfig
+from serjax.config.registry import find, names
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.data.store.frame_labels import FrameLabels
-from serjax.experiments import find, names
 from serjax.features.kmeans import ClusterConfig
 from serjax.models.speech import Speech
 from serjax.runs.finetune import train
@@ -206,10 +206,10 @@ def test_alignment_makes_all_steps_and_finds_them_finished(corpus, tmp_path, mon
     script = tmp_path / "mine.py"
     script.write_text(
         "from dataclasses import replace\n"
+        "import serjax\n"
         "from serjax.config.experiment import DataConfig, TrainConfig\n"
-        "from serjax.experiments import hubert_align\n"
         "def experiment():\n"
-        "    return replace(hubert_align.experiment(), data=DataConfig(max_seconds=0.4),\n"
+        "    return replace(serjax.experiment('hubert_align'), data=DataConfig(max_seconds=0.4),\n"
         "                   train=TrainConfig(epochs=1, batch_size=8))\n"
     )
     experiment = small(corpus, tmp_path, steps="cpt")

@@ -8,7 +8,7 @@ from flax import nnx
 
 from serjax.checkpoints.conversion import to_tensors
 from serjax.config.experiment import Experiment
-from serjax.experiments import find
+from serjax.config.registry import find
 from serjax.models.base import EncoderLayout
 from serjax.models.encoders.config import preset
 from serjax.models.functional import abstract

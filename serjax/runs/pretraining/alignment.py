@@ -13,9 +13,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from serjax import experiments
 from serjax.config.experiment import Experiment, cache_folder
 from serjax.config.pretraining import PretrainExperiment
+from serjax.config.registry import find
 from serjax.data.store.frame_labels import FrameLabels
 from serjax.evaluation.comparison import compare
 from serjax.evaluation.metrics import METRICS
@@ -91,7 +91,7 @@ def _pretrainings(experiment: PretrainExperiment) -> tuple[PretrainExperiment, P
 
 
 def _finetuning(experiment: PretrainExperiment, name: str, source: PretrainExperiment) -> Experiment:
-    found = experiments.find(experiment.align.finetune, Experiment)
+    found = find(experiment.align.finetune, Experiment)
     if not isinstance(found.model, Speech):
         raise UserError(f"align.finetune is {experiment.align.finetune}, which trains no encoder; give hubert_align.")
     # How a clip becomes an input is the fine-tuning's own; which clips there are is the pretraining's.

@@ -9,13 +9,13 @@ Expect: no figure is published.
 
 from dataclasses import replace
 
+import serjax
 from serjax.config.experiment import Experiment
-from serjax.experiments import av_gated
 from serjax.models.fusion.model import Fusion
 
 
 def experiment() -> Experiment:
     """Return the experiment, which is `av_gated`'s with another fusion, and plain negative log-likelihood."""
-    gated = av_gated.experiment()
+    gated = serjax.experiment("av_gated")
     train = replace(gated.train, label_smoothing=0.0)
     return replace(gated, name="av_late", model=Fusion(kind="late"), train=train)

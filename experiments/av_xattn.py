@@ -10,11 +10,11 @@ Expect: the original reports an accuracy of 0.9200, on speakers it knew.
 
 from dataclasses import replace
 
+import serjax
 from serjax.config.experiment import Experiment
-from serjax.experiments import av_gated
 from serjax.models.fusion.model import Fusion
 
 
 def experiment() -> Experiment:
     """Return the experiment, which is `av_gated`'s with another fusion."""
-    return replace(av_gated.experiment(), name="av_xattn", model=Fusion(kind="xattn"))
+    return replace(serjax.experiment("av_gated"), name="av_xattn", model=Fusion(kind="xattn"))

@@ -11,10 +11,10 @@ Expect: docs/results/pretraining.md has numbers from scratch; after Li et al., I
 
 from dataclasses import replace
 
+import serjax
 from serjax.config.pretraining import PretrainExperiment
-from serjax.experiments.pretraining import tapt_hubert
 
 
 def experiment() -> PretrainExperiment:
     """Return the experiment: `tapt_hubert`, fine-tuning, 50 clusters of its layer 9, and both once more."""
-    return replace(tapt_hubert.experiment(), name="cpt_hubert", steps="cpt")
+    return replace(serjax.experiment("tapt_hubert"), name="cpt_hubert", steps="cpt")

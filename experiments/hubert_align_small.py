@@ -12,13 +12,13 @@ Expect: docs/results/pretraining.md has its scores.
 
 from dataclasses import replace
 
+import serjax
 from serjax.config.experiment import Experiment
-from serjax.experiments import hubert_align
 
 
 def experiment() -> Experiment:
     """Return the experiment: OneCycle to 3e-4, batches of 16."""
-    base = hubert_align.experiment()
+    base = serjax.experiment("hubert_align")
     return replace(
         base,
         name="hubert_align_small",

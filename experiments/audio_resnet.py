@@ -10,11 +10,11 @@ Expect: docs/results/scores.md has its scores. The audio networks of its paper w
 
 from dataclasses import replace
 
+import serjax
 from serjax.config.experiment import Experiment
-from serjax.experiments import audio_cnn
 from serjax.models.spectrogram import Spectrogram
 
 
 def experiment() -> Experiment:
     """Return the experiment, which is `audio_cnn`'s with the larger network."""
-    return replace(audio_cnn.experiment(), name="audio_resnet", model=Spectrogram(family="audio_resnet18"))
+    return replace(serjax.experiment("audio_cnn"), name="audio_resnet", model=Spectrogram(family="audio_resnet18"))

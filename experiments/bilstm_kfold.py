@@ -9,11 +9,11 @@ Expect: less than `bilstm`, for every clip is answered by a model that has not h
 
 from dataclasses import replace
 
+import serjax
 from serjax.config.experiment import Experiment
 from serjax.data.config import FoldsConfig
-from serjax.experiments import bilstm
 
 
 def experiment() -> Experiment:
     """Return the experiment."""
-    return replace(bilstm.experiment(), name="bilstm_kfold", folds=FoldsConfig())
+    return replace(serjax.experiment("bilstm"), name="bilstm_kfold", folds=FoldsConfig())

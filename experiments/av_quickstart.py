@@ -8,10 +8,10 @@ Expect: UA 80 % from both, 64 % from sound alone and 48 % from video alone (docs
 
 from dataclasses import replace
 
+import serjax
 from serjax.audio.config import AugmentConfig
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig, FoldsConfig
-from serjax.experiments import av_gated
 from serjax.models.fusion.model import Fusion
 from serjax.models.spectrogram import Spectrogram
 from serjax.training.config import OptimizerConfig, TrainConfig
@@ -22,7 +22,7 @@ from serjax.video.config import VideoConfig
 def experiment() -> Experiment:
     """Return the experiment: two frames of 48 pixels, AudioCNN, two folds of speakers."""
     return replace(
-        av_gated.experiment(),
+        serjax.experiment("av_gated"),
         name="av_quickstart",
         data=DataConfig(corpus="synthetic", max_seconds=2.0),
         folds=FoldsConfig(count=2),

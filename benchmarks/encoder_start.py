@@ -42,7 +42,7 @@ from serjax.models.speech import Classifier
 from serjax.runtime.allocator import keep_memory
 from serjax.training.classification import LabelledInputs
 from serjax.training.optimizer import rate_factors
-from serjax.training.update import Run, init_state, train_step
+from serjax.training.update import TrialConstants, init_state, train_step
 
 PIPELINE = """
 import sys, warnings
@@ -145,7 +145,7 @@ def memory(family: str, size: str) -> list[str]:
         )
         waves = jnp.ones((8, 3 * SAMPLE_RATE)), jnp.full(8, 3 * SAMPLE_RATE)
         inputs = LabelledInputs(Inputs(*waves), jnp.arange(8) % 4, jnp.ones(8))
-        run = Run(jax.random.key(0), jnp.array(100), jnp.array(1e-5), jnp.ones(4))
+        run = TrialConstants(jax.random.key(0), jnp.array(100), jnp.array(1e-5), jnp.ones(4))
         state = init_state(params)
         compiled = jax.jit(call).lower(state, inputs, run, rest).compile()
         reserved = compiled.memory_analysis().temp_size_in_bytes / 2**30

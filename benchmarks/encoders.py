@@ -159,7 +159,7 @@ def serjax_side(folder: Path, dtype: str = "float32") -> dict[str, Callable[[], 
     from serjax.models.speech import Classifier, is_frozen
     from serjax.training.classification import LabelledInputs
     from serjax.training.optimizer import rate_factors
-    from serjax.training.update import Run, init_state, train_step
+    from serjax.training.update import TrialConstants, init_state, train_step
 
     cli.compilation_cache()
     encoder = load_encoder(str(folder)).encoder
@@ -191,9 +191,9 @@ def serjax_side(folder: Path, dtype: str = "float32") -> dict[str, Callable[[], 
         factors = rate_factors(params, ())
         wave = jnp.asarray(padded(waves([3.0] * 8))[0])
         inputs = LabelledInputs(Inputs(wave, jnp.full(8, wave.shape[1])), jnp.arange(8) % 4, jnp.ones(8))
-        run = Run(jax.random.key(0), jnp.array(100), jnp.array(1e-5), jnp.ones(4))
+        run = TrialConstants(jax.random.key(0), jnp.array(100), jnp.array(1e-5), jnp.ones(4))
 
-        def step(state: Any, inputs: LabelledInputs, run: Run, rest: Any) -> Any:
+        def step(state: Any, inputs: LabelledInputs, run: TrialConstants, rest: Any) -> Any:
             return train_step(state, inputs, run, rest, graphdef=graph, experiment=experiment, factors=factors)
 
         compiled = jax.jit(step, donate_argnums=0)

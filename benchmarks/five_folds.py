@@ -27,20 +27,21 @@ from serjax.audio import SAMPLE_RATE
 from serjax.config.experiment import Experiment
 from serjax.data.dataset import Data
 from serjax.runs.finetune import experiment_data
-from serjax.runs.setup import blueprint, set_up
+from serjax.runs.setup import experiment_trials, make_plan, set_up
 from serjax.runtime.allocator import keep_memory
-from serjax.training.jobs import Job, make_jobs
+from serjax.training.fold_axis import FOLD
+from serjax.training.trials import Trial
 from serjax.training.update import init_state
 
 ROUNDS = 3
 
 
-def ours(experiment: Experiment, data: Data, jobs: Sequence[Job]) -> Callable[[], None]:
+def ours(experiment: Experiment, data: Data, trials: Sequence[Trial]) -> Callable[[], None]:
     """Return what trains an epoch of all folds with serjax."""
-    setup = set_up(experiment, data, jobs, blueprint(experiment))
+    setup = set_up(experiment, data, trials, make_plan(experiment))
     engine = setup.engine
-    state = engine.axis.jit(init_state, "k")(setup.params)
-    epoch, everyone = 0, np.ones(len(jobs), bool)
+    state = engine.axis.jit(init_state, (FOLD,))(setup.params)
+    epoch, everyone = 0, np.ones(len(trials), bool)
 
     def call() -> None:
         nonlocal state, epoch
@@ -75,7 +76,7 @@ class Network(nn.Module):
         return self.head(self.trunk(image).pooler_output)
 
 
-def theirs(experiment: Experiment, data: Data, jobs: Sequence[Job]) -> Callable[[], None]:
+def theirs(experiment: Experiment, data: Data, trials: Sequence[Trial]) -> Callable[[], None]:
     """Return what trains an epoch of all folds with PyTorch."""
     samples = round(experiment.data.seconds * SAMPLE_RATE)
     waves = np.zeros((len(data.classes), samples), np.float32)
@@ -84,12 +85,12 @@ def theirs(experiment: Experiment, data: Data, jobs: Sequence[Job]) -> Callable[
         waves[i, : len(wave)] = wave
     clips, labels = torch.from_numpy(waves), torch.from_numpy(np.asarray(data.classes, np.int64))
     torch.manual_seed(0)
-    networks = [Network(experiment, len(data.labels)).train() for _ in jobs]
+    networks = [Network(experiment, len(data.labels)).train() for _ in trials]
     optimizers = [torch.optim.AdamW(network.parameters(), lr=1e-5, fused=True) for network in networks]
 
     def call() -> None:
-        for network, adam, job in zip(networks, optimizers, jobs, strict=True):
-            order = torch.tensor(job.train)[torch.randperm(len(job.train))]
+        for network, adam, trial in zip(networks, optimizers, trials, strict=True):
+            order = torch.tensor(trial.train)[torch.randperm(len(trial.train))]
             for some in order.split(experiment.train.batch_size):
                 loss = nn.functional.cross_entropy(network(clips[some]), labels[some])
                 adam.zero_grad()
@@ -105,16 +106,16 @@ def main(argv: Sequence[str]) -> int:
     experiment = replace(experiment, train=replace(experiment.train, epochs=ROUNDS + 1))
     keep_memory()
     data = experiment_data(experiment)
-    jobs = make_jobs(experiment, data.folds)
-    clips = sum(len(job.train) for job in jobs)
-    sides = {"serjax": ours(experiment, data, jobs), "PyTorch": theirs(experiment, data, jobs)}
+    trials = experiment_trials(experiment, data.folds)
+    clips = sum(len(trial.train) for trial in trials)
+    sides = {"serjax": ours(experiment, data, trials), "PyTorch": theirs(experiment, data, trials)}
     times: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(ROUNDS + 1):
         for name, side in sides.items():
             began = time.perf_counter()
             side()
             times[name].append(time.perf_counter() - began)
-    print(f"{len(jobs)} folds, {clips} training clips an epoch, batches of {experiment.train.batch_size}")
+    print(f"{len(trials)} folds, {clips} training clips an epoch, batches of {experiment.train.batch_size}")
     print("| | s an epoch | lowest to highest | clips/s | first epoch, s |\n|---|---:|---:|---:|---:|")
     for name, (first, *rest) in times.items():
         middle = median(rest)

@@ -25,10 +25,10 @@ from serjax.models.inputs import Inputs
 from serjax.models.speech import Classifier, is_frozen
 from serjax.runtime.allocator import keep_memory
 from serjax.training.classification import LabelledInputs
-from serjax.training.fold_axis import fold_axis
+from serjax.training.fold_axis import BATCH, FOLD, SHARED, fold_axis
 from serjax.training.initialize import initial
 from serjax.training.optimizer import rate_factors
-from serjax.training.update import Run, init_state, train_step
+from serjax.training.update import TrialConstants, init_state, train_step
 
 CLASSES = 8
 
@@ -50,15 +50,19 @@ def make_step(options: argparse.Namespace, together: bool):
         {},
     )
     factors = rate_factors(axis.first(params), ())
-    step = axis.jit_step(partial(train_step, graphdef=graphdef, experiment=experiment, factors=factors), "kbks")
+    step = axis.jit_step(
+        partial(train_step, graphdef=graphdef, experiment=experiment, factors=factors), (FOLD, BATCH, FOLD, SHARED)
+    )
     shape, samples = (options.folds, options.batch), round(options.seconds * SAMPLE_RATE)
     wave = np.random.default_rng(0).normal(0, 0.1, (*shape, samples)).astype(np.float32)
     arrays = wave, np.full(shape, samples, np.int32)
-    batch = axis.put(LabelledInputs(Inputs(*arrays), np.zeros(shape, np.int32), np.ones(shape, np.float32)), "b")
+    batch = axis.shard(LabelledInputs(Inputs(*arrays), np.zeros(shape, np.int32), np.ones(shape, np.float32)), BATCH)
     ones = jnp.ones(options.folds)
-    run = axis.put(Run(keys, 1000 * ones.astype(jnp.int32), 1e-5 * ones, jnp.ones((options.folds, CLASSES))))
-    frozen = axis.share(frozen)
-    state = axis.jit(init_state, "k")(params)
+    run = axis.shard(
+        TrialConstants(keys, 1000 * ones.astype(jnp.int32), 1e-5 * ones, jnp.ones((options.folds, CLASSES)))
+    )
+    frozen = axis.replicate(frozen)
+    state = axis.jit(init_state, (FOLD,))(params)
     print(f"{count(axis.first(params)):,} trained and {count(frozen):,} frozen weights a fold")
 
     def once() -> float:

@@ -35,10 +35,10 @@ from serjax.models.inputs import Features
 from serjax.models.speech import Classifier, Head
 from serjax.runtime.allocator import keep_memory
 from serjax.training.config import TrainConfig
-from serjax.training.fold_axis import fold_axis
+from serjax.training.fold_axis import FOLD, fold_axis
 from serjax.training.initialize import initial
-from serjax.training.jobs import Job, job_key
 from serjax.training.resident import ResidentEngine
+from serjax.training.trials import Trial, trial_key
 from serjax.training.update import init_state
 
 CLASSES, SECONDS, BATCH = 4, 3, 8
@@ -59,18 +59,20 @@ class Clips:
         return self._waves[i]
 
 
-def make_jobs(options: argparse.Namespace) -> list[Job]:
+def make_trials(options: argparse.Namespace) -> list[Trial]:
     clips = set(range(options.clips))
     parts = np.array_split(np.arange(options.clips), options.folds)
     return [
-        Job(fold + 1, seed, 1e-3 * (rate + 1), tuple(clips - set(test.tolist())), tuple(test), tuple(test))
+        Trial(fold + 1, seed, 1e-3 * (rate + 1), tuple(clips - set(test.tolist())), tuple(test), tuple(test))
         for seed in range(options.seeds)
         for rate in range(options.rates)
         for fold, test in enumerate(parts)
     ]
 
 
-def serjax_heads(model: Classifier, experiment: Experiment, jobs: list[Job], clips: Clips, labels: np.ndarray) -> float:
+def serjax_heads(
+    model: Classifier, experiment: Experiment, trials: list[Trial], clips: Clips, labels: np.ndarray
+) -> float:
     """Return the seconds that encoding, training and prediction take."""
     began = time.perf_counter()
     graphdef, state = nnx.split(model)
@@ -91,8 +93,8 @@ def serjax_heads(model: Classifier, experiment: Experiment, jobs: list[Job], cli
             pooled=False,
             progress=False,
         )
-        axis = fold_axis(len(jobs), BATCH, together=True)
-        keys = jnp.stack([job_key(experiment, job) for job in jobs])
+        axis = fold_axis(len(trials), BATCH, together=True)
+        keys = jnp.stack([trial_key(experiment, trial) for trial in trials])
         width = states.shape[-1]
 
         def make(rngs: nnx.Rngs) -> Head:
@@ -100,10 +102,10 @@ def serjax_heads(model: Classifier, experiment: Experiment, jobs: list[Job], cli
 
         head, params, _ = initial(make, lambda path: False, keys, jax.random.key(0), axis, {})
         features = Features(states, frames, labels)
-        engine = ResidentEngine(head, axis.first(params), jobs, features, CLASSES, experiment, axis)
-        trained = axis.jit(init_state, "k")(params)
+        engine = ResidentEngine(head, axis.first(params), trials, features, CLASSES, experiment, axis)
+        trained = axis.jit(init_state, (FOLD,))(params)
         for epoch in range(1, experiment.train.epochs + 1):
-            trained, _, _ = engine.train_epoch(trained, epoch, np.ones(len(jobs), bool), lambda count: None)
+            trained, _, _ = engine.train_epoch(trained, epoch, np.ones(len(trials), bool), lambda count: None)
         engine.predict(axis.field(trained, "params"), "test")
     return time.perf_counter() - began
 
@@ -130,7 +132,7 @@ class TorchHead(torch.nn.Module):
 
 
 def torch_heads(
-    trunk: torch.nn.Module, experiment: Experiment, jobs: list[Job], clips: Clips, labels: np.ndarray, cached: bool
+    trunk: torch.nn.Module, experiment: Experiment, trials: list[Trial], clips: Clips, labels: np.ndarray, cached: bool
 ) -> float:
     """Return the seconds that PyTorch needs, encoding once or at every step."""
     began = time.perf_counter()
@@ -147,15 +149,15 @@ def torch_heads(
     def states(index: np.ndarray) -> torch.Tensor:
         return encode(waves[index]).clone() if store is None else store[index]
 
-    for job in jobs:
-        torch.manual_seed(job.seed)
+    for trial in trials:
+        torch.manual_seed(trial.seed)
         head = TorchHead(trunk.config.hidden_size, experiment.model)
-        steps = -(-len(job.train) // BATCH) * experiment.train.epochs
-        optimizer = torch.optim.AdamW(head.parameters(), lr=job.peak, fused=True)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, job.peak, total_steps=steps)
-        rng = np.random.default_rng(job.fold)
+        steps = -(-len(trial.train) // BATCH) * experiment.train.epochs
+        optimizer = torch.optim.AdamW(head.parameters(), lr=trial.peak, fused=True)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, trial.peak, total_steps=steps)
+        rng = np.random.default_rng(trial.fold)
         for _ in range(experiment.train.epochs):
-            order = rng.permutation(np.array(job.train))
+            order = rng.permutation(np.array(trial.train))
             for start in range(0, len(order), BATCH):
                 index = order[start : start + BATCH]
                 loss = torch.nn.functional.cross_entropy(head(states(index)), target[index])
@@ -166,8 +168,8 @@ def torch_heads(
                 schedule.step()
         head.eval()
         with torch.inference_mode():
-            for start in range(0, len(job.test), BATCH):
-                head(states(np.array(job.test[start : start + BATCH])))
+            for start in range(0, len(trial.test), BATCH):
+                head(states(np.array(trial.test[start : start + BATCH])))
     return time.perf_counter() - began
 
 
@@ -188,16 +190,16 @@ def main() -> None:
         model=ModelConfig(size=options.size, freeze="trunk"),
         train=TrainConfig(epochs=options.epochs, batch_size=BATCH),
     )
-    jobs, clips = make_jobs(options), Clips(options.clips)
+    trials, clips = make_trials(options), Clips(options.clips)
     labels = (np.arange(options.clips) % CLASSES).astype(np.int32)
     model = Classifier(experiment.model, preset("hubert", options.size), CLASSES, normalize=True, rngs=nnx.Rngs(0))
     with tempfile.TemporaryDirectory() as folder:
         save_pretrained(model.trunk, folder, preprocessor=Preprocessor())
         trunk = transformers.HubertModel.from_pretrained(folder).eval()
     sides = {
-        "PyTorch, encodes every step": lambda: torch_heads(trunk, experiment, jobs, clips, labels, cached=False),
-        "PyTorch, caches features": lambda: torch_heads(trunk, experiment, jobs, clips, labels, cached=True),
-        "serjax": lambda: serjax_heads(model, experiment, jobs, clips, labels),
+        "PyTorch, encodes every step": lambda: torch_heads(trunk, experiment, trials, clips, labels, cached=False),
+        "PyTorch, caches features": lambda: torch_heads(trunk, experiment, trials, clips, labels, cached=True),
+        "serjax": lambda: serjax_heads(model, experiment, trials, clips, labels),
     }
     first = sides["serjax"]()
     times: dict[str, list[float]] = {name: [] for name in sides}
@@ -207,7 +209,7 @@ def main() -> None:
             if number == 0 or name != "PyTorch, encodes every step":
                 times[name].append(side())
     ours = statistics.median(times["serjax"])
-    print(f"{options.size}, {options.clips} clips, {len(jobs)} heads, {options.epochs} epochs")
+    print(f"{options.size}, {options.clips} clips, {len(trials)} heads, {options.epochs} epochs")
     print("| side | s (median) | times serjax |\n|---|---:|---:|")
     rows = {name: statistics.median(values) for name, values in times.items()}
     for name, seconds in rows.items():

@@ -44,7 +44,7 @@ from serjax.models.networks.resnet import IMAGENET_DEVIATION, IMAGENET_MEAN
 from serjax.runtime.allocator import keep_memory
 from serjax.training.classification import LabelledInputs
 from serjax.training.optimizer import rate_factors
-from serjax.training.update import Run, init_state, train_step
+from serjax.training.update import TrialConstants, init_state, train_step
 
 CLASSES, PARAMETERS = 8, 24_263_833
 EXPERIMENT = replace(find("av_gated", Experiment), augment=AugmentConfig())
@@ -269,7 +269,7 @@ def serjax_side(model: FusionModel, clips: int) -> tuple[Step, np.ndarray]:
     logits = np.asarray(evaluated(params, batch.arrays))
     # A constant rate, as on the other side.
     experiment = replace(EXPERIMENT, optimizer=replace(EXPERIMENT.optimizer, schedule="constant"))
-    run = Run(jax.random.key(0), jnp.array(100), jnp.array(RATE), jnp.ones(CLASSES))
+    run = TrialConstants(jax.random.key(0), jnp.array(100), jnp.array(RATE), jnp.ones(CLASSES))
     update = partial(train_step, graphdef=graphdef, experiment=experiment, factors=rate_factors(params, ()))
     compiled = jax.jit(lambda state, batch, run: update(state, batch, run, {}), donate_argnums=0)
     kept = [init_state(jax.tree.map(jnp.copy, params))]

@@ -28,6 +28,7 @@ import numpy as np
 from serjax.audio import SAMPLE_RATE
 from serjax.runtime.allocator import keep_memory
 from serjax.training.config import MaskedConfig
+from serjax.training.fold_axis import BATCH, FOLD
 
 CASES = {"CNN frozen": 0.0, "CNN trained": 1.0}
 CLUSTERS = 500
@@ -138,7 +139,7 @@ def serjax_side(folder: Path, inputs: Any, dtype: str) -> dict[str, Callable[[],
     axis = fold_axis(1, 1, together=True, devices=jax.devices()[:1])
     wave, label, mask = inputs
     frames = FrameBatch(wave, np.full(len(wave), wave.shape[1], np.int32), label.astype(np.int32))
-    placed = axis.put(jax.tree.map(lambda x: x[None], frames), "b")
+    placed = axis.shard(jax.tree.map(lambda x: x[None], frames), BATCH)
 
     def prepared(mult: float) -> Any:
         config = replace(CONFIG, feature_grad_mult=mult, dtype=dtype)
@@ -160,7 +161,7 @@ def serjax_side(folder: Path, inputs: Any, dtype: str) -> dict[str, Callable[[],
         def step() -> None:
             if not kept:
                 _, setup = prepared(mult)
-                kept.extend([setup, axis.jit(init_state, "k")(setup.params)])
+                kept.extend([setup, axis.jit(init_state, (FOLD,))(setup.params)])
             setup, state = kept
             kept[1], told = setup.step(np.ones(1, bool), state, placed, setup.keys, setup.frozen)
             jax.block_until_ready((kept[1], told))

@@ -32,7 +32,7 @@ from serjax.models.layers.pooling import masked_mean
 from serjax.models.spectrogram import FrontEnd
 from serjax.runs.finetune import experiment_data
 from serjax.runtime.fingerprint import fingerprint
-from serjax.training.jobs import make_jobs
+from serjax.training.trials import make_trials
 
 STRENGTHS = [0.001, 0.01, 0.1, 1.0, 10.0, 100.0]
 YARDSTICKS: dict[str, list[Callable[[], Any]]] = {
@@ -44,9 +44,9 @@ YARDSTICKS: dict[str, list[Callable[[], Any]]] = {
 }
 
 
-def best(models: Sequence[Callable[[], Any]], x: np.ndarray, y: np.ndarray, job: Any) -> np.ndarray:
+def best(models: Sequence[Callable[[], Any]], x: np.ndarray, y: np.ndarray, trial: Any) -> np.ndarray:
     """Return the test predictions of the model that validates best."""
-    train, validation, test = (list(job.clips(part)) for part in ("train", "validation", "test"))
+    train, validation, test = (list(trial.clips(part)) for part in ("train", "validation", "test"))
     fitted = [make_pipeline(StandardScaler(), make()).fit(x[train], y[train]) for make in models]
     score = [f1_score(y[validation], model.predict(x[validation]), average="macro") for model in fitted]
     return fitted[int(np.argmax(score))].predict(x[test])
@@ -75,14 +75,14 @@ def main() -> None:
     once = replace(
         experiment, train=replace(experiment.train, seeds=1, learning_rates=experiment.train.learning_rates[:1])
     )
-    jobs = make_jobs(once, data.folds)
+    trials = make_trials(once, data.folds)
     Path(experiment.out).mkdir(parents=True, exist_ok=True)
     for name, models in YARDSTICKS.items():
-        tested = [clip for job in jobs for clip in job.test]
-        predicted = np.concatenate([best(models, x, y, job) for job in jobs])
+        tested = [clip for trial in trials for clip in trial.test]
+        predicted = np.concatenate([best(models, x, y, trial) for trial in trials])
         oof = OutOfFold(
             tuple(clips[clip].id for clip in tested),
-            np.repeat([job.fold for job in jobs], [len(job.test) for job in jobs]),
+            np.repeat([trial.fold for trial in trials], [len(trial.test) for trial in trials]),
             y[tested],
             np.eye(len(data.labels), dtype=np.float32)[predicted],
             tuple(clips[clip].speaker for clip in tested),

@@ -26,15 +26,15 @@ from serjax.evaluation.out_of_fold import OutOfFold
 from serjax.evaluation.report import Report, Row, RunFacts, build_report
 from serjax.inference.ensemble import load
 from serjax.runs.folder import FIRST_STAGE, RESUME, begin_run, claim, end_run, find_run, write_folds
-from serjax.runs.setup import Plan, Setup, first_stage, make_plan, set_up
+from serjax.runs.setup import Plan, Setup, experiment_trials, first_stage, make_plan, set_up
 from serjax.runtime.constraints import to_json, validate
 from serjax.runtime.fingerprint import fingerprint
-from serjax.training.jobs import Job, make_jobs
 from serjax.training.loop import Fitted, fit
 from serjax.training.metric_log import MetricLog, read_history
 from serjax.training.reporter import Reporter
 from serjax.training.resume import ResumePoint
 from serjax.training.streamed import Hidden, StreamedEngine
+from serjax.training.trials import Trial
 
 log = logging.getLogger(__name__)
 
@@ -67,11 +67,11 @@ def _train(experiment: Experiment, command: str) -> Report:
     run_dir = experiment.run_dir
     begun = find_run(experiment)
     data = experiment_data(experiment)
-    jobs = make_jobs(experiment, data.folds)
+    trials = experiment_trials(experiment, data.folds)
     plan = make_plan(experiment)
     for note in plan.notes:
         log.info(note)
-    setup = set_up(experiment, data, jobs, plan)
+    setup = set_up(experiment, data, trials, plan)
     axis = setup.engine.axis
     shape = f"{axis.mesh.shape['fold']} x {axis.mesh.shape['data']}"
     log.info(f"{setup.trainable:,} of {setup.parameters:,} parameters are trained; devices: {shape} (fold x data).")
@@ -85,25 +85,25 @@ def _train(experiment: Experiment, command: str) -> Report:
     write_folds(experiment, data)
     if experiment.first_epochs:
         log.info("First stage: heads on frozen encoders.")
-        stage, heads = first_stage(experiment, data, jobs, plan)
+        stage, heads = first_stage(experiment, data, trials, plan)
         log.info(f"{heads.trainable:,} parameters are trained in this stage.")
         trained = fit_stage(stage, heads, data, run_dir / FIRST_STAGE)
-        setup = setup.after(heads.engine.axis.get(trained.best))
+        setup = setup.after(heads.engine.axis.gather(trained.best))
         log.info("Second stage.")
     fitted = fit_stage(experiment, setup, data, run_dir)
     history = read_history(run_dir)
-    chosen = choose_rates(jobs, fitted)
-    best = out_of_fold(data, jobs, setup.engine.predict(fitted.best, "test"), chosen)
+    chosen = choose_rates(trials, fitted)
+    best = out_of_fold(data, trials, setup.engine.predict(fitted.best, "test"), chosen)
     last = None
     if experiment.folds.validation == "test":
-        last = out_of_fold(data, jobs, setup.engine.predict(fitted.last, "test"), chosen)[0]
+        last = out_of_fold(data, trials, setup.engine.predict(fitted.last, "test"), chosen)[0]
     alone = {}
     if plan.model.handles_missing:
         assert isinstance(setup.engine, StreamedEngine)
         modalities: tuple[tuple[str, Hidden], ...] = (("sound", "video"), ("video", "sound"))
         for name, without in modalities:
             probabilities = setup.engine.predict(fitted.best, "test", without)
-            alone[name] = out_of_fold(data, jobs, probabilities, chosen)[0]
+            alone[name] = out_of_fold(data, trials, probabilities, chosen)[0]
     save_trained(experiment, data, chosen[0], setup, fitted, plan)
     facts = run_facts(data, setup, experiment, plan, history, command)
     report = build_report(json.loads(to_json(experiment)), facts, best, history, last, alone)
@@ -115,7 +115,7 @@ def _train(experiment: Experiment, command: str) -> Report:
 
 
 def fit_stage(experiment: Experiment, setup: Setup, data: Data, folder: Path) -> Fitted:
-    """Train all jobs of a stage, whose log and resume point are in `folder`."""
+    """Train all trials of a stage, whose log and resume point are in `folder`."""
     resume = ResumePoint(folder / RESUME)
     try:
         restored = resume.latest() or 0
@@ -127,23 +127,23 @@ def fit_stage(experiment: Experiment, setup: Setup, data: Data, folder: Path) ->
         resume.close()
 
 
-def choose_rates(jobs: Sequence[Job], fitted: Fitted) -> list[dict[int, int]]:
-    """Return, seed by seed, the position of each fold's job with the best validation score, of equal ones the first."""
+def choose_rates(trials: Sequence[Trial], fitted: Fitted) -> list[dict[int, int]]:
+    """Return, seed by seed, the position of each fold's trial with the best validation score, of equals the first."""
     chosen: dict[int, dict[int, int]] = {}
-    for k, job in enumerate(jobs):
-        folds = chosen.setdefault(job.seed, {})
-        if job.fold not in folds or fitted.best_score[k] > fitted.best_score[folds[job.fold]]:
-            folds[job.fold] = k
+    for k, trial in enumerate(trials):
+        folds = chosen.setdefault(trial.seed, {})
+        if trial.fold not in folds or fitted.best_score[k] > fitted.best_score[folds[trial.fold]]:
+            folds[trial.fold] = k
     return list(chosen.values())
 
 
 def out_of_fold(
-    data: Data, jobs: Sequence[Job], probabilities: Sequence[np.ndarray], chosen: Sequence[dict[int, int]]
+    data: Data, trials: Sequence[Trial], probabilities: Sequence[np.ndarray], chosen: Sequence[dict[int, int]]
 ) -> list[OutOfFold]:
     """Return, seed by seed, every test clip's answer."""
     results = []
     for folds in chosen:
-        rows = [(fold, clip, probabilities[k][i]) for fold, k in folds.items() for i, clip in enumerate(jobs[k].test)]
+        rows = [(fold, clip, probabilities[k][i]) for fold, k in folds.items() for i, clip in enumerate(trials[k].test)]
         clips = [clip for _, clip, _ in rows]
         results.append(
             OutOfFold(
@@ -162,7 +162,7 @@ def save_trained(
     experiment: Experiment, data: Data, chosen: dict[int, int], setup: Setup, fitted: Fitted, plan: Plan
 ) -> None:
     """Write each fold's best model (of the first seed, at the chosen rate)."""
-    best = setup.engine.axis.get(fitted.best)
+    best = setup.engine.axis.gather(fitted.best)
     settings = experiment.data
     models = RunModels(
         labels=data.labels,

@@ -17,6 +17,7 @@ from serjax.checkpoints.efficientnet import pretrained_network
 from serjax.checkpoints.resnet import load_resnet
 from serjax.config.experiment import Experiment, cache_folder
 from serjax.data.dataset import Data
+from serjax.data.folds.fold import Fold
 from serjax.data.store.face_features import FaceFeatures, read_archive
 from serjax.features.frozen import encode
 from serjax.features.statistics import face_feature_moments, standardization
@@ -27,12 +28,12 @@ from serjax.models.fusion.model import Fusion
 from serjax.models.speech import Speech, build_head
 from serjax.runs.starts import EncoderStart, Start, encoder_start, find_encoder, read_starts, stacked
 from serjax.runtime.errors import UserError, one_of
-from serjax.training.fold_axis import choose_together, fold_axis
+from serjax.training.fold_axis import FOLD, SHARED, choose_together, fold_axis
 from serjax.training.initialize import initial
-from serjax.training.jobs import Job, job_key
 from serjax.training.loop import Engine
 from serjax.training.resident import ResidentEngine
 from serjax.training.streamed import StreamedEngine
+from serjax.training.trials import Trial, make_trials, trial_key
 
 log = logging.getLogger(__name__)
 
@@ -158,6 +159,16 @@ def _resnet(checkpoint: Checkpoint, _: EncoderStart | None) -> tuple[dict[str, A
 _READERS = {"encoder": _speech_encoder, "efficientnet": _efficientnet, "resnet": _resnet}
 
 
+def experiment_trials(experiment: Experiment, folds: Sequence[Fold]) -> list[Trial]:
+    """Return every fold, seed and learning rate of an experiment.
+
+    Raises:
+        UserError: folds.only names a fold that there is not.
+    """
+    default_rate = 5e-5 if experiment.model.pretrained else 1e-3
+    return make_trials(folds, experiment.folds, experiment.train, experiment.optimizer, default_rate)
+
+
 class Setup(NamedTuple):
     """Engine, its first parameters, and the pieces that put a trial's model together again.
 
@@ -182,15 +193,15 @@ class Setup(NamedTuple):
     def after(self, trained: Params) -> "Setup":
         """Return the setup with parameters [k, ...] that a first stage has trained."""
         axis = self.engine.axis
-        return self._replace(params=axis.jit(overlay, "kk")(self.params, axis.put(trained)))
+        return self._replace(params=axis.jit(overlay, (FOLD, FOLD))(self.params, axis.shard(trained)))
 
     def model_of(self, k: int, params: Params) -> nnx.Module:
         """Return trial k's model with parameters [k, ...]."""
-        frozen = self.frozen if self.shared else jax.tree.map(lambda x: x[k], self.engine.axis.get(self.frozen))
+        frozen = self.frozen if self.shared else jax.tree.map(lambda x: x[k], self.engine.axis.gather(self.frozen))
         return nnx.merge(self.graphdef, jax.tree.map(lambda x: x[k], params), frozen)
 
 
-def set_up(experiment: Experiment, data: Data, jobs: Sequence[Job], plan: Plan) -> Setup:
+def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Plan) -> Setup:
     """Build the model of every trial, on all devices, and the engine that trains it.
 
     Raises:
@@ -198,17 +209,24 @@ def set_up(experiment: Experiment, data: Data, jobs: Sequence[Job], plan: Plan) 
     """
     model = plan.model
     _check_lengths(experiment, data, model.min_samples)
-    groups = (*experiment.optimizer.groups, *model.rate_groups)
-    experiment = replace(experiment, optimizer=replace(experiment.optimizer, groups=groups))
     together, why = choose_together(
         experiment.folds.together, backend=jax.default_backend(), frozen_encoder=model.frozen_encoder
     )
     log.info(why)
-    axis = fold_axis(len(jobs), experiment.train.batch_size // experiment.train.accumulate, together=together)
-    keys = jnp.stack([job_key(experiment, job) for job in jobs])
+    axis = fold_axis(len(trials), experiment.train.batch_size // experiment.train.accumulate, together=together)
+    keys = jnp.stack([trial_key(experiment.seed, trial) for trial in trials])
     shared_key = jax.random.key(experiment.seed)
-    classes, train = len(data.labels), [job.train for job in jobs]
+    classes, train = len(data.labels), [trial.train for trial in trials]
     cache = cache_folder(experiment) / "features"
+    samples, crop = round(experiment.data.max_seconds * SAMPLE_RATE), experiment.data.eval_crop
+    optimizer = experiment.optimizer
+    settings: dict[str, Any] = {
+        "train": experiment.train,
+        "optimizer": replace(optimizer, groups=(*optimizer.groups, *model.rate_groups)),
+        "augment": experiment.augment,
+        "dtype": model.dtype,
+        "seed": experiment.seed,
+    }
 
     def make(rngs: nnx.Rngs) -> nnx.Module:
         return model.build(classes, augmentation=plan.augmentation, rngs=rngs)
@@ -224,16 +242,16 @@ def set_up(experiment: Experiment, data: Data, jobs: Sequence[Job], plan: Plan) 
             nnx.merge(graphdef, single.first(params), frozen),
             data.store,
             data.classes,
-            samples=round(experiment.data.max_seconds * SAMPLE_RATE),
-            crop=experiment.data.eval_crop,
+            samples=samples,
+            crop=crop,
             folder=cache,
         )
         _, heads, _ = initial(
             lambda rngs: build_head(model, classes, rngs=rngs), lambda _: False, keys, shared_key, axis, {}
         )
-        params = axis.jit(_in_head, "k")(heads)
+        params = axis.jit(_in_head, (FOLD,))(heads)
         one = axis.first(params)
-        engine: Engine = ResidentEngine(graphdef, one, frozen, jobs, features, classes, experiment, axis)
+        engine: Engine = ResidentEngine(graphdef, one, frozen, trials, features, classes, axis, **settings)
         return Setup(engine, params, graphdef, frozen, count(one), count(one) + count(frozen))
 
     graphdef, params, frozen = initial(make, frozen_path, keys, shared_key, axis, plan.given)
@@ -242,26 +260,28 @@ def set_up(experiment: Experiment, data: Data, jobs: Sequence[Job], plan: Plan) 
             assert isinstance(data.frames, FaceFeatures)
             moments = face_feature_moments(data.frames, train, standardized.path)
         else:
-            moments = standardization(standardized, data.store, train, crop=experiment.data.eval_crop, folder=cache)
-        params = axis.jit(overlay, "kk")(params, axis.put(moments))
+            moments = standardization(standardized, data.store, train, crop=crop, folder=cache)
+        params = axis.jit(overlay, (FOLD, FOLD))(params, axis.shard(moments))
     # A start that each fold has of its own makes what is frozen each fold's own, too.
-    own = stacked(plan.starts, data, jobs, abstract(make))
+    own = stacked(plan.starts, data, trials, abstract(make))
     if own is not None:
-        params = axis.jit(overlay, "kk")(params, axis.put(own))
-        frozen = axis.jit(overlay, "sk")(axis.share(frozen), axis.put(own))
+        params = axis.jit(overlay, (FOLD, FOLD))(params, axis.shard(own))
+        frozen = axis.jit(overlay, (SHARED, FOLD))(axis.replicate(frozen), axis.shard(own))
     one, still = axis.first(params), frozen if own is None else axis.first(frozen)
     engine = StreamedEngine(
         graphdef,
         one,
         frozen,
-        jobs,
+        trials,
         data.store,
         data.classes,
         classes,
-        experiment,
         axis,
+        **settings,
+        samples=samples,
+        crop=crop,
         shared=own is None,
-        **({} if data.frames is None else {"beside": data.frames.rows}),
+        beside=(lambda _: ()) if data.frames is None else data.frames.rows,
     )
     return Setup(engine, params, graphdef, frozen, count(one), count(one) + count(still), own is None)
 
@@ -286,7 +306,7 @@ def _check_lengths(experiment: Experiment, data: Data, least: int) -> None:
         )
 
 
-def first_stage(experiment: Experiment, data: Data, jobs: Sequence[Job], plan: Plan) -> tuple[Experiment, Setup]:
+def first_stage(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Plan) -> tuple[Experiment, Setup]:
     """Return the setup that trains the trials' heads alone, before `experiment` trains more, and its experiment."""
     train = experiment.train
     first = replace(
@@ -297,5 +317,5 @@ def first_stage(experiment: Experiment, data: Data, jobs: Sequence[Job], plan: P
         # Groups divide the second stage's rate among encoder and head; the first has a rate of its own.
         optimizer=replace(experiment.optimizer, groups=()),
     )
-    jobs = [replace(job, peak=train.head_lr) for job in jobs]
-    return first, set_up(first, data, jobs, make_plan(first, plan))
+    trials = [replace(trial, peak=train.head_lr) for trial in trials]
+    return first, set_up(first, data, trials, make_plan(first, plan))

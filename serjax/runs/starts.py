@@ -22,7 +22,7 @@ from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.functional import Params
 from serjax.models.fusion.model import Fusion
 from serjax.runtime.errors import UserError
-from serjax.training.jobs import Job
+from serjax.training.trials import Trial
 
 PRETRAINED = "pretrained.json"
 """Record of a pretraining's encoders; the last file that it writes."""
@@ -225,14 +225,14 @@ def encoder_start(encoders: Encoders, folds: Sequence[int] | None = None) -> Sta
     return Start(f"--model.checkpoint {encoders.source}", "speech_encoder", (), folds, encoders.parts, leaves)
 
 
-def stacked(starts: Sequence[Start], data: Data, jobs: Sequence[Job], model: nnx.Module) -> Params | None:
-    """Return what each job starts from, [k ...]; None without runs.
+def stacked(starts: Sequence[Start], data: Data, trials: Sequence[Trial], model: nnx.Module) -> Params | None:
+    """Return what each trial starts from, [k ...]; None without runs.
 
     Args:
         starts: the runs.
         data: what is trained on.
-        jobs: what is trained.
-        model: one job's model (abstract will do), whose branches are to be started.
+        trials: what is trained.
+        model: one trial's model (abstract will do), whose branches are to be started.
 
     Raises:
         UserError: a run has other labels, lacks a fold, is of another layout, or has seen a clip that the same fold
@@ -246,12 +246,12 @@ def stacked(starts: Sequence[Start], data: Data, jobs: Sequence[Job], model: nnx
                 f"{start.name}: its labels are {', '.join(start.labels)}, here they are {', '.join(data.labels)}; give "
                 "a run with the same."
             )
-        for job in jobs:
-            tested = [data.store.utterances[clip].id for clip in job.test]
-            check_unseen(start.name, start.parts, start.folds, job.fold, tested)
+        for trial in trials:
+            tested = [data.store.utterances[clip].id for clip in trial.test]
+            check_unseen(start.name, start.parts, start.folds, trial.fold, tested)
         for path, shape in shapes.items():
             if path[0] == start.branch and (path not in start.leaves or start.leaves[path].shape[1:] != shape):
                 raise UserError(f"{start.name}: its {'.'.join(map(str, path))} does not fit; give a run of this size.")
-        rows = np.array([start.folds.index(job.fold) for job in jobs])
+        rows = np.array([start.folds.index(trial.fold) for trial in trials])
         leaves |= {path: leaf.replace(leaf[...][rows]) for path, leaf in start.leaves.items()}
     return nnx.from_flat_state(list(leaves.items())) if leaves else None

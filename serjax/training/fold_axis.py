@@ -6,6 +6,7 @@ other). Both are pytrees; who holds one need not know which it is.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Literal
 
 import jax
@@ -16,13 +17,24 @@ from jaxtyping import Bool
 
 from serjax.runtime.mesh import make_mesh, sharding
 
+
+class Placement(Enum):
+    """Axes of an argument or a result of a function of one fold, once it serves all folds."""
+
+    FOLD = "a value of each fold"
+    BATCH = "a batch of each fold, whose rows are spread over devices"
+    SHARED = "one value that all folds read"
+
+
+FOLD, BATCH, SHARED = Placement
+
 PerFold = Any
 """A pytree with a leading axis of `FoldAxis.padded`, or a list of `FoldAxis.count` pytrees."""
 
 
 @dataclass(frozen=True)
 class FoldAxis:
-    """How `count` folds (or more generally jobs: fold x seed x learning rate) are computed.
+    """Layout of `count` folds (or more generally trials: fold x seed x learning rate) on devices.
 
     Attributes:
         count: how many there are.
@@ -40,15 +52,16 @@ class FoldAxis:
         rows = self.mesh.shape["fold"]
         return -(-self.count // rows) * rows
 
-    def _sharding(self, role: str) -> NamedSharding:
+    def _sharding(self, placement: Placement) -> NamedSharding:
         fold = ["fold"] if self.together else []
-        return sharding(self.mesh, *{"k": fold, "b": [*fold, "data"], "s": []}[role])
+        return sharding(self.mesh, *{FOLD: fold, BATCH: [*fold, "data"], SHARED: []}[placement])
 
-    def put(self, tree: Any, role: Literal["k", "b"] = "k") -> PerFold:
-        """Place a pytree of arrays with a leading axis of `count` on the devices (b: batches, spread over data)."""
+    def shard(self, tree: Any, placement: Placement = FOLD) -> PerFold:
+        """Place a pytree of arrays with a leading axis of `count` on the devices, as `FOLD` or `BATCH`."""
         if not self.together:
             return [
-                jax.device_put(jax.tree.map(lambda x, k=k: x[k], tree), self._sharding(role)) for k in range(self.count)
+                jax.device_put(jax.tree.map(lambda x, k=k: x[k], tree), self._sharding(placement))
+                for k in range(self.count)
             ]
 
         def fill(x: Any) -> Any:
@@ -56,9 +69,9 @@ class FoldAxis:
             missing = self.padded - self.count
             return jnp.concatenate([x, jnp.repeat(x[:1], missing, axis=0)]) if missing else x
 
-        return jax.device_put(jax.tree.map(fill, tree), self._sharding(role))
+        return jax.device_put(jax.tree.map(fill, tree), self._sharding(placement))
 
-    def get(self, values: PerFold) -> Any:
+    def gather(self, values: PerFold) -> Any:
         """Return a value a fold as numpy arrays with a leading axis of `count`."""
         if not self.together:
             return jax.tree.map(lambda *x: np.stack(x), *jax.device_get(values))
@@ -72,36 +85,40 @@ class FoldAxis:
         """Return one field of a named tuple a fold."""
         return getattr(values, name) if self.together else [getattr(value, name) for value in values]
 
-    def share(self, tree: Any) -> Any:
+    def replicate(self, tree: Any) -> Any:
         """Place arrays that all folds read on every device."""
-        return jax.device_put(tree, self._sharding("s"))
+        return jax.device_put(tree, self._sharding(SHARED))
 
-    def jit(self, function: Callable[..., Any], roles: str, output: Literal["k", "b"] = "k") -> Callable[..., PerFold]:
+    def jit(
+        self, function: Callable[..., Any], in_axes: Sequence[Placement], out_axes: Placement = FOLD
+    ) -> Callable[..., PerFold]:
         """Compile a function of one fold so that it maps values a fold to values a fold.
 
         Args:
-            function: takes one fold's values, one argument a letter of `roles`.
-            roles: k, a value a fold; b, a batch a fold; s, shared by all folds.
-            output: what every array that is returned is.
+            function: takes one fold's values.
+            in_axes: `FOLD`, `BATCH` or `SHARED` for each argument.
+            out_axes: `FOLD` or `BATCH`, of every array that is returned.
         """
         shardings: dict[str, Any] = {
-            "in_shardings": tuple(map(self._sharding, roles)),
-            "out_shardings": self._sharding(output),
+            "in_shardings": tuple(map(self._sharding, in_axes)),
+            "out_shardings": self._sharding(out_axes),
         }
         if self.together:
-            return jax.jit(_mapped(function, roles), **shardings)
+            return jax.jit(_mapped(function, in_axes), **shardings)
         single = jax.jit(function, **shardings)
-        return lambda *arguments: [single(*_at(k, arguments, roles)) for k in range(self.count)]
+        return lambda *arguments: [single(*_at(k, arguments, in_axes)) for k in range(self.count)]
 
-    def jit_step(self, step: Callable[..., Any], roles: str) -> Callable[..., tuple[PerFold, PerFold]]:
+    def jit_step(
+        self, step: Callable[..., Any], in_axes: Sequence[Placement]
+    ) -> Callable[..., tuple[PerFold, PerFold]]:
         """Compile a training step of one fold, (state, ...) -> (state, metrics).
 
         What is returned takes a mask of the active folds before the step's arguments: the state of the others stays as
         it is, and their metrics mean nothing. The old state's memory is taken over by the new one.
         """
         # Output shardings are pinned, or the state comes back laid out otherwise and the next step compiles again.
-        shardings: dict[str, Any] = {"out_shardings": (self._sharding("k"), self._sharding("k"))}
-        inputs = tuple(map(self._sharding, roles))
+        shardings: dict[str, Any] = {"out_shardings": (self._sharding(FOLD), self._sharding(FOLD))}
+        inputs = tuple(map(self._sharding, in_axes))
         if self.together:
 
             def guarded(active: Any, state: Any, *rest: Any) -> Any:
@@ -109,8 +126,8 @@ class FoldAxis:
                 return jax.tree.map(lambda a, b: jnp.where(active, a, b), new, state), metrics
 
             together = jax.jit(
-                _mapped(guarded, "k" + roles),
-                in_shardings=(self._sharding("k"), *inputs),
+                _mapped(guarded, (FOLD, *in_axes)),
+                in_shardings=(self._sharding(FOLD), *inputs),
                 donate_argnums=1,
                 **shardings,
             )
@@ -123,7 +140,7 @@ class FoldAxis:
         def one_by_one(active: Bool[np.ndarray, "k"], *arguments: Any) -> tuple[PerFold, PerFold]:
             states, metrics = list(arguments[0]), [None] * self.count
             for k in np.flatnonzero(active).tolist():
-                states[k], metrics[k] = single(*_at(k, (states, *arguments[1:]), roles))
+                states[k], metrics[k] = single(*_at(k, (states, *arguments[1:]), in_axes))
             if not idle:
                 idle.append(jax.tree.map(jnp.zeros_like, next(m for m in metrics if m is not None)))
             return states, [idle[0] if m is None else m for m in metrics]
@@ -137,7 +154,7 @@ class FoldAxis:
         return _select(self._mask(mask), new, old)
 
     def _mask(self, active: Bool[np.ndarray, "k"]) -> jax.Array:
-        return jax.device_put(np.pad(active, (0, self.padded - self.count)), self._sharding("k"))
+        return jax.device_put(np.pad(active, (0, self.padded - self.count)), self._sharding(FOLD))
 
 
 def fold_axis(count: int, batch: int, *, together: bool, devices: Sequence[jax.Device] | None = None) -> FoldAxis:
@@ -160,12 +177,14 @@ def choose_together(wish: Literal["auto", "yes", "no"], *, backend: str, frozen_
     return True, f"folds train together: one {backend} step keeps the device busier than several small ones."
 
 
-def _mapped(function: Callable[..., Any], roles: str) -> Callable[..., Any]:
-    return jax.vmap(function, in_axes=tuple(None if role == "s" else 0 for role in roles))
+def _mapped(function: Callable[..., Any], in_axes: Sequence[Placement]) -> Callable[..., Any]:
+    return jax.vmap(function, in_axes=tuple(None if placement is SHARED else 0 for placement in in_axes))
 
 
-def _at(k: int, arguments: Sequence[Any], roles: str) -> list[Any]:
-    return [a if role == "s" else a[k] for a, role in zip(arguments, roles, strict=True)]
+def _at(k: int, arguments: Sequence[Any], in_axes: Sequence[Placement]) -> list[Any]:
+    return [
+        argument if placement is SHARED else argument[k] for argument, placement in zip(arguments, in_axes, strict=True)
+    ]
 
 
 def _select_arrays(mask: jax.Array, new: Any, old: Any) -> Any:

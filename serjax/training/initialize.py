@@ -1,4 +1,4 @@
-"""The first parameters of all jobs: random, or a checkpoint's where it has them."""
+"""The first parameters of all trials: random, or a checkpoint's where it has them."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Key
 
 from serjax.models.functional import Params, abstract, path_name
-from serjax.training.fold_axis import FoldAxis, PerFold
+from serjax.training.fold_axis import FOLD, SHARED, FoldAxis, PerFold
 
 
 def initial(
@@ -19,14 +19,14 @@ def initial(
     axis: FoldAxis,
     given: Mapping[str, Array],
 ) -> tuple[nnx.GraphDef[Any], PerFold, Params]:
-    """Return the graph definition, every job's trained parameters and the frozen ones, which all jobs share.
+    """Return the graph definition, every trial's trained parameters and the frozen ones, which all trials share.
 
     Args:
         make: builds one model.
         frozen: whether the parameter at a path of the model's state is frozen.
-        keys: each job's random key.
+        keys: each trial's random key.
         shared_key: key of what is frozen.
-        axis: how jobs are computed.
+        axis: how trials are computed.
         given: parameters by name that come from a checkpoint; what they replace is never drawn.
     """
 
@@ -38,6 +38,6 @@ def initial(
         return jax.tree_util.tree_map_with_path(lambda path, leaf: given.get(path_name(path), leaf), state)
 
     graphdef = split(abstract(make))[0]
-    given = axis.share(dict(given))
-    params = axis.jit(lambda key, given: draw(1, key, given), "ks")(axis.put(keys), given)
+    given = axis.replicate(dict(given))
+    params = axis.jit(lambda key, given: draw(1, key, given), (FOLD, SHARED))(axis.shard(keys), given)
     return graphdef, params, jax.jit(lambda key, given: draw(2, key, given))(shared_key, given)

@@ -1,4 +1,4 @@
-"""Epochs: train, validate, keep each job's best state, stop it when it no longer improves, save, go on."""
+"""Epochs: train, validate, keep each trial's best state, stop it when it no longer improves, save, go on."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,17 +13,17 @@ from jaxtyping import Bool, Float, Int
 from serjax.evaluation.metrics import confusion, scores
 from serjax.runtime.errors import UserError
 from serjax.training.config import TrainConfig
-from serjax.training.fold_axis import FoldAxis, PerFold
-from serjax.training.jobs import Job
+from serjax.training.fold_axis import FOLD, FoldAxis, PerFold
 from serjax.training.metric_log import Row
 from serjax.training.resume import ResumePoint
+from serjax.training.trials import Trial
 from serjax.training.update import init_state
 
 
 class Engine(Protocol):
-    """Trains all jobs for an epoch and predicts their clips; see `streamed` and `resident`."""
+    """Trains all trials for an epoch and predicts their clips; see `streamed` and `resident`."""
 
-    jobs: Sequence[Job]
+    trials: Sequence[Trial]
     axis: FoldAxis
 
     def epoch_clips(self, active: Bool[np.ndarray, "k"]) -> int:
@@ -35,7 +35,7 @@ class Engine(Protocol):
         """Return the state after the epoch, mean losses and last learning rates."""
 
     def predict(self, params: PerFold, part: str) -> list[Float[np.ndarray, "clips c"]]:
-        """Return each job's class probabilities for its clips of a part."""
+        """Return each trial's class probabilities for its clips of a part."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Fitted:
     """What training leaves.
 
     Attributes:
-        best: parameters of the best epoch of each job.
-        last: parameters after the last epoch of each job.
+        best: parameters of the best epoch of each trial.
+        last: parameters after the last epoch of each trial.
         best_epoch: that epoch, from 1.
         best_score: its validation macro-F1, 0 to 1.
     """
@@ -62,7 +62,7 @@ class Reporter(Protocol):
         """Start an epoch of so many clips; returns what is called with each step's clips."""
 
     def end(self, epoch: int, rows: list[Row], notes: Sequence[str]) -> None:
-        """Finish an epoch; rows hold its metrics, one a job that was active; notes are sentences for the user."""
+        """Finish an epoch; rows hold its metrics, one a trial that was active; notes are sentences for the user."""
 
 
 def fit(
@@ -74,16 +74,16 @@ def fit(
     resume: ResumePoint,
     reporter: Reporter,
 ) -> Fitted:
-    """Train until every job has stopped or run out of epochs, from the resume point where there is one.
+    """Train until every trial has stopped or run out of epochs, from the resume point where there is one.
 
-    A job's best state is that of the highest validation macro-F1, of equal ones the first; after `patience` epochs
-    without a higher one the job stops, and at once where its numbers are no longer finite. With `keep` last every epoch
-    counts as better than those before it. After each epoch everything is saved, so that a run killed at any moment goes
-    on to the same numbers.
+    A trial's best state is that of the highest validation macro-F1, of equal ones the first; after `patience` epochs
+    without a higher one the trial stops, and at once where its numbers are no longer finite. With `keep` last every
+    epoch counts as better than those before it. After each epoch everything is saved, so that a run killed at any
+    moment goes on to the same numbers.
 
     Args:
         engine: trains and predicts.
-        params: initial trainable parameters of each job.
+        params: initial trainable parameters of each trial.
         labels: class of each clip of the store.
         classes: number of classes.
         config: epochs, patience and which epoch is kept.
@@ -93,10 +93,10 @@ def fit(
     Raises:
         UserError: the loss of a fold is no longer a number, at none of its learning rates.
     """
-    jobs, axis = engine.jobs, engine.axis
-    count = len(jobs)
+    trials, axis = engine.trials, engine.axis
+    count = len(trials)
     tree = {
-        "state": axis.jit(init_state, "k")(params),
+        "state": axis.jit(init_state, (FOLD,))(params),
         "best": jax.tree.map(jnp.copy, params),
         "score": np.full(count, -1.0),
         "epoch": np.zeros(count, np.int64),
@@ -118,14 +118,14 @@ def fit(
         state, loss, rate = engine.train_epoch(state, epoch, active, tick)
         rows, notes = [], []
         for k, probability in enumerate(engine.predict(axis.field(state, "params"), "validation")):
-            job = jobs[k]
+            trial = trials[k]
             if not active[k]:
                 continue
             if not (np.isfinite(loss[k]) and np.isfinite(probability).all()):
                 diverged[k] = True
-                notes.append(_given_up(k, jobs, diverged, epoch))
+                notes.append(_given_up(k, trials, diverged, epoch))
                 continue
-            rows.append(_row(job, jobs, epoch, probability, labels[list(job.validation)], classes))
+            rows.append(_row(trial, trials, epoch, probability, labels[list(trial.validation)], classes))
             rows[-1] |= {"train_loss": float(loss[k]), "lr": float(rate[k]), "seconds": time.monotonic() - began}
             if config.keep == "last":
                 rows[-1]["keep"] = config.keep
@@ -141,11 +141,11 @@ def fit(
     return Fitted(best, axis.field(state, "params"), best_epoch, score)
 
 
-def _given_up(k: int, jobs: Sequence[Job], diverged: Bool[np.ndarray, "k"], epoch: int) -> str:
-    """Return a sentence on job k, whose numbers are no longer finite; raise where no other job can stand in for it."""
-    job = jobs[k]
-    told = f"fold {job.fold}: the numbers of epoch {epoch} are not finite at learning rate {job.peak:g}"
-    rates = [i for i, other in enumerate(jobs) if (other.fold, other.seed) == (job.fold, job.seed)]
+def _given_up(k: int, trials: Sequence[Trial], diverged: Bool[np.ndarray, "k"], epoch: int) -> str:
+    """Return a sentence on trial k, whose numbers are no longer finite; raise where no other can stand in for it."""
+    trial = trials[k]
+    told = f"fold {trial.fold}: the numbers of epoch {epoch} are not finite at learning rate {trial.peak:g}"
+    rates = [i for i, other in enumerate(trials) if (other.fold, other.seed) == (trial.fold, trial.seed)]
     if diverged[rates].all():
         option = "--optimizer.max-lr" if len(rates) == 1 else "--train.learning-rates"
         raise UserError(f"{told}; lower {option}.")
@@ -153,16 +153,16 @@ def _given_up(k: int, jobs: Sequence[Job], diverged: Bool[np.ndarray, "k"], epoc
 
 
 def _row(
-    job: Job,
-    jobs: Sequence[Job],
+    trial: Trial,
+    trials: Sequence[Trial],
     epoch: int,
     probability: Float[np.ndarray, "clips c"],
     labels: Int[np.ndarray, "clips"],
     classes: int,
 ) -> dict[str, Any]:
-    row: dict[str, Any] = {"fold": job.fold, "epoch": epoch}
-    if len(jobs) > len({other.fold for other in jobs}):
-        row |= {"seed": job.seed, "learning_rate": job.peak}
+    row: dict[str, Any] = {"fold": trial.fold, "epoch": epoch}
+    if len(trials) > len({other.fold for other in trials}):
+        row |= {"seed": trial.seed, "learning_rate": trial.peak}
     found = scores(confusion(labels, probability.argmax(-1), classes))
     likelihood = probability[np.arange(len(labels)), labels]
     row["validation_loss"] = float(-np.log(np.maximum(likelihood, 1e-9)).mean())

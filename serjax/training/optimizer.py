@@ -72,7 +72,7 @@ def rate_factors(params: Params, groups: tuple[tuple[str, float], ...], prefix: 
     """Return a pytree like `params` with each leaf's learning rate factor; the first pattern that matches wins.
 
     Args:
-        params: one job's parameters (abstract will do).
+        params: one trial's parameters (abstract will do).
         groups: pairs of a regular expression, which must match a parameter's whole name, and a factor.
         prefix: what stands before the names, such as `head.` where a head is trained alone.
 

@@ -16,7 +16,7 @@ from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.functional import Params, flat, overlay
 from serjax.runtime.errors import UserError
 from serjax.training.config import MaskedConfig
-from serjax.training.fold_axis import FoldAxis, PerFold
+from serjax.training.fold_axis import BATCH, FOLD, SHARED, FoldAxis, PerFold
 from serjax.training.initialize import initial
 from serjax.training.masked_prediction import FrameBatch, is_frozen, pretrain_step
 from serjax.training.optimizer import rate_factors
@@ -89,14 +89,14 @@ def set_up(
         )
 
     graphdef, params, frozen = initial(make, lambda path: is_frozen(path, config), keys, keys[0], axis, given)
-    frozen = axis.share(frozen)
+    frozen = axis.replicate(frozen)
     if own is not None:
-        params = axis.jit(overlay, "kk")(params, axis.put(own))
-        frozen = axis.jit(overlay, "sk")(frozen, axis.put(own))
+        params = axis.jit(overlay, (FOLD, FOLD))(params, axis.shard(own))
+        frozen = axis.jit(overlay, (SHARED, FOLD))(frozen, axis.shard(own))
     factors = rate_factors(axis.first(params), config.optimizer.groups)
     step = partial(pretrain_step, graphdef=graphdef, encoder=encoder, config=config, factors=factors)
-    run = axis.jit_step(step, "kbks" if own is None else "kbkk")
-    return Pretraining(graphdef, params, frozen, axis.put(keys), run, axis, own is None)
+    run = axis.jit_step(step, (FOLD, BATCH, FOLD, SHARED) if own is None else (FOLD, BATCH, FOLD, FOLD))
+    return Pretraining(graphdef, params, frozen, axis.shard(keys), run, axis, own is None)
 
 
 def pretrain(
@@ -122,21 +122,21 @@ def pretrain(
         UserError: the loss is no longer a number, or the disk is full.
     """
     axis = setup.axis
-    state = axis.jit(init_state, "k")(setup.params)
+    state = axis.jit(init_state, (FOLD,))(setup.params)
     restored = resume.restore({"state": state})
     done, state = (restored[0], restored[1]["state"]) if restored else (0, state)
     metrics: list[PerFold] = []
     everyone = np.ones(axis.count, bool)
     # Asked for no batch that there is no update for.
     for batch in batches(done) if done < updates else ():
-        state, told = setup.step(everyone, state, axis.put(batch, "b"), setup.keys, setup.frozen)
+        state, told = setup.step(everyone, state, axis.shard(batch, BATCH), setup.keys, setup.frozen)
         done += 1
         metrics.append(told)
         if len(metrics) > 1:
             # Waiting for the step before this one keeps the device busy and the queue short.
             jax.block_until_ready(metrics[-2])
         if done % every == 0 or done == updates:
-            report(done, _means([axis.get(told) for told in metrics], done))
+            report(done, _means([axis.gather(told) for told in metrics], done))
             metrics.clear()
             resume.save(done, {"state": state})
         if done == updates:
@@ -148,7 +148,7 @@ def encoder_of(setup: Pretraining, params: Params, run: int = 0) -> SpeechEncode
     """Return the encoder of run number `run`, whose parameters are given, for `save_pretrained`."""
     frozen = setup.frozen
     if not setup.shared:
-        frozen = jax.tree.map(lambda leaf: leaf[run], setup.axis.get(frozen))
+        frozen = jax.tree.map(lambda leaf: leaf[run], setup.axis.gather(frozen))
     return nnx.merge(setup.graphdef, params, frozen).speech_encoder
 
 

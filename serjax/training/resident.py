@@ -10,40 +10,70 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from serjax.config.experiment import Experiment
+from serjax.audio.config import AugmentConfig
 from serjax.data.batching.batches import steps_per_epoch
 from serjax.models.functional import Params
 from serjax.models.inputs import Features, Inputs
 from serjax.training.classification import LabelledInputs
-from serjax.training.fold_axis import FoldAxis, PerFold
-from serjax.training.jobs import Job, class_weights, last_rates, runs
+from serjax.training.config import OptimizerConfig, TrainConfig
+from serjax.training.fold_axis import FOLD, SHARED, FoldAxis, PerFold
 from serjax.training.optimizer import rate_factors
-from serjax.training.update import Run, TrainState, predict_step, train_step
+from serjax.training.trials import Trial, class_weights, last_rates, trial_constants
+from serjax.training.update import TrainState, TrialConstants, predict_step, train_step
 
 
 class ResidentEngine:
-    """Trains every job's head on features that all of them share."""
+    """Trains every trial's head on features that all of them share."""
 
     def __init__(
         self,
         graphdef: nnx.GraphDef[Any],
         params: Params,
         frozen: Params,
-        jobs: Sequence[Job],
+        trials: Sequence[Trial],
         features: Features,
         classes: int,
-        experiment: Experiment,
         axis: FoldAxis,
+        *,
+        train: TrainConfig,
+        optimizer: OptimizerConfig,
+        augment: AugmentConfig,
+        dtype: str,
+        seed: int,
     ) -> None:
-        """Place the features on the devices; `params` is one job's state (abstract will do)."""
-        self.jobs, self.classes, self.experiment, self.axis = jobs, classes, experiment, axis
+        """Place the features on the devices.
+
+        Args:
+            graphdef: of the model.
+            params: one trial's trainable state (abstract will do), for the shape of groups.
+            frozen: what is not trained, which all trials share.
+            trials: what is trained side by side.
+            features: of every clip of the store.
+            classes: how many there are.
+            axis: of the trials.
+            train: batches and loss.
+            optimizer: of the heads.
+            augment: mixup.
+            dtype: what to compute in.
+            seed: of the experiment; decides the order of clips.
+        """
+        self.trials, self.classes, self.axis = trials, classes, axis
+        self.train, self.seed = train, seed
         self.labels = np.asarray(features.label)
-        self.features, self.frozen = axis.share(features), axis.share(frozen)
-        self.run = axis.put(runs(jobs, self.labels, classes, experiment))
-        self.size = experiment.train.batch_size
-        factors = rate_factors(params, experiment.optimizer.groups)
-        step = partial(train_step, graphdef=graphdef, experiment=experiment, factors=factors)
-        call = partial(predict_step, graphdef=graphdef, dtype=experiment.model.dtype)
+        self.features, self.frozen = axis.replicate(features), axis.replicate(frozen)
+        self.constants = axis.shard(trial_constants(trials, self.labels, classes, train, seed))
+        self.size = train.batch_size
+        factors = rate_factors(params, optimizer.groups)
+        step = partial(
+            train_step,
+            graphdef=graphdef,
+            train=train,
+            optimizer=optimizer,
+            augment=augment,
+            dtype=dtype,
+            factors=factors,
+        )
+        call = partial(predict_step, graphdef=graphdef, dtype=dtype)
 
         def stored(features: Features, clip: Int[Array, "b"]) -> Inputs:
             return Inputs(hidden_states=features.states[clip], hidden_lengths=features.frames[clip])
@@ -52,14 +82,14 @@ class ResidentEngine:
             state: TrainState,
             clip: Int[Array, "s b"],
             weight: Float[Array, "s b"],
-            run: Run,
+            constants: TrialConstants,
             features: Features,
             frozen: Params,
         ) -> Any:
             def body(state: TrainState, batch: tuple[Array, Array]) -> Any:
                 clip, weight = batch
                 inputs = LabelledInputs(stored(features, clip), features.label[clip], weight)
-                new, metrics = step(state, inputs, run, frozen)
+                new, metrics = step(state, inputs, constants, frozen)
                 # Folds of fewer clips than the largest end the epoch with batches of nothing.
                 return jax.tree.map(lambda a, b: jnp.where(weight.sum() > 0, a, b), new, state), metrics
 
@@ -70,24 +100,24 @@ class ResidentEngine:
         ) -> Float[Array, "s b c"]:
             return jax.lax.map(lambda c: call(params, stored(features, c), frozen), clip)
 
-        self._epoch = axis.jit_step(epoch, "kkkkss")
-        self._predict = axis.jit(predict, "kkss")
+        self._epoch = axis.jit_step(epoch, (FOLD, FOLD, FOLD, FOLD, SHARED, SHARED))
+        self._predict = axis.jit(predict, (FOLD, FOLD, SHARED, SHARED))
 
     def epoch_clips(self, active: Bool[np.ndarray, "k"]) -> int:
-        """Return how many clips an epoch reads for the active jobs."""
-        return sum(len(job.train) for job, on in zip(self.jobs, active, strict=True) if on)
+        """Return how many clips an epoch reads for the active trials."""
+        return sum(len(trial.train) for trial, on in zip(self.trials, active, strict=True) if on)
 
-    def _order(self, job: Job, epoch: int) -> Int[np.ndarray, "clips"]:
+    def _order(self, trial: Trial, epoch: int) -> Int[np.ndarray, "clips"]:
         """Return the epoch's clips in their random order; the same for all learning rates of a fold and seed."""
-        rng = np.random.default_rng([self.experiment.seed, job.seed, job.fold, epoch])
-        clips = np.array(job.train)
-        if self.experiment.train.balance != "sampling":
+        rng = np.random.default_rng([self.seed, trial.seed, trial.fold, epoch])
+        clips = np.array(trial.train)
+        if self.train.balance != "sampling":
             return rng.permutation(clips)
         share = class_weights(self.labels[clips], self.classes)[self.labels[clips]]
         return rng.choice(clips, size=len(clips), p=share / share.sum())
 
     def _batches(self, rows: Sequence[Int[np.ndarray, "clips"]]) -> tuple[np.ndarray, np.ndarray]:
-        """Lay the jobs' clips out as batches [k s b] of equal number, with weight 0 where there is no clip."""
+        """Lay the trials' clips out as batches [k s b] of equal number, with weight 0 where there is no clip."""
         steps = max(steps_per_epoch(len(row), self.size) for row in rows)
         clip = np.zeros((len(rows), steps * self.size), np.int32)
         weight = np.zeros(clip.shape, np.float32)
@@ -99,21 +129,21 @@ class ResidentEngine:
     def train_epoch(
         self, state: PerFold, epoch: int, active: Bool[np.ndarray, "k"], tick: Callable[[int], None]
     ) -> tuple[PerFold, Float[np.ndarray, "k"], Float[np.ndarray, "k"]]:
-        """Train every active job for one epoch; return the state, the mean losses and the last learning rates."""
-        clip, weight = self._batches([self._order(job, epoch) for job in self.jobs])
-        inputs = self.axis.put(clip), self.axis.put(weight)
-        state, metrics = self._epoch(active, state, *inputs, self.run, self.features, self.frozen)
-        metrics = self.axis.get(metrics)
+        """Train every active trial for one epoch; return the state, the mean losses and the last learning rates."""
+        clip, weight = self._batches([self._order(trial, epoch) for trial in self.trials])
+        inputs = self.axis.shard(clip), self.axis.shard(weight)
+        state, metrics = self._epoch(active, state, *inputs, self.constants, self.features, self.frozen)
+        metrics = self.axis.gather(metrics)
         tick(self.epoch_clips(active))
         return (
             state,
             metrics.loss.sum(1) / np.maximum(metrics.weight.sum(1), 1e-9),
-            last_rates(metrics.rate, self.jobs, self.size),
+            last_rates(metrics.rate, self.trials, self.size),
         )
 
     def predict(self, params: PerFold, part: str) -> list[Float[np.ndarray, "clips c"]]:
-        """Return each job's class probabilities for its own clips of `validation` or `test`, in their order."""
-        rows = [np.array(job.clips(part), np.int32) for job in self.jobs]
+        """Return each trial's class probabilities for its own clips of `validation` or `test`, in their order."""
+        rows = [np.array(trial.clips(part), np.int32) for trial in self.trials]
         clip, _ = self._batches(rows)
-        probability = self.axis.get(self._predict(params, self.axis.put(clip), self.features, self.frozen))
+        probability = self.axis.gather(self._predict(params, self.axis.shard(clip), self.features, self.frozen))
         return [probability[k].reshape(-1, self.classes)[: len(row)] for k, row in enumerate(rows)]

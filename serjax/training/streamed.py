@@ -10,15 +10,16 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Bool, Float, Int
 
-from serjax.audio import SAMPLE_RATE
-from serjax.config.experiment import Experiment
+from serjax.audio.config import AugmentConfig
 from serjax.data.batching.batches import Batch, Clips, eval_batches, stack, steps_per_epoch, train_batches
+from serjax.data.batching.lengths import Crop
 from serjax.models.functional import Params
 from serjax.models.inputs import Inputs
 from serjax.training.classification import LabelledInputs
-from serjax.training.fold_axis import FoldAxis, PerFold
-from serjax.training.jobs import Job, last_rates, runs
+from serjax.training.config import OptimizerConfig, TrainConfig
+from serjax.training.fold_axis import BATCH, FOLD, SHARED, FoldAxis, PerFold
 from serjax.training.optimizer import rate_factors
+from serjax.training.trials import Trial, last_rates, trial_constants
 from serjax.training.update import predict_step, train_step
 
 Beside = Callable[[Int[np.ndarray, "*k b"]], tuple[np.ndarray, ...]]
@@ -33,20 +34,26 @@ Tick = Callable[[int], None]
 
 
 class StreamedEngine:
-    """Reads each job's batches side by side and feeds them to one compiled step."""
+    """Reads each trial's batches side by side and feeds them to one compiled step."""
 
     def __init__(
         self,
         graphdef: nnx.GraphDef[Any],
         params: Params,
         frozen: Params,
-        jobs: Sequence[Job],
+        trials: Sequence[Trial],
         clips: Clips,
         labels: Int[np.ndarray, "clips"],
         classes: int,
-        experiment: Experiment,
         axis: FoldAxis,
         *,
+        train: TrainConfig,
+        optimizer: OptimizerConfig,
+        augment: AugmentConfig,
+        dtype: str,
+        seed: int,
+        samples: int,
+        crop: Crop,
         shared: bool = True,
         beside: Beside = lambda clips: (),
     ) -> None:
@@ -54,72 +61,84 @@ class StreamedEngine:
 
         Args:
             graphdef: of the model.
-            params: one job's trainable state (abstract will do), for the shape of groups.
-            frozen: what is not trained: one state that all jobs share, or a state a job.
-            jobs: what is trained side by side.
+            params: one trial's trainable state (abstract will do), for the shape of groups.
+            frozen: what is not trained: one state that all trials share, or a state a trial.
+            trials: what is trained side by side.
             clips: the store.
             labels: class of every clip of the store.
             classes: how many there are.
-            experiment: batches, optimizer, loss.
-            axis: of the jobs.
+            axis: of the trials.
+            train: batches and loss.
+            optimizer: of what is trained.
+            augment: mixup.
+            dtype: what to compute in.
+            seed: of the experiment; decides order and crops.
+            samples: length of a row.
+            crop: part of a longer clip that is heard in validation and test.
             shared: whether `frozen` is one state for all.
             beside: what the model sees beside sound.
         """
-        self.jobs, self.clips, self.labels, self.classes = jobs, clips, labels, classes
-        self.experiment, self.axis, self.beside = experiment, axis, beside
-        self.samples = round(experiment.data.max_seconds * SAMPLE_RATE)
-        self.run = axis.put(runs(jobs, labels, classes, experiment))
-        self.frozen = axis.share(frozen) if shared else frozen
-        role = "s" if shared else "k"
-        factors = rate_factors(params, experiment.optimizer.groups)
-        step = partial(train_step, graphdef=graphdef, experiment=experiment, factors=factors)
-        self._step = axis.jit_step(step, f"kbk{role}")
-        self._predict = axis.jit(
-            partial(predict_step, graphdef=graphdef, dtype=experiment.model.dtype), f"kb{role}", "b"
+        self.trials, self.clips, self.labels, self.classes = trials, clips, labels, classes
+        self.axis, self.beside = axis, beside
+        self.train, self.seed, self.samples, self.crop = train, seed, samples, crop
+        self.constants = axis.shard(trial_constants(trials, labels, classes, train, seed))
+        self.frozen = axis.replicate(frozen) if shared else frozen
+        role = SHARED if shared else FOLD
+        factors = rate_factors(params, optimizer.groups)
+        step = partial(
+            train_step,
+            graphdef=graphdef,
+            train=train,
+            optimizer=optimizer,
+            augment=augment,
+            dtype=dtype,
+            factors=factors,
         )
+        self._step = axis.jit_step(step, (FOLD, BATCH, FOLD, role))
+        self._predict = axis.jit(partial(predict_step, graphdef=graphdef, dtype=dtype), (FOLD, BATCH, role), BATCH)
 
     def epoch_clips(self, active: Bool[np.ndarray, "k"]) -> int:
-        """Return how many clips an epoch reads for the active jobs."""
-        return sum(len(job.train) for job, on in zip(self.jobs, active, strict=True) if on)
+        """Return how many clips an epoch reads for the active trials."""
+        return sum(len(trial.train) for trial, on in zip(self.trials, active, strict=True) if on)
 
     def train_epoch(
         self, state: PerFold, epoch: int, active: Bool[np.ndarray, "k"], tick: Tick
     ) -> tuple[PerFold, Float[np.ndarray, "k"], Float[np.ndarray, "k"]]:
-        """Train every active job for one epoch; return the state, the mean losses and the last learning rates."""
-        size = self.experiment.train.batch_size
-        counts = [steps_per_epoch(len(job.train), size) for job in self.jobs]
+        """Train every active trial for one epoch; return the state, the mean losses and the last learning rates."""
+        size = self.train.batch_size
+        counts = [steps_per_epoch(len(trial.train), size) for trial in self.trials]
         streams = [
             iter(
                 train_batches(
                     self.clips,
                     self.labels,
-                    job.train,
+                    trial.train,
                     batch_size=size,
                     samples=self.samples,
-                    seed=(self.experiment.seed, job.seed, job.fold, epoch),
-                    sampling="balanced" if self.experiment.train.balance == "sampling" else "shuffle",
+                    seed=(self.seed, trial.seed, trial.fold, epoch),
+                    sampling="balanced" if self.train.balance == "sampling" else "shuffle",
                 )
             )
             if on
             else iter(())
-            for job, on in zip(self.jobs, active, strict=True)
+            for trial, on in zip(self.trials, active, strict=True)
         ]
         metrics: list[PerFold] = []
         steps = max(count for count, on in zip(counts, active, strict=True) if on)
         for number in range(steps):
             now = np.array([on and number < count for on, count in zip(active, counts, strict=True)])
             batch = _side_by_side([next(s) if on else None for s, on in zip(streams, now, strict=True)])
-            inputs = self.axis.put(LabelledInputs._make((self._inputs(batch), batch.label, batch.weight)), "b")
-            state, new = self._step(now, state, inputs, self.run, self.frozen)
+            inputs = self.axis.shard(LabelledInputs._make((self._inputs(batch), batch.label, batch.weight)), BATCH)
+            state, new = self._step(now, state, inputs, self.constants, self.frozen)
             metrics.append(new)
             if number:
                 # Waiting for the step before this one keeps the device busy and the queue short.
                 jax.block_until_ready(metrics[-2])
             tick(int((batch.weight * now[:, None]).sum()))
-        total = jax.tree.map(lambda *x: np.stack(x, axis=1), *map(self.axis.get, metrics))
+        total = jax.tree.map(lambda *x: np.stack(x, axis=1), *map(self.axis.gather, metrics))
         made = np.arange(steps) < np.array(counts)[:, None]
         loss = (total.loss * made).sum(1) / np.maximum((total.weight * made).sum(1), 1e-9)
-        return state, loss, last_rates(total.rate, self.jobs, size)
+        return state, loss, last_rates(total.rate, self.trials, size)
 
     def _inputs(self, batch: Batch, without: Hidden = None) -> Inputs:
         """Return what the model is called with; what is hidden has a length of 0."""
@@ -130,16 +149,16 @@ class StreamedEngine:
         return inputs
 
     def predict(self, params: PerFold, part: str, without: Hidden = None) -> list[Float[np.ndarray, "clips c"]]:
-        """Return each job's class probabilities for its own clips of `validation` or `test`, in their order.
+        """Return each trial's class probabilities for its own clips of `validation` or `test`, in their order.
 
         Args:
-            params: of each job.
+            params: of each trial.
             part: whose clips.
             without: what a model that looks at sound and video is not to have.
         """
-        parts = [job.clips(part) for job in self.jobs]
+        parts = [trial.clips(part) for trial in self.trials]
         results = [np.zeros((len(clips), self.classes), np.float32) for clips in parts]
-        size = self.experiment.train.batch_size
+        size = self.train.batch_size
         streams = [
             iter(
                 eval_batches(
@@ -148,15 +167,15 @@ class StreamedEngine:
                     clips,
                     batch_size=size,
                     samples=self.samples,
-                    crop=self.experiment.data.eval_crop,
+                    crop=self.crop,
                 )
             )
             for clips in parts
         ]
         for start, batches in _in_step(streams, size):
             batch = _side_by_side(batches)
-            inputs = self.axis.put(self._inputs(batch, without), "b")
-            probability = self.axis.get(self._predict(params, inputs, self.frozen))
+            inputs = self.axis.shard(self._inputs(batch, without), BATCH)
+            probability = self.axis.gather(self._predict(params, inputs, self.frozen))
             for k, one in enumerate(batches):
                 if one is not None:
                     rows = one.weight > 0
@@ -174,6 +193,6 @@ def _in_step(streams: list[Iterator[Batch]], size: int) -> Iterator[tuple[int, l
 
 
 def _side_by_side(batches: Sequence[Batch | None]) -> Batch:
-    """Stack the jobs' batches; a job without one gets its neighbour's, which nobody looks at."""
+    """Stack the trials' batches; a trial without one gets its neighbour's, which nobody looks at."""
     some = next(batch for batch in batches if batch is not None)
     return stack([batch or some for batch in batches])

@@ -10,16 +10,24 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
+from serjax.audio.config import AugmentConfig
 from serjax.audio.mixup import draw_pairs, mix
-from serjax.config.experiment import Experiment
 from serjax.models.functional import Params, call, logits_of, overlay
 from serjax.models.inputs import Inputs
 from serjax.training.classification import LabelledInputs, cross_entropy
+from serjax.training.config import OptimizerConfig, TrainConfig
 from serjax.training.optimizer import AdamState, adamw, init_adam
 
 
-class Run(NamedTuple):
-    """What sets one fold's (or seed's, or learning rate's) training apart from its neighbours'."""
+class TrialConstants(NamedTuple):
+    """Values of one trial that stay the same in all its steps and differ from its neighbours'.
+
+    Attributes:
+        key: random key.
+        steps: number of updates that the schedule counts on.
+        peak: highest learning rate.
+        class_weight: weight of each class in the loss.
+    """
 
     key: Key[Array, ""]
     steps: Int[Array, ""]
@@ -51,11 +59,14 @@ def init_state(params: Params) -> TrainState:
 def train_step(
     state: TrainState,
     batch: LabelledInputs,
-    run: Run,
+    constants: TrialConstants,
     frozen: Params,
     *,
     graphdef: nnx.GraphDef[Any],
-    experiment: Experiment,
+    train: TrainConfig,
+    optimizer: OptimizerConfig,
+    augment: AugmentConfig,
+    dtype: str,
     factors: Params,
 ) -> tuple[TrainState, StepMetrics]:
     """Make one update from one batch.
@@ -63,24 +74,23 @@ def train_step(
     The batch is split into `train.accumulate` parts whose gradients add up to those of the whole; batch statistics see
     one part after the other.
     """
-    train, dtype = experiment.train, experiment.model.dtype
-    key = jax.random.fold_in(run.key, state.adam.updates)
+    key = jax.random.fold_in(constants.key, state.adam.updates)
     batch = jax.tree.map(lambda x: x.reshape(train.accumulate, -1, *x.shape[1:]), batch)
 
     def loss(params: Params, part: LabelledInputs, key: Key[Array, ""]) -> tuple[Array, tuple[Array, Params]]:
-        inputs, target = part.inputs, jax.nn.one_hot(part.label, len(run.class_weight))
-        if experiment.augment.mixup:
+        inputs, target = part.inputs, jax.nn.one_hot(part.label, len(constants.class_weight))
+        if augment.mixup:
             key, mixing = jax.random.split(key)
-            pairs = draw_pairs(mixing, len(target), experiment.augment.mixup)
+            pairs = draw_pairs(mixing, len(target), augment.mixup)
             target = mix(target, pairs)
-            if experiment.augment.mixup_of == "waves":
+            if augment.mixup_of == "waves":
                 assert inputs.wave is not None
                 assert inputs.lengths is not None
                 inputs = inputs._replace(wave=mix(inputs.wave, pairs), lengths=pairs.longer(inputs.lengths))
             else:
                 inputs = inputs._replace(pairs=pairs)
         logits, stats = call(graphdef, params, frozen, inputs, key, dtype, part.weight)
-        total, weight = cross_entropy(logits, target, part.weight, run.class_weight, train.label_smoothing)
+        total, weight = cross_entropy(logits, target, part.weight, constants.class_weight, train.label_smoothing)
         # A frozen part has statistics too, which are none of a step's.
         return total, (weight, overlay(nnx.filter_state(params, nnx.BatchStat), stats))
 
@@ -103,9 +113,9 @@ def train_step(
         gradient,
         state.adam,
         state.params,
-        config=experiment.optimizer,
-        steps=run.steps,
-        peak=run.peak,
+        config=optimizer,
+        steps=constants.steps,
+        peak=constants.peak,
         factors=factors,
     )
     # Batch statistics have no gradient, so AdamW leaves them alone; they are what the last part left.

@@ -20,10 +20,9 @@ from serjax.features.statistics import standardization
 from serjax.models.spectrogram import Functionals, Spectrogram
 from serjax.models.speech import Speech
 from serjax.runs.finetune import experiment_data, train
-from serjax.runs.setup import make_plan
+from serjax.runs.setup import experiment_trials, make_plan
 from serjax.runtime.errors import UserError
 from serjax.training.config import TrainConfig
-from serjax.training.jobs import make_jobs
 
 
 def write_corpus(root):
@@ -108,12 +107,12 @@ def test_folds_trained_together_are_those_trained_alone(corpus, tmp_path):
 def test_a_test_clip_changes_no_statistic_of_its_fold(corpus, tmp_path, family):
     experiment = small(corpus, tmp_path, family)
     data = experiment_data(experiment)
-    jobs = make_jobs(experiment, data.folds)
+    trials = experiment_trials(experiment, data.folds)
     (moments,) = make_plan(experiment).model.standardized
-    train = [job.train for job in jobs]
+    train = [trial.train for trial in trials]
     settings = {"crop": "head", "folder": tmp_path / "features"}
     before = standardization(moments, data.store, train, **settings)
-    changed = jobs[0].test[0]
+    changed = trials[0].test[0]
 
     class Louder:
         hashes = ("other",)

@@ -15,10 +15,10 @@ from serjax.models.base import EncoderLayout
 from serjax.models.encoders.config import EncoderConfig
 from serjax.models.speech import Speech
 from serjax.training.config import TrainConfig
-from serjax.training.fold_axis import FoldAxis, fold_axis
+from serjax.training.fold_axis import FOLD, FoldAxis, fold_axis
 from serjax.training.initialize import initial
-from serjax.training.jobs import Job, job_key
 from serjax.training.streamed import StreamedEngine
+from serjax.training.trials import Trial, trial_key
 from serjax.training.update import init_state
 
 CLASSES = 3
@@ -80,17 +80,17 @@ def folds():
     parts = np.split(np.random.default_rng(1).permutation(30), [4, 10, 17, 23])
     everyone = set(range(30))
     return [
-        Job(k + 1, 0, 2e-3, tuple(sorted(everyone - set(test.tolist()))), tuple(test.tolist()), tuple(test.tolist()))
+        Trial(k + 1, 0, 2e-3, tuple(sorted(everyone - set(test.tolist()))), tuple(test.tolist()), tuple(test.tolist()))
         for k, test in enumerate(parts)
     ]
 
 
-def train(jobs, axis, config=CONFIG, **settings):
-    """Return every job's losses over two epochs and its test probabilities."""
+def train(trials, axis, config=CONFIG, **settings):
+    """Return every trial's losses over two epochs and its test probabilities."""
     what, clips = experiment(**settings), Clips()
     if config is STILL:
         what = replace(what, model=replace(what.model, dropout=0.0))
-    keys = jnp.stack([job_key(what, job) for job in jobs])
+    keys = jnp.stack([trial_key(what.seed, trial) for trial in trials])
     model = replace(what.model, layout=EncoderLayout(config, normalize=True))
     graphdef, params, frozen = initial(
         lambda rngs: model.build(CLASSES, rngs=rngs),
@@ -100,11 +100,27 @@ def train(jobs, axis, config=CONFIG, **settings):
         axis,
         {},
     )
-    engine = StreamedEngine(graphdef, axis.first(params), frozen, jobs, clips, clips.classes, CLASSES, what, axis)
-    state = axis.jit(init_state, "k")(params)
+    engine = StreamedEngine(
+        graphdef,
+        axis.first(params),
+        frozen,
+        trials,
+        clips,
+        clips.classes,
+        CLASSES,
+        axis,
+        train=what.train,
+        optimizer=what.optimizer,
+        augment=what.augment,
+        dtype=what.model.dtype,
+        seed=what.seed,
+        samples=6400,
+        crop="head",
+    )
+    state = axis.jit(init_state, (FOLD,))(params)
     losses = []
     for epoch in (1, 2):
-        state, loss, _ = engine.train_epoch(state, epoch, np.ones(len(jobs), bool), lambda count: None)
+        state, loss, _ = engine.train_epoch(state, epoch, np.ones(len(trials), bool), lambda count: None)
         losses.append(loss.tolist())
     probabilities = engine.predict(axis.field(state, "params"), "test")
     return {
@@ -134,10 +150,10 @@ def layouts():
 
 if __name__ == "__main__":
     assert jax.device_count() == 8
-    jobs = folds()
-    found = {name: train(jobs, axis) for name, axis in layouts().items()}
+    trials = folds()
+    found = {name: train(trials, axis) for name, axis in layouts().items()}
     pair = fold_axis(2, 8, together=True, devices=jax.devices()[:1])
-    found["folds 2 and 5 alone"] = train([jobs[1], jobs[4]], pair)
+    found["folds 2 and 5 alone"] = train([trials[1], trials[4]], pair)
     for parts in (1, 2):
-        found[f"batch in {parts}"] = train(jobs[:2], pair, STILL, accumulate=parts)
+        found[f"batch in {parts}"] = train(trials[:2], pair, STILL, accumulate=parts)
     json.dump(found, sys.stdout)

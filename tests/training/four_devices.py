@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from serjax.features.kmeans import ClusterConfig, fit_minibatch
 from serjax.models.encoders.config import EncoderConfig, frames
 from serjax.training.config import MaskedConfig
-from serjax.training.fold_axis import FoldAxis
+from serjax.training.fold_axis import BATCH, FOLD, FoldAxis
 from serjax.training.masked_prediction import FrameBatch
 from serjax.training.pretrain_loop import set_up
 from serjax.training.update import init_state
@@ -40,13 +40,13 @@ def masked(devices, accumulate=1, encoder=ENCODER):
     keys = jax.random.split(jax.random.key(0), 1)
     config = replace(CONFIG, accumulate=accumulate)
     setup = set_up(config, encoder, 5, normalize=True, keys=keys, axis=axis)
-    state = axis.jit(init_state, "k")(setup.params)
+    state = axis.jit(init_state, (FOLD,))(setup.params)
     rng, found = np.random.default_rng(0), []
     for _ in range(3):
         wave = rng.normal(size=(1, 8, 6000)).astype(np.float32)
         length = rng.integers(4000, 6000, (1, 8)).astype(np.int32)
         batch = FrameBatch(wave, length, rng.integers(0, 5, (1, 8, frames(encoder, 6000))))
-        batch = axis.put(batch, "b")
+        batch = axis.shard(batch, BATCH)
         assert len(batch.wave.sharding.device_set) == devices
         state, metrics = setup.step(np.ones(1, bool), state, batch, setup.keys, setup.frozen)
         found += [float(value[0]) for value in metrics]

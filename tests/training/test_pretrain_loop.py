@@ -142,7 +142,7 @@ def test_runs_with_starts_of_their_own_train_as_each_does_alone(tmp_path, togeth
         axis = fold_axis(len(keys), 1, together=together)
         setup = set_up(config, TINY, CLUSTERS, normalize=True, keys=keys, axis=axis, **start)
         resume = ResumePoint(tmp_path / folder)
-        params = axis.get(pretrain(setup, batches, 2, resume, lambda *_: None))
+        params = axis.gather(pretrain(setup, batches, 2, resume, lambda *_: None))
         resume.close()
         return [
             flat(nnx.state(encoder_of(setup, jax.tree.map(lambda x, k=k: x[k], params), k), nnx.Param))

@@ -9,14 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serjax.audio.config import AugmentConfig
-from serjax.config.experiment import Experiment
 from serjax.models.inputs import Inputs
 from serjax.models.layers.batch_norm import BatchNorm
 from serjax.training.classification import LabelledInputs, cross_entropy
 from serjax.training.config import OptimizerConfig, TrainConfig
-from serjax.training.jobs import class_weights
 from serjax.training.optimizer import rate_factors
-from serjax.training.update import Run, init_state, train_step
+from serjax.training.trials import class_weights
+from serjax.training.update import TrialConstants, init_state, train_step
 
 
 @pytest.mark.torch
@@ -61,17 +60,18 @@ class Normed(nnx.Module):
         self.norm = BatchNorm(5, rngs=rngs)
         self.last = nnx.Linear(5, 3, rngs=rngs)
 
-    def __call__(self, wave, lengths, key=None, weight=None):
-        return self.last(self.norm(wave, None if key is None else weight > 0))
+    def __call__(self, inputs, key=None, weight=None):
+        return self.last(self.norm(inputs.wave, None if key is None else weight > 0))
 
 
 def one_step(wave, weight, frozen=(), **options):
     graphdef, rest, params = nnx.split(Normed(nnx.Rngs(0)), lambda path, _: path[0] in frozen, ...)
-    experiment = Experiment("x", optimizer=OptimizerConfig(schedule="constant"), **options)
     inputs = LabelledInputs(Inputs(wave, jnp.full(len(wave), 5)), jnp.arange(len(wave)) % 3, weight)
-    run = Run(jax.random.key(0), jnp.array(10), jnp.array(1e-2), jnp.ones(3))
+    constants = TrialConstants(jax.random.key(0), jnp.array(10), jnp.array(1e-2), jnp.ones(3))
     factors = rate_factors(params, ())
-    return train_step(init_state(params), inputs, run, rest, graphdef=graphdef, experiment=experiment, factors=factors)
+    settings = {"train": TrainConfig(), "augment": AugmentConfig(), "optimizer": OptimizerConfig(schedule="constant")}
+    settings |= {"graphdef": graphdef, "dtype": "float32", "factors": factors, **options}
+    return train_step(init_state(params), inputs, constants, rest, **settings)
 
 
 def waves(rows):

@@ -155,7 +155,7 @@ def _train(
                 f"{rate:.0f} s of audio/s"
             )
 
-        params = axis.get(pretrain(setup, batches, config.updates, resume, report, every=config.save_every))
+        params = axis.gather(pretrain(setup, batches, config.updates, resume, report, every=config.save_every))
     for k, folder in enumerate(folders):
         encoder = encoder_of(setup, jax.tree.map(lambda leaf, k=k: leaf[k], params), k)
         save_pretrained(encoder, folder / ENCODER, preprocessor=start.preprocessor)

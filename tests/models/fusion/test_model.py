@@ -11,7 +11,6 @@ from flax import nnx
 from jax import lax
 
 from serjax.audio.config import AugmentConfig
-from serjax.config.experiment import Experiment
 from serjax.models.base import Augmentation, EncoderLayout, Resolution
 from serjax.models.fusion.model import Fusion
 from serjax.models.inputs import Inputs
@@ -22,7 +21,7 @@ from serjax.models.video import VideoNet
 from serjax.training.classification import LabelledInputs
 from serjax.training.config import OptimizerConfig
 from serjax.training.optimizer import rate_factors
-from serjax.training.update import Run, init_state, train_step
+from serjax.training.update import TrialConstants, init_state, train_step
 from serjax.video.augment import VideoAugment
 from serjax.video.config import VideoConfig
 
@@ -327,10 +326,11 @@ def test_a_training_step_learns_the_heads_of_the_first_stage(forms, is_unused, f
     model = config.build(3, rngs=nnx.Rngs(0))
     model.video.resnet = Pictures(nnx.Rngs(1))
     graphdef, frozen, params = nnx.split(model, lambda path, _: not config.trainable(path), ...)
-    experiment = Experiment("x", optimizer=OptimizerConfig(schedule="constant", weight_decay=0.0))
+    settings = {"train": TrainConfig(), "augment": AugmentConfig()}
     inputs = LabelledInputs(Inputs(*batch()), jnp.array([0, 1, 2]), jnp.ones(3))
-    run = Run(KEY, jnp.array(10), jnp.array(2e-3), jnp.ones(3))
-    given = {"graphdef": graphdef, "experiment": experiment, "factors": rate_factors(params, ())}
+    run = TrialConstants(KEY, jnp.array(10), jnp.array(2e-3), jnp.ones(3))
+    settings |= {"optimizer": OptimizerConfig(schedule="constant", weight_decay=0.0), "dtype": "float32"}
+    given = settings | {"graphdef": graphdef, "factors": rate_factors(params, ())}
     step = jax.jit(lambda state: train_step(state, inputs, run, frozen, **given))
     state, losses = init_state(params), []
     for _ in range(5):

@@ -1,0 +1,110 @@
+"""Trials, which train side by side: one fold with one seed at one learning rate."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from serjax.data.batching.batches import steps_per_epoch
+from serjax.data.config import FoldsConfig
+from serjax.data.folds.fold import Fold
+from serjax.data.folds.make import chosen_folds
+from serjax.training.config import OptimizerConfig, TrainConfig
+from serjax.training.update import TrialConstants
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One entry of the leading axis.
+
+    Attributes:
+        fold: number of the fold, from 1.
+        seed: which repeat, from 0.
+        peak: peak learning rate.
+        train: clips (positions in the store) to learn from.
+        validation: clips that early stopping watches.
+        test: clips that are scored at the end.
+    """
+
+    fold: int
+    seed: int
+    peak: float
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
+
+    def clips(self, part: str) -> tuple[int, ...]:
+        """Return the clips of `train`, `validation` or `test`."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}[part]
+
+
+def last_rates(rate: Float[np.ndarray, "k s"], trials: Sequence[Trial], batch: int) -> Float[np.ndarray, "k"]:
+    """Return each trial's learning rate in its last step of an epoch, 0 for a trial that made none."""
+    last = [min(steps_per_epoch(len(trial.train), batch), rate.shape[1]) - 1 for trial in trials]
+    return rate[np.arange(len(trials)), last]
+
+
+def class_weights(labels: Int[np.ndarray, "clips"], classes: int) -> Float[np.ndarray, "c"]:
+    """Return inverse class frequencies with a mean of 1 over the clips (scikit-learn's `balanced`)."""
+    counts = np.bincount(labels, minlength=classes)
+    return (len(labels) / (classes * np.maximum(counts, 1))).astype(np.float32)
+
+
+def trial_key(seed: int, trial: Trial) -> jax.Array:
+    """Return a trial's random key: of the experiment's seed, the repeat and the fold, not of its neighbours."""
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), trial.seed), trial.fold)
+
+
+def trial_constants(
+    trials: Sequence[Trial], labels: Int[np.ndarray, "clips"], classes: int, train: TrainConfig, seed: int
+) -> TrialConstants:
+    """Return every trial's constants, stacked on the host.
+
+    Args:
+        trials: of each, one entry.
+        labels: class of every clip of the store.
+        classes: how many there are.
+        train: batch size, epochs and balance.
+        seed: of the experiment.
+    """
+    weights = [
+        class_weights(labels[list(trial.train)], classes)
+        if train.balance == "weights"
+        else np.ones(classes, np.float32)
+        for trial in trials
+    ]
+    steps = [steps_per_epoch(len(trial.train), train.batch_size) * train.epochs for trial in trials]
+    return TrialConstants(
+        key=jnp.stack([trial_key(seed, trial) for trial in trials]),
+        steps=jnp.array(steps, jnp.int32),
+        peak=jnp.array([trial.peak for trial in trials], jnp.float32),
+        class_weight=jnp.stack(weights),
+    )
+
+
+def make_trials(
+    folds: Sequence[Fold], chosen: FoldsConfig, train: TrainConfig, optimizer: OptimizerConfig, default_rate: float
+) -> list[Trial]:
+    """Return every fold, seed and learning rate that is to be trained.
+
+    Args:
+        folds: of the corpus.
+        chosen: which of them are trained.
+        train: seeds and learning rates.
+        optimizer: peak learning rate, where train gives none.
+        default_rate: peak learning rate where neither gives one.
+
+    Raises:
+        UserError: folds.only names a fold that there is not.
+    """
+    folds = chosen_folds(folds, chosen.only)
+    peak = optimizer.max_lr or default_rate
+    return [
+        Trial(fold.number, seed, rate, fold.train, fold.validation, fold.test)
+        for seed in range(train.seeds)
+        for rate in train.learning_rates or (peak,)
+        for fold in folds
+    ]

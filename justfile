@@ -5,6 +5,10 @@ python := env("PYTHON", "python")
 test *args:
     {{python}} -m pytest -n 2 --dist loadfile -m "not slow and not torch and not hf_flax" {{args}}
 
+# The lines of serjax/ that the tests of `test` do not reach; pages to click through in htmlcov/.
+coverage *args:
+    {{python}} -m pytest -n 2 --dist loadfile -m "not slow and not torch and not hf_flax" --cov --cov-report term --cov-report html {{args}}
+
 # Parity with PyTorch and the slow tests (extra `torch`).
 test-all *args:
     {{python}} -m pytest -m "not hf_flax" {{args}}

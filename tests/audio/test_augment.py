@@ -27,7 +27,6 @@ from serjax.audio.augment import (
     speed,
     wrap,
 )
-from serjax.audio.mixup import Pairs, draw_pairs, mix
 from serjax.runtime.errors import UserError
 
 SHARED = Path(__file__).parents[2] / "../shared/data"
@@ -296,22 +295,6 @@ def test_spec_augment_masks_its_share_of_clips(probability):
     # One band in 4 and one stretch in 5 have no width.
     share = masked(probability, 3, 4, 1).any(axis=(1, 2)).mean()
     assert share == pytest.approx(probability * (1 - 1 / 20), abs=0.15 * probability)
-
-
-def test_mixup_mixes_each_clip_with_its_partner():
-    lengths = np.arange(1, 201)
-    wave = clips(lengths, 200)
-    weight, partner = pairs = Pairs(*map(np.asarray, draw_pairs(KEY, 200, 0.4)))
-    mixed = np.asarray(mix(jnp.asarray(wave), pairs))
-    want = weight[:, None] * wave + (1 - weight[:, None]) * wave[partner]
-    np.testing.assert_allclose(mixed, want, rtol=0, atol=1e-6)
-    np.testing.assert_array_equal(np.sort(partner), np.arange(200))
-    longer = np.asarray(pairs.longer(lengths))
-    np.testing.assert_array_equal(longer, np.maximum(lengths, lengths[partner]))
-    assert np.all(behind(mixed, longer) == 0)
-    # Beta(a, a) has the mean 1/2 and the variance 1 / (8 a + 4).
-    assert weight.mean() == pytest.approx(0.5, abs=0.08)
-    assert weight.var() == pytest.approx(1 / (8 * 0.4 + 4), abs=0.03)
 
 
 def test_a_bank_holds_the_beginning_of_every_file(tmp_path):

@@ -13,10 +13,9 @@ from sklearn.cluster import MiniBatchKMeans
 
 from serjax.audio.decode import decode
 from serjax.audio.spectrogram import RAVDESS_AUDIO, log_mel, mfcc
-from serjax.features import frame_source, kmeans
+from serjax.features import kmeans
 from serjax.features.frame_source import FrameSource
 from serjax.features.kmeans import ClusterConfig, assign, fit_minibatch, inertia
-from serjax.features.kmeans_init import plus_plus
 from serjax.runtime.errors import UserError
 
 REAL = Path(__file__).parents[2] / "../shared/data/ravdess/Actor_01"
@@ -102,24 +101,6 @@ def test_training_ends_without_improvement_and_at_the_last_pass():
     assert fit_minibatch(blobs(), tolerant).steps < 30
 
 
-def test_more_starts_are_no_worse():
-    frames = jnp.asarray(blobs(spread=0.2))
-    one = [inertia(blobs(spread=0.2), np.asarray(plus_plus(jax.random.key(s), frames, 1, 12)[0])) for s in range(5)]
-    many = plus_plus(jax.random.key(0), frames, 8, 12)
-    assert many.shape == (8, 12, 8)
-    assert len({tuple(np.asarray(start).ravel().tolist()) for start in many}) == 8
-    # Centroids drawn evenly leave some blob without one nearly always.
-    drawn = np.random.default_rng(0).choice(6000, (20, 12))
-    evenly = [inertia(blobs(spread=0.2), blobs(spread=0.2)[rows]) for rows in drawn]
-    assert np.mean(one) < 0.5 * np.mean(evenly)
-
-
-def test_plus_plus_takes_no_frame_twice_where_there_are_enough():
-    frames = np.repeat(np.arange(6.0, dtype=np.float32), 30)[:, None]
-    starts = np.asarray(plus_plus(jax.random.key(0), jnp.asarray(frames), 5, 6))
-    np.testing.assert_array_equal(np.sort(starts[..., 0], axis=1), np.tile(np.arange(6.0), (5, 1)))
-
-
 def test_light_clusters_start_again_where_asked():
     """Two thirds of the clusters begin where no frame is."""
     x = blobs(centroids=6, spread=0.1)
@@ -164,13 +145,3 @@ def test_what_cannot_be_clustered_gets_a_sentence():
         fit_minibatch(blobs()[:9], ClusterConfig(clusters=10))
     with pytest.raises(UserError, match=r"the shape \(3,\)"):
         assign(np.zeros(3, np.float32), np.zeros((1, 1), np.float32))
-
-
-def test_frames_on_the_device_and_in_a_file_cluster_alike(tmp_path, monkeypatch):
-    np.save(tmp_path / "frames.npy", blobs())
-    config = ClusterConfig(clusters=9, batch_size=500, starts=3, patience=10)
-    read = fit_minibatch(np.load(tmp_path / "frames.npy", mmap_mode="r"), config)
-    monkeypatch.setattr(frame_source, "_fits", lambda frames, mesh: True)
-    resident = fit_minibatch(blobs(), config)
-    np.testing.assert_allclose(read.centroids, resident.centroids, rtol=1e-5)
-    assert read.steps == resident.steps

@@ -8,10 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from serjax.runtime.mesh import mesh_shape
 from serjax.training.fold_axis import choose_together
 
 TOLERANCE = 2e-4
@@ -58,18 +55,6 @@ def test_a_fold_does_not_depend_on_its_neighbours(found):
 @pytest.mark.slow
 def test_accumulated_parts_are_the_whole_batch(found):
     agree(found["batch in 1"], found["batch in 2"])
-
-
-@given(st.integers(1, 30), st.integers(1, 64), st.integers(1, 16))
-def test_mesh_shape_fits(folds, batch, devices):
-    fold, data = mesh_shape(folds, batch, devices)
-    assert fold * data <= devices
-    assert batch % data == 0
-    assert fold <= folds
-    turns = -(-folds // fold) * batch // data
-    assert turns <= folds * batch
-    # Never worse than all devices on the fold axis.
-    assert turns <= -(-folds // min(devices, folds)) * batch
 
 
 def test_the_choice_names_its_reason():

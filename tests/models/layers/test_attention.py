@@ -1,0 +1,70 @@
+"""Mixtures of values by softmax of scores: equality with jax.nn, masks, dropout and bfloat16."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serjax.models.layers.attention import mix
+
+KEY = jax.random.key(0)
+mixture = jax.jit(mix, static_argnums=3)
+
+
+def made(seed=0, b=2, h=3, q=4, k=5, e=6, scale=1.0):
+    rng = np.random.default_rng(seed)
+    return jnp.asarray(scale * rng.normal(size=(b, h, q, k)), jnp.float32), jnp.asarray(
+        rng.normal(size=(b, h, k, e)), jnp.float32
+    )
+
+
+@settings(max_examples=20)
+@given(st.lists(st.booleans(), min_size=10, max_size=10), st.integers(0, 99), st.sampled_from([1.0, 30.0, 1000.0]))
+def test_mix_equals_softmax_over_unmasked_values(mask, seed, scale):
+    scores, values = made(seed, scale=scale)
+    mask = np.reshape(mask, (2, 5))
+    mixed, shares = mixture(scores, values, mask, 0.0, None)
+    for row in range(2):
+        if mask[row].any():
+            expected = jax.nn.softmax(jnp.where(mask[row], scores[row], -jnp.inf), axis=-1)
+        else:
+            expected = jnp.full((3, 4, 5), 1 / 5)
+        np.testing.assert_allclose(shares[row], expected, atol=1e-6)
+        np.testing.assert_allclose(mixed[row], expected @ values[row], atol=1e-5)
+
+
+def test_masked_values_change_nothing_and_get_no_gradient():
+    scores, values = made()
+    mask = jnp.arange(5) < jnp.array([[3], [5]])
+
+    def total(values):
+        return jnp.sin(mixture(scores, values, mask, 0.0, None)[0]).sum()
+
+    assert total(values) == total(values.at[0, :, 3:].set(99.0))
+    gradient = jax.grad(total)(values)
+    assert not gradient[0, :, 3:].any()
+    assert gradient[0, :, :3].all()
+
+
+def test_gradients_are_finite_for_large_scores_and_empty_rows():
+    scores, values = made(scale=1e4)
+    mask = jnp.zeros((2, 5), bool).at[0].set(True)
+    gradients = jax.grad(lambda s, v: mix(s, v, mask, 0.0, None)[0].sum(), (0, 1))(scores, values)
+    assert all(jnp.isfinite(gradient).all() for gradient in gradients)
+
+
+def test_dropout_of_shares_keeps_their_mean():
+    scores, values = jnp.zeros((1, 1, 4000, 4)), jnp.ones((1, 1, 4, 1))
+    mixed, shares = mix(scores, values, jnp.ones((1, 4), bool), 0.5, KEY)
+    assert set(np.unique(np.round(shares, 4)).tolist()) == {0.0, 0.5}
+    assert float(mixed.mean()) == pytest.approx(1, abs=0.05)
+
+
+def test_mixtures_have_the_dtype_of_the_values():
+    scores, values = made()
+    mask = jnp.ones((2, 5), bool)
+    mixed, shares = mix(scores, values.astype(jnp.bfloat16), mask, 0.0, None)
+    assert (mixed.dtype, shares.dtype) == (jnp.bfloat16, jnp.float32)
+    np.testing.assert_allclose(mixed.astype(jnp.float32), mix(scores, values, mask, 0.0, None)[0], atol=0.03)

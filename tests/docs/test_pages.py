@@ -146,7 +146,7 @@ def test_command_is_accepted_by_the_parser_of_its_door(command, stop_after_parsi
 
 def check_door(module: str, arguments: list[str]) -> None:
     # The page makes this file when it is run.
-    arguments = [re.sub(r"^mine\.py$", "quickstart", argument) for argument in arguments]
+    arguments = [re.sub(r"^mine$", "quickstart", argument) for argument in arguments]
     asks_for_help = bool({"-h", "--help"} & set(arguments))
     with pytest.raises(SystemExit if asks_for_help else Parsed) as stopped:
         import_module(module).main(arguments)
@@ -157,7 +157,7 @@ def check_door(module: str, arguments: list[str]) -> None:
 
 
 def check_benchmark(script: Path, arguments: list[str]) -> None:
-    source = script.read_text() + script.with_name("harness.py").read_text()
+    source = script.read_text()
     named = {argument for argument in arguments if argument.startswith("--")}
     unknown = {name for name in named if not re.search(rf'"({name}|{name[2:]})"', source)}
     if unknown and "cli.parse" in source:

@@ -59,34 +59,29 @@ def logits_of(
     dtype: str,
 ) -> Float[Array, "b c"]:
     """Return the model's logits in float32, computed in `dtype`; no key means evaluation."""
-    return call(graphdef, params, frozen, inputs, key, dtype)[0]
+    return apply(merge(graphdef, params, frozen, dtype), inputs, key, dtype)
 
 
-def call(
-    graphdef: nnx.GraphDef[Any],
-    params: Params,
-    frozen: Params,
-    inputs: Inputs,
-    key: Key[Array, ""] | None,
-    dtype: str,
-    weight: Float[Array, "b"] | None = None,
-) -> tuple[Float[Array, "b c"], Params]:
-    """Return logits in float32, and the batch statistics after the call.
+def merge(graphdef: nnx.GraphDef[Any], params: Params, frozen: Params, dtype: str) -> Any:
+    """Return the model with its parameters in `dtype`, for one call inside a compiled function."""
+    return nnx.merge(graphdef, cast(params, dtype), cast(frozen, dtype), copy=True)
+
+
+def apply(
+    model: Any, inputs: Inputs, key: Key[Array, ""] | None, dtype: str, weight: Float[Array, "b"] | None = None
+) -> Float[Array, "b c"]:
+    """Return logits in float32 of a merged model, whose batch statistics move in training.
 
     Args:
-        graphdef: definition of the model.
-        params: what is trained.
-        frozen: the rest of the model's state.
+        model: made by `merge`.
         inputs: the batch.
         key: random key of training; None for evaluation.
         dtype: what to compute in.
         weight: in training, 0 for rows that only fill up the batch and must not count in batch statistics.
     """
-    model = nnx.merge(graphdef, cast(params, dtype), cast(frozen, dtype), copy=True)
     # Shares of mixup stay in float32, as labels are mixed by them too.
     logits = model(cast(inputs._replace(pairs=None), dtype)._replace(pairs=inputs.pairs), key, weight)
-    logits = logits.astype(jnp.float32)
-    return logits, nnx.state(model, nnx.BatchStat)
+    return logits.astype(jnp.float32)
 
 
 def overlay(params: Params, given: Params) -> Params:

@@ -1,11 +1,20 @@
-"""Cross-entropy of classes."""
+"""Classification: cross entropy of classes, with mixup, class weights and label smoothing."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
 
 import jax
-from jaxtyping import Array, Float, Int
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int, Key
 
+from serjax.audio.config import AugmentConfig
+from serjax.audio.mixup import draw_pairs, mix
+from serjax.models.functional import Params, apply, logits_of
 from serjax.models.inputs import Inputs
+from serjax.training.config import TrainConfig
+from serjax.training.update import TrialConstants
 
 
 class LabelledInputs(NamedTuple):
@@ -22,6 +31,67 @@ class LabelledInputs(NamedTuple):
     weight: Float[Array, "b"]
 
 
+class Targets(NamedTuple):
+    """A part of a batch: inputs, shares of the classes in each row, weights of rows."""
+
+    inputs: Inputs
+    target: Float[Array, "b c"]
+    weight: Float[Array, "b"]
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Objective of classes; its metrics `loss` and `weight` are sums, whose ratio is the mean loss.
+
+    Attributes:
+        train: parts of a batch, label smoothing.
+        augment: mixup.
+        dtype: what the model computes in.
+    """
+
+    train: TrainConfig
+    augment: AugmentConfig
+    dtype: str
+
+    zero: ClassVar[float] = 0.0
+
+    def prepare(
+        self, batch: LabelledInputs, constants: TrialConstants, key: Key[Array, ""]
+    ) -> tuple[Targets, Key[Array, "p"], Float[Array, "c"]]:
+        """Return parts, mixed where mixup is asked for, their keys, and the class weights."""
+        assert constants.class_weight is not None
+        count = self.train.accumulate
+        parts = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch)
+        keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(count))
+        inputs, target = parts.inputs, jax.nn.one_hot(parts.label, len(constants.class_weight))
+        if self.augment.mixup:
+            keys, mixing = jax.vmap(jax.random.split, out_axes=1)(keys)
+            pairs = jax.vmap(partial(draw_pairs, rows=target.shape[1], alpha=self.augment.mixup))(mixing)
+            target = jax.vmap(mix)(target, pairs)
+            if self.augment.mixup_of == "waves":
+                assert inputs.wave is not None
+                assert inputs.lengths is not None
+                lengths = jax.vmap(lambda pairs, lengths: pairs.longer(lengths))(pairs, inputs.lengths)
+                inputs = inputs._replace(wave=jax.vmap(mix)(inputs.wave, pairs), lengths=lengths)
+            else:
+                inputs = inputs._replace(pairs=pairs)
+        return Targets(inputs, target, parts.weight), keys, constants.class_weight
+
+    def loss(
+        self, model: nnx.Module, part: Targets, totals: Float[Array, "c"], key: Key[Array, ""] | None
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """Return the summed cross entropy, and the summed weight that makes it a mean."""
+        logits = apply(model, part.inputs, key, self.dtype, part.weight)
+        return cross_entropy(logits, part.target, part.weight, totals, self.train.label_smoothing)
+
+    def finish(
+        self, gradient: Params, loss: Float[Array, ""], sums: Float[Array, ""], totals: Any
+    ) -> tuple[Params, dict[str, Float[Array, ""]]]:
+        """Return the gradient divided by the weight of all rows, and the sums."""
+        gradient = jax.tree.map(lambda g: g / jnp.maximum(sums, 1e-9), gradient)
+        return gradient, {"loss": loss, "weight": sums}
+
+
 def cross_entropy(
     logits: Float[Array, "b c"],
     target: Float[Array, "b c"],
@@ -29,10 +99,22 @@ def cross_entropy(
     class_weight: Float[Array, "c"],
     smoothing: float,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Return summed cross-entropy and the summed weight that makes it a mean.
+    """Return summed cross entropy and the summed weight that makes it a mean.
 
     Smoothing spreads that share of the target evenly over all classes (Szegedy et al. 2016, section 7).
     """
     weight = weight * (target @ class_weight)
     target = (1 - smoothing) * target + smoothing / logits.shape[-1]
     return -(weight * (target * jax.nn.log_softmax(logits)).sum(-1)).sum(), weight.sum()
+
+
+def probabilities(
+    params: Params,
+    inputs: Inputs,
+    frozen: Params,
+    *,
+    graphdef: nnx.GraphDef[Any],
+    dtype: str,
+) -> Float[Array, "b c"]:
+    """Return class probabilities in evaluation mode."""
+    return jax.nn.softmax(logits_of(graphdef, params, frozen, inputs, None, dtype))

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Key
@@ -16,15 +17,16 @@ from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.functional import Params, flat, overlay
 from serjax.runtime.errors import UserError
 from serjax.training.config import MaskedConfig
+from serjax.training.dispatch import LateMetrics
 from serjax.training.fold_axis import BATCH, FOLD, SHARED, FoldAxis, PerFold
 from serjax.training.initialize import initial
-from serjax.training.masked_prediction import FrameBatch, is_frozen, pretrain_step
+from serjax.training.masked_prediction import FrameBatch, MaskedPrediction, is_frozen
 from serjax.training.optimizer import rate_factors
 from serjax.training.resume import ResumePoint
-from serjax.training.update import init_state
+from serjax.training.update import TrainState, TrialConstants, init_state, update
 
 Report = Callable[[int, dict[str, Float[np.ndarray, "k"]]], None]
-"""Told of the number of updates made and, for each run, the means of `PretrainMetrics` since the last report."""
+"""Told of the number of updates made and, for each run, the means of the metrics since the last report."""
 
 
 class Pretraining(NamedTuple):
@@ -94,7 +96,18 @@ def set_up(
         params = axis.jit(overlay, (FOLD, FOLD))(params, axis.shard(own))
         frozen = axis.jit(overlay, (SHARED, FOLD))(frozen, axis.shard(own))
     factors = rate_factors(axis.first(params), config.optimizer.groups)
-    step = partial(pretrain_step, graphdef=graphdef, encoder=encoder, config=config, factors=factors)
+    one = partial(
+        update,
+        objective=MaskedPrediction(config, encoder),
+        graphdef=graphdef,
+        optimizer=config.optimizer,
+        factors=factors,
+    )
+
+    def step(state: TrainState, batch: FrameBatch, key: Key[Array, ""], frozen: Params) -> Any:
+        peak = jnp.asarray(config.optimizer.max_lr, jnp.float32)
+        return one(state, batch, TrialConstants(key, jnp.asarray(config.updates), peak), frozen)
+
     run = axis.jit_step(step, (FOLD, BATCH, FOLD, SHARED) if own is None else (FOLD, BATCH, FOLD, FOLD))
     return Pretraining(graphdef, params, frozen, axis.shard(keys), run, axis, own is None)
 
@@ -125,19 +138,15 @@ def pretrain(
     state = axis.jit(init_state, (FOLD,))(setup.params)
     restored = resume.restore({"state": state})
     done, state = (restored[0], restored[1]["state"]) if restored else (0, state)
-    metrics: list[PerFold] = []
+    metrics = LateMetrics(axis)
     everyone = np.ones(axis.count, bool)
     # Asked for no batch that there is no update for.
     for batch in batches(done) if done < updates else ():
         state, told = setup.step(everyone, state, axis.shard(batch, BATCH), setup.keys, setup.frozen)
         done += 1
-        metrics.append(told)
-        if len(metrics) > 1:
-            # Waiting for the step before this one keeps the device busy and the queue short.
-            jax.block_until_ready(metrics[-2])
+        metrics.add(told)
         if done % every == 0 or done == updates:
-            report(done, _means([axis.gather(told) for told in metrics], done))
-            metrics.clear()
+            report(done, _means(metrics.take(), done))
             resume.save(done, {"state": state})
         if done == updates:
             break
@@ -153,7 +162,7 @@ def encoder_of(setup: Pretraining, params: Params, run: int = 0) -> SpeechEncode
 
 
 def _means(metrics: list[Any], done: int) -> dict[str, Float[np.ndarray, "k"]]:
-    columns = {name: [getattr(told, name) for told in metrics] for name in metrics[0]._fields}
+    columns = {name: [told[name] for told in metrics] for name in metrics[0]}
     found = {name: np.asarray(np.mean(values, axis=0, dtype=np.float64)) for name, values in columns.items()}
     if not np.isfinite(found["loss"]).all():
         raise UserError(

@@ -14,12 +14,12 @@ from serjax.audio.config import AugmentConfig
 from serjax.data.batching.batches import steps_per_epoch
 from serjax.models.functional import Params
 from serjax.models.inputs import Features, Inputs
-from serjax.training.classification import LabelledInputs
+from serjax.training.classification import Classification, LabelledInputs, probabilities
 from serjax.training.config import OptimizerConfig, TrainConfig
 from serjax.training.fold_axis import FOLD, SHARED, FoldAxis, PerFold
 from serjax.training.optimizer import rate_factors
 from serjax.training.trials import Trial, class_weights, last_rates, trial_constants
-from serjax.training.update import TrainState, TrialConstants, predict_step, train_step
+from serjax.training.update import TrainState, TrialConstants, update
 
 
 class ResidentEngine:
@@ -65,15 +65,13 @@ class ResidentEngine:
         self.size = train.batch_size
         factors = rate_factors(params, optimizer.groups)
         step = partial(
-            train_step,
+            update,
+            objective=Classification(train, augment, dtype),
             graphdef=graphdef,
-            train=train,
             optimizer=optimizer,
-            augment=augment,
-            dtype=dtype,
             factors=factors,
         )
-        call = partial(predict_step, graphdef=graphdef, dtype=dtype)
+        call = partial(probabilities, graphdef=graphdef, dtype=dtype)
 
         def stored(features: Features, clip: Int[Array, "b"]) -> Inputs:
             return Inputs(hidden_states=features.states[clip], hidden_lengths=features.frames[clip])
@@ -137,8 +135,8 @@ class ResidentEngine:
         tick(self.epoch_clips(active))
         return (
             state,
-            metrics.loss.sum(1) / np.maximum(metrics.weight.sum(1), 1e-9),
-            last_rates(metrics.rate, self.trials, self.size),
+            metrics["loss"].sum(1) / np.maximum(metrics["weight"].sum(1), 1e-9),
+            last_rates(metrics["rate"], self.trials, self.size),
         )
 
     def predict(self, params: PerFold, part: str) -> list[Float[np.ndarray, "clips c"]]:

@@ -15,12 +15,13 @@ from serjax.data.batching.batches import Batch, Clips, eval_batches, stack, step
 from serjax.data.batching.lengths import Crop
 from serjax.models.functional import Params
 from serjax.models.inputs import Inputs
-from serjax.training.classification import LabelledInputs
+from serjax.training.classification import Classification, LabelledInputs, probabilities
 from serjax.training.config import OptimizerConfig, TrainConfig
+from serjax.training.dispatch import LateMetrics
 from serjax.training.fold_axis import BATCH, FOLD, SHARED, FoldAxis, PerFold
 from serjax.training.optimizer import rate_factors
 from serjax.training.trials import Trial, last_rates, trial_constants
-from serjax.training.update import predict_step, train_step
+from serjax.training.update import update
 
 Beside = Callable[[Int[np.ndarray, "*k b"]], tuple[np.ndarray, ...]]
 """Returns what a model sees of clips beside their sound, such as frames of video, each array with the axes of the clips
@@ -86,16 +87,14 @@ class StreamedEngine:
         role = SHARED if shared else FOLD
         factors = rate_factors(params, optimizer.groups)
         step = partial(
-            train_step,
+            update,
+            objective=Classification(train, augment, dtype),
             graphdef=graphdef,
-            train=train,
             optimizer=optimizer,
-            augment=augment,
-            dtype=dtype,
             factors=factors,
         )
         self._step = axis.jit_step(step, (FOLD, BATCH, FOLD, role))
-        self._predict = axis.jit(partial(predict_step, graphdef=graphdef, dtype=dtype), (FOLD, BATCH, role), BATCH)
+        self._predict = axis.jit(partial(probabilities, graphdef=graphdef, dtype=dtype), (FOLD, BATCH, role), BATCH)
 
     def epoch_clips(self, active: Bool[np.ndarray, "k"]) -> int:
         """Return how many clips an epoch reads for the active trials."""
@@ -123,22 +122,19 @@ class StreamedEngine:
             else iter(())
             for trial, on in zip(self.trials, active, strict=True)
         ]
-        metrics: list[PerFold] = []
+        metrics = LateMetrics(self.axis)
         steps = max(count for count, on in zip(counts, active, strict=True) if on)
         for number in range(steps):
             now = np.array([on and number < count for on, count in zip(active, counts, strict=True)])
             batch = _side_by_side([next(s) if on else None for s, on in zip(streams, now, strict=True)])
             inputs = self.axis.shard(LabelledInputs._make((self._inputs(batch), batch.label, batch.weight)), BATCH)
             state, new = self._step(now, state, inputs, self.constants, self.frozen)
-            metrics.append(new)
-            if number:
-                # Waiting for the step before this one keeps the device busy and the queue short.
-                jax.block_until_ready(metrics[-2])
+            metrics.add(new)
             tick(int((batch.weight * now[:, None]).sum()))
-        total = jax.tree.map(lambda *x: np.stack(x, axis=1), *map(self.axis.gather, metrics))
+        total = jax.tree.map(lambda *x: np.stack(x, axis=1), *metrics.take())
         made = np.arange(steps) < np.array(counts)[:, None]
-        loss = (total.loss * made).sum(1) / np.maximum((total.weight * made).sum(1), 1e-9)
-        return state, loss, last_rates(total.rate, self.trials, size)
+        loss = (total["loss"] * made).sum(1) / np.maximum((total["weight"] * made).sum(1), 1e-9)
+        return state, loss, last_rates(total["rate"], self.trials, size)
 
     def _inputs(self, batch: Batch, without: Hidden = None) -> Inputs:
         """Return what the model is called with; what is hidden has a length of 0."""

@@ -1,114 +1,125 @@
-"""One training step and one prediction, for one fold on one device: pure functions of arrays.
+"""One update of one trial on one device, whatever the objective: pure functions of arrays.
 
-Folds and devices are added by `serjax.training.fold_axis`; nothing here knows of either.
+Trials and devices are added by `serjax.training.fold_axis`; nothing here knows of either. An objective is a file of its
+own, such as `serjax.training.classification`.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
-from serjax.audio.config import AugmentConfig
-from serjax.audio.mixup import draw_pairs, mix
-from serjax.models.functional import Params, call, logits_of, overlay
-from serjax.models.inputs import Inputs
-from serjax.training.classification import LabelledInputs, cross_entropy
-from serjax.training.config import OptimizerConfig, TrainConfig
+from serjax.models.functional import Params, merge, overlay
+from serjax.training.config import OptimizerConfig
 from serjax.training.optimizer import AdamState, adamw, init_adam
 
 
 class TrialConstants(NamedTuple):
-    """Values of one trial that stay the same in all its steps and differ from its neighbours'.
+    """Values of one trial that stay the same in all its updates and differ from its neighbours'.
 
     Attributes:
         key: random key.
         steps: number of updates that the schedule counts on.
         peak: highest learning rate.
-        class_weight: weight of each class in the loss.
+        class_weight: weight of each class in the loss, where there are classes.
     """
 
     key: Key[Array, ""]
     steps: Int[Array, ""]
     peak: Float[Array, ""]
-    class_weight: Float[Array, "c"]
+    class_weight: Float[Array, "c"] | None = None
 
 
 class TrainState(NamedTuple):
-    """What a step changes."""
+    """Arrays that an update changes."""
 
     params: Params
     adam: AdamState
 
 
-class StepMetrics(NamedTuple):
-    """What a step tells: summed loss and weight (their ratio is the mean loss), learning rate, gradient norm."""
+class Objective(Protocol):
+    """Loss of a kind of training: how a batch becomes parts, each part a loss, and their sum a gradient."""
 
-    loss: Float[Array, ""]
-    weight: Float[Array, ""]
-    rate: Float[Array, ""]
-    norm: Float[Array, ""]
+    @property
+    def dtype(self) -> str:
+        """Number format that the model computes in."""
+
+    @property
+    def zero(self) -> Any:
+        """Sums of a part of no rows, see `loss`."""
+
+    def prepare(self, batch: Any, constants: TrialConstants, key: Key[Array, ""]) -> tuple[Any, Key[Array, "p"], Any]:
+        """Return a batch's parts [p b ...], a random key for each, and totals of the whole batch that all parts share.
+
+        Mixup and masks are drawn here, for the whole batch; totals are what the loss is a mean over.
+        """
+
+    def loss(self, model: Any, part: Any, totals: Any, key: Key[Array, ""] | None) -> tuple[Float[Array, ""], Any]:
+        """Return a part's loss, which adds up with that of the others, and a pytree of sums that add up, too."""
+
+    def finish(
+        self, gradient: Params, loss: Float[Array, ""], sums: Any, totals: Any
+    ) -> tuple[Params, dict[str, Float[Array, ""]]]:
+        """Return the gradient of the mean loss, and metrics by name, from what parts have added up to."""
 
 
 def init_state(params: Params) -> TrainState:
-    """Return the state before the first step."""
+    """Return the state before the first update."""
     return TrainState(params, init_adam(params))
 
 
-def train_step(
+def update(
     state: TrainState,
-    batch: LabelledInputs,
+    batch: Any,
     constants: TrialConstants,
     frozen: Params,
     *,
+    objective: Objective,
     graphdef: nnx.GraphDef[Any],
-    train: TrainConfig,
     optimizer: OptimizerConfig,
-    augment: AugmentConfig,
-    dtype: str,
     factors: Params,
-) -> tuple[TrainState, StepMetrics]:
+) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
     """Make one update from one batch.
 
-    The batch is split into `train.accumulate` parts whose gradients add up to those of the whole; batch statistics see
-    one part after the other.
+    The gradients of a batch's parts add up to those of the whole; batch statistics see one part after the other.
+
+    Args:
+        state: parameters and moments; the number of updates made also decides what is drawn.
+        batch: as the objective takes it.
+        constants: of the trial.
+        frozen: parameters that stay.
+        objective: the loss.
+        graphdef: of the model.
+        optimizer: how parameters follow their gradients.
+        factors: of learning rates, see `rate_factors`.
+
+    Returns:
+        The new state, and the objective's metrics with the learning `rate` and the gradient's `norm`.
     """
     key = jax.random.fold_in(constants.key, state.adam.updates)
-    batch = jax.tree.map(lambda x: x.reshape(train.accumulate, -1, *x.shape[1:]), batch)
+    parts, keys, totals = objective.prepare(batch, constants, key)
 
-    def loss(params: Params, part: LabelledInputs, key: Key[Array, ""]) -> tuple[Array, tuple[Array, Params]]:
-        inputs, target = part.inputs, jax.nn.one_hot(part.label, len(constants.class_weight))
-        if augment.mixup:
-            key, mixing = jax.random.split(key)
-            pairs = draw_pairs(mixing, len(target), augment.mixup)
-            target = mix(target, pairs)
-            if augment.mixup_of == "waves":
-                assert inputs.wave is not None
-                assert inputs.lengths is not None
-                inputs = inputs._replace(wave=mix(inputs.wave, pairs), lengths=pairs.longer(inputs.lengths))
-            else:
-                inputs = inputs._replace(pairs=pairs)
-        logits, stats = call(graphdef, params, frozen, inputs, key, dtype, part.weight)
-        total, weight = cross_entropy(logits, target, part.weight, constants.class_weight, train.label_smoothing)
-        # A frozen part has statistics too, which are none of a step's.
-        return total, (weight, overlay(nnx.filter_state(params, nnx.BatchStat), stats))
+    def loss(params: Params, part: Any, key: Key[Array, ""]) -> tuple[Array, tuple[Any, Params]]:
+        model = merge(graphdef, params, frozen, objective.dtype)
+        value, sums = objective.loss(model, part, totals, key)
+        # A frozen part has statistics too, which are none of an update's.
+        stats = overlay(nnx.filter_state(params, nnx.BatchStat), nnx.state(model, nnx.BatchStat))
+        return value, (sums, stats)
 
-    grad = jax.value_and_grad(loss, has_aux=True)
-
-    def add(total: Any, part: tuple[LabelledInputs, Array]) -> tuple[Any, None]:
-        clips, number = part
+    def add(total: Any, part: tuple[Any, Key[Array, ""]]) -> tuple[Any, None]:
         *sums, stats = total
-        params = overlay(state.params, stats)
-        (value, (weight, stats)), gradient = grad(params, clips, jax.random.fold_in(key, number))
-        return (*jax.tree.map(jnp.add, tuple(sums), (value, weight, gradient)), stats), None
+        (value, (more, stats)), gradient = jax.value_and_grad(loss, has_aux=True)(overlay(state.params, stats), *part)
+        return (*jax.tree.map(jnp.add, tuple(sums), (value, more, gradient)), stats), None
 
     stats = nnx.filter_state(state.params, nnx.BatchStat)
-    zero = (jnp.zeros(()), jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params), stats)
+    zero = jax.tree.map(jnp.asarray, (0.0, objective.zero))
+    nothing = (*zero, jax.tree.map(jnp.zeros_like, state.params), stats)
     # Unrolled on a CPU, where convolutions inside a compiled loop are an order of magnitude slower.
-    unroll = train.accumulate == 1 or jax.default_backend() == "cpu"
-    (value, weight, gradient, stats), _ = jax.lax.scan(add, zero, (batch, jnp.arange(train.accumulate)), unroll=unroll)
-    gradient = jax.tree.map(lambda g: g / jnp.maximum(weight, 1e-9), gradient)
+    unroll = len(keys) == 1 or jax.default_backend() == "cpu"
+    (value, sums, gradient, stats), _ = jax.lax.scan(add, nothing, (parts, keys), unroll=unroll)
+    gradient, metrics = objective.finish(gradient, value, sums, totals)
     params, adam, rate, norm = adamw(
         gradient,
         state.adam,
@@ -118,17 +129,5 @@ def train_step(
         peak=constants.peak,
         factors=factors,
     )
-    # Batch statistics have no gradient, so AdamW leaves them alone; they are what the last part left.
-    return TrainState(overlay(params, stats), adam), StepMetrics(value, weight, rate, norm)
-
-
-def predict_step(
-    params: Params,
-    inputs: Inputs,
-    frozen: Params,
-    *,
-    graphdef: nnx.GraphDef[Any],
-    dtype: str,
-) -> Float[Array, "b c"]:
-    """Return class probabilities in evaluation mode."""
-    return jax.nn.softmax(logits_of(graphdef, params, frozen, inputs, None, dtype))
+    # Batch statistics have no gradient, so that the optimizer leaves them alone; they are what the last part left.
+    return TrainState(overlay(params, stats), adam), metrics | {"rate": rate, "norm": norm}

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from serjax.audio.mixup import Pairs
-from serjax.models.functional import abstract, call, cast, count, flat, logits_of, overlay, path_name
+from serjax.models.functional import abstract, apply, cast, count, flat, logits_of, merge, overlay, path_name
 from serjax.models.inputs import Inputs
 
 
@@ -83,6 +83,11 @@ def test_overlay_replaces_given_leaves_alone(small):
     for name, value in flat(params).items():
         if name != "layers.0.bias":
             np.testing.assert_array_equal(found[name], value)
+
+
+def call(graphdef, params, frozen, inputs, key, dtype, weight=None):
+    model = merge(graphdef, params, frozen, dtype)
+    return apply(model, inputs, key, dtype, weight), nnx.state(model, nnx.BatchStat)
 
 
 def test_call_without_key_equals_the_module_and_keeps_statistics(small):

@@ -49,7 +49,7 @@ def masked(devices, accumulate=1, encoder=ENCODER):
         batch = axis.shard(batch, BATCH)
         assert len(batch.wave.sharding.device_set) == devices
         state, metrics = setup.step(np.ones(1, bool), state, batch, setup.keys, setup.frozen)
-        found += [float(value[0]) for value in metrics]
+        found += [float(value[0]) for value in metrics.values()]
     return found
 
 

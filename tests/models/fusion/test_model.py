@@ -18,10 +18,10 @@ from serjax.models.layers.batch_norm import BatchNorm
 from serjax.models.spectrogram import Spectrogram
 from serjax.models.speech import Speech
 from serjax.models.video import VideoNet
-from serjax.training.classification import LabelledInputs
+from serjax.training.classification import Classification, LabelledInputs
 from serjax.training.config import OptimizerConfig
 from serjax.training.optimizer import rate_factors
-from serjax.training.update import TrialConstants, init_state, train_step
+from serjax.training.update import TrialConstants, init_state, update
 from serjax.video.augment import VideoAugment
 from serjax.video.config import VideoConfig
 
@@ -326,16 +326,16 @@ def test_a_training_step_learns_the_heads_of_the_first_stage(forms, is_unused, f
     model = config.build(3, rngs=nnx.Rngs(0))
     model.video.resnet = Pictures(nnx.Rngs(1))
     graphdef, frozen, params = nnx.split(model, lambda path, _: not config.trainable(path), ...)
-    settings = {"train": TrainConfig(), "augment": AugmentConfig()}
+    objective = Classification(TrainConfig(), AugmentConfig(), "float32")
     inputs = LabelledInputs(Inputs(*batch()), jnp.array([0, 1, 2]), jnp.ones(3))
     run = TrialConstants(KEY, jnp.array(10), jnp.array(2e-3), jnp.ones(3))
-    settings |= {"optimizer": OptimizerConfig(schedule="constant", weight_decay=0.0), "dtype": "float32"}
+    settings = {"objective": objective, "optimizer": OptimizerConfig(schedule="constant", weight_decay=0.0)}
     given = settings | {"graphdef": graphdef, "factors": rate_factors(params, ())}
-    step = jax.jit(lambda state: train_step(state, inputs, run, frozen, **given))
+    step = jax.jit(lambda state: update(state, inputs, run, frozen, **given))
     state, losses = init_state(params), []
     for _ in range(5):
         state, metrics = step(state)
-        losses.append(float(metrics.loss))
+        losses.append(float(metrics["loss"]))
     assert losses[-1] < losses[0]
     for (path, new), (_, old) in zip(nnx.to_flat_state(state.params), nnx.to_flat_state(params), strict=True):
         idle = is_unused(path, config) or isinstance(new, nnx.BatchStat)

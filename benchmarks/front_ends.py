@@ -2,30 +2,26 @@
 
     python benchmarks/front_ends.py [--rounds 15]
 
-The sides take turns on the same noise: in each round each computes each case twice, in random order. The second call
-counts (the first finds the caches as another side left them), and medians over the rounds are shown. The transform by a
-matrix product folds the window into a matrix of cosines and sines; serjax gathers frames as slices, other columns
-gather them sample by sample or put them together from blocks of a hop. librosa is called as its users call it, so it
-makes its filters anew each time. All yield the same spectrogram, which is checked. Needs librosa.
+The sides take turns on the same noise; of each turn the second call counts, as the first finds the caches as another
+side left them. The transform by a matrix product folds the window into a matrix of cosines and sines; serjax gathers
+frames as slices, other columns gather them sample by sample or put them together from blocks of a hop. librosa is
+called as its users call it, so it makes its filters anew each time. All yield the same spectrogram, which is checked.
 """
 
-import argparse
-import random
-import time
 from collections.abc import Callable
 from functools import partial
-from statistics import median
 from typing import Any
 
+import harness
 import jax
 import jax.numpy as jnp
-import librosa
 import numpy as np
 
 from serjax.audio import SAMPLE_RATE
 from serjax.audio.spectrogram import Spectrogram, log_mel, mel_filters
+from serjax.runtime.allocator import keep_memory
 
-SIDES = ("librosa", "serjax", "matrix product", "by samples", "by blocks")
+SIDES = ("serjax", "matrix product", "by samples", "by blocks")
 CASES = [(batch, n_fft) for n_fft in (400, 1024) for batch in (1, 8)]
 HOP, MELS, SECONDS = 160, 64, 3
 
@@ -67,47 +63,42 @@ def filtered(power: jax.Array, n_fft: int) -> jax.Array:
     return jnp.einsum("mf,bnf->bmn", mel_filters(n_fft, MELS), power, precision="highest")
 
 
-def sides(n_fft: int) -> dict[str, Callable[[np.ndarray], Any]]:
-    """Return what each side computes."""
+def sides(n_fft: int, peers: list[str]) -> dict[str, Callable[[np.ndarray], Any]]:
+    """Return the sides' functions of waves."""
     config = Spectrogram(n_fft, n_fft, HOP, MELS, pad_mode="constant", amplitude="power")
-    mel = partial(
-        librosa.feature.melspectrogram, sr=SAMPLE_RATE, n_fft=n_fft, hop_length=HOP, n_mels=MELS, htk=True, norm=None
-    )
     others = [product_mel, partial(fft_mel, frames=samples), partial(fft_mel, frames=blocks)]
     around = ((0, 0), (n_fft // 2, n_fft // 2))
     functions = [lambda wave: log_mel(wave, config)]
     functions += [lambda wave, other=other: other(jnp.pad(wave, around), n_fft) for other in others]
     compiled = [jax.jit(function) for function in functions]
     ours = [lambda wave, function=function: np.asarray(function(wave)) for function in compiled]
-    return dict(zip(SIDES, [lambda wave: mel(y=wave), *ours], strict=True))
+    found = dict(zip(SIDES, ours, strict=True))
+    if "librosa" in peers:
+        import librosa
+
+        given = {"sr": SAMPLE_RATE, "n_fft": n_fft, "hop_length": HOP, "n_mels": MELS, "htk": True, "norm": None}
+        found["librosa"] = lambda wave: librosa.feature.melspectrogram(y=wave, **given)
+    return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
-    rng = np.random.default_rng(0)
-    waves = {case: rng.normal(0, 0.1, (case[0], SECONDS * SAMPLE_RATE)).astype(np.float32) for case in CASES}
-    calls = {(case, side): call for case in CASES for side, call in sides(case[1]).items()}
-    for (case, side), call in calls.items():
-        expected = calls[case, "librosa"](waves[case])
-        np.testing.assert_allclose(call(waves[case]), expected, rtol=0, atol=1e-4 * expected.max(), err_msg=side)
-    times: dict[Any, list[float]] = {key: [] for key in calls}
-    for _ in range(rounds):
-        for key, call in random.sample(list(calls.items()), len(calls)):
-            call(waves[key[0]])
-            begin = time.perf_counter()
-            call(waves[key[0]])
-            times[key].append(time.perf_counter() - begin)
-    milliseconds = {key: 1000 * median(value) for key, value in times.items()}
-    print(f"On {jax.devices()[0].device_kind}: clips of {SECONDS} s, hop {HOP}, {MELS} mels; ms a call.\n")
-    ratios = [f"{side} / serjax" for side in SIDES if side != "serjax"]
-    print("| clips | n_fft |", " | ".join([*ratios, *SIDES]), "|")
-    print("|---:|---:|" + "---:|" * (len(ratios) + len(SIDES)))
-    for case in CASES:
-        row = {side: milliseconds[case, side] for side in SIDES}
-        values = [f"{row[side] / row['serjax']:.2f}" for side in SIDES if side != "serjax"]
-        print(f"| {case[0]} | {case[1]} |", " | ".join([*values, *(f"{value:.2f}" for value in row.values())]), "|")
+    """Check, measure and publish."""
+    options = harness.parser(__doc__, rounds=15, turn=0).parse_args()
+    keep_memory()
+    names, told = harness.installed({"librosa": ["librosa"]})
+    rng, cases = np.random.default_rng(0), {}
+    for batch, n_fft in CASES:
+        wave = rng.normal(0, 0.1, (batch, SECONDS * SAMPLE_RATE)).astype(np.float32)
+        calls = sides(n_fft, names)
+        expected = calls["librosa" if names else "serjax"](wave)
+        for name, call in calls.items():
+            np.testing.assert_allclose(call(wave), expected, rtol=0, atol=1e-4 * expected.max(), err_msg=name)
+        cases[f"{batch} clip{'s' * (batch > 1)}, n_fft {n_fft}"] = {
+            name: partial(harness.clock, partial(call, wave), options.turn) for name, call in calls.items()
+        }
+    values = harness.in_turns(cases, options.rounds)
+    facts = f"Clips of {SECONDS} s, hop {HOP}, {MELS} mels."
+    harness.publish([facts, harness.comparison(values), *told], options, ["librosa"])
 
 
 if __name__ == "__main__":

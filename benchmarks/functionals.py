@@ -1,20 +1,13 @@
-"""Clips a second of the 312 functionals: serjax's batches under jit, and mser's loop of librosa calls.
+"""The 312 functionals: serjax's batches under jit, and mser's loop of librosa calls.
 
     python benchmarks/functionals.py [--data.root DIR --seconds 3 --batch 32 --rounds 7]
 
-Both sides see the same decoded clips. The sides take turns, one batch each a round, and medians over the rounds are
-shown. librosa works on one thread, as mser's loop does; serjax on all that XLA takes. Without --data.root, clips are
-noise. librosa must be installed (pip install librosa).
+Both sides see the same decoded clips. librosa works on one thread, as mser's loop does; serjax on all that XLA takes.
+Without --data.root, clips are noise. Needs librosa.
 """
 
-import argparse
-import os
-import statistics
-import time
-from collections.abc import Callable
-
+import harness
 import jax
-import librosa
 import numpy as np
 
 from serjax.audio import SAMPLE_RATE
@@ -22,10 +15,13 @@ from serjax.audio.decode import decode
 from serjax.audio.functionals import functionals
 from serjax.data.config import DataConfig
 from serjax.data.corpora.read import read_corpus
+from serjax.runtime.allocator import keep_memory
 
 
 def mser(wave: np.ndarray) -> np.ndarray:
     """Return the values of one clip as mser computes them, each call of librosa as often as there."""
+    import librosa
+
     magnitude = np.abs(librosa.stft(wave))
     pitches, strengths = librosa.piptrack(S=magnitude, sr=SAMPLE_RATE, fmin=70, fmax=400)
     pitch = [pitches[strengths[:, 1].argmax(), i] for i in range(strengths.shape[1])]
@@ -58,34 +54,25 @@ def load(root: str | None, clips: int, samples: int) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Measure and publish."""
+    parser = harness.parser(__doc__, rounds=7, turn=0)
     parser.add_argument("--data.root", dest="root", help="folder or list of recordings; by default clips are noise")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a clip")
     parser.add_argument("--batch", type=int, default=32, help="clips a batch")
-    parser.add_argument("--rounds", type=int, default=7, help="batches of each side that are timed")
     options = parser.parse_args()
+    keep_memory()
 
     waves = load(options.root, options.batch, round(options.seconds * SAMPLE_RATE))
-    ways: dict[str, Callable[[], object]] = {
-        f"serjax, a batch of {options.batch}": lambda: jax.block_until_ready(functionals(waves, pitch="original")),
+    names, told = harness.installed({"serjax": [], "serjax, clip by clip": [], "librosa, in a loop": ["librosa"]})
+    calls = {
+        "serjax": lambda: jax.block_until_ready(functionals(waves, pitch="original")),
         "serjax, clip by clip": lambda: [jax.block_until_ready(functionals(w[None], pitch="original")) for w in waves],
-        "librosa loop": lambda: [mser(wave) for wave in waves],
+        "librosa, in a loop": lambda: [mser(wave) for wave in waves],
     }
-    speeds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(options.rounds + 1):
-        for name, way in ways.items():
-            began = time.perf_counter()
-            way()
-            if number:  # the first round compiles
-                speeds[name].append(len(waves) / (time.perf_counter() - began))
-
-    loop = statistics.median(speeds["librosa loop"])
-    source = options.root or "noise"
-    print(f"{len(waves)} clips of {options.seconds:g} s ({source}), {os.cpu_count()} cores, {options.rounds} rounds.\n")
-    print("| | to the librosa loop | clips/s | lowest to highest |\n|---|---:|---:|---:|")
-    for name, found in speeds.items():
-        median = statistics.median(found)
-        print(f"| {name} | {median / loop:.1f}x | {median:,.0f} | {min(found):,.0f} to {max(found):,.0f} |")
+    case = f"{len(waves)} clips of {options.seconds:g} s"
+    turns = {name: lambda name=name: harness.clock(calls[name], options.turn) for name in names}
+    values = harness.in_turns({case: turns}, options.rounds)
+    harness.publish([harness.comparison(values), *told], options, ["librosa"])
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ def check_door(module: str, arguments: list[str]) -> None:
 
 
 def check_benchmark(script: Path, arguments: list[str]) -> None:
-    source = script.read_text()
+    source = script.read_text() + script.with_name("harness.py").read_text()
     named = {argument for argument in arguments if argument.startswith("--")}
     unknown = {name for name in named if not re.search(rf'"({name}|{name[2:]})"', source)}
     if unknown and "cli.parse" in source:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from serjax.config.registry import experiment
     from serjax.inference.encoder import load_encoder
     from serjax.inference.ensemble import Ensemble, load
+    from serjax.runs.run import run
     from serjax.runtime.errors import UserError
 
 # Imported when they are used: JAX takes seconds, which nobody should wait for who asks for a version or for help.
@@ -20,9 +21,10 @@ _HOMES = {
     "experiment": "serjax.config.registry",
     "load": "serjax.inference.ensemble",
     "load_encoder": "serjax.inference.encoder",
+    "run": "serjax.runs.run",
 }
 
-__all__ = ["Ensemble", "Experiment", "UserError", "__version__", "experiment", "load", "load_encoder"]
+__all__ = ["Ensemble", "Experiment", "UserError", "__version__", "experiment", "load", "load_encoder", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,25 +8,27 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import jax
-import tyro
-from rich.console import Console
-from rich.text import Text
-
-from serjax.config.options import choose_families, refuse_old_names
-from serjax.config.registry import Kind, locate, names, read
+# What takes long to import is imported by the functions that need it: help and errors are there at once.
 from serjax.runtime.allocator import keep_memory
 from serjax.runtime.errors import UserError
-from serjax.runtime.progress import console, show_progress
+
+if TYPE_CHECKING:
+    from serjax.config.registry import Kind
+
+MODEL_HELP = "folder of a finished run, such as checkpoints/quickstart; or a Hugging Face directory or hub id"
 
 log = logging.getLogger(__name__)
 
-errors = Console(stderr=True)
-"""Standard error."""
+
+def add_ensemble_options(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the options of whatever answers with an ensemble."""
+    parser.add_argument("--weights", type=float, nargs="+", help="how much each fold counts")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="precision; bfloat16 is faster, errs by 1 %%")
 
 
-def parse(module: str, argv: Sequence[str], kind: type[Kind], default: str) -> Kind:
+def parse(module: str, argv: Sequence[str], kind: "type[Kind]", default: str) -> "Kind":
     """Return the experiment that `--exp` names, with the other arguments laid over its fields.
 
     Args:
@@ -39,6 +41,11 @@ def parse(module: str, argv: Sequence[str], kind: type[Kind], default: str) -> K
         UserError: no --exp, or one that does not exist.
         SystemExit: --help, or an argument that does not fit (tyro says which).
     """
+    import tyro
+
+    from serjax.config.options import choose_families, refuse_old_names
+    from serjax.config.registry import locate, names, read
+
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--exp")
     known, rest = parser.parse_known_args(list(argv))
@@ -64,33 +71,48 @@ def parse(module: str, argv: Sequence[str], kind: type[Kind], default: str) -> K
 class _Sentences(logging.Handler):
     """Prints messages as they are: warnings and errors on standard error, others on standard output or there too."""
 
-    def __init__(self, others: Console) -> None:
-        """Print what is no warning on the console `others`."""
+    def __init__(self, *, stdout: bool) -> None:
+        """Print what is no warning on standard output, or on standard error too."""
         super().__init__()
-        self._others = others
+        from rich.console import Console
+
+        from serjax.runtime.progress import console
+
+        self._errors = Console(stderr=True)
+        self._others = console if stdout else self._errors
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one message."""
-        target = errors if record.levelno >= logging.WARNING else self._others
+        from rich.text import Text
+
+        target = self._errors if record.levelno >= logging.WARNING else self._others
         target.print(Text(record.getMessage()), soft_wrap=True)
 
 
 def show_log(*, stdout: bool = True) -> None:
     """Print what serjax logs from now on, with bars; standard output stays free where `stdout` is False."""
-    log = logging.getLogger("serjax")
-    for old in [handler for handler in log.handlers if isinstance(handler, _Sentences)]:
-        log.removeHandler(old)
-    log.addHandler(_Sentences(console if stdout else errors))
-    log.setLevel(logging.INFO)
+    from serjax.runtime.progress import show_progress
+
+    logger = logging.getLogger("serjax")
+    for old in [handler for handler in logger.handlers if isinstance(handler, _Sentences)]:
+        logger.removeHandler(old)
+    logger.addHandler(_Sentences(stdout=stdout))
+    logger.setLevel(logging.INFO)
     show_progress(stdout)
 
 
 def compilation_cache() -> None:
     """Keep compiled programs between processes, in SERJAX_CACHE or the user's cache folder."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = os.environ.get("SERJAX_CACHE") or Path(home) / "serjax" / "xla"
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    settings = {
+        "jax_compilation_cache_dir": os.environ.get("SERJAX_CACHE") or str(Path(home) / "serjax" / "xla"),
+        "jax_persistent_cache_min_compile_time_secs": 0.5,
+    }
+    for name, value in settings.items():
+        if "jax" in sys.modules:
+            sys.modules["jax"].config.update(name, value)
+        else:
+            os.environ[name.upper()] = str(value)
 
 
 def heed_ctrl_c() -> None:
@@ -127,7 +149,9 @@ def run(main: Callable[[Sequence[str]], int], stopped: str = "stopped.") -> None
         compilation_cache()
         status = main(sys.argv[1:])
     except UserError as error:
-        errors.print("[bold red]error:[/] ", end="")
+        from rich.console import Console
+
+        Console(stderr=True).print("[bold red]error:[/] ", end="")
         print(error, file=sys.stderr)
         status = 2
     except KeyboardInterrupt:

@@ -7,28 +7,24 @@ run folder as --model.checkpoint. With steps=cpt, four more steps align frames w
 
 import shlex
 from collections.abc import Sequence
+from typing import Literal
 
 from serjax import cli
-from serjax.config.pretraining import PretrainExperiment
-from serjax.runs.pretraining.run import Step, pretrain
-from serjax.runtime.errors import UserError
 
 
 def main(argv: Sequence[str]) -> int:
     """Pretrain what the command line asks for."""
-    step: Step | None = None
-    if argv and argv[0] in ("labels", "masked"):
-        step, argv = ("labels" if argv[0] == "labels" else "masked"), argv[1:]
-    experiment = cli.parse("serjax.pretrain", argv, PretrainExperiment, "tapt_hubert")
-    command = f"python -m serjax.pretrain {shlex.join([*([step] if step else []), *argv])}"
-    if experiment.steps == "cpt":
-        from serjax.runs.pretraining.alignment import align
+    from serjax.config.pretraining import PretrainExperiment
 
-        if step is not None:
-            raise UserError(f"{step} is a step of a pretraining, but steps is cpt; leave out {step}, or say tapt.")
-        align(experiment, command)
-    else:
-        pretrain(experiment, command, step)
+    step: Literal["labels", "masked"] | None = None
+    rest = argv
+    if argv and argv[0] in ("labels", "masked"):
+        step, rest = ("labels" if argv[0] == "labels" else "masked"), argv[1:]
+    experiment = cli.parse("serjax.pretrain", rest, PretrainExperiment, "tapt_hubert")
+
+    from serjax.runs.run import run
+
+    run(experiment, f"python -m serjax.pretrain {shlex.join(argv)}", step=step)
     return 0
 
 

@@ -9,21 +9,24 @@ import shlex
 from collections.abc import Sequence
 
 from serjax import cli
-from serjax.config.experiment import Experiment
-from serjax.evaluation.tables import score_tables
-from serjax.runs.finetune import train
-from serjax.runs.search import is_wanted, search
-from serjax.runtime.progress import console
 
 
 def main(argv: Sequence[str]) -> int:
-    """Train what the command line asks for."""
+    """Train what the command line asks for, and print its scores."""
+    from serjax.config.experiment import Experiment
+
     experiment = cli.parse("serjax.train", argv, Experiment, "hubert_kfold")
-    command = f"python -m serjax.train {shlex.join(argv)}"
-    if is_wanted(experiment.search):
-        print(search(experiment, lambda one: train(one, command)))
+
+    from serjax.evaluation.tables import score_tables
+    from serjax.runs.run import run
+    from serjax.runs.search import search_table
+    from serjax.runtime.progress import console
+
+    report = run(experiment, f"python -m serjax.train {shlex.join(argv)}")
+    if experiment.search:
+        print(search_table(report["search"]))
     else:
-        console.print(score_tables(train(experiment, command)))
+        console.print(score_tables(report))
     return 0
 
 

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from serjax.audio.config import AugmentConfig
 from serjax.data.config import DataConfig, FoldsConfig
@@ -25,24 +27,6 @@ class WarmStart:
 
 
 @dataclass(frozen=True)
-class SearchConfig:
-    """Values to try, in every combination, each in a run of its own; nothing is tried where all are left out."""
-
-    seed: tuple[int, ...] = ()
-    """Seeds of the whole experiment: other folds, weights and order."""
-    d_model: tuple[int, ...] = ()
-    """fusion.d_model."""
-    heads: tuple[int, ...] = ()
-    """fusion.heads."""
-    dropout: tuple[float, ...] = ()
-    """fusion.dropout."""
-    stochastic_depth: tuple[float, ...] = ()
-    """fusion.stochastic_depth."""
-    label_smoothing: tuple[float, ...] = ()
-    """train.label_smoothing."""
-
-
-@dataclass(frozen=True)
 class Experiment:
     """Settings of an experiment: everything that decides a run's numbers."""
 
@@ -55,7 +39,9 @@ class Experiment:
     train: TrainConfig = field(default_factory=TrainConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     warm_start: WarmStart = field(default_factory=WarmStart)
-    search: SearchConfig = field(default_factory=SearchConfig)
+    search: Annotated[tuple[tuple[str | int | float, ...], ...], tyro.conf.UseAppendAction] = ()
+    """A field's dotted name and the values to try. Every combination of all given fields is trained, each in a run of
+    its own, as in --search seed 0 1 2 --search optimizer.max_lr 1e-4 1e-3."""
     stages: Literal["auto", "one", "two"] = "auto"
     """two: first train what is no encoder, for train.head_epochs (or 10), then what the rest of the experiment says.
     auto: two where train.head_epochs is given."""

@@ -28,6 +28,9 @@ _RENAMED = {
     "labels.centres": "labels.centroids",
     "align.labels.centres": "align.labels.centroids",
 }
+_SEARCHED = {name: f"model.{name}" for name in ("d_model", "heads", "dropout", "stochastic_depth")} | {
+    "label_smoothing": "train.label_smoothing"
+}
 _MOVED = {"video.": "model.video.", "fusion.": "model."}
 
 
@@ -41,6 +44,10 @@ def refuse_old_names(argv: Sequence[str]) -> None:
         name = argument.removeprefix("--").partition("=")[0].replace("-", "_")
         if not argument.startswith("--"):
             continue
+        if name.startswith("search."):
+            field = name.removeprefix("search.")
+            field = _SEARCHED.get(field, field)
+            raise UserError(f"{argument.partition('=')[0]}: this option is called --search {field} now.")
         moved = next((new + name.removeprefix(old) for old, new in _MOVED.items() if name.startswith(old)), None)
         new = _RENAMED.get(name, moved)
         if new is not None:

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from serjax.evaluation.metrics import METRICS, bootstrap_differences, bootstrap_intervals, confusion, confusions, scores
-from serjax.evaluation.out_of_fold import OutOfFold
+from serjax.evaluation.out_of_fold import OutOfFold, read_oof_csv
 from serjax.evaluation.report import DRAWS, LEVEL
 from serjax.runtime.errors import UserError
 
@@ -33,6 +34,29 @@ class Comparison:
     difference: Scored
     clips: int
     speakers: tuple[int, int, int] | None
+
+
+def read_runs(runs: Sequence[Path]) -> tuple[str, OutOfFold]:
+    """Return a name for runs together, and their answers.
+
+    Args:
+        runs: folders of finished runs, or their oof.csv, which may have trained some of the folds each.
+
+    Raises:
+        UserError: a run cannot be read, or `join` refuses them.
+    """
+    parts = []
+    for run in runs:
+        try:
+            path, is_folder = run.expanduser(), run.expanduser().is_dir()
+        except (OSError, RuntimeError) as error:
+            raise UserError(f"{run}: cannot be read ({error}); give the folder of a finished run.") from None
+        if is_folder and not (path / "oof.csv").is_file():
+            raise UserError(f"{run}: there is no oof.csv in this folder; give the folder of a finished run.")
+        parts.append((str(run), read_oof_csv(path / "oof.csv" if is_folder else path)))
+        if not parts[-1][1].ids:
+            raise UserError(f"{run}: its oof.csv has no clip; give a run that tested some.")
+    return " + ".join(name for name, _ in parts), join(parts)
 
 
 def join(parts: Sequence[tuple[str, OutOfFold]]) -> OutOfFold:

@@ -9,7 +9,10 @@ from huggingface_hub import EvalResult, ModelCardData
 from serjax.evaluation.metrics import METRICS
 from serjax.evaluation.report import Report
 from serjax.evaluation.tables import (
+    CLASS_HEADINGS,
     SCORES,
+    class_rows,
+    evaluation_rows,
     extra_rows,
     fold_headings,
     fold_rows,
@@ -48,6 +51,26 @@ def model_card(report: Report) -> str:
         _use(report),
         "## How it was made",
         _making(report),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def evaluation_page(report: Report) -> str:
+    """Return the README.md of an evaluation on other clips than a run's own, as Markdown.
+
+    Args:
+        report: what `serjax.runs.evaluate.evaluate` returned.
+    """
+    interval = report["interval"]
+    parts = [
+        f"# {report['name']}",
+        f"{interval['clips']} clips, scores in %. The interval is a percentile bootstrap that draws "
+        f"{interval['resampled']}, {interval['count']} of them, {interval['draws']} times.",
+        _table(["", *SCORES.values()], evaluation_rows(report)),
+        _table(CLASS_HEADINGS, class_rows(report)),
+        "![Confusion matrix](confusion.png)",
+        *([_bullets(report["notes"])] if report["notes"] else []),
+        f"## Command\n\n    {report['command']}",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -107,9 +130,7 @@ def _scores(report: Report) -> str:
             "At each fold's last epoch instead, which no score chose (though early stopping decided when it came):",
             _table(["", *SCORES.values()], summary_rows(report["last_epoch"])),
         ]
-    names = ("precision", "recall", "f1")
-    classes = [[row["label"], str(row["support"]), *(percent(row[n]) for n in names)] for row in report["classes"]]
-    return "\n\n".join([*parts, _table(["class", "clips", "precision", "recall", "F1"], classes)])
+    return "\n\n".join([*parts, _table(CLASS_HEADINGS, class_rows(report))])
 
 
 def _data(report: Report) -> str:

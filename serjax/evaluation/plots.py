@@ -72,11 +72,11 @@ def confusion_figure(report: Report) -> Figure:
     axes.spines[:].set_visible(False)
     axes.set_xlabel("predicted", color=INK)
     axes.set_ylabel("true", color=INK)
-    whole = report["out_of_fold"]
-    title = f"UA {100 * whole['ua']['score']:.1f} %, WA {100 * whole['wa']['score']:.1f} %"
-    axes.set_title(
-        f"{report['experiment']['name']}\n{title}", fontsize=11, linespacing=1.5, color=INK, parse_math=False
-    )
+    # A run's own report, or that of an evaluation on other clips.
+    ours = "out_of_fold" in report
+    name, whole = (report["experiment"]["name"], report["out_of_fold"]) if ours else (report["name"], report["scores"])
+    title = f"{name}\nUA {100 * whole['ua']['score']:.1f} %, WA {100 * whole['wa']['score']:.1f} %"
+    axes.set_title(title, fontsize=11, linespacing=1.5, color=INK, parse_math=False)
     return figure
 
 

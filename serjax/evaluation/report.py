@@ -115,6 +115,29 @@ def build_report(
     }
 
 
+def evaluation_report(answers: OutOfFold, *, name: str, seed: int, notes: Sequence[str] = ()) -> Report:
+    """Return the report of an evaluation on other clips than a run's own; scores in it go from 0 to 1.
+
+    Args:
+        answers: of all clips, as those of one fold.
+        name: of the model and the clips, for people.
+        seed: decides the draws of the intervals.
+        notes: sentences on the clips, to which those on the intervals are added.
+    """
+    found = _scored(answers, seed)
+    matrix = confusion(answers.label, answers.prediction, len(answers.labels))
+    return {
+        "name": name,
+        "labels": list(answers.labels),
+        "scores": found["out_of_fold"],
+        "interval": found["interval"] | {"clips": len(answers.ids)},
+        "chance": _chance(matrix),
+        "classes": _per_class(matrix, answers.labels),
+        "confusion": matrix.tolist(),
+        "notes": [*notes, *_interval_notes(found["interval"])],
+    }
+
+
 def kept_row(rows: Sequence[Row]) -> Row:
     """Return the row of the epoch that was kept: that of the highest validation macro-F1, the first of equal ones.
 
@@ -221,12 +244,15 @@ def _notes(experiment: Mapping[str, Any], facts: RunFacts, main: Report) -> list
         notes.append(f"Only {len(main['folds'])} of the folds were trained, so not every clip has an answer.")
     if facts.skipped:
         notes.append(f"{len(facts.skipped)} unreadable clips were skipped; report.json lists them.")
-    interval = main["interval"]
+    return notes + _interval_notes(main["interval"])
+
+
+def _interval_notes(interval: Mapping[str, Any]) -> list[str]:
     if interval["resampled"] == "clips":
-        notes.append(
+        return [
             "Intervals draw single clips, since the speakers of all clips are not known; they are too narrow for "
             "new speakers."
-        )
-    elif interval["count"] < FEW_SPEAKERS:
-        notes.append(f"With {interval['count']} speakers the intervals are rough, and rather too narrow.")
-    return notes
+        ]
+    if interval["count"] < FEW_SPEAKERS:
+        return [f"With {interval['count']} speakers the intervals are rough, and rather too narrow."]
+    return []

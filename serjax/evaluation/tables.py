@@ -2,11 +2,12 @@
 
 from rich import box
 from rich.console import Group
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
+from serjax.evaluation.comparison import Comparison
 from serjax.evaluation.metrics import METRICS
-from serjax.evaluation.report import Report
+from serjax.evaluation.report import LEVEL, Report
 
 SCORES = {"wa": "WA", "ua": "UA", "macro_f1": "macro-F1"}
 """Headings of `METRICS`."""
@@ -72,6 +73,56 @@ def extra_rows(report: Report) -> list[list[str]]:
 def mean_and_std(values: dict[str, float | None]) -> str:
     """Return `67.3 ± 4.1`, or the mean alone where a single value has no spread."""
     return percent(values["mean"]) + ("" if values["std"] is None else f" ± {percent(values['std'])}")
+
+
+CLASS_HEADINGS = ["class", "clips", "precision", "recall", "F1"]
+"""Headings of `class_rows`."""
+
+
+def class_rows(report: Report) -> list[list[str]]:
+    """Return a row of text a class: its clips, and precision, recall and F1 in %."""
+    names = ("precision", "recall", "f1")
+    return [[row["label"], str(row["support"]), *(percent(row[n]) for n in names)] for row in report["classes"]]
+
+
+def evaluation_rows(report: Report) -> list[list[str]]:
+    """Return rows of a name and three scores in %: all clips, their interval, chance.
+
+    Args:
+        report: what `evaluation_report` returned.
+    """
+    whole, chance = report["scores"], report["chance"]
+    return [
+        ["all clips", *(percent(whole[metric]["score"]) for metric in METRICS)],
+        [
+            f"{100 * report['interval']['level']:g} % interval",
+            *(f"{percent(whole[metric]['low'])}-{percent(whole[metric]['high'])}" for metric in METRICS),
+        ],
+        ["chance", percent(chance["wa"]), percent(chance["ua"]), "-"],
+    ]
+
+
+def evaluation_tables(report: Report) -> Group:
+    """Return, to be printed, the scores of an evaluation on other clips than a run's own, and the report's notes."""
+    whole = _table("scores in %", ["", *SCORES.values()], gap=1)
+    for row in evaluation_rows(report):
+        whole.add_row(*row)
+    classes = _table("classes, in %", CLASS_HEADINGS, gap=1)
+    for row in class_rows(report):
+        classes.add_row(*row)
+    return Group(whole, classes, *map(Text, report["notes"]))
+
+
+def comparison_table(found: Comparison, ours: str, theirs: str) -> Table:
+    """Return, to be printed, the scores of two runs and their difference, with intervals."""
+    table = Table(Column("scores in %", overflow="fold"), box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in SCORES.values():
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, scored in ((ours, found.ours), (theirs, found.theirs), ("difference", found.difference)):
+        values = [[100 * value for value in scored[metric]] for metric in METRICS]
+        table.add_row(Text(name), *(f"{score:.1f}" for score, _, _ in values), style="bold")
+        table.add_row(f"{100 * LEVEL:g} % interval", *(f"{low:.1f} to {high:.1f}" for _, low, high in values))
+    return table
 
 
 def score_tables(report: Report) -> Group:

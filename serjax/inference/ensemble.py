@@ -59,6 +59,7 @@ class Ensemble:
         self.labels = models.labels
         self.folds = models.folds
         self.outputs = models.outputs
+        self.modalities = models.modalities
         self.notes = models.notes
         # Weights are brought to their dtype once, not in each call.
         self._models = models._replace(

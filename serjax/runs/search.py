@@ -3,106 +3,103 @@
 import itertools
 import json
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import fields, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from statistics import fmean, stdev
 from typing import Any
 
-from serjax.config.experiment import Experiment, SearchConfig, cache_folder
+from serjax.config.experiment import Experiment, cache_folder
+from serjax.config.options import with_fields
 from serjax.evaluation.metrics import METRICS
 from serjax.evaluation.report import Report, chosen_histories, kept_row
 from serjax.evaluation.tables import SCORES, percent
+from serjax.runs.finetune import train
 from serjax.runs.folder import is_finished
-from serjax.runtime.constraints import validate
 from serjax.runtime.disk import write_text
+from serjax.runtime.errors import UserError
 from serjax.training.metric_log import read_history
 
 log = logging.getLogger(__name__)
 
-FUSION_SEARCH = ("d_model", "heads", "dropout", "stochastic_depth")
-"""Fields of the model."""
-
-
-def is_wanted(search: SearchConfig) -> bool:
-    """Return whether there is anything to try."""
-    return any(getattr(search, field.name) for field in fields(search))
-
 
 def combinations(experiment: Experiment) -> Iterator[tuple[dict[str, Any], Experiment]]:
-    """Yield what is tried, and the experiment that tries it, in a folder below the experiment's own."""
-    search = experiment.search
-    tried = {field.name: getattr(search, field.name) for field in fields(search) if getattr(search, field.name)}
-    cache = str(cache_folder(experiment))
-    for values in itertools.product(*tried.values()):
-        chosen = dict(zip(tried, values, strict=True))
-        fusion = {name: value for name, value in chosen.items() if name in FUSION_SEARCH}
-        train = {name: value for name, value in chosen.items() if name == "label_smoothing"}
-        yield (
-            chosen,
-            replace(
-                experiment,
-                name=" ".join(f"{name}={value}" for name, value in chosen.items()),
-                out=str(experiment.run_dir),
-                seed=chosen.get("seed", experiment.seed),
-                search=SearchConfig(),
-                data=replace(experiment.data, cache=cache),
-                model=replace(experiment.model, **fusion),
-                train=replace(experiment.train, **train),
-            ),
-        )
+    """Yield the values of each combination, and the experiment that has them, in a folder below the experiment's own.
+
+    Raises:
+        UserError: a field that does not exist, that is given twice or cannot be varied, or a value that does not fit.
+    """
+    tried = [(str(name).replace("-", "_"), values) for name, *values in experiment.search]
+    names = [name for name, _ in tried]
+    for name, values in tried:
+        if name in ("name", "out", "overwrite", "search") or not values:
+            give = "give values after it" if not values else "it does not change what is trained"
+            raise UserError(f"--search {name}: {give}, as in --search optimizer.max_lr 1e-4 1e-3.")
+    if len(set(names)) < len(names):
+        raise UserError(f"--search {' '.join(names)}: a field is given twice; give all its values at once.")
+    shared = {"search": (), "out": str(experiment.run_dir), "data.cache": str(cache_folder(experiment))}
+    for combination in itertools.product(*(values for _, values in tried)):
+        chosen = dict(zip(names, combination, strict=True))
+        name = " ".join(f"{field}={value}" for field, value in chosen.items()).replace("/", "_")
+        yield chosen, with_fields(replace(experiment, search=()), {**shared, **chosen, "name": name})
 
 
-def search(experiment: Experiment, train: Callable[[Experiment], Report]) -> str:
-    """Train every combination that is not finished yet, and return a table, which is also written.
+def search(experiment: Experiment, command: str) -> Report:
+    """Train every combination that is not finished yet; write a table of all, and return its rows.
 
     Rows are in the order of their validation scores, by which one may choose; test scores are for reporting.
 
     Args:
-        experiment: what is varied.
-        train: trains one experiment.
+        experiment: what is varied, by its `search`.
+        command: by which it was asked for.
 
     Raises:
         UserError: a combination cannot be; it is told before any is trained.
     """
     rows = []
     every = list(combinations(experiment))
-    for _, one in every:
-        validate(one)
     for number, (chosen, one) in enumerate(every, 1):
         log.info(f"Search {number} of {len(every)}: {one.name}")
-        report = _finished(one) or train(one)
+        report = _finished(one) or train(one, command)
         best = [
             kept_row(history)["validation_macro_f1"] for history in chosen_histories(read_history(one.run_dir)).values()
         ]
-        rows.append((fmean(best), chosen, report))
-    text = _table(sorted(rows, key=lambda row: -row[0]))
-    write_text(experiment.run_dir / "search.md", text)
+        rows.append(
+            {
+                "values": chosen,
+                "run": str(one.run_dir),
+                "validation_macro_f1": fmean(best),
+                **{metric: report["out_of_fold"][metric]["score"] for metric in METRICS},
+            }
+        )
+    rows.sort(key=lambda row: -row["validation_macro_f1"])
+    write_text(experiment.run_dir / "search.md", search_table(rows))
     log.info(f"Written to {experiment.run_dir / 'search.md'}.")
-    return text
+    return {"search": rows}
+
+
+def search_table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows that `search` returned as a table in Markdown, with scores in %."""
+    names = list(rows[0]["values"])
+    columns = ("validation_macro_f1", *METRICS)
+    lines = [
+        f"| {' | '.join([*names, 'validation macro-F1', *SCORES.values()])} |",
+        f"|{'---:|' * (len(names) + len(columns))}",
+    ]
+    for row in rows:
+        lines.append(f"| {' | '.join([*map(str, row['values'].values()), *(percent(row[c]) for c in columns)])} |")
+    spread = [
+        f"{percent(fmean(scores))} ± {percent(stdev(scores)) if len(scores) > 1 else '-'}"
+        for scores in ([row[metric] for row in rows] for metric in METRICS)
+    ]
+    blank, validation = [""] * (len(names) - 1), percent(fmean(row["validation_macro_f1"] for row in rows))
+    lines.append(f"| {' | '.join(['mean ± std', *blank, validation, *spread])} |")
+    return "\n".join(lines) + "\n"
 
 
 def _finished(experiment: Experiment) -> Report | None:
     """Return the report of an earlier run of this experiment."""
     if experiment.overwrite or not is_finished(experiment):
         return None
+    log.info(f"{experiment.run_dir} is finished.")
     report: Report = json.loads((experiment.run_dir / "report.json").read_text())
     return report
-
-
-def _table(rows: list[tuple[float, dict[str, Any], Report]]) -> str:
-    names = list(rows[0][1])
-    scores = [[report["out_of_fold"][metric]["score"] for metric in METRICS] for _, _, report in rows]
-    lines = [
-        f"| {' | '.join([*names, 'validation macro-F1', *SCORES.values()])} |",
-        f"|{'---:|' * (len(names) + 1 + len(METRICS))}",
-    ]
-    for (validation, chosen, _), found in zip(rows, scores, strict=True):
-        cells = [*map(str, chosen.values()), percent(validation), *map(percent, found)]
-        lines.append(f"| {' | '.join(cells)} |")
-    spread = [
-        f"{percent(fmean(column))} ± {percent(stdev(column)) if len(column) > 1 else '-'}"
-        for column in zip(*scores, strict=True)
-    ]
-    blank = [""] * (len(names) - 1)
-    lines.append(f"| {' | '.join(['mean ± std', *blank, percent(fmean(row[0] for row in rows)), *spread])} |")
-    return "\n".join(lines) + "\n"

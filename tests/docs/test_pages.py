@@ -173,8 +173,8 @@ def known_options():
     options |= {f"{group}.no-{name}" for group, _, name in (option.rpartition(".") for option in options)}
     for script in (ROOT / "benchmarks").glob("*.py"):
         options |= {f"--{name}" for name in re.findall(r'"(?:--)?([a-z][a-z-]*)"', script.read_text())}
-    for door in ("serjax.predict", "serjax.compare"):
-        options |= set(re.findall(r"--[a-z-]+", reference.help_page(door)))
+    for door in ("serjax.predict", "serjax.evaluate", "serjax.compare"):
+        options |= set(re.findall(r"--[a-z][a-z.-]+", reference.help_page(door)))
     return options | {"--exp", "--no-overwrite"}
 
 

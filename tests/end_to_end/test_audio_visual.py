@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import soundfile
 
 import serjax
 from serjax.audio.config import AugmentConfig
-from serjax.config.experiment import Experiment, SearchConfig, WarmStart
+from serjax.config.experiment import Experiment, WarmStart
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.data.store.face_features import read_face_features
 from serjax.evaluation.out_of_fold import read_oof_csv
@@ -19,7 +20,7 @@ from serjax.models.speech import Speech
 from serjax.models.video import Video
 from serjax.predict import main as predict_main
 from serjax.runs.finetune import train
-from serjax.runs.search import search
+from serjax.runs.search import search_table
 from serjax.runtime.constraints import to_json, validate
 from serjax.runtime.errors import UserError
 from serjax.training.config import TrainConfig
@@ -112,18 +113,28 @@ def test_branches_start_from_runs_of_the_same_folds_in_two_stages(corpus, tmp_pa
 
 
 def test_every_combination_is_tried_once(corpus, tmp_path):
-    experiment = fused(corpus, tmp_path, search=SearchConfig(seed=(0, 1), dropout=(0.1,)), train=TrainConfig(epochs=1))
-    tried = []
-
-    def note(one):
-        tried.append(one.name)
-        return train(one, "the command")
-
-    first = search(experiment, note)
-    assert tried == ["seed=0 dropout=0.1", "seed=1 dropout=0.1"]
-    assert search(experiment, note) == first
-    assert len(tried) == 2
-    assert first.count("\n") == 5
+    experiment = fused(corpus, tmp_path, search=(("seed", 0, "1"), ("model.dropout", 0.1)), train=TrainConfig(epochs=1))
+    first = serjax.run(experiment)
+    assert {Path(row["run"]).name for row in first["search"]} == {
+        "seed=0 model.dropout=0.1",
+        "seed=1 model.dropout=0.1",
+    }
+    reports = [Path(row["run"]) / "report.json" for row in first["search"]]
+    stamps = [path.stat().st_mtime_ns for path in reports]
+    assert serjax.run(experiment) == first
+    assert [path.stat().st_mtime_ns for path in reports] == stamps
+    assert (experiment.run_dir / "search.md").read_text() == search_table(first["search"])
+    assert search_table(first["search"]).count("\n") == 5
+    for tried, message in (
+        ((("model.dropot", 1),), r"model\.dropot: there is no such field; did you mean model\.dropout\?"),
+        ((("model.dropout", 0.1, 1.5),), r"model\.dropout is 1\.5; it must be below 1"),
+        ((("seed",),), "--search seed: give values after it"),
+        ((("name", "x"),), "--search name: it does not change what is trained"),
+        ((("seed", 1), ("seed", 2)), "a field is given twice"),
+    ):
+        with pytest.raises(UserError, match=message):
+            serjax.run(replace(experiment, name="wrong", search=tried))
+    assert not (experiment.run_dir.parent / "wrong").exists()
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from serjax.data.store.frame_labels import FrameLabels
 from serjax.evaluation.comparison import compare
 from serjax.evaluation.metrics import METRICS
 from serjax.evaluation.out_of_fold import read_oof_csv
+from serjax.evaluation.report import Report
 from serjax.evaluation.tables import SCORES, percent
 from serjax.models.speech import Speech
 from serjax.runs.finetune import train
@@ -39,12 +40,15 @@ TAPT, FINETUNE, CPT, AGAIN = "1_tapt", "2_finetune", "3_cpt", "4_finetune"
 """Folders of the steps."""
 
 
-def align(experiment: PretrainExperiment, command: str) -> None:
+def align(experiment: PretrainExperiment, command: str) -> Report:
     """Make all steps that are not finished yet, and a page that compares both fine-tunings.
 
     Args:
         experiment: what to do.
         command: by which it was asked for.
+
+    Returns:
+        The contents of pretrained.json.
 
     Raises:
         UserError: what any of the steps raises.
@@ -72,6 +76,7 @@ def align(experiment: PretrainExperiment, command: str) -> None:
                 train(step, command)
         _write(experiment, command, (tapt, cpt), (first, last))
         end_run(experiment)
+        return {"step": CPT}
 
 
 def _pretrainings(experiment: PretrainExperiment) -> tuple[PretrainExperiment, PretrainExperiment]:

@@ -10,6 +10,7 @@ from flax import nnx
 
 from serjax.checkpoints.centroids import read_centroids
 from serjax.config.pretraining import PretrainExperiment
+from serjax.evaluation.report import Report
 from serjax.runs.folder import begin_run, claim, end_run, find_run, write_folds
 from serjax.runs.pretraining.corpus import Material, as_training, read_material
 from serjax.runs.pretraining.labels import make_labels
@@ -27,8 +28,8 @@ Step = Literal["labels", "masked"]
 """One of a pretraining's two steps."""
 
 
-def pretrain(experiment: PretrainExperiment, command: str, step: Step | None = None) -> None:
-    """Make labels and predict them masked, or go on where an earlier call stopped.
+def pretrain(experiment: PretrainExperiment, command: str, step: Step | None = None) -> Report:
+    """Make labels and predict them masked, or go on where an earlier call stopped; return pretrained.json's contents.
 
     Args:
         experiment: what to do.
@@ -40,10 +41,10 @@ def pretrain(experiment: PretrainExperiment, command: str, step: Step | None = N
     """
     validate(experiment)
     with claim(experiment):
-        _pretrain(experiment, command, step)
+        return _pretrain(experiment, command, step)
 
 
-def _pretrain(experiment: PretrainExperiment, command: str, step: Step | None) -> None:
+def _pretrain(experiment: PretrainExperiment, command: str, step: Step | None) -> Report:
     begun = find_run(experiment)
     if step == "masked" and not begun:
         raise UserError(f"{experiment.run_dir}: there are no labels of this experiment; make them by the step labels.")
@@ -70,15 +71,16 @@ def _pretrain(experiment: PretrainExperiment, command: str, step: Step | None) -
     labels = make_labels(experiment, material, encoders)
     if step == "labels":
         log.info(f"Labels are in {experiment.run_dir}.")
-        return
+        return {}
     predict_masked(experiment, material, labels, start)
     warning = next((one.warning for one in known if one.warning is not None), None)
     write_page(experiment, material, labels, command, warning)
     folds = [part.fold for part in material.parts if part.fold]
-    made = {"corpus": experiment.tapt.corpus if warning is None else "all", "folds": folds}
+    made: Report = {"corpus": experiment.tapt.corpus if warning is None else "all", "folds": folds}
     write_text(experiment.run_dir / PRETRAINED, json.dumps(made) + "\n")
     end_run(experiment)
     log.info(f"Written to {experiment.run_dir}: README.md and, of each fold or for all, encoder, labels and centroids.")
+    return made
 
 
 def _check_apart(experiment: PretrainExperiment, encoders: Encoders) -> None:

@@ -1,0 +1,59 @@
+"""Scores of a run or of a published model on labelled clips: `python -m serjax.evaluate RUN --data.root DIR`."""
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from serjax import cli
+
+PARSER = argparse.ArgumentParser(
+    prog="python -m serjax.evaluate",
+    description="Scores of the ensemble of a run's folds, or of a published classifier, on labelled clips. All folds "
+    "answer for every clip, so give clips that the run was not trained on. The table is printed, and written with "
+    "every clip's answer and the confusion matrix to a folder.",
+)
+PARSER.add_argument("model", help=cli.MODEL_HELP)
+PARSER.add_argument("--data.root", required=True, metavar="PATH", help="folder of recordings, or a list of them")
+PARSER.add_argument("--data.corpus", default="auto", metavar="KIND", help="how the root is read, as for serjax.train")
+PARSER.add_argument("--data.audio-root", metavar="DIR", help="where relative paths of a list start")
+PARSER.add_argument("--data.label-map", metavar="FILE", help="JSON file that maps the labels to the model's")
+PARSER.add_argument("--data.labels", nargs="+", metavar="LABEL", help="use only clips with these labels")
+PARSER.add_argument("--data.speaker-pattern", metavar="REGEX", help="finds `speaker` in the clips' paths")
+PARSER.add_argument("--data.max-clips", type=int, metavar="N", help="use only this many, of every class an even share")
+PARSER.add_argument("--data.cache", metavar="DIR", help="folder of decoded clips; by default beside the run folder")
+PARSER.add_argument("--data.skip-bad", action="store_true", help="leave out clips that cannot be used")
+PARSER.add_argument("--out", type=Path, metavar="DIR", help="folder of the results; by default RUN/evaluation")
+PARSER.add_argument("--overwrite", action="store_true", help="delete an earlier evaluation in that folder")
+PARSER.add_argument("--seed", type=int, default=0, help="decides the draws of the intervals")
+cli.add_ensemble_options(PARSER)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print the scores of a model on the clips that the command line names."""
+    options = vars(PARSER.parse_args(argv))
+
+    from serjax.data.config import DataConfig
+    from serjax.evaluation.tables import evaluation_tables
+    from serjax.runs.evaluate import evaluate
+    from serjax.runtime.progress import console
+
+    data = {name.removeprefix("data."): value for name, value in options.items() if name.startswith("data.")}
+    data["labels"] = tuple(data["labels"]) if data["labels"] else None
+    cli.show_log()
+    report = evaluate(
+        options["model"],
+        DataConfig(**{name.replace("-", "_"): value for name, value in data.items()}),
+        out=options["out"],
+        weights=options["weights"],
+        dtype=options["dtype"],
+        seed=options["seed"],
+        overwrite=options["overwrite"],
+        command=f"python -m serjax.evaluate {shlex.join(argv)}",
+    )
+    console.print(evaluation_tables(report))
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

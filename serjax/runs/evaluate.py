@@ -1,0 +1,165 @@
+"""Evaluation of a finished run's ensemble, or of a published classifier, on labelled clips."""
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from serjax.audio import SAMPLE_RATE
+from serjax.data.config import DataConfig
+from serjax.data.corpora.read import describe, read_corpus
+from serjax.data.store.clips import open_store
+from serjax.data.utterance import Utterance
+from serjax.evaluation.model_card import evaluation_page
+from serjax.evaluation.out_of_fold import OutOfFold, read_oof_csv, write_oof_csv
+from serjax.evaluation.plots import confusion_figure, save_png
+from serjax.evaluation.report import Report, evaluation_report
+from serjax.inference.ensemble import BATCH, Ensemble, load
+from serjax.inference.inputs import Sample
+from serjax.models.functional import DType
+from serjax.runtime.constraints import validate
+from serjax.runtime.disk import disk_errors, write_text
+from serjax.runtime.errors import UserError, one_of
+
+log = logging.getLogger(__name__)
+
+_CHUNK = 32 * BATCH
+"""Clips that are held in memory at once."""
+
+
+def evaluate(
+    source: str | Path,
+    data: DataConfig,
+    *,
+    out: str | Path | None = None,
+    weights: Sequence[float] | None = None,
+    dtype: DType | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    command: str = "serjax.runs.evaluate.evaluate(...)",
+) -> Report:
+    """Score a model on labelled clips, write a folder of results, and return the report.
+
+    Clips are cut and cleared of silence as the run's own were: `data` says only which clips there are.
+
+    Args:
+        source: folder of a finished run; or a Hugging Face directory or hub id of a classifier.
+        data: the clips and their labels, which must be labels of the model; `data.label_map` translates them.
+        out: folder of the results; by default `evaluation` in the run folder, or in the working folder.
+        weights: how much each fold counts; equally by default.
+        dtype: what to compute in.
+        seed: decides the draws of the intervals, and the clips that `data.max_clips` chooses.
+        overwrite: delete the results of an earlier evaluation in `out`.
+        command: by which it was asked for, for the page.
+
+    Raises:
+        UserError: model, clips or labels that cannot be used, or `out` holds an evaluation.
+    """
+    validate(data)
+    for name in ("max_seconds", "eval_crop", "vad"):
+        if getattr(data, name) != getattr(DataConfig(), name):
+            raise UserError(f"data.{name} is given, but it is the run's own; leave it out.")
+    run_dir = Path(source).expanduser()
+    folder = Path(out) if out is not None else (run_dir if run_dir.is_dir() else Path()) / "evaluation"
+    if folder.is_dir() and any(folder.iterdir()) and not (overwrite and (folder / "report.json").is_file()):
+        raise UserError(f"{folder}: the folder is not empty; choose another --out, or --overwrite an evaluation.")
+    ensemble = load(source, weights, dtype)
+    if ensemble.outputs == "identity":
+        raise UserError(f"{source}: it gives values and no classes, which labels cannot be compared with.")
+    for note in ensemble.notes:
+        log.info(note)
+    cache = Path(data.cache or (run_dir.parent if run_dir.is_dir() else "checkpoints")).absolute()
+    corpus, answers, notes = _answers(ensemble, data, cache, seed)
+    known = sorted(set(answers.ids) & _trained_on(run_dir))
+    if known:
+        notes.append(
+            f"{len(known)} of these clips have names of clips that the run was trained on ({one_of(known)}); their "
+            "scores tell nothing about new recordings."
+        )
+    report = evaluation_report(answers, name=f"{run_dir.name} on {corpus}", seed=seed, notes=notes)
+    report |= {"model": str(source), "data": asdict(data), "command": command}
+    with disk_errors(folder, "--out"):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    write_oof_csv(folder / "predictions.csv", answers)
+    save_png(folder / "confusion.png", confusion_figure(report))
+    write_text(folder / "README.md", evaluation_page(report))
+    write_text(folder / "report.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
+    log.info(f"Written to {folder}: README.md, confusion.png, predictions.csv, report.json.")
+    return report
+
+
+def _answers(ensemble: Ensemble, data: DataConfig, cache: Path, seed: int) -> tuple[str, OutOfFold, list[str]]:
+    """Return the corpus's name, the ensemble's answer for every clip, and notes on the clips."""
+    config = DataConfig(**{**asdict(data), "cache": str(cache)})
+    filmed = "video" in ensemble.modalities
+    corpus = read_corpus(config, seed=seed, videos=filmed, silent="sound" not in ensemble.modalities)
+    strange = [label for label in corpus.labels if label not in ensemble.labels]
+    if strange:
+        raise UserError(
+            f"{one_of(strange)} is no class of the model, which has {', '.join(ensemble.labels)}; translate the labels "
+            "with --data.label-map, or choose some with --data.labels."
+        )
+    notes = list(corpus.notes)
+    for note in notes:
+        log.info(note)
+    skipped: list[str] = []
+    probability: list[Float[np.ndarray, "clips c"]] = []
+    answered: list[Utterance] = []
+    samples: list[Sample] = []
+    every = _filmed(corpus.utterances) if filmed else _heard(corpus.utterances, cache, config.skip_bad, skipped)
+    for clip, given in every:
+        try:
+            samples.append(ensemble.read(given))
+            answered.append(clip)
+        except UserError as error:
+            skipped.append(str(error).replace("the clip: ", f"{clip.id}: "))
+            if not config.skip_bad:
+                raise UserError(f"{skipped[-1]} Or leave such clips out with --data.skip-bad.") from None
+        if len(samples) == _CHUNK:
+            probability.append(ensemble.probabilities(samples))
+            samples.clear()
+    if samples:
+        probability.append(ensemble.probabilities(samples))
+    for line in skipped:
+        log.warning(f"skipped: {line}")
+    log.info(describe(answered, corpus.labels))
+    if skipped:
+        notes.append(f"{len(skipped)} clips that cannot be used were skipped.")
+    answers = OutOfFold(
+        ids=tuple(clip.id for clip in answered),
+        fold=np.ones(len(answered), int),
+        label=np.array([ensemble.labels.index(clip.label) for clip in answered]),
+        probability=np.concatenate(probability),
+        speaker=tuple(clip.speaker for clip in answered),
+        labels=ensemble.labels,
+    )
+    return corpus.name, answers, notes
+
+
+def _heard(
+    clips: Sequence[Utterance], cache: Path, skip_bad: bool, skipped: list[str]
+) -> Iterator[tuple[Utterance, tuple[np.ndarray, int]]]:
+    """Yield every clip's sound, decoded once; an ensemble leaves out silence itself."""
+    store = open_store(clips, cache / "clips", skip_bad=skip_bad)
+    skipped += store.skipped
+    for i, clip in enumerate(store.utterances):
+        yield clip, (np.asarray(store.clip(i)), SAMPLE_RATE)
+
+
+def _filmed(clips: Sequence[Utterance]) -> Iterator[tuple[Utterance, dict[str, Path]]]:
+    """Yield every clip's files of sound and video."""
+    for clip in clips:
+        video = clip.video or clip.path
+        yield clip, ({"video": video} if video == clip.path else {"audio": clip.path, "video": video})
+
+
+def _trained_on(run_dir: Path) -> set[str]:
+    """Return the names of the clips in a run's oof.csv; none where it is no run."""
+    path = run_dir / "oof.csv"
+    return set(read_oof_csv(path).ids) if path.is_file() else set()

@@ -1,0 +1,42 @@
+"""Answers for many clips come in their order, and an unreadable clip gets none."""
+
+import numpy as np
+import pytest
+
+from serjax.inference import files
+from serjax.inference.files import answer
+from serjax.inference.inputs import Sample
+from serjax.runtime.errors import UserError
+
+
+class Counting:
+    """An ensemble whose score of a clip is its first sample."""
+
+    def __init__(self):
+        self.calls = []
+
+    def read(self, clip):
+        if clip is None:
+            raise UserError("it cannot be read.")
+        return Sample(np.array([clip], np.float32), notes=("a note",))
+
+    def rate(self, clip):
+        return 8000
+
+    def probabilities(self, samples):
+        self.calls.append(len(samples))
+        return np.stack([sample.wave for sample in samples])
+
+    def ranked(self, row):
+        return [{"label": "x", "score": float(row[0])}]
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 100])
+def test_answers_keep_the_order(monkeypatch, chunk):
+    monkeypatch.setattr(files, "CHUNK", chunk)
+    ensemble = Counting()
+    found = list(answer(ensemble, [0.5, None, 0.25]))
+    assert [one.scores for one in found] == [[{"label": "x", "score": 0.5}], [], [{"label": "x", "score": 0.25}]]
+    assert [one.rate for one in found] == [8000, None, 8000]
+    assert [one.notes for one in found] == [("a note",), ("it cannot be read.",), ("a note",)]
+    assert sum(ensemble.calls) == 2

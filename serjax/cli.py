@@ -1,4 +1,4 @@
-"""What the command lines share: finding the experiment, and turning errors into a sentence and an exit status."""
+"""Parts of all command lines: finding the experiment, and turning errors into a sentence and an exit status."""
 
 import argparse
 import logging

@@ -1,0 +1,59 @@
+"""Combinations of values by dotted names of fields, and the table of their runs."""
+
+import pytest
+
+from serjax.config.experiment import Experiment
+from serjax.models.spectrogram import Functionals
+from serjax.runs.search import combinations, search_table
+from serjax.runtime.errors import UserError
+
+
+def searched(tmp_path, *search):
+    return Experiment("base", search=search, out=str(tmp_path))
+
+
+def test_every_combination_is_an_experiment_of_its_own(tmp_path):
+    experiment = searched(tmp_path, ("seed", "0", 1), ("optimizer.max-lr", "1e-4", 1e-3))
+    found = [one for _, one in combinations(experiment)]
+    assert [(one.seed, one.optimizer.max_lr) for one in found] == [(0, 1e-4), (0, 1e-3), (1, 1e-4), (1, 1e-3)]
+    assert found[0].name == "seed=0 optimizer.max_lr=1e-4"
+    for one in found:
+        assert one.run_dir.parent == experiment.run_dir
+        assert one.data.cache == str(tmp_path)  # clips are decoded once for all
+        assert one.search == ()
+
+
+def test_families_and_paths_can_be_varied(tmp_path):
+    first, second = (
+        one for _, one in combinations(searched(tmp_path, ("model.family", "bilstm"), ("data.root", "a/b", "c")))
+    )
+    assert isinstance(first.model, Functionals)
+    assert (first.data.root, second.data.root) == ("a/b", "c")
+    assert first.name == "model.family=bilstm data.root=a_b"
+
+
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        ((("model.dropot", 1),), r"model\.dropot: there is no such field; did you mean model\.dropout\?"),
+        ((("model.dropout", 0.1, 1.5),), r"model\.dropout is 1\.5; it must be below 1"),
+        ((("seed",),), "--search seed: give values after it"),
+        ((("name", "x"),), "--search name: it does not change what is trained"),
+        ((("seed", 1), ("seed", 2)), "a field is given twice"),
+    ],
+)
+def test_what_cannot_be_varied_gets_a_sentence(tmp_path, search, message):
+    with pytest.raises(UserError, match=message):
+        list(combinations(searched(tmp_path, *search)))
+
+
+def test_the_table_has_a_row_for_every_run_and_their_spread():
+    scores = [{"validation_macro_f1": 0.5, "wa": wa, "ua": 0.25, "macro_f1": 0.5} for wa in (0.4, 0.6)]
+    rows = [{"values": {"seed": seed, "model.dropout": 0.1}, "run": "x", **score} for seed, score in enumerate(scores)]
+    assert search_table(rows).splitlines() == [
+        "| seed | model.dropout | validation macro-F1 | WA | UA | macro-F1 |",
+        "|---:|---:|---:|---:|---:|---:|",
+        "| 0 | 0.1 | 50.0 | 40.0 | 25.0 | 50.0 |",
+        "| 1 | 0.1 | 50.0 | 60.0 | 25.0 | 50.0 |",
+        "| mean ± std |  | 50.0 | 50.0 ± 14.1 | 25.0 ± 0.0 | 50.0 ± 0.0 |",
+    ]

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib.image import imread
 from sklearn.metrics import normalized_mutual_info_score
 
-from serjax.evaluation.cluster_plots import progress_figure, spread_figure, timeline_figure
 from serjax.evaluation.clusters import (
     cluster_csv,
     cluster_rows,
@@ -17,7 +15,6 @@ from serjax.evaluation.clusters import (
     spread,
     summary_rows,
 )
-from serjax.evaluation.plots import save_png
 
 EMOTIONS = ("angry", "happy", "neutral")
 
@@ -89,43 +86,3 @@ def test_tables_hold_the_numbers():
     spreads = {"before": {"emotion": found, "speaker": speakers}, "after": {"emotion": found}}
     assert [row[:2] for row in summary_rows(spreads)] == [["before", "emotion"], ["", "speaker"], ["after", "emotion"]]
     assert summary_rows(spreads)[0][4] == f"{found.nmi:.3f}"
-
-
-def test_pictures_show_the_numbers(tmp_path):
-    labels, emotions = made()
-    before, after = spread(*made(tells=0.2), 14), spread(labels, emotions, 14)
-    kinds = {"before": {"emotion": before, "speaker": before}, "after": {"emotion": after, "speaker": after}}
-    figure = spread_figure(kinds)
-    images = [axes.images[0].get_array() for axes in figure.axes if axes.images]
-    assert [image.shape for image in images[:2]] == [(12, 3)] * 2  # clusters without frames are left out
-    assert images[1].max() == pytest.approx(after.shares.max())
-    bars = [patch.get_width() for axes in figure.axes for patch in axes.patches if axes.get_yticklabels()]
-    assert [before.nmi, before.nmi, after.nmi, after.nmi] == pytest.approx(bars[:4])
-    save_png(tmp_path / "spread.png", figure)
-    assert imread(tmp_path / "spread.png").std() > 0.05
-
-
-def test_a_timeline_has_its_labels_where_their_frames_are(tmp_path):
-    labels, emotions = made()
-    found = spread(labels, emotions, 12)
-    wave = np.random.default_rng(0).normal(size=320 * 149 + 400).astype(np.float32)
-    says = posterior(labels[0], found)
-    figure = timeline_figure(
-        wave, np.random.default_rng(0).normal(size=(40, 300)), labels[0], found, says, EMOTIONS, "x"
-    )
-    strip = figure.axes[2]
-    runs = np.flatnonzero(np.diff(labels[0], prepend=-1))
-    assert [patch.get_x() for patch in strip.patches] == pytest.approx([(320 * run + 40) / 16_000 for run in runs])
-    last = strip.patches[-1]
-    assert last.get_x() + last.get_width() == pytest.approx((320 * 150 + 40) / 16_000)
-    assert strip.get_xlim() == pytest.approx((0, len(wave) / 16_000))
-    save_png(tmp_path / "timeline.png", figure)
-    assert imread(tmp_path / "timeline.png").std() > 0.05
-
-
-def test_progress_of_a_single_report_is_seen():
-    row = {"epoch": 4, "train_masked_loss": 2.0, "train_masked_accuracy": 0.4, "train_unmasked_accuracy": 0.3}
-    for axes in progress_figure({1: [row]}).axes:
-        drawn = [line for line in axes.lines if len(line.get_xdata())]
-        assert drawn
-        assert all(line.get_marker() not in ("None", "", None) for line in drawn)

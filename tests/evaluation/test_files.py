@@ -6,10 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from matplotlib.image import imread
 
 from serjax.evaluation.files import write_all
 from serjax.evaluation.out_of_fold import read_oof_csv
 from serjax.runtime.errors import UserError
+
+DPI = 160
 
 
 def test_all_files_are_written_and_agree(make_run, tmp_path):
@@ -24,9 +27,10 @@ def test_all_files_are_written_and_agree(make_run, tmp_path):
     }
     assert json.loads((tmp_path / "report.json").read_text()) == run.report
     assert read_oof_csv(tmp_path / "oof.csv").ids == run.seeds[0].ids
-    for picture in tmp_path.glob("*.png"):
-        assert picture.read_bytes().startswith(b"\x89PNG")
-        assert picture.stat().st_size > 10_000
+    sizes = {path.name: imread(path).shape[:2] for path in tmp_path.glob("*.png")}
+    # Height and width in pixels: 3.6 by 10.5 inches, and a cell of 0.95 inches a class with its margins.
+    assert sizes["curves.png"] == pytest.approx((3.6 * DPI, 10.5 * DPI), abs=1)
+    assert sizes["confusion.png"] == pytest.approx(((0.95 * 4 + 1.4) * DPI, (0.95 * 4 + 1.7) * DPI), abs=1)
 
 
 def test_writing_again_changes_nothing(make_run, tmp_path):

@@ -5,8 +5,12 @@ import subprocess
 import sys
 from typing import get_args
 
+import numpy as np
 import pytest
+import soundfile
+from saved_runs import write_run
 
+import serjax
 from serjax.inference.files import Answer
 from serjax.models.functional import DType
 from serjax.predict import PARSER, main
@@ -69,3 +73,54 @@ def test_help_waits_for_no_large_package(door):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of random weights."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    write_run(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Two sound files and one that is empty."""
+    folder, rng = tmp_path_factory.mktemp("clips"), np.random.default_rng(0)
+    for name in ("one", "two"):
+        soundfile.write(folder / f"{name}.wav", rng.normal(0, 0.1, 6_000), 16_000)
+    (folder / "bad.wav").write_bytes(b"")
+    return folder
+
+
+def test_answers_of_a_run_are_those_of_load_and_an_unreadable_clip_gets_none(run, clips, capsys):
+    paths = [str(clips / name) for name in ("one.wav", "bad.wav", "two.wav")]
+    assert main([run, *paths]) == 2
+    printed = capsys.readouterr()
+    first, second, third = map(json.loads, printed.out.splitlines())
+    assert second == []
+    assert [first, third] == serjax.load(run)(paths[::2])
+    assert "bad.wav: the file is empty" in printed.err
+
+
+def test_weights_choose_among_the_folds(run, clips, capsys):
+    scores = []
+    for weights in (["1", "0"], ["0", "1"], ["1", "1"]):
+        assert main([run, str(clips / "one.wav"), "--weights", *weights]) == 0
+        scores.append({entry["label"]: entry["score"] for entry in json.loads(capsys.readouterr().out)})
+    first, second, both = scores
+    assert first != pytest.approx(second, abs=1e-4)
+    assert both == pytest.approx({label: (first[label] + second[label]) / 2 for label in first}, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["one.wav", "--weights", "1"], "one for each of the folds 1, 2"),
+        (["one.wav", "two.wav", "--attention", "picture.png"], "--attention draws one clip, but 2 are given"),
+    ],
+)
+def test_arguments_that_do_not_fit_the_run_are_refused(run, clips, monkeypatch, arguments, message):
+    monkeypatch.chdir(clips)
+    with pytest.raises(UserError, match=message):
+        main([run, *arguments])

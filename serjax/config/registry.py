@@ -10,7 +10,6 @@ import logging
 from pathlib import Path
 from typing import Any, TypeVar
 
-import serjax
 from serjax.config.experiment import Experiment
 from serjax.config.options import with_fields
 from serjax.config.pretraining import PretrainExperiment
@@ -23,7 +22,7 @@ log = logging.getLogger(__name__)
 
 def folders(kind: type[Kind]) -> list[Path]:
     """Return the folders in which experiments of a kind are looked for, the first one first."""
-    package = Path(serjax.__file__).parent
+    package = Path(__file__).parents[1]
     # In a wheel they are in the package; in a checkout, and so in an editable install, beside it.
     bundled = next(path for path in (package / "_experiments", package.parent / "experiments") if path.is_dir())
     below = "pretraining" if kind is PretrainExperiment else ""

@@ -26,7 +26,7 @@ from serjax.runtime.mesh import sharding
 
 @dataclass(frozen=True)
 class ClusterConfig:
-    """How frames are clustered; meanings are those of scikit-learn's MiniBatchKMeans."""
+    """Settings of k-means; meanings are those of scikit-learn's MiniBatchKMeans."""
 
     clusters: Annotated[int, Ge(1), Le(2**16)] = 500
     """Number of centroids."""
@@ -51,7 +51,7 @@ CHUNK = 16_384
 
 
 class Clusters(NamedTuple):
-    """What clustering yields.
+    """Result of clustering.
 
     Attributes:
         centroids: Float32 [k d].

@@ -14,7 +14,6 @@ from typing import Any
 import jax
 import numpy as np
 
-import serjax
 from serjax.audio import SAMPLE_RATE
 from serjax.checkpoints.run_models import RunModels, save_models
 from serjax.config.experiment import Experiment, cache_folder
@@ -29,6 +28,7 @@ from serjax.runs.folder import FIRST_STAGE, RESUME, begin_run, claim, end_run, f
 from serjax.runs.setup import Plan, Setup, experiment_trials, first_stage, make_plan, set_up
 from serjax.runtime.constraints import to_json, validate
 from serjax.runtime.fingerprint import fingerprint
+from serjax.runtime.version import __version__
 from serjax.training.loop import Fitted, fit
 from serjax.training.metric_log import MetricLog, read_history
 from serjax.training.reporter import Reporter
@@ -200,7 +200,7 @@ def run_facts(
         modalities=tuple(sorted(plan.model.modalities)),
         versions={
             "python": platform.python_version(),
-            "serjax": serjax.__version__,
+            "serjax": __version__,
             **{name: metadata.version(name) for name in packages},
         },
         corpus_notes=data.corpus_notes,

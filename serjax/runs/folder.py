@@ -21,7 +21,7 @@ from serjax.runtime.disk import disk_errors, write_text
 from serjax.runtime.errors import UserError, one_of
 
 AnyExperiment = Experiment | PretrainExperiment
-"""What has a run folder."""
+"""Settings that have a run folder."""
 
 RESUME = "resume"
 """Folder of the states from which a stage goes on."""

@@ -1,4 +1,4 @@
-"""What pretraining hears: clips, and which of them each fold may hear."""
+"""Clips of pretraining, and those of them that each fold may use."""
 
 import logging
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Part(NamedTuple):
-    """What one encoder hears.
+    """Clips of one encoder's pretraining.
 
     Attributes:
         fold: number of the fold it is for; 0 for all.

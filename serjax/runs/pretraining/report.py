@@ -1,4 +1,4 @@
-"""What a pretraining leaves to look at: what its labels say, how its loss fell, and a page about both."""
+"""Report of a pretraining: pictures and tables of its labels and its loss, and a page."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

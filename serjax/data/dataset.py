@@ -4,12 +4,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Int
 
 from serjax.audio.vad import load_silero
+from serjax.data.batching.batches import Frames
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.data.corpora.read import describe, read_corpus
 from serjax.data.folds.fold import Fold
@@ -24,17 +25,6 @@ log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from serjax.data.store.video import FrameStore
-
-
-class Frames(Protocol):
-    """Video frames, or face features, of clips."""
-
-    @property
-    def hashes(self) -> tuple[str, ...]:
-        """Hash of each clip's frames."""
-
-    def rows(self, clips: Int[np.ndarray, "*k b"]) -> tuple[Shaped[np.ndarray, "..."], Int[np.ndarray, "*k b"]]:
-        """Return some clips' frames, and how many of them each clip has."""
 
 
 class Data(NamedTuple):

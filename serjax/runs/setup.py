@@ -281,7 +281,7 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
         samples=samples,
         crop=crop,
         shared=own is None,
-        beside=(lambda _: ()) if data.frames is None else data.frames.rows,
+        frames=data.frames,
     )
     return Setup(engine, params, graphdef, frozen, count(one), count(one) + count(still), own is None)
 

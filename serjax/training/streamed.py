@@ -11,7 +11,16 @@ from flax import nnx
 from jaxtyping import Bool, Float, Int
 
 from serjax.audio.config import AugmentConfig
-from serjax.data.batching.batches import Batch, Clips, eval_batches, stack, steps_per_epoch, train_batches
+from serjax.data.batching.batches import (
+    Batch,
+    Clips,
+    Frames,
+    eval_batches,
+    read_ahead,
+    stack,
+    steps_per_epoch,
+    train_batches,
+)
 from serjax.data.batching.lengths import Crop
 from serjax.models.functional import Params
 from serjax.models.inputs import Inputs
@@ -22,10 +31,6 @@ from serjax.training.fold_axis import BATCH, FOLD, SHARED, FoldAxis, PerFold
 from serjax.training.optimizer import rate_factors
 from serjax.training.trials import Trial, last_rates, trial_constants
 from serjax.training.update import update
-
-Beside = Callable[[Int[np.ndarray, "*k b"]], tuple[np.ndarray, ...]]
-"""Returns what a model sees of clips beside their sound, such as frames of video, each array with the axes of the clips
-in front."""
 
 Hidden = Literal["sound", "video"] | None
 """What is kept from a model that looks at both."""
@@ -56,7 +61,7 @@ class StreamedEngine:
         samples: int,
         crop: Crop,
         shared: bool = True,
-        beside: Beside = lambda clips: (),
+        frames: Frames | None = None,
     ) -> None:
         """Compile nothing yet.
 
@@ -77,10 +82,10 @@ class StreamedEngine:
             samples: length of a row.
             crop: part of a longer clip that is heard in validation and test.
             shared: whether `frozen` is one state for all.
-            beside: what the model sees beside sound.
+            frames: video of every clip of the store, for models that take it.
         """
         self.trials, self.clips, self.labels, self.classes = trials, clips, labels, classes
-        self.axis, self.beside = axis, beside
+        self.axis, self.frames = axis, frames
         self.train, self.seed, self.samples, self.crop = train, seed, samples, crop
         self.constants = axis.shard(trial_constants(trials, labels, classes, train, seed))
         self.frozen = axis.replicate(frozen) if shared else frozen
@@ -116,6 +121,7 @@ class StreamedEngine:
                     samples=self.samples,
                     seed=(self.seed, trial.seed, trial.fold, epoch),
                     sampling="balanced" if self.train.balance == "sampling" else "shuffle",
+                    frames=self.frames,
                 )
             )
             if on
@@ -124,9 +130,13 @@ class StreamedEngine:
         ]
         metrics = LateMetrics(self.axis)
         steps = max(count for count, on in zip(counts, active, strict=True) if on)
-        for number in range(steps):
-            now = np.array([on and number < count for on, count in zip(active, counts, strict=True)])
-            batch = _side_by_side([next(s) if on else None for s, on in zip(streams, now, strict=True)])
+
+        def batches() -> Iterator[tuple[Bool[np.ndarray, "k"], Batch]]:
+            for number in range(steps):
+                now = np.array([on and number < count for on, count in zip(active, counts, strict=True)])
+                yield now, _side_by_side([next(s) if on else None for s, on in zip(streams, now, strict=True)])
+
+        for number, (now, batch) in enumerate(read_ahead(batches())):
             inputs = self.axis.shard(LabelledInputs._make((self._inputs(batch), batch.label, batch.weight)), BATCH)
             state, new = self._step(now, state, inputs, self.constants, self.frozen)
             metrics.add(new)
@@ -139,10 +149,8 @@ class StreamedEngine:
     def _inputs(self, batch: Batch, without: Hidden = None) -> Inputs:
         """Return what the model is called with; what is hidden has a length of 0."""
         length = np.zeros_like(batch.length) if without == "sound" else batch.length
-        inputs = Inputs._make((batch.wave, length, *self.beside(batch.clip), *[None] * 5)[:7])
-        if without == "video":
-            inputs = inputs._replace(video_lengths=np.zeros(batch.clip.shape, np.int32))
-        return inputs
+        video_length = np.zeros_like(batch.length) if without == "video" else batch.video_length
+        return Inputs(batch.wave, length, batch.video, video_length)
 
     def predict(self, params: PerFold, part: str, without: Hidden = None) -> list[Float[np.ndarray, "clips c"]]:
         """Return each trial's class probabilities for its own clips of `validation` or `test`, in their order.
@@ -164,12 +172,12 @@ class StreamedEngine:
                     batch_size=size,
                     samples=self.samples,
                     crop=self.crop,
+                    frames=self.frames,
                 )
             )
             for clips in parts
         ]
-        for start, batches in _in_step(streams, size):
-            batch = _side_by_side(batches)
+        for start, batches, batch in read_ahead(_in_step(streams, size)):
             inputs = self.axis.shard(self._inputs(batch, without), BATCH)
             probability = self.axis.gather(self._predict(params, inputs, self.frozen))
             for k, one in enumerate(batches):
@@ -179,13 +187,13 @@ class StreamedEngine:
         return results
 
 
-def _in_step(streams: list[Iterator[Batch]], size: int) -> Iterator[tuple[int, list[Batch | None]]]:
-    """Yield the streams' batches side by side, with the position of their first clip, until all have ended."""
+def _in_step(streams: list[Iterator[Batch]], size: int) -> Iterator[tuple[int, list[Batch | None], Batch]]:
+    """Yield the position of the first clip, the streams' batches, and them side by side, until all have ended."""
     for start in itertools.count(0, size):
         batches = [next(stream, None) for stream in streams]
         if all(batch is None for batch in batches):
             return
-        yield start, batches
+        yield start, batches, _side_by_side(batches)
 
 
 def _side_by_side(batches: Sequence[Batch | None]) -> Batch:

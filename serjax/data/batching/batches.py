@@ -1,13 +1,16 @@
-"""Batches of clips, cropped and padded, read by Grain ahead of the device."""
+"""Batches of clips, cropped and padded, with their video, read by Grain ahead of the device."""
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import grain
 import numpy as np
-from jaxtyping import Float32, Int, Int32, Int64
+from jaxtyping import Float32, Int, Int32, Int64, Shaped
 
 from serjax.data.batching.lengths import Crop, crop_start
+
+Item = TypeVar("Item")
 
 READ = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
 """One thread that prepares four batches ahead.
@@ -31,6 +34,17 @@ class Clips(Protocol):
     def __len__(self) -> int: ...
 
 
+class Frames(Protocol):
+    """Video frames, or face features, of clips, such as `FrameStore.of` returns."""
+
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """Hash of each clip's frames."""
+
+    def rows(self, clips: Int[np.ndarray, "b"]) -> tuple[Shaped[np.ndarray, "b f ..."], Int32[np.ndarray, "b"]]:
+        """Return some clips' frames, and how many of them each clip has."""
+
+
 class Batch(NamedTuple):
     """A batch; with folds side by side, every field has their axis in front.
 
@@ -43,6 +57,8 @@ class Batch(NamedTuple):
         label: Int32 [b], class.
         weight: Float32 [b], 1, or 0 for rows that only fill up.
         clip: Int32 [b], number of the clip in the store.
+        video: UInt8 [b f h w 3], or Float32 [b f d] of face features; None for models without video.
+        video_length: Int32 [b], frames of the clip in `video`.
     """
 
     wave: Float32[np.ndarray, "*k b t"]
@@ -50,6 +66,8 @@ class Batch(NamedTuple):
     label: Int32[np.ndarray, "*k b"]
     weight: Float32[np.ndarray, "*k b"]
     clip: Int32[np.ndarray, "*k b"]
+    video: Shaped[np.ndarray, "..."] | None = None
+    video_length: Int32[np.ndarray, "*k b"] | None = None
 
 
 def train_batches(
@@ -61,6 +79,7 @@ def train_batches(
     samples: int,
     seed: tuple[int, ...],
     sampling: Literal["shuffle", "balanced"] = "shuffle",
+    frames: Frames | None = None,
     read: grain.ReadOptions = READ,
 ) -> grain.IterDataset[Batch]:
     """Return one epoch of training batches: random order, random crops, zeros on the right of short clips.
@@ -76,6 +95,7 @@ def train_batches(
         samples: length of every row.
         seed: not negative; give every epoch of every fold its own, always of the same number of values.
         sampling: shuffle uses every clip once. balanced draws as many, with replacement, each class as likely.
+        frames: video of every clip of the store.
         read: threads and batches ahead.
     """
     rng = np.random.default_rng(seed)
@@ -86,7 +106,7 @@ def train_batches(
     else:
         order = rng.permutation(order)
     spare = np.maximum(clips.lengths[order] - samples, 0)
-    return _dataset(clips, labels, order, rng.integers(spare + 1), batch_size, samples, read)
+    return _dataset(clips, labels, order, rng.integers(spare + 1), batch_size, samples, frames, read)
 
 
 def eval_batches(
@@ -97,6 +117,7 @@ def eval_batches(
     batch_size: int,
     samples: int,
     crop: Crop = "head",
+    frames: Frames | None = None,
     read: grain.ReadOptions = READ,
 ) -> grain.IterDataset[Batch]:
     """Return batches of the clips in the order of `indices`, each cut as `crop_clip` does and padded with zeros.
@@ -108,11 +129,12 @@ def eval_batches(
         batch_size: rows of every batch.
         samples: length of every row.
         crop: the part of a longer clip.
+        frames: video of every clip of the store.
         read: threads and batches ahead.
     """
     order = np.asarray(indices, np.int64)
     starts = crop_start(clips.lengths[order], samples, crop)
-    return _dataset(clips, labels, order, starts, batch_size, samples, read)
+    return _dataset(clips, labels, order, starts, batch_size, samples, frames, read)
 
 
 def steps_per_epoch(clips: int, batch_size: int) -> int:
@@ -121,8 +143,20 @@ def steps_per_epoch(clips: int, batch_size: int) -> int:
 
 
 def stack(batches: Sequence[Batch]) -> Batch:
-    """Put batches of equal shape side by side, the folds' axis in front."""
-    return Batch(*(np.stack(parts) for parts in zip(*batches, strict=True)))
+    """Put batches of equal shape side by side, the folds' axis in front; of a single one nothing is copied."""
+    if len(batches) == 1:
+        return Batch._make(None if part is None else part[None] for part in batches[0])
+    return Batch._make(None if parts[0] is None else np.stack(parts) for parts in zip(*batches, strict=True))
+
+
+def read_ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield items, the next of which is made in a thread meanwhile."""
+    source = iter(items)
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, source, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, source, None)
+            yield item
 
 
 def fill_rows(
@@ -147,6 +181,7 @@ def _dataset(
     starts: Int64[np.ndarray, "n"],
     batch_size: int,
     samples: int,
+    frames: Frames | None,
     read: grain.ReadOptions,
 ) -> grain.IterDataset[Batch]:
     """Lay out clip `order[i]`, from sample `starts[i]` on, as row `i % batch_size` of batch `i // batch_size`."""
@@ -162,7 +197,9 @@ def _dataset(
         wave[batch_size - missing :] = wave[0]
         weight = np.ones(batch_size, np.float32)
         weight[batch_size - missing :] = 0
-        return Batch(wave, length.astype(np.int32), labels[chosen].astype(np.int32), weight, chosen.astype(np.int32))
+        video = () if frames is None else frames.rows(chosen)
+        values = (length.astype(np.int32), labels[chosen].astype(np.int32), weight, chosen.astype(np.int32))
+        return Batch(wave, *values, *video)
 
     # Grain spends some 30 microseconds on an element, so an element is a whole batch and not a clip.
     return grain.MapDataset.range(steps_per_epoch(len(order), batch_size)).map(fill).to_iter_dataset(read)

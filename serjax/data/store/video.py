@@ -16,11 +16,11 @@ from serjax.video.decode import FRAMES, SIZE, Box, read
 from serjax.video.faces import find_face
 
 _VERSION = 2
-"""Part of every key: where sampling, cropping or layout change, stores of before are not found and made anew."""
+"""Part of every key: raised where sampling or cropping change, so that stores of before are not found and made anew."""
 
-_NOTHING: dict[str, Any] = {"shows": "uncut", "boxes": None, "damage": None, "length": None}
-"""What the index says of a clip of which there is nothing to say. It shows a face, the whole picture because no face
-was found, an uncut picture because none was looked for, or a drawn face."""
+_COLUMNS: dict[str, Any] = {"shows": "uncut", "boxes": None, "damage": None, "length": None}
+"""Columns of the index with their defaults. A clip shows a face, the whole picture where no face was found, the uncut
+picture where none was looked for, or a drawn face; `damage` and `length` are notes on its video."""
 
 
 class FrameStore(DecodedClips):
@@ -53,11 +53,11 @@ class FrameStore(DecodedClips):
         """Return the file that is decoded."""
         return clip.video or clip.path
 
-    def of(self, utterances: Sequence[Utterance]) -> "Pictures":
+    def of(self, utterances: Sequence[Utterance]) -> "ClipFrames":
         """Return the frames of some of the utterances, such as those whose sound can be decoded too."""
         places = {clip.id: i for i, clip in enumerate(self.utterances)}
         rows = [places[clip.id] for clip in utterances]
-        return Pictures(self.frames, np.array(rows, np.int64), tuple(self.hashes[row] for row in rows))
+        return ClipFrames(self.frames, np.array(rows, np.int64), tuple(self.hashes[row] for row in rows))
 
     def _counts(self) -> list[str]:
         """Say how many faces were found or drawn, and how many videos are not whole."""
@@ -83,12 +83,12 @@ class FrameStore(DecodedClips):
         return [f"{self.source(clip)}: {remark}" for clip, *remarks in both for remark in remarks if remark]
 
 
-class Pictures(NamedTuple):
-    """Frames of clips, in an order of its own.
+class ClipFrames(NamedTuple):
+    """Frames of some clips of a `FrameStore`, in an order of their own.
 
     Attributes:
-        frames: RGB.
-        places: which of them each clip has.
+        frames: RGB, of the whole store.
+        places: of each clip in `frames`.
         hashes: of each clip's frames.
     """
 
@@ -136,7 +136,7 @@ def open_frames(
                 raise UserError(f"{source}: no video goes with it; pair it with one, or leave it out.")
             seen = read(source, count, start=clip.start, end=clip.end, size=size, find=find_face if faces else None)
         except UserError as error:
-            return unusable(error, source, np.zeros((0, count, size, size, 3), np.uint8), **_NOTHING)
+            return unusable(error, source, np.zeros((0, count, size, size, 3), np.uint8), **_COLUMNS)
         facts = {
             "shows": "face" if seen.box else "whole" if faces else "uncut",
             "boxes": seen.box,
@@ -178,7 +178,7 @@ def open_drawn(
         frames = synthetic.synthetic_frames(
             clip.label, seed, speaker=clip.speaker, clip=clip.id, count=count, size=size
         )
-        return usable(frames[None], **_NOTHING | {"shows": "drawn"})
+        return usable(frames[None], **_COLUMNS | {"shows": "drawn"})
 
     clips = [(clip.id, clip.label, clip.speaker) for clip in utterances]
     settings = ["drawn", _VERSION, synthetic.FACES_VERSION, count, size, seed, clips]

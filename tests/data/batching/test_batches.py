@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serjax.data.batching.batches import READ, Batch, eval_batches, stack, steps_per_epoch, train_batches
+from serjax.data.batching.batches import READ, Batch, eval_batches, read_ahead, stack, steps_per_epoch, train_batches
 from serjax.data.batching.lengths import crop_clip
 
 few = settings(max_examples=30)
@@ -44,8 +44,9 @@ def check_rows(batches, clips, labels, size, samples):
     """Check shapes, dtypes and that every row is what it says; return the clips of rows that count."""
     for batch in batches:
         assert batch.wave.shape == (size, samples)
-        assert [field.dtype for field in batch] == [np.float32, np.int32, np.int32, np.float32, np.int32]
-        assert all(field.shape == (size,) for field in batch[1:])
+        assert [field.dtype for field in batch[:5]] == [np.float32, np.int32, np.int32, np.float32, np.int32]
+        assert all(field.shape == (size,) for field in batch[1:5])
+        assert batch[5:] == (None, None)
         np.testing.assert_array_equal(batch.label, labels[batch.clip])
         np.testing.assert_array_equal(batch.length, np.minimum(clips.lengths[batch.clip], samples))
         for wave, length, index in zip(batch.wave, batch.length, batch.clip, strict=True):
@@ -104,6 +105,36 @@ def epoch(seed, **options):
     clips, labels = Memory(np.arange(40) + 10), np.arange(40) % 4
     batches = list(train_batches(clips, labels, range(40), batch_size=8, samples=10, seed=seed, **options))
     return np.concatenate([batch.clip for batch in batches]), np.concatenate([batch.wave for batch in batches])
+
+
+class Video:
+    """Frames of clips: those of clip i are all i, and it has i of them."""
+
+    def __init__(self):
+        self.readers = set()
+
+    def rows(self, clips):
+        self.readers.add(threading.current_thread())
+        return np.broadcast_to(clips[:, None, None], (len(clips), 4, 2)).astype(np.uint8), clips.astype(np.int32)
+
+
+@pytest.mark.parametrize("batches", [train_batches, eval_batches])
+def test_video_is_read_with_the_clips_in_the_reading_thread(batches):
+    clips, video = Memory([5] * 10), Video()
+    options = {"seed": (0,)} if batches is train_batches else {}
+    found = list(batches(clips, np.zeros(10, int), range(10), batch_size=4, samples=5, frames=video, **options))
+    assert len(found) == 3
+    for batch in found:
+        assert batch.video.shape == (4, 4, 2)
+        np.testing.assert_array_equal(batch.video[:, 0, 0], batch.clip)
+        np.testing.assert_array_equal(batch.video_length, batch.clip)
+    assert threading.main_thread() not in video.readers
+    both = stack([found[0], found[1]])
+    assert both.video.shape == (2, 4, 4, 2)
+    np.testing.assert_array_equal(both.video_length, both.clip)
+    alone = stack([found[0]])
+    assert alone.video.shape == (1, 4, 4, 2)
+    assert np.shares_memory(alone.video, found[0].video)
 
 
 @pytest.mark.parametrize("sampling", ["shuffle", "balanced"])
@@ -179,6 +210,24 @@ def test_reading_goes_on_ahead_of_the_consumer():
     iterator = iter(train_batches(Counting([5] * 40), np.zeros(40, int), range(40), batch_size=1, samples=5, seed=(0,)))
     next(iterator)
     assert all(read.acquire(timeout=20) for _ in range(1 + READ.prefetch_buffer_size))
+
+
+def test_the_next_item_is_made_while_one_is_used():
+    made = [threading.Event() for _ in range(4)]
+
+    def items():
+        for number in range(3):
+            made[number].set()
+            yield number
+        raise OSError("the disk is gone")
+
+    found = read_ahead(items())
+    assert next(found) == 0
+    assert made[1].wait(20)
+    assert (next(found), next(found)) == (1, 2)
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(found)
+    assert list(read_ahead([])) == []
 
 
 def test_an_error_of_the_store_reaches_the_consumer():

@@ -65,7 +65,7 @@ class Clusters(NamedTuple):
 
 
 class _State(NamedTuple):
-    """What a mini-batch changes: centroids, frames seen of each cluster, and the running mean that ends it all."""
+    """State of mini-batches: centroids, frames seen of each cluster, and the running mean that ends it all."""
 
     centroids: Float[Array, "k d"]
     seen: Float[Array, "k"]

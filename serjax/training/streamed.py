@@ -136,7 +136,7 @@ class StreamedEngine:
                 now = np.array([on and number < count for on, count in zip(active, counts, strict=True)])
                 yield now, _side_by_side([next(s) if on else None for s, on in zip(streams, now, strict=True)])
 
-        for number, (now, batch) in enumerate(read_ahead(batches())):
+        for now, batch in read_ahead(batches()):
             inputs = self.axis.shard(LabelledInputs._make((self._inputs(batch), batch.label, batch.weight)), BATCH)
             state, new = self._step(now, state, inputs, self.constants, self.frozen)
             metrics.add(new)

@@ -169,7 +169,7 @@ class RaggedWriter:
             if self._can_save:
                 self._save()
 
-    def write(self, item: int, rows: Shaped[np.ndarray, "n ..."], first: int = 0, **columns: Any) -> None:
+    def write(self, item: int, rows: Shaped[np.ndarray, "n ..."], first: int = 0, /, **columns: Any) -> None:
         """Write an item's rows from its row `first` on; `columns` are further values of an item of unknown length.
 
         Raises:

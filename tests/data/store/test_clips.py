@@ -280,17 +280,6 @@ print(len(count))
     assert sum(int(one.communicate()[0]) for one in both) == 12
 
 
-def test_memory_holds_only_a_few_clips(tmp_path, monkeypatch):
-    """Threads may run ahead of the writer by so many clips and no more."""
-    utterances = write_clips(tmp_path, 40)
-    monkeypatch.setattr(decoded_clips, "_AHEAD", 3)
-    begun = []
-    with decoded_clips.ThreadPoolExecutor(2) as pool:
-        for done, _ in enumerate(decoded_clips._in_order(utterances, begun.append, pool), 1):
-            assert len(begun) <= done + 3
-    assert len(begun) == 40
-
-
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real recordings are not here")
 def test_the_two_equal_clips_of_ravdess_have_equal_hashes(tmp_path):
     corpus = read_corpus(DataConfig(root=str(SHARED / "ravdess/Actor_07"), corpus="ravdess"))

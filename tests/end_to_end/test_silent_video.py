@@ -69,7 +69,7 @@ def test_silent_videos_are_trained_and_asked(filmed, tmp_path, film, capsys, cap
     assert predict_main([*shlex.split(shown)[3:], "--json"]) == 0
     with pytest.raises(UserError, match=r"clip\.wav: it has no video"):
         model("clip.wav")
-    assert "Their sound is not listened to." in (filmed.run_dir / "README.md").read_text()
+    assert "Their sound is not used." in (filmed.run_dir / "README.md").read_text()
     # Sound, of whatever rate, neither changes the answer nor is spoken of.
     pictures = np.full((2, 48, 48, 3), 60, np.uint8)
     sounding = film(tmp_path / "sounding.mp4", pictures, tone=0.5)

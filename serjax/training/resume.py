@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from serjax.runtime.disk import unwritable
+from serjax.runtime.errors import UserError
 
 
 class ResumePoint:
@@ -28,12 +30,24 @@ class ResumePoint:
         return self._manager.latest_step()
 
     def restore(self, like: Any) -> tuple[int, Any] | None:
-        """Return the last epoch saved (counted from 1) and its pytree, laid out as the arrays of `like`; or None."""
+        """Return the last epoch saved (counted from 1) and its pytree, laid out as the arrays of `like`; or None.
+
+        Raises:
+            UserError: what was saved is laid out otherwise, as another version of serjax saves it.
+        """
         epoch = self.latest()
         if epoch is None:
             return None
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        return epoch, self._manager.restore(epoch, args=ocp.args.StandardRestore(abstract))
+        try:
+            return epoch, self._manager.restore(epoch, args=ocp.args.StandardRestore(abstract))
+        except ValueError as error:
+            if not re.search("tree structures do not match|not compatible with the stored", str(error)):
+                raise
+            raise UserError(
+                f"{self.folder}: the state saved there is not one of this version of serjax; go on with the version "
+                "that began the run, or give --overwrite to start it again."
+            ) from None
 
     def save(self, epoch: int, tree: Any) -> None:
         """Write the pytree in the background.

@@ -31,6 +31,17 @@ def test_the_last_epoch_comes_back_although_its_memory_was_taken_over(tmp_path):
     again.close()
 
 
+def test_a_state_of_another_version_is_refused_in_a_sentence(tmp_path):
+    weights = {"w": jnp.arange(3.0)}
+    point = ResumePoint(tmp_path)
+    point.save(1, {"state": {"params": weights, "adam": weights}})
+    point.close()
+    again = ResumePoint(tmp_path)
+    with pytest.raises(UserError, match=r"not one of this version .* --overwrite"):
+        again.restore({"state": {"params": weights, "moments": (weights, weights)}})
+    again.close()
+
+
 def test_a_full_disk_gets_a_sentence(tmp_path, monkeypatch):
     point = ResumePoint(tmp_path)
 

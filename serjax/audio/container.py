@@ -5,17 +5,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, overload
 
-import av
 import numpy as np
-from av.audio.frame import AudioFrame
-from av.audio.stream import AudioStream
-from av.container import InputContainer
-from av.packet import Packet
-from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 from jaxtyping import Float32
 
-from serjax.runtime.errors import UserError
+from serjax.runtime.errors import MissingPackage, UserError
+
+try:
+    import av
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+except ImportError:
+    raise MissingPackage("PyAV", "video", "Videos, and the sound in them, are decoded") from None
 
 
 @contextlib.contextmanager

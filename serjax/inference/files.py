@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from serjax.inference.ensemble import BATCH, Ensemble, Scores
 from serjax.inference.inputs import Clip, Sample
-from serjax.runtime.errors import UserError
+from serjax.runtime.errors import MissingPackage, UserError
 
 CHUNK = 32 * BATCH
 """Clips that are read before they are answered; memory holds no more."""
@@ -37,6 +37,8 @@ def answer(ensemble: Ensemble, clips: Iterable[Clip]) -> Iterator[Answer]:
                 sample = ensemble.read(clip)
                 answers.append(Answer([], int(ensemble.rate(clip)), sample.notes))
                 samples.append(sample)
+            except MissingPackage:
+                raise
             except UserError as error:
                 answers.append(Answer([], None, (str(error),)))
         rows = iter(ensemble.probabilities(samples) if samples else ())

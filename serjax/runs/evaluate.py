@@ -24,7 +24,7 @@ from serjax.inference.inputs import Sample
 from serjax.models.functional import DType
 from serjax.runtime.constraints import validate
 from serjax.runtime.disk import disk_errors, write_text
-from serjax.runtime.errors import UserError, one_of
+from serjax.runtime.errors import MissingPackage, UserError, one_of
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +117,8 @@ def _answers(ensemble: Ensemble, data: DataConfig, cache: Path, seed: int) -> tu
         try:
             samples.append(ensemble.read(given))
             answered.append(clip)
+        except MissingPackage:
+            raise
         except UserError as error:
             skipped.append(str(error).replace("the clip: ", f"{clip.id}: "))
             if not config.skip_bad:

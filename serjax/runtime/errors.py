@@ -9,6 +9,14 @@ class UserError(Exception):
     """
 
 
+class MissingPackage(UserError):
+    """A package of an extra is not installed: nothing is wrong with any clip, so none is skipped for it."""
+
+    def __init__(self, package: str, extra: str, task: str) -> None:
+        """Tell that `task`, such as "Videos are decoded", needs a package, and which extra of serjax has it."""
+        super().__init__(f"{task} by {package}, which is not installed; pip install 'serjax[{extra}]'.")
+
+
 def one_of(names: list[str], limit: int = 8) -> str:
     """Return names as `a, b, c and 5 more` for use in a message."""
     shown = ", ".join(names[:limit])

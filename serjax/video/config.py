@@ -2,14 +2,25 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import tyro
+from jaxtyping import UInt8
 
 from serjax.runtime.constraints import AtLeastOne
 from serjax.runtime.errors import UserError
 from serjax.video.augment import VideoAugment
 
+FRAMES, SIZE = 8, 112
+"""Frames of a clip, and their width and height in pixels, that networks on video take."""
 MIN_SIZE = 32
 """Least width and height of frames, in pixels."""
+
+
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom of a part of a picture, in pixels; right and bottom lie outside of it."""
+
+Picture = UInt8[np.ndarray, "h w 3"]
+"""RGB."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +31,9 @@ class VideoConfig:
     """Archive (.npz) of a vector a clip in place of frames, such as action units: ids [clips], au [clips d]."""
     drawn: bool = False
     """Draw a face of each clip's emotion in place of real videos, to try things out."""
-    frames: AtLeastOne = 8
+    frames: AtLeastOne = FRAMES
     """Evenly spaced frames of a clip."""
-    size: AtLeastOne = 112
+    size: AtLeastOne = SIZE
     """Width and height of frames, in pixels."""
     faces: bool = True
     """Crop the face that is found in the first frame; without one, the whole frame is taken."""

@@ -7,13 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import av
 import numpy as np
-from av.container import InputContainer
-from av.packet import Packet
-from av.stream import Disposition
-from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
@@ -21,16 +15,18 @@ from serjax.audio import SAMPLE_RATE
 from serjax.audio.container import frames as decoded
 from serjax.audio.container import opened, packets, track
 from serjax.audio.decode import check_readable, resample
-from serjax.runtime.errors import UserError
+from serjax.runtime.errors import MissingPackage, UserError
+from serjax.video.config import FRAMES, SIZE, Box, Picture
 
-FRAMES, SIZE = 8, 112
-"""Frames of a clip, and their width and height in pixels, that networks on video take."""
-
-Box = tuple[int, int, int, int]
-"""Left, top, right and bottom of a part of a picture, in pixels; right and bottom lie outside of it."""
-
-Picture = UInt8[np.ndarray, "h w 3"]
-"""RGB."""
+try:
+    import av
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.stream import Disposition
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+except ImportError:
+    raise MissingPackage("PyAV", "video", "Videos, and the sound in them, are decoded") from None
 
 _BREAK = Fraction(1, 2)
 """Seconds by which a video may end before its header says so, and not be called broken off."""

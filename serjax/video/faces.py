@@ -4,11 +4,16 @@ import threading
 from functools import cache
 from typing import Any
 
-import dlib
 import numpy as np
 from PIL import Image
 
-from serjax.video.decode import Box, Picture
+from serjax.runtime.errors import MissingPackage
+from serjax.video.config import Box, Picture
+
+try:
+    import dlib
+except ImportError:
+    raise MissingPackage("dlib", "video", "Faces are found") from None
 
 MARGIN = 1.5
 """Side of the part that is cut out, over that of what the detector marks, which is brows to chin."""

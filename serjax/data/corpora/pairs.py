@@ -14,7 +14,6 @@ from serjax.data.corpora.filenames import RAVDESS_EMOTIONS
 from serjax.data.corpora.folders import NAMED, clip_id, of_kind, read_classes, recognise, require_names, walk
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
-from serjax.video.decode import has_sound
 
 _APART = 1.0
 """Seconds by which a video and its sound may differ in length unnoticed."""
@@ -219,6 +218,8 @@ def _pair(groups: Sequence[_Group], silent: bool) -> tuple[list[Utterance], list
 
 def _sounds(path: Path) -> bool:
     """Return whether a video has sound."""
+    from serjax.video.decode import has_sound
+
     try:
         return has_sound(path)
     except UserError:  # the store will say what is wrong with it

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from serjax.audio import SAMPLE_RATE
-from serjax.audio.decode import decode
+from serjax.audio.decode import VIDEO_SUFFIXES, decode
 from serjax.audio.vad import Activity, trim
 from serjax.data.store.decoded import Decoded, DecodedClips, decode_once, unusable, usable
 from serjax.data.utterance import Utterance
@@ -91,6 +91,9 @@ def open_store(
         UserError: clips that cannot be used, all of them in one message, a line each; or `folder` cannot be written,
             or the disk is full.
     """
+
+    if any(clip.path.suffix.lower() in VIDEO_SUFFIXES for clip in utterances):
+        from serjax.audio import container  # noqa: F401  (a missing package is reported once, and for no single clip)
 
     def decoded(clip: Utterance) -> Decoded:
         try:

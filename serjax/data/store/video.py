@@ -1,6 +1,6 @@
 """Frames of videos decoded once: uint8 [clips, frames, 112, 112, 3], see `serjax.data.store.decoded`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,8 +12,7 @@ from serjax.data.corpora.synthetic import corpus as synthetic
 from serjax.data.store.decoded import Decoded, DecodedClips, decode_once, unusable, usable
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
-from serjax.video.decode import FRAMES, SIZE, Box, read
-from serjax.video.faces import find_face
+from serjax.video.config import FRAMES, SIZE, Box, Picture
 
 _VERSION = 2
 """Part of every key: raised where sampling or cropping change, so that stores of before are not found and made anew."""
@@ -129,12 +128,20 @@ def open_frames(
             or the disk is full.
     """
 
+    from serjax.video.decode import read
+
+    find: Callable[[Picture], Box | None] | None = None
+    if faces:
+        from serjax.video.faces import find_face
+
+        find = find_face
+
     def decoded(clip: Utterance) -> Decoded:
         source = FrameStore.source(clip)
         try:
             if clip.video is None:
                 raise UserError(f"{source}: no video goes with it; pair it with one, or leave it out.")
-            seen = read(source, count, start=clip.start, end=clip.end, size=size, find=find_face if faces else None)
+            seen = read(source, count, start=clip.start, end=clip.end, size=size, find=find)
         except UserError as error:
             return unusable(error, source, np.zeros((0, count, size, size, 3), np.uint8), **_COLUMNS)
         facts = {

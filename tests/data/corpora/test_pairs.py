@@ -10,11 +10,11 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serjax.data.corpora import pairs as module
 from serjax.data.corpora.filenames import RAVDESS_EMOTIONS
 from serjax.data.corpora.pairs import length_note, read_pairs
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError
+from serjax.video import decode
 
 SHARED = Path(__file__).parents[3] / "../shared/data"
 real = pytest.mark.skipif(not SHARED.is_dir(), reason="the real recordings are not here")
@@ -24,9 +24,9 @@ examples = settings(max_examples=40, suppress_health_check=[HealthCheck.function
 @pytest.fixture(autouse=True)
 def sounding(monkeypatch):
     """Which of the empty files that stand for videos have sound: those whose names begin with 01 or s."""
-    asked = module.has_sound
+    asked = decode.has_sound
     monkeypatch.setattr(
-        module, "has_sound", lambda path: asked(path) if path.stat().st_size else path.name.startswith(("01", "s"))
+        decode, "has_sound", lambda path: asked(path) if path.stat().st_size else path.name.startswith(("01", "s"))
     )
 
 

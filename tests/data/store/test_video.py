@@ -11,7 +11,6 @@ import pytest
 import soundfile
 
 from serjax.data.corpora.synthetic.corpus import synthetic_frames
-from serjax.data.store import video as module
 from serjax.data.store.video import open_drawn, open_frames
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError
@@ -43,7 +42,7 @@ def decoded(monkeypatch):
         paths.append(path)
         return read(path, *args, **options)
 
-    monkeypatch.setattr(module, "read", counting)
+    monkeypatch.setattr("serjax.video.decode.read", counting)
     return paths
 
 
@@ -89,7 +88,7 @@ def test_faces_that_are_not_found_are_counted(tmp_path, clips, monkeypatch):
     assert store.notes == ("A face was found in 0 of 4 videos; 4 show the whole picture: clip0, clip1, clip2, clip3.",)
     assert open_frames(clips, tmp_path / "frames", skip_bad=False, faces=False).notes == ()
     boxes = iter([(0, 0, 20, 20)] * 3 + [None])
-    monkeypatch.setattr(module, "find_face", lambda picture: next(boxes))
+    monkeypatch.setattr("serjax.video.faces.find_face", lambda picture: next(boxes))
     store = open_frames(clips, tmp_path / "found", skip_bad=False)
     assert sorted(store.boxes, key=str) == [(0, 0, 20, 20)] * 3 + [None]
     assert store.notes[0].startswith("A face was found in 3 of 4 videos; 1 show the whole picture: clip")

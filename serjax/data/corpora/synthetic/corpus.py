@@ -24,7 +24,7 @@ from serjax.data.corpora.synthetic.face import Colour, Expression, Person, draw
 from serjax.data.corpora.synthetic.voice import HISSES, VOWELS, Manner, Syllable, Voice, speak
 from serjax.runtime.disk import atomic_folder, unwritable
 from serjax.runtime.errors import UserError
-from serjax.video.decode import FRAMES, SIZE
+from serjax.video.config import FRAMES, SIZE
 
 NAME = "synthetic-speech"
 

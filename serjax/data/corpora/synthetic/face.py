@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
-from serjax.video.decode import FRAMES, SIZE
+from serjax.video.config import FRAMES, SIZE
 
 _FINE = 3
 """Pictures are drawn so many times as large and reduced, which smooths their edges."""

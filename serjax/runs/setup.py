@@ -31,6 +31,7 @@ from serjax.runtime.errors import UserError, one_of
 from serjax.training.fold_axis import FOLD, SHARED, choose_together, fold_axis
 from serjax.training.initialize import initial
 from serjax.training.loop import Engine
+from serjax.training.optimizer import in_frozen_group
 from serjax.training.resident import ResidentEngine
 from serjax.training.streamed import StreamedEngine
 from serjax.training.trials import Trial, make_trials, trial_key
@@ -219,10 +220,10 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
     classes, train = len(data.labels), [trial.train for trial in trials]
     cache = cache_folder(experiment) / "features"
     samples, crop = round(experiment.data.max_seconds * SAMPLE_RATE), experiment.data.eval_crop
-    optimizer = experiment.optimizer
+    groups = (*experiment.optimizer.groups, *model.rate_groups)
     settings: dict[str, Any] = {
         "train": experiment.train,
-        "optimizer": replace(optimizer, groups=(*optimizer.groups, *model.rate_groups)),
+        "optimizer": replace(experiment.optimizer, groups=groups),
         "augment": experiment.augment,
         "dtype": model.dtype,
         "seed": experiment.seed,
@@ -232,7 +233,7 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
         return model.build(classes, augmentation=plan.augmentation, rngs=rngs)
 
     def frozen_path(path: Any) -> bool:
-        return not model.trainable(tuple(path))
+        return not model.trainable(tuple(path)) or in_frozen_group(path, groups)
 
     if isinstance(model, Speech) and model.frozen_encoder:
         # One model, for its encoder; every trial gets a head of its own.
@@ -247,7 +248,12 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
             folder=cache,
         )
         _, heads, _ = initial(
-            lambda rngs: build_head(model, classes, rngs=rngs), lambda _: False, keys, shared_key, axis, {}
+            lambda rngs: build_head(model, classes, rngs=rngs),
+            lambda path: frozen_path(("head", *path)),
+            keys,
+            shared_key,
+            axis,
+            {},
         )
         params = axis.jit(_in_head, (FOLD,))(heads)
         one = axis.first(params)
@@ -308,14 +314,14 @@ def _check_lengths(experiment: Experiment, data: Data, least: int) -> None:
 
 def first_stage(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Plan) -> tuple[Experiment, Setup]:
     """Return the setup that trains the trials' heads alone, before `experiment` trains more, and its experiment."""
-    train = experiment.train
+    train, optimizer = experiment.train, experiment.optimizer
     first = replace(
         experiment,
         model=experiment.model.heads_only(),
         train=replace(train, epochs=experiment.first_epochs, head_epochs=0),
         stages="one",
-        # Groups divide the second stage's rate among encoder and head; the first has a rate of its own.
-        optimizer=replace(experiment.optimizer, groups=()),
+        # Groups divide the second stage's rate; the first has one of its own, but freezes what they freeze.
+        optimizer=replace(optimizer, groups=tuple((p, None if f is None else 1.0) for p, f in optimizer.groups)),
     )
     trials = [replace(trial, peak=train.head_lr) for trial in trials]
     return first, set_up(first, data, trials, make_plan(first, plan))

@@ -10,7 +10,11 @@ from serjax.runtime.errors import UserError
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW and its schedule."""
+    """Optimizer and its schedule."""
+
+    kind: Literal["adamw", "lion", "muon", "adafactor", "sgd", "schedule_free_adamw"] = "adamw"
+    """muon orthogonalizes the updates of matrices and leaves the rest to Adam; schedule_free_adamw averages parameters
+    in place of lowering the rate, and the average is what is validated and saved."""
 
     schedule: Literal["onecycle", "cosine", "linear", "constant"] = "onecycle"
     """onecycle as PyTorch defines it; cosine and linear rise for `warmup` of the steps, then fall to `min_lr`."""
@@ -21,17 +25,26 @@ class OptimizerConfig:
     warmup: Share = 0.3
     """Share of the steps in which the rate rises (OneCycle's pct_start)."""
     weight_decay: NotNegative = 0.01
-    """Decoupled weight decay of AdamW; never on norms and biases."""
+    """Decoupled weight decay; never on norms and biases."""
     beta1: Rate = 0.9
-    """AdamW's first beta; OneCycle moves it between 0.95 and 0.85 instead."""
+    """First beta, or momentum of sgd; OneCycle moves it between 0.95 and 0.85 instead."""
     beta2: Rate = 0.999
-    """AdamW's second beta."""
+    """Second beta; 0.99 is usual for lion."""
     epsilon: Positive = 1e-8
-    """AdamW's epsilon."""
+    """Added to the denominator of adamw, muon and schedule_free_adamw."""
     clip_norm: Positive | None = 1.0
     """Gradients are scaled down to this global norm."""
-    groups: tuple[tuple[str, NotNegative], ...] = ()
-    """(regular expression, factor) pairs: a parameter's rate is multiplied by the factor of the first full match."""
+    groups: tuple[tuple[str, NotNegative | None], ...] = ()
+    """(regular expression, factor) pairs: a parameter's rate is multiplied by the factor of the first full match; None
+    freezes it."""
+
+    def check(self) -> None:
+        """Refuse a schedule that moves what the optimizer does not have."""
+        if self.schedule == "onecycle" and self.kind in ("muon", "adafactor", "schedule_free_adamw"):
+            raise UserError(
+                f"optimizer.schedule onecycle moves beta1, which optimizer.kind {self.kind} does not follow; give "
+                "--optimizer.schedule constant, cosine or linear."
+            )
 
 
 @dataclass(frozen=True)

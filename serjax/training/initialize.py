@@ -1,6 +1,7 @@
-"""The first parameters of all trials: random, or a checkpoint's where it has them."""
+"""First parameters and states of all trials: random, or a checkpoint's where it has them."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,6 +10,8 @@ from jaxtyping import Array, Key
 
 from serjax.models.functional import Params, abstract, path_name
 from serjax.training.fold_axis import FOLD, SHARED, FoldAxis, PerFold
+from serjax.training.optimizer import Optimizer
+from serjax.training.update import evaluated, init_state
 
 
 def initial(
@@ -41,3 +44,15 @@ def initial(
     given = axis.replicate(dict(given))
     params = axis.jit(lambda key, given: draw(1, key, given), (FOLD, SHARED))(axis.shard(keys), given)
     return graphdef, params, jax.jit(lambda key, given: draw(2, key, given))(shared_key, given)
+
+
+def first_states(params: PerFold, optimizer: Optimizer, axis: FoldAxis) -> PerFold:
+    """Return every trial's state before its first update."""
+    return axis.jit(partial(init_state, optimizer=optimizer), (FOLD,))(params)
+
+
+def make_evaluated(optimizer: Optimizer, axis: FoldAxis) -> Callable[[PerFold], PerFold]:
+    """Return a function from every trial's state to the parameters to validate and to save."""
+    if not optimizer.averages:
+        return lambda state: axis.field(state, "params")
+    return axis.jit(partial(evaluated, optimizer=optimizer), (FOLD,))

@@ -13,11 +13,12 @@ from jaxtyping import Bool, Float, Int
 from serjax.evaluation.metrics import confusion, scores
 from serjax.runtime.errors import UserError
 from serjax.training.config import TrainConfig
-from serjax.training.fold_axis import FOLD, FoldAxis, PerFold
+from serjax.training.fold_axis import FoldAxis, PerFold
+from serjax.training.initialize import first_states, make_evaluated
 from serjax.training.metric_log import Row
+from serjax.training.optimizer import Optimizer
 from serjax.training.resume import ResumePoint
 from serjax.training.trials import Trial
-from serjax.training.update import init_state
 
 
 class Engine(Protocol):
@@ -25,6 +26,7 @@ class Engine(Protocol):
 
     trials: Sequence[Trial]
     axis: FoldAxis
+    optimizer: Optimizer
 
     def epoch_clips(self, active: Bool[np.ndarray, "k"]) -> int:
         """Return how many clips an epoch reads."""
@@ -94,9 +96,9 @@ def fit(
         UserError: the loss of a fold is no longer a number, at none of its learning rates.
     """
     trials, axis = engine.trials, engine.axis
-    count = len(trials)
+    count, evaluated = len(trials), make_evaluated(engine.optimizer, axis)
     tree = {
-        "state": axis.jit(init_state, (FOLD,))(params),
+        "state": first_states(params, engine.optimizer, axis),
         "best": jax.tree.map(jnp.copy, params),
         "score": np.full(count, -1.0),
         "epoch": np.zeros(count, np.int64),
@@ -117,7 +119,8 @@ def fit(
         tick = reporter.begin(epoch, engine.epoch_clips(active))
         state, loss, rate = engine.train_epoch(state, epoch, active, tick)
         rows, notes = [], []
-        for k, probability in enumerate(engine.predict(axis.field(state, "params"), "validation")):
+        params = evaluated(state)
+        for k, probability in enumerate(engine.predict(params, "validation")):
             trial = trials[k]
             if not active[k]:
                 continue
@@ -133,12 +136,13 @@ def fit(
             score[k] = rows[-1]["validation_macro_f1"] if better else score[k]
             best_epoch[k] = epoch if better else best_epoch[k]
             waited[k] = 0 if better else waited[k] + 1
-        best = axis.select(active & (best_epoch == epoch), axis.field(state, "params"), best)
+        best = axis.select(active & (best_epoch == epoch), params, best)
+        del params
         # The log first: rows of an epoch that was not saved are dropped on resuming, lost rows would stay lost.
         reporter.end(epoch, rows, notes)
         kept = {"score": score, "epoch": best_epoch, "waited": waited, "diverged": diverged}
         resume.save(epoch, {"state": state, "best": best, **kept})
-    return Fitted(best, axis.field(state, "params"), best_epoch, score)
+    return Fitted(best, evaluated(state), best_epoch, score)
 
 
 def _given_up(k: int, trials: Sequence[Trial], diverged: Bool[np.ndarray, "k"], epoch: int) -> str:

@@ -1,18 +1,21 @@
-"""AdamW under a schedule, as pure functions of a step, so that every fold carries its own length and rate.
+"""Optimizers under a schedule: optax chains, made anew for each update with a trial's own rate and beta1.
 
 PyTorch's definitions are followed (`torch.optim.AdamW`, `torch.optim.lr_scheduler.OneCycleLR` with cosine annealing):
 published SER recipes state their hyperparameters in those terms.
 """
 
 import re
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import optax
+from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from serjax.models.functional import Params, path_name
+from serjax.models.functional import Params, overlay, path_name
 from serjax.runtime.errors import UserError
 from serjax.training.config import OptimizerConfig
 
@@ -21,15 +24,12 @@ ONE_CYCLE_START = 1 / 25
 ONE_CYCLE_END = 1 / 25 / 1e4
 """OneCycle ends at this share of the peak rate (PyTorch's final_div_factor 1e4)."""
 ONE_CYCLE_BETA1 = (0.85, 0.95)
-"""AdamW's beta1 at the peak of the rate and at its two ends (PyTorch's base_momentum, max_momentum)."""
+"""beta1 at the peak of the rate and at its two ends (PyTorch's base_momentum, max_momentum)."""
 
+DECAYED = ((r"(.*\.)?(kernel|weight_v|weight_[ih]h_l0(_reverse)?)", True),)
+"""Weight decay falls on the weights of matrices and convolutions, nothing else."""
 
-class AdamState(NamedTuple):
-    """Moments of AdamW and the number of updates made."""
-
-    updates: Int[Array, ""]
-    mean: Params
-    square: Params
+Value = TypeVar("Value")
 
 
 def _cosine(start: Any, end: Any, share: Float[Array, ""]) -> Float[Array, ""]:
@@ -68,87 +68,183 @@ def rate_and_beta1(
     return jnp.where(rising, peak * (now + 1) / jnp.maximum(top, 1), fall), beta1
 
 
-def rate_factors(params: Params, groups: tuple[tuple[str, float], ...], prefix: str = "") -> Params:
+def first_match(name: str, rules: Sequence[tuple[str, Value]], default: Value) -> Value:
+    """Return the value of the first rule whose regular expression matches the whole name.
+
+    Raises:
+        UserError: a pattern is no regular expression.
+    """
+    for pattern, value in rules:
+        try:
+            if re.fullmatch(pattern, name):
+                return value
+        except re.error as error:
+            raise UserError(f"optimizer.groups: {pattern!r} is no regular expression ({error}); correct it.") from None
+    return default
+
+
+def in_frozen_group(path: Sequence[Any], groups: Sequence[tuple[str, float | None]]) -> bool:
+    """Return whether the first group that matches a parameter's path freezes it."""
+    return first_match(path_name(tuple(path)), groups, 1.0) is None
+
+
+def rate_factors(params: Params, groups: Sequence[tuple[str, float | None]], frozen: Params = ()) -> Params:
     """Return a pytree like `params` with each leaf's learning rate factor; the first pattern that matches wins.
 
     Args:
-        params: one trial's parameters (abstract will do).
-        groups: pairs of a regular expression, which must match a parameter's whole name, and a factor.
-        prefix: what stands before the names, such as `head.` where a head is trained alone.
+        params: one trial's trained parameters (abstract will do).
+        groups: pairs of a regular expression, which must match a parameter's whole name, and a factor, or None for
+            parameters that are frozen.
+        frozen: the other parameters of the model.
 
     Raises:
-        UserError: a pattern is no regular expression or matches no parameter.
+        UserError: a pattern is no regular expression or matches no parameter that it could be meant for.
     """
-    used = set()
+    trained = [path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    others = [path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(frozen)]
+    found = {name: first_match(name, [(pattern, pattern) for pattern, _ in groups], "") for name in trained + others}
+    for pattern, factor in groups:
+        # A factor other than 1 means nothing to a parameter that is frozen.
+        names = trained if factor not in (None, 1.0) else trained + others
+        if pattern not in {found[name] for name in names}:
+            raise UserError(
+                f"optimizer.groups: {pattern!r} matches no trained parameter in full; they are called like "
+                f"{trained[0]!r}."
+            )
 
-    def factor(path: tuple[Any, ...], _: Any) -> float:
-        name = prefix + path_name(path)
-        for pattern, value in groups:
-            if re.fullmatch(pattern, name):
-                used.add(pattern)
-                return value
-        return 1.0
+    def factor_of(path: tuple[Any, ...], _: Any) -> float:
+        factor = first_match(path_name(path), groups, 1.0)
+        assert factor is not None, "a frozen parameter is not among those that are trained"
+        return factor
 
-    try:
-        factors = jax.tree_util.tree_map_with_path(factor, params)
-    except re.error as error:
-        raise UserError(
-            f"optimizer.groups: {error.pattern!r} is no regular expression ({error}); correct it."
-        ) from None
-    unused = [pattern for pattern, _ in groups if pattern not in used]
-    if unused:
-        example = prefix + path_name(jax.tree_util.tree_leaves_with_path(params)[0][0])
-        raise UserError(
-            f"optimizer.groups: {unused[0]!r} matches no trained parameter in full; they are called like {example!r}."
-        )
-    return factors
+    return jax.tree_util.tree_map_with_path(factor_of, params)
 
 
 def decayed(params: Params) -> Params:
-    """Return a pytree of bools: weight decay falls on the weights of matrices and convolutions, nothing else."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: bool(
-            re.fullmatch(r"kernel|weight_v|weight_[ih]h_l0(_reverse)?", path_name(path).rpartition(".")[2])
-        ),
-        params,
-    )
+    """Return a pytree of bools: which leaves weight decay falls on."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: first_match(path_name(path), DECAYED, False), params)
 
 
-def init_adam(params: Params) -> AdamState:
-    """Return AdamW's state before the first update."""
-    # Zeros of their own for each moment: a step takes over its state's memory, and may not be given a buffer twice.
-    return AdamState(jnp.zeros((), jnp.int32), *(jax.tree.map(jnp.zeros_like, params) for _ in range(2)))
+def clip_by_global_norm(limit: float) -> optax.GradientTransformation:
+    """Scale gradients down to a global norm, as `torch.nn.utils.clip_grad_norm_` does."""
+
+    def clip(updates: Params, state: Any, params: Params | None = None) -> tuple[Params, Any]:
+        scale = jnp.minimum(1.0, limit / (optax.tree.norm(updates) + 1e-6))
+        return jax.tree.map(lambda gradient: gradient * scale, updates), state
+
+    return optax.GradientTransformation(optax.init_empty_state, clip)
 
 
-def adamw(
-    gradients: Params,
-    adam: AdamState,
-    params: Params,
-    *,
-    config: OptimizerConfig,
-    steps: Int[Array, ""],
-    peak: Float[Array, ""],
-    factors: Params,
-) -> tuple[Params, AdamState, Float[Array, ""], Float[Array, ""]]:
-    """Make one update and return the new parameters, the new state, the learning rate and the gradients' global norm.
+def scale_by_rate(rate: Float[Array, ""] | float, factors: Params) -> optax.GradientTransformation:
+    """Turn a direction into the update of each leaf: downhill by the rate times the leaf's factor."""
 
-    Weight decay is decoupled and scaled by the learning rate, as in PyTorch; bias correction uses the current beta1,
-    also as in PyTorch, where OneCycle moves it.
+    def scale(updates: Params, state: Any, params: Params | None = None) -> tuple[Params, Any]:
+        return jax.tree.map(lambda update, factor: -(rate * factor) * update, updates, factors), state
+
+    return optax.GradientTransformation(optax.init_empty_state, scale)
+
+
+def _adamw(config: OptimizerConfig, beta1: Any) -> optax.GradientTransformation:
+    return optax.scale_by_adam(b1=beta1, b2=config.beta2, eps=config.epsilon)
+
+
+def _lion(config: OptimizerConfig, beta1: Any) -> optax.GradientTransformation:
+    return optax.scale_by_lion(b1=beta1, b2=config.beta2)
+
+
+def _muon(config: OptimizerConfig, beta1: Any) -> optax.GradientTransformation:
+    # A rate of -1 leaves the direction as it is; it is scaled to the size of AdamW's (Liu et al. 2025).
+    return optax.contrib.muon(-1.0, adam_b1=beta1, adam_b2=config.beta2, eps=config.epsilon, consistent_rms=0.2)
+
+
+def _adafactor(config: OptimizerConfig, beta1: Any) -> optax.GradientTransformation:
+    return optax.chain(optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0), optax.scale_by_param_block_rms())
+
+
+def _sgd(config: OptimizerConfig, beta1: Any) -> optax.GradientTransformation:
+    return optax.trace(decay=beta1)
+
+
+def _schedule_free_adamw(config: OptimizerConfig, beta1: Any) -> optax.GradientTransformation:
+    return optax.scale_by_rms(decay=config.beta2, eps=config.epsilon, eps_in_sqrt=False, bias_correction=True)
+
+
+_DIRECTIONS: dict[str, Callable[[OptimizerConfig, Any], optax.GradientTransformation]] = {
+    "adamw": _adamw,
+    "lion": _lion,
+    "muon": _muon,
+    "adafactor": _adafactor,
+    "sgd": _sgd,
+    "schedule_free_adamw": _schedule_free_adamw,
+}
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Optimizer of one trial's parameters; made by `make_optimizer`.
+
+    Attributes:
+        config: its settings.
+        factors: of each leaf's learning rate.
+        decay: which leaves weight decay falls on.
     """
-    norm = optax.tree.norm(gradients)
-    if config.clip_norm is not None:
-        scale = jnp.minimum(1.0, config.clip_norm / (norm + 1e-6))
-        gradients = jax.tree.map(lambda gradient: gradient * scale, gradients)
-    rate, beta1 = rate_and_beta1(config, adam.updates, steps, peak)
-    updates = adam.updates + 1
-    mean = optax.tree.update_moment(gradients, adam.mean, beta1, 1)
-    square = optax.tree.update_moment_per_elem_norm(gradients, adam.square, config.beta2, 2)
-    mean_hat = optax.tree.bias_correction(mean, beta1, updates)
-    square_hat = optax.tree.bias_correction(square, config.beta2, updates)
 
-    def update(param: Array, m: Array, v: Array, factor: float, decay: bool) -> Array:
-        change = m / (jnp.sqrt(v) + config.epsilon) + (config.weight_decay * param if decay else 0.0)
-        return param - rate * factor * change
+    config: OptimizerConfig
+    factors: Params
+    decay: Params
 
-    params = jax.tree.map(update, params, mean_hat, square_hat, factors, decayed(params))
-    return params, AdamState(updates, mean, square), rate, norm
+    @property
+    def averages(self) -> bool:
+        """True where parameters to evaluate are others than those that gradients are taken at."""
+        return self.config.kind == "schedule_free_adamw"
+
+    def chain(self, rate: Float[Array, ""] | float, beta1: Float[Array, ""] | float) -> optax.GradientTransformation:
+        """Return the optax chain of one update: clip, direction, decoupled weight decay, rate.
+
+        Rate and beta1 may be traced, so that every trial has its own: the state is laid out alike for all of them.
+        """
+        config = self.config
+        clip = [] if config.clip_norm is None else [clip_by_global_norm(config.clip_norm)]
+        base = optax.chain(
+            _DIRECTIONS[config.kind](config, beta1),
+            optax.add_decayed_weights(config.weight_decay, mask=self.decay),
+            scale_by_rate(rate, self.factors),
+        )
+        if self.averages:
+            base = optax.contrib.schedule_free(base, learning_rate=rate, b1=config.beta1)
+        return optax.chain(*clip, base)
+
+    def init(self, params: Params) -> optax.OptState:
+        """Return the state before the first update."""
+        return self.chain(0.0, self.config.beta1).init(params)
+
+    def update(
+        self,
+        gradient: Params,
+        state: optax.OptState,
+        params: Params,
+        step: Int[Array, ""],
+        steps: Int[Array, ""],
+        peak: Float[Array, ""],
+    ) -> tuple[Params, optax.OptState, Float[Array, ""], Float[Array, ""]]:
+        """Make update number `step` (from 0) of `steps`; return parameters, state, rate and the gradient's norm."""
+        norm = optax.tree.norm(gradient)
+        rate, beta1 = rate_and_beta1(self.config, step, steps, peak)
+        updates, state = self.chain(rate, beta1).update(gradient, state, params)
+        return optax.apply_updates(params, updates), state, rate, norm
+
+    def evaluated(self, params: Params, state: optax.OptState) -> Params:
+        """Return the parameters to validate and to save: those given, but the average where one is kept."""
+        if not self.averages:
+            return params
+        average = optax.contrib.schedule_free_eval_params(state[-1], params)
+        return overlay(average, nnx.filter_state(params, nnx.BatchStat))
+
+
+def make_optimizer(config: OptimizerConfig, params: Params, frozen: Params = ()) -> Optimizer:
+    """Return the optimizer of trained parameters (abstract will do); see `rate_factors` for `frozen`.
+
+    Raises:
+        UserError: a pattern of `config.groups` is wrong.
+    """
+    return Optimizer(config, rate_factors(params, config.groups, frozen), decayed(params))

@@ -19,11 +19,11 @@ from serjax.runtime.errors import UserError
 from serjax.training.config import MaskedConfig
 from serjax.training.dispatch import LateMetrics
 from serjax.training.fold_axis import BATCH, FOLD, SHARED, FoldAxis, PerFold
-from serjax.training.initialize import initial
+from serjax.training.initialize import first_states, initial, make_evaluated
 from serjax.training.masked_prediction import FrameBatch, MaskedPrediction, is_frozen
-from serjax.training.optimizer import rate_factors
+from serjax.training.optimizer import Optimizer, in_frozen_group, make_optimizer
 from serjax.training.resume import ResumePoint
-from serjax.training.update import TrainState, TrialConstants, init_state, update
+from serjax.training.update import TrainState, TrialConstants, update
 
 Report = Callable[[int, dict[str, Float[np.ndarray, "k"]]], None]
 """Told of the number of updates made and, for each run, the means of the metrics since the last report."""
@@ -41,6 +41,7 @@ class Pretraining(NamedTuple):
     keys: PerFold
     step: Callable[..., tuple[PerFold, PerFold]]
     axis: FoldAxis
+    optimizer: Optimizer
     shared: bool = True
 
 
@@ -90,18 +91,21 @@ def set_up(
             rngs=rngs,
         )
 
-    graphdef, params, frozen = initial(make, lambda path: is_frozen(path, config), keys, keys[0], axis, given)
+    def still_frozen(path: Any) -> bool:
+        return is_frozen(path, config) or in_frozen_group(path, config.optimizer.groups)
+
+    graphdef, params, frozen = initial(make, still_frozen, keys, keys[0], axis, given)
     frozen = axis.replicate(frozen)
     if own is not None:
         params = axis.jit(overlay, (FOLD, FOLD))(params, axis.shard(own))
         frozen = axis.jit(overlay, (SHARED, FOLD))(frozen, axis.shard(own))
-    factors = rate_factors(axis.first(params), config.optimizer.groups)
+    still = frozen[0] if isinstance(frozen, list) else frozen
+    optimizer = make_optimizer(config.optimizer, axis.first(params), still)
     one = partial(
         update,
         objective=MaskedPrediction(config, encoder),
         graphdef=graphdef,
-        optimizer=config.optimizer,
-        factors=factors,
+        optimizer=optimizer,
     )
 
     def step(state: TrainState, batch: FrameBatch, key: Key[Array, ""], frozen: Params) -> Any:
@@ -109,7 +113,7 @@ def set_up(
         return one(state, batch, TrialConstants(key, jnp.asarray(config.updates), peak), frozen)
 
     run = axis.jit_step(step, (FOLD, BATCH, FOLD, SHARED) if own is None else (FOLD, BATCH, FOLD, FOLD))
-    return Pretraining(graphdef, params, frozen, axis.shard(keys), run, axis, own is None)
+    return Pretraining(graphdef, params, frozen, axis.shard(keys), run, axis, optimizer, own is None)
 
 
 def pretrain(
@@ -135,7 +139,7 @@ def pretrain(
         UserError: the loss is no longer a number, or the disk is full.
     """
     axis = setup.axis
-    state = axis.jit(init_state, (FOLD,))(setup.params)
+    state = first_states(setup.params, setup.optimizer, axis)
     restored = resume.restore({"state": state})
     done, state = (restored[0], restored[1]["state"]) if restored else (0, state)
     metrics = LateMetrics(axis)
@@ -150,7 +154,7 @@ def pretrain(
             resume.save(done, {"state": state})
         if done == updates:
             break
-    return axis.field(state, "params")
+    return make_evaluated(setup.optimizer, axis)(state)
 
 
 def encoder_of(setup: Pretraining, params: Params, run: int = 0) -> SpeechEncoder:

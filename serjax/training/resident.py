@@ -17,7 +17,7 @@ from serjax.models.inputs import Features, Inputs
 from serjax.training.classification import Classification, LabelledInputs, probabilities
 from serjax.training.config import OptimizerConfig, TrainConfig
 from serjax.training.fold_axis import FOLD, SHARED, FoldAxis, PerFold
-from serjax.training.optimizer import rate_factors
+from serjax.training.optimizer import make_optimizer
 from serjax.training.trials import Trial, class_weights, last_rates, trial_constants
 from serjax.training.update import TrainState, TrialConstants, update
 
@@ -63,13 +63,12 @@ class ResidentEngine:
         self.features, self.frozen = axis.replicate(features), axis.replicate(frozen)
         self.constants = axis.shard(trial_constants(trials, self.labels, classes, train, seed))
         self.size = train.batch_size
-        factors = rate_factors(params, optimizer.groups)
+        self.optimizer = make_optimizer(optimizer, params, frozen)
         step = partial(
             update,
             objective=Classification(train, augment, dtype),
             graphdef=graphdef,
-            optimizer=optimizer,
-            factors=factors,
+            optimizer=self.optimizer,
         )
         call = partial(probabilities, graphdef=graphdef, dtype=dtype)
 

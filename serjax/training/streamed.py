@@ -28,7 +28,7 @@ from serjax.training.classification import Classification, LabelledInputs, proba
 from serjax.training.config import OptimizerConfig, TrainConfig
 from serjax.training.dispatch import LateMetrics
 from serjax.training.fold_axis import BATCH, FOLD, SHARED, FoldAxis, PerFold
-from serjax.training.optimizer import rate_factors
+from serjax.training.optimizer import make_optimizer
 from serjax.training.trials import Trial, last_rates, trial_constants
 from serjax.training.update import update
 
@@ -90,13 +90,13 @@ class StreamedEngine:
         self.constants = axis.shard(trial_constants(trials, labels, classes, train, seed))
         self.frozen = axis.replicate(frozen) if shared else frozen
         role = SHARED if shared else FOLD
-        factors = rate_factors(params, optimizer.groups)
+        # For its names alone: with states one after the other, those of the first trial.
+        self.optimizer = make_optimizer(optimizer, params, frozen[0] if isinstance(frozen, list) else frozen)
         step = partial(
             update,
             objective=Classification(train, augment, dtype),
             graphdef=graphdef,
-            optimizer=optimizer,
-            factors=factors,
+            optimizer=self.optimizer,
         )
         self._step = axis.jit_step(step, (FOLD, BATCH, FOLD, role))
         self._predict = axis.jit(partial(probabilities, graphdef=graphdef, dtype=dtype), (FOLD, BATCH, role), BATCH)

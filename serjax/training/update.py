@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from serjax.models.functional import Params, merge, overlay
-from serjax.training.config import OptimizerConfig
-from serjax.training.optimizer import AdamState, adamw, init_adam
+from serjax.training.optimizer import Optimizer
 
 
 class TrialConstants(NamedTuple):
@@ -33,10 +33,17 @@ class TrialConstants(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """Arrays that an update changes."""
+    """Arrays that an update changes.
+
+    Attributes:
+        params: trained parameters and batch statistics.
+        optimizer: state of the optax chain.
+        updates: how many were made.
+    """
 
     params: Params
-    adam: AdamState
+    optimizer: optax.OptState
+    updates: Int[Array, ""]
 
 
 class Objective(Protocol):
@@ -65,9 +72,14 @@ class Objective(Protocol):
         """Return the gradient of the mean loss, and metrics by name, from what parts have added up to."""
 
 
-def init_state(params: Params) -> TrainState:
+def init_state(params: Params, optimizer: Optimizer) -> TrainState:
     """Return the state before the first update."""
-    return TrainState(params, init_adam(params))
+    return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
+
+
+def evaluated(state: TrainState, optimizer: Optimizer) -> Params:
+    """Return the parameters to validate and to save."""
+    return optimizer.evaluated(state.params, state.optimizer)
 
 
 def update(
@@ -78,8 +90,7 @@ def update(
     *,
     objective: Objective,
     graphdef: nnx.GraphDef[Any],
-    optimizer: OptimizerConfig,
-    factors: Params,
+    optimizer: Optimizer,
 ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
     """Make one update from one batch.
 
@@ -93,12 +104,11 @@ def update(
         objective: the loss.
         graphdef: of the model.
         optimizer: how parameters follow their gradients.
-        factors: of learning rates, see `rate_factors`.
 
     Returns:
         The new state, and the objective's metrics with the learning `rate` and the gradient's `norm`.
     """
-    key = jax.random.fold_in(constants.key, state.adam.updates)
+    key = jax.random.fold_in(constants.key, state.updates)
     parts, keys, totals = objective.prepare(batch, constants, key)
 
     def loss(params: Params, part: Any, key: Key[Array, ""]) -> tuple[Array, tuple[Any, Params]]:
@@ -120,14 +130,8 @@ def update(
     unroll = len(keys) == 1 or jax.default_backend() == "cpu"
     (value, sums, gradient, stats), _ = jax.lax.scan(add, nothing, (parts, keys), unroll=unroll)
     gradient, metrics = objective.finish(gradient, value, sums, totals)
-    params, adam, rate, norm = adamw(
-        gradient,
-        state.adam,
-        state.params,
-        config=optimizer,
-        steps=constants.steps,
-        peak=constants.peak,
-        factors=factors,
+    params, moments, rate, norm = optimizer.update(
+        gradient, state.optimizer, state.params, state.updates, constants.steps, constants.peak
     )
     # Batch statistics have no gradient, so that the optimizer leaves them alone; they are what the last part left.
-    return TrainState(overlay(params, stats), adam), metrics | {"rate": rate, "norm": norm}
+    return TrainState(overlay(params, stats), moments, state.updates + 1), metrics | {"rate": rate, "norm": norm}

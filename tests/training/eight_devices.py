@@ -15,11 +15,10 @@ from serjax.models.base import EncoderLayout
 from serjax.models.encoders.config import EncoderConfig
 from serjax.models.speech import Speech
 from serjax.training.config import TrainConfig
-from serjax.training.fold_axis import FOLD, FoldAxis, fold_axis
-from serjax.training.initialize import initial
+from serjax.training.fold_axis import FoldAxis, fold_axis
+from serjax.training.initialize import first_states, initial
 from serjax.training.streamed import StreamedEngine
 from serjax.training.trials import Trial, trial_key
-from serjax.training.update import init_state
 
 CLASSES = 3
 CONFIG = EncoderConfig(
@@ -117,7 +116,7 @@ def train(trials, axis, config=CONFIG, **settings):
         samples=6400,
         crop="head",
     )
-    state = axis.jit(init_state, (FOLD,))(params)
+    state = first_states(params, engine.optimizer, axis)
     losses = []
     for epoch in (1, 2):
         state, loss, _ = engine.train_epoch(state, epoch, np.ones(len(trials), bool), lambda count: None)

@@ -11,10 +11,10 @@ from jax.sharding import Mesh
 from serjax.features.kmeans import ClusterConfig, fit_minibatch
 from serjax.models.encoders.config import EncoderConfig, frames
 from serjax.training.config import MaskedConfig
-from serjax.training.fold_axis import BATCH, FOLD, FoldAxis
+from serjax.training.fold_axis import BATCH, FoldAxis
+from serjax.training.initialize import first_states
 from serjax.training.masked_prediction import FrameBatch
 from serjax.training.pretrain_loop import set_up
-from serjax.training.update import init_state
 
 ENCODER = EncoderConfig(
     hidden_size=16,
@@ -40,7 +40,7 @@ def masked(devices, accumulate=1, encoder=ENCODER):
     keys = jax.random.split(jax.random.key(0), 1)
     config = replace(CONFIG, accumulate=accumulate)
     setup = set_up(config, encoder, 5, normalize=True, keys=keys, axis=axis)
-    state = axis.jit(init_state, (FOLD,))(setup.params)
+    state = first_states(setup.params, setup.optimizer, axis)
     rng, found = np.random.default_rng(0), []
     for _ in range(3):
         wave = rng.normal(size=(1, 8, 6000)).astype(np.float32)

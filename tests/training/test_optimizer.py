@@ -1,51 +1,157 @@
-"""AdamW and the schedules against PyTorch's own, and the rules of groups and decay."""
+"""Optimizers against PyTorch's own and against the written formula; schedules, groups, weight decay."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from flax import nnx
 
 from serjax.runtime.errors import UserError
 from serjax.training.config import OptimizerConfig
-from serjax.training.optimizer import adamw, decayed, init_adam, rate_and_beta1, rate_factors
+from serjax.training.optimizer import (
+    decayed,
+    in_frozen_group,
+    make_optimizer,
+    rate_and_beta1,
+    rate_factors,
+)
+from serjax.training.update import evaluated, init_state
 
 PARAMS = {"a": {"kernel": jnp.linspace(-1, 1, 12).reshape(3, 4), "bias": jnp.ones(4)}, "norm": {"scale": jnp.ones(3)}}
+KINDS = ("adamw", "lion", "muon", "adafactor", "sgd", "schedule_free_adamw")
+
+
+def gradients(seed, params=PARAMS):
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32), params)
+
+
+def after(config, count, steps, peak, params=PARAMS):
+    """Return parameters after some updates of `steps`."""
+    optimizer = make_optimizer(config, params)
+    state = optimizer.init(params)
+    update = jax.jit(optimizer.update)
+    for step in range(count):
+        params, state, *_ = update(
+            gradients(step, params), state, params, jnp.int32(step), jnp.int32(steps), jnp.float32(peak)
+        )
+    return params, state
 
 
 @pytest.mark.torch
+@pytest.mark.parametrize("kind", ["adamw", "sgd"])
 @pytest.mark.parametrize("steps", [7, 100])
-def test_onecycle_and_adamw_follow_pytorch(steps):
+def test_onecycle_follows_pytorch(kind, steps):
     torch = pytest.importorskip("torch")
-    config = OptimizerConfig(max_lr=5e-3, weight_decay=0.01, clip_norm=0.5)
-    kernel = torch.nn.Parameter(torch.from_numpy(np.array(PARAMS["a"]["kernel"])))
-    bias = torch.nn.Parameter(torch.from_numpy(np.array(PARAMS["a"]["bias"])))
-    optimizer = torch.optim.AdamW([{"params": [kernel]}, {"params": [bias], "weight_decay": 0.0}], weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=steps, pct_start=0.3)
+    decay = 0.01 if kind == "adamw" else 0.0
+    config = OptimizerConfig(kind=kind, max_lr=5e-3, weight_decay=decay, clip_norm=0.5)
     params = {"a": PARAMS["a"]}
-    adam = init_adam(params)
-    rng = np.random.default_rng(0)
+    kernel, bias = (torch.nn.Parameter(torch.from_numpy(np.array(PARAMS["a"][name]))) for name in ("kernel", "bias"))
+    groups = [{"params": [kernel], "weight_decay": decay}, {"params": [bias], "weight_decay": 0.0}]
+    make = {"adamw": torch.optim.AdamW, "sgd": lambda groups: torch.optim.SGD(groups, lr=1e-3, momentum=0.9)}
+    theirs = make[kind](groups)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(theirs, 5e-3, total_steps=steps, pct_start=0.3)
     for step in range(steps):
-        gradients = {"kernel": rng.normal(size=(3, 4)), "bias": rng.normal(size=4)}
-        gradients = {name: value.astype(np.float32) for name, value in gradients.items()}
         rate, beta1 = rate_and_beta1(config, jnp.int32(step), jnp.int32(steps), jnp.float32(5e-3))
-        np.testing.assert_allclose(rate, optimizer.param_groups[0]["lr"], rtol=2e-5)
-        np.testing.assert_allclose(beta1, optimizer.param_groups[0]["betas"][0], rtol=1e-6)
-        kernel.grad, bias.grad = torch.from_numpy(gradients["kernel"]), torch.from_numpy(gradients["bias"])
+        group = theirs.param_groups[0]
+        np.testing.assert_allclose(rate, group["lr"], rtol=2e-5)
+        np.testing.assert_allclose(beta1, group["betas"][0] if kind == "adamw" else group["momentum"], rtol=1e-6)
+        given = gradients(step, params)["a"]
+        kernel.grad, bias.grad = (torch.from_numpy(np.array(given[name])) for name in ("kernel", "bias"))
         torch.nn.utils.clip_grad_norm_([kernel, bias], 0.5)
-        optimizer.step()
+        theirs.step()
         if step + 1 < steps:
             schedule.step()
-        params, adam, _, _ = adamw(
-            {"a": gradients},
-            adam,
-            params,
-            config=config,
-            steps=jnp.int32(steps),
-            peak=jnp.float32(5e-3),
-            factors=rate_factors(params, ()),
-        )
-    np.testing.assert_allclose(params["a"]["kernel"], kernel.detach().numpy(), atol=1e-5)
-    np.testing.assert_allclose(params["a"]["bias"], bias.detach().numpy(), atol=1e-5)
+    found, _ = after(config, steps, steps, 5e-3, params)
+    np.testing.assert_allclose(found["a"]["kernel"], kernel.detach().numpy(), atol=1e-6)
+    np.testing.assert_allclose(found["a"]["bias"], bias.detach().numpy(), atol=1e-6)
+
+
+def adamw_by_formula(gradient, moments, params, step, steps, peak, config, factors):
+    """AdamW as Loshchilov and Hutter write it, with PyTorch's clipping and bias correction by the current beta1."""
+    mean, square = moments
+    norm = optax.tree.norm(gradient)
+    gradient = jax.tree.map(lambda g: g * jnp.minimum(1.0, config.clip_norm / (norm + 1e-6)), gradient)
+    rate, beta1 = rate_and_beta1(config, step, steps, peak)
+    mean = jax.tree.map(lambda m, g: (1 - beta1) * g + beta1 * m, mean, gradient)
+    square = jax.tree.map(lambda v, g: (1 - config.beta2) * g**2 + config.beta2 * v, square, gradient)
+    count = step + 1
+
+    def one(param, m, v, factor, decay):
+        change = m / (1 - beta1**count) / (jnp.sqrt(v / (1 - config.beta2**count)) + config.epsilon)
+        return param - rate * factor * (change + (config.weight_decay * param if decay else 0.0))
+
+    return jax.tree.map(one, params, mean, square, factors, decayed(params)), (mean, square)
+
+
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine", "constant"])
+def test_adamw_computes_its_formula_to_the_bit(schedule):
+    config = OptimizerConfig(schedule=schedule, clip_norm=0.5, groups=((r"a\.kernel", 0.3),))
+    factors = rate_factors(PARAMS, config.groups)
+    formula = jax.jit(lambda *given: adamw_by_formula(*given, config, factors))
+    params, moments = PARAMS, (jax.tree.map(jnp.zeros_like, PARAMS),) * 2
+    for step in range(5):
+        given = jnp.int32(step), jnp.int32(20), jnp.float32(1e-2)
+        params, moments = formula(gradients(step), moments, params, *given)
+    found, _ = after(config, 5, 20, 1e-2)
+    jax.tree.map(np.testing.assert_array_equal, found, params)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_descends_with_a_rate_of_its_own_for_each_trial(kind):
+    """A least-squares problem under vmap, with peaks and lengths that differ."""
+    config = OptimizerConfig(kind=kind, schedule="constant", weight_decay=0.0)
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(32, 4)), jnp.float32)
+    model = nnx.Linear(4, 3, rngs=nnx.Rngs(0))
+    graphdef, params = nnx.split(model)
+    y = x @ jnp.asarray(rng.normal(size=(4, 3)), jnp.float32)
+    optimizer = make_optimizer(config, params)
+
+    def loss(params):
+        return jnp.mean((nnx.merge(graphdef, params)(x) - y) ** 2)
+
+    def trial(peak, steps):
+        def step(state, _):
+            new, moments, *_ = optimizer.update(
+                jax.grad(loss)(state.params), state.optimizer, state.params, state.updates, steps, peak
+            )
+            return state._replace(params=new, optimizer=moments, updates=state.updates + 1), None
+
+        state, _ = jax.lax.scan(step, init_state(params, optimizer), length=100)
+        return loss(evaluated(state, optimizer))
+
+    peaks, steps = jnp.array([0.0, 0.01, 0.02]), jnp.array([100, 100, 200])
+    still, *moved = jax.jit(jax.vmap(trial))(peaks, steps)
+    assert float(still) == pytest.approx(float(loss(params)), rel=1e-6)
+    assert all(float(found) < 0.9 * float(still) for found in moved)
+    assert float(moved[0]) != float(moved[1])
+    alone = jax.jit(trial)(peaks[1], steps[1])
+    assert float(alone) == pytest.approx(float(moved[0]), rel=1e-3)
+
+
+def test_schedule_free_is_optaxs_and_evaluates_its_average():
+    config = OptimizerConfig(kind="schedule_free_adamw", schedule="constant", weight_decay=0.0, clip_norm=None)
+    found, state = after(config, 6, 6, 1e-2, nnx.State(PARAMS))
+    optimizer = make_optimizer(config, nnx.State(PARAMS))
+    theirs = optax.contrib.schedule_free_adamw(1e-2, b1=0.9, b2=0.999, eps=1e-8)
+    params, moments = PARAMS, theirs.init(PARAMS)
+    for step in range(6):
+        updates, moments = theirs.update(gradients(step), moments, params)
+        params = optax.apply_updates(params, updates)
+    np.testing.assert_allclose(found["a"]["kernel"], params["a"]["kernel"], atol=1e-6)
+    average = optax.contrib.schedule_free_eval_params(moments, params)
+    assert not np.allclose(found["a"]["kernel"], average["a"]["kernel"], atol=1e-5)
+    kept = optimizer.evaluated(found, state)
+    np.testing.assert_allclose(kept["a"]["kernel"], average["a"]["kernel"], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["muon", "adafactor", "schedule_free_adamw"])
+def test_onecycle_is_refused_where_there_is_no_beta1_to_move(kind):
+    with pytest.raises(UserError, match=rf"optimizer\.kind {kind} does not follow"):
+        OptimizerConfig(kind=kind).check()
+    OptimizerConfig(kind=kind, schedule="cosine").check()
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])
@@ -59,7 +165,7 @@ def test_warm_up_rises_to_the_peak_and_falls_to_the_end(schedule):
     assert rates[100] == pytest.approx(1e-5, rel=1e-4)
 
 
-def test_decay_spares_norms_and_biases():
+def test_weight_decay_spares_norms_and_biases():
     assert decayed(PARAMS) == {"a": {"kernel": True, "bias": False}, "norm": {"scale": False}}
 
 
@@ -71,14 +177,23 @@ def test_groups_take_the_first_full_match():
             rate_factors(PARAMS, ((pattern, 1.0),))
 
 
+def test_groups_of_none_freeze_unless_an_earlier_group_matches():
+    groups = ((r"a\.bias", 0.5), (r"a\..*", None))
+    assert not in_frozen_group(("a", "bias"), groups)
+    assert in_frozen_group(("a", "kernel"), groups)
+    assert not in_frozen_group(("norm", "scale"), groups)
+    trained, frozen = {"a": {"bias": 1}, "norm": {"scale": 1}}, {"a": {"kernel": 1}}
+    assert rate_factors(trained, groups, frozen) == {"a": {"bias": 0.5}, "norm": {"scale": 1.0}}
+    with pytest.raises(UserError, match="matches no trained parameter"):
+        rate_factors(trained, ((r"a\.kernel", 0.5),), frozen)
+    with pytest.raises(UserError, match="matches no trained parameter"):
+        rate_factors(trained, (*groups, (r"b\..*", None)), frozen)
+
+
 def test_a_group_scales_its_own_update_only():
-    gradients = jax.tree.map(jnp.ones_like, PARAMS)
-    config = OptimizerConfig(schedule="constant", weight_decay=0.0, clip_norm=None)
-
-    def after(groups):
-        arguments = {"config": config, "steps": jnp.int32(1), "peak": jnp.float32(0.1)}
-        return adamw(gradients, init_adam(PARAMS), PARAMS, factors=rate_factors(PARAMS, groups), **arguments)[0]
-
-    plain, slow = after(()), after(((r"norm\..*", 0.1),))
+    plain, slow = (
+        after(OptimizerConfig(schedule="constant", weight_decay=0.0, clip_norm=None, groups=groups), 1, 1, 0.1)[0]
+        for groups in ((), ((r"norm\..*", 0.1),))
+    )
     np.testing.assert_array_equal(plain["a"]["kernel"], slow["a"]["kernel"])
-    np.testing.assert_allclose(1 - slow["norm"]["scale"], 0.1 * (1 - plain["norm"]["scale"]), rtol=1e-5)
+    np.testing.assert_allclose(1 - slow["norm"]["scale"], 0.1 * (1 - plain["norm"]["scale"]), rtol=1e-4)

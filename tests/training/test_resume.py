@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 
 from serjax.runtime.errors import UserError
+from serjax.training.config import OptimizerConfig
+from serjax.training.optimizer import make_optimizer
 from serjax.training.resume import ResumePoint
 from serjax.training.update import TrainState, init_state
 
 
 def test_the_last_epoch_comes_back_although_its_memory_was_taken_over(tmp_path):
     step = jax.jit(lambda state: jax.tree.map(lambda x: x + 1, state), donate_argnums=0)
-    state = init_state({"w": jnp.arange(200_000.0)})
+    params = {"w": jnp.arange(200_000.0)}
+    state = init_state(params, make_optimizer(OptimizerConfig(), params))
     point = ResumePoint(tmp_path)
     assert point.restore({"state": state}) is None
     for epoch in (1, 2, 3):

@@ -13,7 +13,7 @@ from serjax.models.inputs import Inputs
 from serjax.models.layers.batch_norm import BatchNorm
 from serjax.training.classification import Classification, LabelledInputs, cross_entropy
 from serjax.training.config import OptimizerConfig, TrainConfig
-from serjax.training.optimizer import rate_factors
+from serjax.training.optimizer import make_optimizer
 from serjax.training.trials import class_weights
 from serjax.training.update import TrialConstants, init_state, update
 
@@ -68,10 +68,10 @@ def one_step(wave, weight, frozen=(), train=None, augment=None):
     graphdef, rest, params = nnx.split(Normed(nnx.Rngs(0)), lambda path, _: path[0] in frozen, ...)
     inputs = LabelledInputs(Inputs(wave, jnp.full(len(wave), 5)), jnp.arange(len(wave)) % 3, weight)
     constants = TrialConstants(jax.random.key(0), jnp.array(10), jnp.array(1e-2), jnp.ones(3))
-    factors = rate_factors(params, ())
+    optimizer = make_optimizer(OptimizerConfig(schedule="constant"), params)
     objective = Classification(train or TrainConfig(), augment or AugmentConfig(), "float32")
-    settings = {"objective": objective, "graphdef": graphdef, "optimizer": OptimizerConfig(schedule="constant")}
-    return update(init_state(params), inputs, constants, rest, factors=factors, **settings)
+    settings = {"objective": objective, "graphdef": graphdef, "optimizer": optimizer}
+    return update(init_state(params, optimizer), inputs, constants, rest, **settings)
 
 
 def waves(rows):

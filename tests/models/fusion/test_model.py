@@ -20,7 +20,7 @@ from serjax.models.speech import Speech
 from serjax.models.video import VideoNet
 from serjax.training.classification import Classification, LabelledInputs
 from serjax.training.config import OptimizerConfig
-from serjax.training.optimizer import rate_factors
+from serjax.training.optimizer import make_optimizer
 from serjax.training.update import TrialConstants, init_state, update
 from serjax.video.augment import VideoAugment
 from serjax.video.config import VideoConfig
@@ -329,10 +329,10 @@ def test_a_training_step_learns_the_heads_of_the_first_stage(forms, is_unused, f
     objective = Classification(TrainConfig(), AugmentConfig(), "float32")
     inputs = LabelledInputs(Inputs(*batch()), jnp.array([0, 1, 2]), jnp.ones(3))
     run = TrialConstants(KEY, jnp.array(10), jnp.array(2e-3), jnp.ones(3))
-    settings = {"objective": objective, "optimizer": OptimizerConfig(schedule="constant", weight_decay=0.0)}
-    given = settings | {"graphdef": graphdef, "factors": rate_factors(params, ())}
+    optimizer = make_optimizer(OptimizerConfig(schedule="constant", weight_decay=0.0), params)
+    given = {"objective": objective, "graphdef": graphdef, "optimizer": optimizer}
     step = jax.jit(lambda state: update(state, inputs, run, frozen, **given))
-    state, losses = init_state(params), []
+    state, losses = init_state(params, optimizer), []
     for _ in range(5):
         state, metrics = step(state)
         losses.append(float(metrics["loss"]))

@@ -24,6 +24,7 @@ from serjax.evaluation.files import write_all
 from serjax.evaluation.out_of_fold import OutOfFold
 from serjax.evaluation.report import Report, Row, RunFacts, build_report
 from serjax.inference.ensemble import load
+from serjax.models.base import Modality
 from serjax.runs.folder import FIRST_STAGE, RESUME, begin_run, claim, end_run, find_run, write_folds
 from serjax.runs.setup import Plan, Setup, experiment_trials, first_stage, make_plan, set_up
 from serjax.runtime.constraints import to_json, validate
@@ -33,7 +34,7 @@ from serjax.training.loop import Fitted, fit
 from serjax.training.metric_log import MetricLog, read_history
 from serjax.training.reporter import Reporter
 from serjax.training.resume import ResumePoint
-from serjax.training.streamed import Hidden, StreamedEngine
+from serjax.training.streamed import StreamedEngine
 from serjax.training.trials import Trial
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ def _train(experiment: Experiment, command: str) -> Report:
     alone = {}
     if plan.model.handles_missing:
         assert isinstance(setup.engine, StreamedEngine)
-        modalities: tuple[tuple[str, Hidden], ...] = (("sound", "video"), ("video", "sound"))
+        modalities: tuple[tuple[str, Modality], ...] = (("sound", "video"), ("video", "sound"))
         for name, without in modalities:
             probabilities = setup.engine.predict(fitted.best, "test", without)
             alone[name] = out_of_fold(data, trials, probabilities, chosen)[0]

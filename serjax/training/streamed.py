@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
@@ -22,6 +22,7 @@ from serjax.data.batching.batches import (
     train_batches,
 )
 from serjax.data.batching.lengths import Crop
+from serjax.models.base import Modality
 from serjax.models.functional import Params
 from serjax.models.inputs import Inputs
 from serjax.training.classification import Classification, LabelledInputs, probabilities
@@ -31,9 +32,6 @@ from serjax.training.fold_axis import BATCH, FOLD, SHARED, FoldAxis, PerFold
 from serjax.training.optimizer import make_optimizer
 from serjax.training.trials import Trial, last_rates, trial_constants
 from serjax.training.update import update
-
-Hidden = Literal["sound", "video"] | None
-"""What is kept from a model that looks at both."""
 
 Tick = Callable[[int], None]
 """Called with the number of clips that a step has just read, for the progress bar."""
@@ -146,19 +144,21 @@ class StreamedEngine:
         loss = (total["loss"] * made).sum(1) / np.maximum((total["weight"] * made).sum(1), 1e-9)
         return state, loss, last_rates(total["rate"], self.trials, size)
 
-    def _inputs(self, batch: Batch, without: Hidden = None) -> Inputs:
-        """Return what the model is called with; what is hidden has a length of 0."""
+    def _inputs(self, batch: Batch, without: Modality | None = None) -> Inputs:
+        """Return what the model is called with; the modality it goes without has lengths of 0."""
         length = np.zeros_like(batch.length) if without == "sound" else batch.length
         video_length = np.zeros_like(batch.length) if without == "video" else batch.video_length
         return Inputs(batch.wave, length, batch.video, video_length)
 
-    def predict(self, params: PerFold, part: str, without: Hidden = None) -> list[Float[np.ndarray, "clips c"]]:
+    def predict(
+        self, params: PerFold, part: str, without: Modality | None = None
+    ) -> list[Float[np.ndarray, "clips c"]]:
         """Return each trial's class probabilities for its own clips of `validation` or `test`, in their order.
 
         Args:
             params: of each trial.
             part: whose clips.
-            without: what a model that looks at sound and video is not to have.
+            without: modality that a model of sound and video does not get.
         """
         parts = [trial.clips(part) for trial in self.trials]
         results = [np.zeros((len(clips), self.classes), np.float32) for clips in parts]

@@ -19,7 +19,7 @@ from serjax.models.spectrogram import Spectrogram
 from serjax.models.speech import Speech
 from serjax.models.video import VideoNet
 from serjax.training.classification import Classification, LabelledInputs
-from serjax.training.config import OptimizerConfig
+from serjax.training.config import OptimizerConfig, TrainConfig
 from serjax.training.optimizer import make_optimizer
 from serjax.training.update import TrialConstants, init_state, update
 from serjax.video.augment import VideoAugment

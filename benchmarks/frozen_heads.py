@@ -91,7 +91,6 @@ def serjax_heads(
             samples=samples,
             crop="head",
             pooled=False,
-            progress=False,
         )
         axis = fold_axis(len(trials), BATCH, together=True)
         keys = jnp.stack([trial_key(experiment, trial) for trial in trials])

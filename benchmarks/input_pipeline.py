@@ -118,10 +118,10 @@ def main() -> None:
         root = options.root or str(make_noise(Path(scratch), 400))
         utterances = read_corpus(DataConfig(root=root)).utterances
         began = time.perf_counter()
-        open_store(utterances, Path(scratch) / "store", skip_bad=False, progress=False)
+        open_store(utterances, Path(scratch) / "store", skip_bad=False)
         decoded = time.perf_counter() - began
         began = time.perf_counter()
-        store = open_store(utterances, Path(scratch) / "store", skip_bad=False, progress=False)
+        store = open_store(utterances, Path(scratch) / "store", skip_bad=False)
         opened = time.perf_counter() - began
 
         files = Files([clip.path for clip in utterances], round(options.seconds * SAMPLE_RATE))

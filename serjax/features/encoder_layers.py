@@ -70,7 +70,6 @@ def frame_features(
     seconds: float = 60.0,
     longest: float = 30.0,
     mesh: Mesh | None = None,
-    progress: bool = True,
 ) -> Ragged:
     """Return the features of all frames, those of each clip in their order, clip after clip; see `extract`.
 
@@ -88,7 +87,6 @@ def frame_features(
         seconds: of audio in a batch on each device.
         longest: stretch of a clip that is computed at once, in s.
         mesh: devices; batches are spread over its data axis. By default all there are.
-        progress: show a bar.
 
     Raises:
         UserError: as `extract`, or no clip is as long as a frame.
@@ -102,7 +100,7 @@ def frame_features(
             f"None of {len(wanted)} clips is as long as one frame of {grid.receptive_field} samples; give longer ones."
         )
     batches = list(_batches(clips.lengths, frames, grid, seconds, longest, mesh.shape["data"]))
-    return extract(function, weights, clips, names, batches, target, lengths=frames, mesh=mesh, progress=progress)
+    return extract(function, weights, clips, names, batches, target, lengths=frames, mesh=mesh)
 
 
 def _batches(

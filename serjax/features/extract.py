@@ -8,7 +8,6 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
-from rich.progress import Progress
 
 from serjax.data.batching.batches import Clips, fill_rows
 from serjax.data.batching.lengths import Crop, bucket, crop_start
@@ -16,6 +15,7 @@ from serjax.data.store.ragged import Ragged, RaggedWriter, make_once
 from serjax.models.functional import Params
 from serjax.runtime.errors import UserError
 from serjax.runtime.mesh import make_mesh, sharding
+from serjax.runtime.progress import progress_bar
 
 Function = Callable[[Params, Float[Array, "b t"], Int[Array, "b"]], tuple[Float[Array, "b ..."], Int[Array, "b"]]]
 """From weights, waves and true lengths in samples to features and true frames of each clip."""
@@ -88,7 +88,6 @@ def extract(
     lengths: Int[np.ndarray, "clips"] | None = None,
     frame_axis: int = 1,
     mesh: Mesh | None = None,
-    progress: bool = True,
 ) -> Ragged:
     """Return the features of clips, rows of which are frames; from disk where they have been computed before.
 
@@ -106,7 +105,6 @@ def extract(
             clips are possible only then.
         frame_axis: axis of the function's features that is frames.
         mesh: devices; batches are spread over its data axis. By default the first device alone.
-        progress: show a bar.
 
     Raises:
         UserError: the disk is full or the folder cannot be written; what was written stays. Or features of a clip are
@@ -114,9 +112,7 @@ def extract(
     """
     make_once(
         target,
-        lambda unfinished: _fill(
-            function, weights, clips, names, batches, unfinished, lengths, frame_axis, mesh, progress
-        ),
+        lambda unfinished: _fill(function, weights, clips, names, batches, unfinished, lengths, frame_axis, mesh),
         _OPTION,
     )
     try:
@@ -135,7 +131,6 @@ def _fill(
     lengths: Int[np.ndarray, "clips"] | None,
     frame_axis: int,
     mesh: Mesh | None,
-    progress: bool,
 ) -> None:
     mesh = make_mesh(1, 1) if mesh is None else mesh
     spread = sharding(mesh, "data")
@@ -155,10 +150,10 @@ def _fill(
     values = (*shape[1:frame_axis], *shape[frame_axis + 1 :])
     with (
         RaggedWriter(folder, "<f4", values, items=len(clips), lengths=lengths, option=_OPTION) as writer,
-        Progress(disable=not progress, transient=True) as bar,
+        progress_bar("batches") as bar,
     ):
         done = writer.done
-        task = bar.add_task("computing features", total=len(batches), completed=done)
+        task = bar.add_task("computing features", total=len(batches), completed=done, rate="")
         coming = start(done) if done < len(batches) else None
         for number in range(done, len(batches)):
             found = coming

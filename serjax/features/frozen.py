@@ -91,7 +91,6 @@ def encode_clips(
     crop: Crop,
     pooled: bool,
     batch_size: int = 8,
-    progress: bool = True,
 ) -> tuple[Float32[np.ndarray, "clips l n d"], Int32[np.ndarray, "clips"]]:
     """Return hidden states, padded with zeros to those of the longest clip, and the true frames of each clip.
 
@@ -105,7 +104,6 @@ def encode_clips(
         crop: which stretch.
         pooled: `function` returns one frame for each clip.
         batch_size: clips a call.
-        progress: show a bar.
 
     Raises:
         UserError: as `extract`.
@@ -119,7 +117,6 @@ def encode_clips(
         target,
         lengths=np.ones(len(clips), np.int64) if pooled else None,
         frame_axis=2,
-        progress=progress,
     )
     frames = stored.lengths.astype(np.int32)
     if pooled:

@@ -21,7 +21,7 @@ def progress_bar(what: str) -> Progress:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn(f"{what}, {{task.fields[rate]}}"),
+        TextColumn(f"{what} {{task.fields[rate]}}"),
         TimeRemainingColumn(),
         console=console,
         transient=True,

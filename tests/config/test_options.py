@@ -40,6 +40,8 @@ def test_a_family_of_the_same_settings_and_unknown_names_are_left_to_the_parser(
         ("--video.units", "--model.video.face-features"),
         ("--video.augment.noise-p", "--model.video.augment.noise-p"),
         ("--augment.rooms-p", "--augment.rir-p"),
+        ("--search.d-model", "--search model.d_model"),
+        ("--search.seed", "--search seed"),
         ("--align.labels.centres", "--align.labels.centroids"),
     ],
 )

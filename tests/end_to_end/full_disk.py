@@ -73,14 +73,14 @@ def uses(utterances, store):
     names = [clip.id for clip in utterances]
 
     def clips(folder):
-        found = open_store(utterances, folder, skip_bad=False, progress=False)
+        found = open_store(utterances, folder, skip_bad=False)
         return np.concatenate([found.clip(i) for i in range(COUNT)])
 
     def video(folder):
-        return open_drawn(utterances, folder, seed=0, count=4, size=32, progress=False).frames
+        return open_drawn(utterances, folder, seed=0, count=4, size=32).frames
 
     def frozen(folder):
-        settings = {"samples": 48_000, "crop": "head", "pooled": False, "batch_size": 2, "progress": False}
+        settings = {"samples": 48_000, "crop": "head", "pooled": False, "batch_size": 2}
         return encode_clips(states, {}, store, names, folder / "k", **settings)[0]
 
     def statistics(folder):
@@ -89,7 +89,7 @@ def uses(utterances, store):
         return np.asarray(found["standardize"]["mean"][...])
 
     def frames(folder):
-        settings = {"grid": FrameGrid(), "seconds": 4, "progress": False}
+        settings = {"grid": FrameGrid(), "seconds": 4}
         return frame_features(squares, {}, store, names, folder / "k", **settings).rows
 
     def labels(folder):
@@ -133,7 +133,7 @@ def main(scarce, folder):
         wave = np.random.default_rng(i).uniform(-0.5, 0.5, 8000 + 400 * i)
         soundfile.write(sounds / f"{i}.wav", wave, 16_000)
         utterances.append(Utterance(f"clip{i}", sounds / f"{i}.wav", "sad", f"speaker{i % 4}"))
-    store = Store(open_store(utterances, sounds / "store", skip_bad=False, progress=False))
+    store = Store(open_store(utterances, sounds / "store", skip_bad=False))
     clips_module.decode = counted(clips_module.decode)
     video_module.synthetic.synthetic_frames = counted(video_module.synthetic.synthetic_frames)
     told = {}

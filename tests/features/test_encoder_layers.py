@@ -66,7 +66,7 @@ LENGTHS = [9000, 25_000, 399, 40_000, 12_000, 33_000, 25_000, 400]
 
 
 def compute(clips, folder, key="k", extract=squares, weights=ONE, **settings):
-    settings = {"seconds": 2.0, "progress": False, **settings}
+    settings = {"seconds": 2.0, **settings}
     return frame_features(extract, weights, clips, clips.names, folder / key, grid=GRID, **settings)
 
 

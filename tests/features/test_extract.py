@@ -36,7 +36,7 @@ def frame_means(weights, wave, length):
 
 def encode(clips, folder, function=frame_means, weights=np.float32(1), pooled=False):  # noqa: B008
     names = [f"clip{i}" for i in range(len(clips))]
-    settings = {"samples": 3000, "crop": "head", "batch_size": 2, "progress": False}
+    settings = {"samples": 3000, "crop": "head", "batch_size": 2}
     return encode_clips(function, weights, clips, names, folder / "k", pooled=pooled, **settings)
 
 
@@ -195,7 +195,6 @@ def test_frames_of_known_number_lie_in_the_order_of_the_clips(tmp_path):
         clip_batches(clips.lengths, 3000, "head", 2),
         tmp_path / "k",
         lengths=lengths,
-        progress=False,
     )
     np.testing.assert_allclose(found.rows[:, 0], np.concatenate(list(expected(clips))), atol=1e-6)
 

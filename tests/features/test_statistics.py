@@ -20,7 +20,7 @@ def test_moments_are_those_of_all_frames_of_the_training_clips(tmp_path):
         path = tmp_path / f"{i}.wav"
         soundfile.write(path, np.random.default_rng(i).normal(0, 0.05 * (i + 1), 16_000), 16_000)
         clips.append(Utterance(str(i), path, "sad"))
-    store, front = open_store(clips, tmp_path / "clips", skip_bad=False, progress=False), FrontEnd(RAVDESS_AUDIO, 1.0)
+    store, front = open_store(clips, tmp_path / "clips", skip_bad=False), FrontEnd(RAVDESS_AUDIO, 1.0)
     train = [[0, 1, 2], [3, 4]]
     for _ in range(2):  # computed, and found again
         found = standardization(

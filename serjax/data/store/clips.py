@@ -76,7 +76,6 @@ def open_store(
     *,
     skip_bad: bool,
     vad: Activity = "none",
-    progress: bool = True,
 ) -> ClipStore:
     """Decode utterances into `folder`, or find them there from an earlier time, as `decode_once` does.
 
@@ -85,7 +84,6 @@ def open_store(
         folder: of all stores; made where it is missing.
         skip_bad: leave out clips that cannot be used instead of raising.
         vad: how silence is left out.
-        progress: show a bar on a terminal while decoding.
 
     Raises:
         UserError: clips that cannot be used, all of them in one message, a line each; or `folder` cannot be written,
@@ -110,5 +108,4 @@ def open_store(
         settings=[_VERSION, SAMPLE_RATE, vad],
         dtype="<f4",
         skip_bad=skip_bad,
-        progress=progress,
     )

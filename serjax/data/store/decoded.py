@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
-import rich.console
-import rich.progress
 from jaxtyping import Shaped
 
 from serjax.data.store.ragged import FORMAT, Ragged, RaggedWriter, make_once
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError
+from serjax.runtime.progress import progress_bar
 
 _THREADS = os.cpu_count() or 1
 
@@ -97,7 +96,6 @@ def decode_once(
     dtype: str,
     shape: tuple[int, ...] = (),
     skip_bad: bool,
-    progress: bool,
 ) -> Kind:
     """Decode utterances into `folder`, or find their rows there from an earlier time.
 
@@ -113,7 +111,6 @@ def decode_once(
         dtype: of the rows, as NumPy's files name it.
         shape: of a row.
         skip_bad: leave out clips that cannot be used instead of raising.
-        progress: show a bar on a terminal while decoding.
 
     Raises:
         UserError: clips that cannot be used, all of them in one message, a line each; or `folder` cannot be written,
@@ -132,18 +129,12 @@ def decode_once(
             )
             with writer:
                 rest = _in_order(utterances[writer.done :], decode, pool)
-                console = rich.console.Console(stderr=True)
-                for rows, columns in rich.progress.track(
-                    rest,
-                    "Decoding",
-                    len(utterances),
-                    writer.done,
-                    console=console,
-                    transient=True,
-                    disable=not (progress and console.is_terminal),
-                ):
-                    writer.write(writer.done, rows, **columns)
-                    writer.step()
+                with progress_bar("clips") as bar:
+                    task = bar.add_task("decoding", total=len(utterances), completed=writer.done, rate="")
+                    for rows, columns in rest:
+                        writer.write(writer.done, rows, **columns)
+                        writer.step()
+                        bar.advance(task)
                 writer.finish()
 
         make_once(target, write, "--data.cache")

@@ -108,7 +108,6 @@ def open_frames(
     faces: bool = True,
     count: int = FRAMES,
     size: int = SIZE,
-    progress: bool = True,
 ) -> FrameStore:
     """Decode the utterances' videos into `folder`, or find their frames there from an earlier time.
 
@@ -121,7 +120,6 @@ def open_frames(
         faces: cut out the face that the first frame shows; where there is none the whole picture is taken.
         count: of frames, evenly spaced in time.
         size: their width and height.
-        progress: show a bar on a terminal while decoding.
 
     Raises:
         UserError: clips that cannot be used, all of them in one message, a line each; or `folder` cannot be written,
@@ -153,7 +151,7 @@ def open_frames(
         return usable(seen.frames[None], **facts)
 
     settings = ["frames", _VERSION, count, size, faces]
-    return _open(utterances, folder, decoded, settings, (count, size), skip_bad, progress)
+    return _open(utterances, folder, decoded, settings, (count, size), skip_bad)
 
 
 def open_drawn(
@@ -163,7 +161,6 @@ def open_drawn(
     seed: int,
     count: int = FRAMES,
     size: int = SIZE,
-    progress: bool = True,
 ) -> FrameStore:
     """Draw a face for every utterance, with the expression of its label; speakers have faces of their own.
 
@@ -175,7 +172,6 @@ def open_drawn(
         seed: decides who looks like what, and all that varies from clip to clip.
         count: of frames.
         size: their width and height.
-        progress: show a bar on a terminal while drawing.
 
     Raises:
         UserError: a label that no face is drawn for; or `folder` cannot be written, or the disk is full.
@@ -189,7 +185,7 @@ def open_drawn(
 
     clips = [(clip.id, clip.label, clip.speaker) for clip in utterances]
     settings = ["drawn", _VERSION, synthetic.FACES_VERSION, count, size, seed, clips]
-    return _open(utterances, folder, decoded, settings, (count, size), False, progress)
+    return _open(utterances, folder, decoded, settings, (count, size), False)
 
 
 def _open(
@@ -199,7 +195,6 @@ def _open(
     settings: list[Any],
     pictures: tuple[int, int],
     skip_bad: bool,
-    progress: bool,
 ) -> FrameStore:
     count, size = pictures
     return decode_once(
@@ -211,7 +206,6 @@ def _open(
         dtype="|u1",
         shape=(count, size, size, 3),
         skip_bad=skip_bad,
-        progress=progress,
     )
 
 

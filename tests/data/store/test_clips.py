@@ -66,7 +66,7 @@ def test_clips_are_what_decode_gives_in_their_order(tmp_path_factory, data, coun
     for i in range(count):  # several stretches of a file, in any order
         start, end = data.draw(stretch)
         utterances.append(replace(data.draw(st.sampled_from(files)), id=str(i), start=start, end=end))
-    store = open_store(utterances, folder / "clips", skip_bad=False, progress=False)
+    store = open_store(utterances, folder / "clips", skip_bad=False)
     assert store.utterances == tuple(utterances)
     assert len(store) == count
     assert not store.skipped

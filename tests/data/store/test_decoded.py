@@ -29,9 +29,7 @@ def open_bytes(clips, folder, settings=(), *, skip_bad=False, seen=None):
             return unusable(UserError(f"{clip.path}: it holds twos."), clip.path, content[:0], first=None)
         return usable(content, first=int(content[0]))
 
-    return decode_once(
-        DecodedClips, clips, folder, decode, settings=settings, dtype="|u1", skip_bad=skip_bad, progress=False
-    )
+    return decode_once(DecodedClips, clips, folder, decode, settings=settings, dtype="|u1", skip_bad=skip_bad)
 
 
 def test_rows_hashes_and_columns_are_those_of_the_clips_that_can_be_used(tmp_path):

@@ -232,8 +232,13 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
     def make(rngs: nnx.Rngs) -> nnx.Module:
         return model.build(classes, augmentation=plan.augmentation, rngs=rngs)
 
+    moments_at = tuple(one.path for one in model.standardized)
+
     def frozen_path(path: Any) -> bool:
-        return not model.trainable(tuple(path)) or in_frozen_group(path, groups)
+        path = tuple(path)
+        # The moments of a fold's clips are each fold's own, and what is frozen is shared.
+        own = any(path[: len(at)] == at for at in moments_at)
+        return not model.trainable(path) or (not own and in_frozen_group(path, groups))
 
     if isinstance(model, Speech) and model.frozen_encoder:
         # One model, for its encoder; every trial gets a head of its own.
@@ -257,6 +262,7 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
         )
         params = axis.jit(_in_head, (FOLD,))(heads)
         one = axis.first(params)
+        _check_trained(one)
         engine: Engine = ResidentEngine(graphdef, one, frozen, trials, features, classes, axis, **settings)
         return Setup(engine, params, graphdef, frozen, count(one), count(one) + count(frozen))
 
@@ -274,6 +280,7 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
         params = axis.jit(overlay, (FOLD, FOLD))(params, axis.shard(own))
         frozen = axis.jit(overlay, (SHARED, FOLD))(axis.replicate(frozen), axis.shard(own))
     one, still = axis.first(params), frozen if own is None else axis.first(frozen)
+    _check_trained(one)
     engine = StreamedEngine(
         graphdef,
         one,
@@ -295,6 +302,12 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
 def _in_head(head: Params) -> Params:
     """Return a head's state as part of a classifier's."""
     return nnx.from_flat_state([(("head", *path), leaf) for path, leaf in nnx.to_flat_state(head)])
+
+
+def _check_trained(params: Params) -> None:
+    """Refuse groups that leave no weight to train."""
+    if not count(params):
+        raise UserError("optimizer.groups freezes every weight; give a group before it that leaves some to train.")
 
 
 def _check_lengths(experiment: Experiment, data: Data, least: int) -> None:

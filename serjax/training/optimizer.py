@@ -109,13 +109,12 @@ def rate_factors(params: Params, groups: Sequence[tuple[str, float | None]], fro
         if pattern not in {found[name] for name in names}:
             raise UserError(
                 f"optimizer.groups: {pattern!r} matches no trained parameter in full; they are called like "
-                f"{trained[0]!r}."
+                f"{(trained + others)[0]!r}."
             )
 
     def factor_of(path: tuple[Any, ...], _: Any) -> float:
-        factor = first_match(path_name(path), groups, 1.0)
-        assert factor is not None, "a frozen parameter is not among those that are trained"
-        return factor
+        # What a group freezes and stands here all the same, such as moments of features, stays as it is.
+        return first_match(path_name(path), groups, 1.0) or 0.0
 
     return jax.tree_util.tree_map_with_path(factor_of, params)
 

@@ -20,9 +20,9 @@ from serjax.features.statistics import standardization
 from serjax.models.spectrogram import Functionals, Spectrogram
 from serjax.models.speech import Speech
 from serjax.runs.finetune import experiment_data, train
-from serjax.runs.setup import experiment_trials, make_plan
+from serjax.runs.setup import experiment_trials, make_plan, set_up
 from serjax.runtime.errors import UserError
-from serjax.training.config import TrainConfig
+from serjax.training.config import OptimizerConfig, TrainConfig
 
 
 def write_corpus(root):
@@ -184,3 +184,18 @@ def test_a_standardiser_of_other_features_is_refused(corpus, tmp_path):
     with pytest.raises(UserError, match="the weights do not fit the model"):
         serjax.load(experiment.run_dir)
     assert json.loads(path.read_text())["model"]["family"] == "audio_resnet18"
+
+
+def test_groups_of_none_freeze_weights_and_leave_moments_to_the_folds(corpus, tmp_path):
+    experiment = small(corpus, tmp_path, "bilstm", train=TrainConfig(epochs=1, batch_size=8))
+    kept = OptimizerConfig(groups=((r".*\.fc2\..*", 0.5), (r".*", None)))
+    train(replace(experiment, optimizer=kept), "the command")
+    one, two = (load_file(experiment.run_dir / f"fold_{fold}" / "model.safetensors") for fold in (1, 2))
+    own = {name for name in one if not np.array_equal(one[name], two[name])}
+    assert own == {"standardize.mean", "standardize.deviation", *(name for name in one if ".fc2." in name)}
+    data = experiment_data(experiment)
+    trials, plan = experiment_trials(experiment, data.folds), make_plan(experiment)
+    for groups, message in (((".*", None),), "every weight"), ((("fc2", None),), "'fc2' matches no trained"):
+        wrong = replace(experiment, optimizer=OptimizerConfig(groups=groups))
+        with pytest.raises(UserError, match=message):
+            set_up(wrong, data, trials, plan)

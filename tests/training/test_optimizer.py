@@ -16,6 +16,7 @@ from serjax.training.optimizer import (
     rate_and_beta1,
     rate_factors,
 )
+from serjax.training.resume import ResumePoint
 from serjax.training.update import evaluated, init_state
 
 PARAMS = {"a": {"kernel": jnp.linspace(-1, 1, 12).reshape(3, 4), "bias": jnp.ones(4)}, "norm": {"scale": jnp.ones(3)}}
@@ -83,6 +84,76 @@ def adamw_by_formula(gradient, moments, params, step, steps, peak, config, facto
         return param - rate * factor * (change + (config.weight_decay * param if decay else 0.0))
 
     return jax.tree.map(one, params, mean, square, factors, decayed(params)), (mean, square)
+
+
+def pytorch_formula(given, steps, peak, clip):
+    """Return kernel and bias by the formulas of PyTorch's documentation, in float64, with rates and beta1."""
+    params = {name: np.array(PARAMS["a"][name], np.float64) for name in ("kernel", "bias")}
+    mean, square = ({name: np.zeros_like(value) for name, value in params.items()} for _ in range(2))
+    top, rates = 0.3 * steps - 1, []
+
+    def cosine(start, end, share):
+        return end + (start - end) / 2 * (1 + np.cos(np.pi * share))
+
+    for step in range(steps):
+        if step <= top:
+            rate, beta1 = cosine(peak / 25, peak, step / top), cosine(0.95, 0.85, step / top)
+        else:
+            share = (step - top) / (steps - 1 - top)
+            rate, beta1 = cosine(peak, peak / 25e4, share), cosine(0.85, 0.95, share)
+        rates.append((rate, beta1))
+        norm = np.sqrt(sum((given[name][step].astype(np.float64) ** 2).sum() for name in params))
+        for name, decay in (("kernel", 0.01), ("bias", 0.0)):
+            gradient = given[name][step] * min(1, clip / (norm + 1e-6))
+            mean[name] = beta1 * mean[name] + (1 - beta1) * gradient
+            square[name] = 0.999 * square[name] + 0.001 * gradient**2
+            change = mean[name] / (1 - beta1 ** (step + 1))
+            change /= np.sqrt(square[name] / (1 - 0.999 ** (step + 1))) + 1e-8
+            params[name] = params[name] - rate * decay * params[name] - rate * change
+    return params, rates
+
+
+def test_adamw_and_onecycle_follow_pytorchs_formulas_under_vmap():
+    config, folds = OptimizerConfig(clip_norm=0.5), [(7, 5e-3), (100, 5e-3), (40, 1e-4)]
+    rng = np.random.default_rng(0)
+    given = {
+        name: rng.normal(size=(len(folds), 100, *PARAMS["a"][name].shape)).astype(np.float32)
+        for name in ("kernel", "bias")
+    }
+    params = {"a": PARAMS["a"]}
+    optimizer = make_optimizer(config, params)
+
+    def fold(given, steps, peak):
+        def one(carry, gradient):
+            params, state, step = carry
+            new = *optimizer.update({"a": gradient}, state, params, step, steps, peak)[:2], step + 1
+            return jax.tree.map(lambda a, b: jnp.where(step < steps, a, b), new, carry), None
+
+        return jax.lax.scan(one, (params, optimizer.init(params), jnp.int32(0)), given)[0][0]
+
+    steps, peaks = (np.array(column) for column in zip(*folds, strict=True))
+    found = jax.jit(jax.vmap(fold))(given, steps, peaks.astype(np.float32))
+    for k, (steps, peak) in enumerate(folds):
+        wanted, rates = pytorch_formula({name: value[k] for name, value in given.items()}, steps, peak, 0.5)
+        for step, expected in enumerate(rates):
+            told = rate_and_beta1(config, jnp.int32(step), jnp.int32(steps), jnp.float32(peak))
+            np.testing.assert_allclose(told, expected, rtol=2e-5)
+        for name, value in wanted.items():
+            np.testing.assert_allclose(found["a"][name][k], value, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_state_of_every_kind_is_restored_bit_for_bit(kind, tmp_path):
+    params, state = after(OptimizerConfig(kind=kind, schedule="constant"), 3, 3, 1e-2)
+    tree = {"params": params, "state": state}
+    point = ResumePoint(tmp_path)
+    point.save(1, tree)
+    point.close()
+    again = ResumePoint(tmp_path)
+    _, found = again.restore(jax.tree.map(jnp.zeros_like, tree))
+    again.close()
+    assert jax.tree.structure(found) == jax.tree.structure(tree)
+    jax.tree.map(np.testing.assert_array_equal, found, tree)
 
 
 @pytest.mark.parametrize("schedule", ["onecycle", "cosine", "constant"])

@@ -1,7 +1,5 @@
 """One line of the table is all that a family with wav2vec2's layers needs."""
 
-import sys
-from types import ModuleType
 from typing import get_args
 
 import numpy as np
@@ -11,10 +9,9 @@ from flax import nnx
 from serjax.checkpoints.conversion import to_tensors
 from serjax.checkpoints.huggingface import load_encoder, save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
-from serjax.models.encoders import families, wav2vec2
 from serjax.models.encoders.build import build_encoder
 from serjax.models.encoders.config import EncoderConfig, preset
-from serjax.models.encoders.families import FAMILIES, EncoderFamily, Family, foreign_keys
+from serjax.models.encoders.families import FAMILIES, EncoderFamily, foreign_keys
 
 
 def test_a_family_of_a_config_is_one_of_the_table():
@@ -45,14 +42,3 @@ def test_an_encoder_of_every_family_is_built_saved_and_loaded(tmp_path, family, 
     assert loaded.config == encoder.config
     expected = to_tensors(encoder)
     assert all(np.array_equal(value, expected[key]) for key, value in to_tensors(loaded).items())
-
-
-def test_a_family_with_layers_of_its_own_names_their_file(monkeypatch):
-    class SpeechEncoder(wav2vec2.SpeechEncoder):
-        pass
-
-    module = ModuleType("serjax.models.encoders.other")
-    module.SpeechEncoder = SpeechEncoder
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(families.FAMILIES, "hubert", Family("Other", "other.", module="other"))
-    assert type(build_encoder(preset("hubert", "tiny"), rngs=nnx.Rngs(0))) is SpeechEncoder

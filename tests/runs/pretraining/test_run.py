@@ -8,69 +8,20 @@ import numpy as np
 import pytest
 import soundfile
 from matplotlib.image import imread
+from tiny_pretraining import SAMPLES, small, weights
 
-from serjax.checkpoints.conversion import to_tensors
-from serjax.checkpoints.huggingface import load_encoder
 from serjax.config.experiment import Experiment
-from serjax.config.pretraining import AlignConfig, LabelsConfig, PretrainExperiment, StartConfig, TaptConfig
-from serjax.config.registry import find, names
-from serjax.data.config import DataConfig, FoldsConfig
+from serjax.config.pretraining import LabelsConfig, StartConfig, TaptConfig
+from serjax.data.config import FoldsConfig
 from serjax.data.store.frame_labels import FrameLabels
 from serjax.features.kmeans import ClusterConfig
 from serjax.models.speech import Speech
 from serjax.runs.finetune import train
-from serjax.runs.pretraining import alignment
 from serjax.runs.pretraining.corpus import read_material
 from serjax.runs.pretraining.run import pretrain
 from serjax.runs.starts import find_encoders
-from serjax.runtime.constraints import validate
 from serjax.runtime.errors import UserError
-from serjax.training.config import MaskedConfig, TrainConfig
-
-SAMPLES = 20_000
-"""Of every clip: one length is one shape to compile."""
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    rng = np.random.default_rng(0)
-    root = tmp_path_factory.mktemp("corpus") / "tones"
-    for label, pitch in (("high", 900), ("low", 200)):
-        (root / label).mkdir(parents=True)
-        for speaker in range(4):
-            for number in range(3):
-                tone = np.sin(2 * np.pi * (pitch + 10 * speaker) * np.arange(SAMPLES) / 16_000)
-                soundfile.write(
-                    root / label / f"spk{speaker}_{number}.wav", 0.3 * tone + rng.normal(0, 0.03, SAMPLES), 16_000
-                )
-    return root
-
-
-def small(corpus, out, name="run", **changes):
-    masked = MaskedConfig(
-        updates=4, save_every=2, seconds=4.0, projection=8, feature_grad_mult=0.1, mask_length=3, longest=2.0
-    )
-    experiment = PretrainExperiment(
-        name=name,
-        data=DataConfig(root=str(corpus), speaker_pattern=r"(?P<speaker>spk\d+)"),
-        folds=FoldsConfig(kind="speaker", count=2),
-        model=StartConfig(size="tiny"),
-        labels=LabelsConfig(of="mfcc", cluster=ClusterConfig(clusters=4, batch_size=500, starts=2, patience=5)),
-        masked=masked,
-        out=str(out),
-    )
-    return replace(experiment, **changes)
-
-
-def weights(folder):
-    return to_tensors(load_encoder(str(folder)).encoder)
-
-
-@pytest.fixture(scope="module")
-def run(corpus, tmp_path_factory):
-    experiment = small(corpus, tmp_path_factory.mktemp("runs"))
-    pretrain(experiment, "the command")
-    return experiment
+from serjax.training.config import TrainConfig
 
 
 def test_every_fold_has_labels_centroids_and_an_encoder_of_its_own(run, corpus):
@@ -89,7 +40,7 @@ def test_every_fold_has_labels_centroids_and_an_encoder_of_its_own(run, corpus):
         assert min(image.shape[:2]) > 300
         assert image.std() > 0.05
     assert not list(folder.glob("**/resume"))
-    material = read_material(run, lambda _: None, by_fold=False)
+    material = read_material(run, by_fold=False)
     for part in material.parts:
         assert not set(part.heard) & set(part.tested)
         assert len(part.heard) + len(part.tested) == 24
@@ -141,7 +92,7 @@ def test_each_fold_is_fine_tuned_from_its_own_encoder(run, tmp_path):
         ({"model": {"freeze": "encoder"}}, "but a frozen encoder"),
     ],
 )
-def test_folds_that_do_not_agree_are_refused(run, tmp_path, changes, message):
+def test_fine_tuning_with_other_folds_is_refused(run, tmp_path, changes, message):
     experiment = finetuning(run, tmp_path)
     model = changes.get("model")
     experiment = replace(experiment, **(changes if model is None else {"model": replace(experiment.model, **model)}))
@@ -183,7 +134,7 @@ def test_one_encoder_hears_everything_where_asked_and_the_report_says_so(run, co
     experiment = small(corpus, tmp_path, tapt=tapt)
     pretrain(experiment, "")
     assert len(FrameLabels(experiment.run_dir / "labels")) == 24 + 13
-    material = read_material(experiment, lambda _: None, by_fold=False)
+    material = read_material(experiment, by_fold=False)
     assert len(material.parts[0].heard) == 25
     finetuned = finetuning(experiment, tmp_path)
     report = train(finetuned, "")
@@ -191,7 +142,7 @@ def test_one_encoder_hears_everything_where_asked_and_the_report_says_so(run, co
     assert find_encoders(str(finetuned.run_dir)).warning in report["facts"]["leakage_notes"]
 
 
-def test_recordings_need_no_labels(corpus, tmp_path):
+def test_unlabelled_recordings_are_pretrained_on(corpus, tmp_path):
     root = tmp_path / "recordings"
     shutil.copytree(corpus / "high", root)
     masked = replace(small(corpus, tmp_path).masked, updates=1)
@@ -201,68 +152,7 @@ def test_recordings_need_no_labels(corpus, tmp_path):
     assert "What the labels say" not in (experiment.run_dir / "README.md").read_text()
 
 
-def stop(*_):
-    raise KeyboardInterrupt
-
-
-@pytest.mark.slow
-def test_alignment_makes_all_steps_and_finds_them_finished(corpus, tmp_path, monkeypatch):
-    script = tmp_path / "mine.py"
-    script.write_text(
-        "from dataclasses import replace\n"
-        "import serjax\n"
-        "from serjax.config.experiment import DataConfig, TrainConfig\n"
-        "def experiment():\n"
-        "    return replace(serjax.experiment('hubert_align'), data=DataConfig(max_seconds=0.4),\n"
-        "                   train=TrainConfig(epochs=1, batch_size=8))\n"
-    )
-    experiment = small(corpus, tmp_path, steps="cpt")
-    labels = LabelsConfig(layer=2, cluster=ClusterConfig(clusters=3, batch_size=500, starts=2, patience=5))
-    experiment = replace(experiment, align=AlignConfig(finetune=str(script), labels=labels, masked=experiment.masked))
-    with monkeypatch.context() as patch:
-        patch.setattr(alignment, "write_spreads", stop)
-        with pytest.raises(KeyboardInterrupt):
-            alignment.align(experiment, "the command")
-    stamp = (experiment.run_dir / "4_finetune" / "report.json").stat().st_mtime_ns
-    alignment.align(experiment, "the command")
-    assert (experiment.run_dir / "4_finetune" / "report.json").stat().st_mtime_ns == stamp
-    page = (experiment.run_dir / "README.md").read_text()
-    assert "[TAPT](2_finetune)" in page
-    assert "[CPT](4_finetune)" in page
-    assert "| CPT less TAPT | " in page
-    for fold in (1, 2):
-        own = FrameLabels(experiment.run_dir / "3_cpt" / f"fold_{fold}" / "labels")
-        assert own.source["layer"] == 2
-        assert own.source["encoder"].endswith("2_finetune")
-    found = find_encoders(str(experiment.run_dir))
-    assert found.folders[2] == str(experiment.run_dir / "3_cpt" / "fold_2" / "encoder")
-
-
-@pytest.mark.parametrize("name", names(PretrainExperiment))
-def test_experiments_are_sound(name):
-    experiment = find(name, PretrainExperiment)
-    validate(experiment)
-    assert experiment.name == name
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"labels": LabelsConfig()}, r"labels\.of is layer, but the encoder starts from random weights"),
-        ({"masked": MaskedConfig()}, r"masked\.feature_grad_mult is 0, which freezes the convolutions"),
-        ({"masked": MaskedConfig(updates=0)}, r"masked\.updates is 0; it must be 1 or more"),
-        ({"model": StartConfig()}, "both missing"),
-        ({"steps": "cpt", "tapt": TaptConfig(corpus="unlabelled")}, "which fine-tunes"),
-        ({"labels": LabelsConfig(of="mfcc", checkpoint="x")}, "leave out one of them"),
-        ({"name": "a/b"}, "name is 'a/b'"),
-    ],
-)
-def test_what_cannot_be_is_told_at_once(corpus, tmp_path, changes, message):
-    with pytest.raises(UserError, match=message):
-        pretrain(small(corpus, tmp_path, **changes), "")
-
-
-def test_what_does_not_fit_is_told_in_a_sentence(run, corpus, tmp_path):
+def test_material_that_does_not_fit_is_refused(run, corpus, tmp_path):
     base = small(corpus, tmp_path)
     layer = LabelsConfig(layer=9, checkpoint=str(run.run_dir), cluster=base.labels.cluster)
     for changes, message in (

@@ -1,5 +1,12 @@
 """The command line of training: options reach the run, and its table is printed."""
 
+import os
+import subprocess
+import sys
+
+import pytest
+
+from serjax.runtime.errors import UserError
 from serjax.train import main
 
 
@@ -31,3 +38,35 @@ def test_a_search_is_asked_for_by_fields_and_values(monkeypatch, capsys):
     monkeypatch.setattr("serjax.runs.run.run", run)
     assert main(["--exp", "quickstart", "--search", "seed", "0", "1", "--search", "optimizer.max_lr", "1e-4"]) == 0
     assert "| seed | optimizer.max_lr | validation macro-F1 |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "--exp is missing"),
+        (["--exp", "nope"], "there is no such experiment"),
+        (["--exp", "nope.py"], "there is no such file"),
+        (["--exp", "cpt_hubert"], "it is for serjax.pretrain"),
+        (["--exp", "hubert_kfold", "--data.root", "/nowhere"], "there is no such folder"),
+        (["--exp", "hubert_kfold", "--train.epochs", "0"], r"train\.epochs is 0; it must be 1 or more"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_one_line(arguments, expected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=expected) as raised:
+        main([*arguments, *(["--out", str(tmp_path)] if arguments else [])])
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(["--exp", "nope"], 2), (["--help"], 0)])
+def test_exit_codes_and_no_traceback(arguments, status):
+    command = [sys.executable, "-m", "serjax.train", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "200"})
+    assert done.returncode == status
+    assert "Traceback" not in done.stderr
+    if status:
+        assert "there is no such experiment" in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+    else:
+        for text in ("--data.root", "--folds.validation", "--optimizer.max-lr", "(default: 30)", "Decides folds"):
+            assert text in done.stdout

@@ -12,7 +12,6 @@ import serjax
 from serjax.audio.config import AugmentConfig
 from serjax.config.experiment import Experiment, WarmStart
 from serjax.data.config import DataConfig, FoldsConfig
-from serjax.data.store.face_features import read_face_features
 from serjax.evaluation.out_of_fold import read_oof_csv
 from serjax.models.fusion.model import Fusion
 from serjax.models.spectrogram import Spectrogram
@@ -156,21 +155,6 @@ def test_drawn_faces_and_cross_attention(corpus, tmp_path, capsys):
     np.testing.assert_allclose(shares.sum(1), 1, atol=1e-4)
     with pytest.raises(UserError, match=r"the video is uint8 \[2, 16, 16, 3\]"):
         model({"audio": path, "video": frames[:, :16, :16]})
-
-
-def test_archives_that_do_not_fit_are_named(corpus, tmp_path):
-    clips = [type("Clip", (), {"id": "x", "path": corpus / "x.wav"})()]
-    np.savez(tmp_path / "short.npz", ids=np.array(["y"]), au=np.zeros((2, 3)))
-    np.savez(tmp_path / "other.npz", ids=np.array(["y"]), au=np.zeros((1, 3)))
-    (tmp_path / "text.npz").write_text("no archive")
-    for name, message in (
-        ("none.npz", "cannot be read"),
-        ("text.npz", "cannot be read"),
-        ("short.npz", r"au is \[2, 3\] for 1 ids"),
-        ("other.npz", "it has no row for x"),
-    ):
-        with pytest.raises(UserError, match=message):
-            read_face_features(str(tmp_path / name), clips)
 
 
 def test_what_a_fusion_cannot_do_is_named(corpus, tmp_path):

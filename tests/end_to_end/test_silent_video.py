@@ -2,7 +2,6 @@
 
 import shlex
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,13 +10,12 @@ from flax import nnx
 import serjax
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig, FoldsConfig
-from serjax.data.utterance import Utterance
 from serjax.evaluation.out_of_fold import read_oof_csv
 from serjax.models.fusion.model import Fusion
 from serjax.models.networks import resnet
 from serjax.models.video import Video
 from serjax.predict import main as predict_main
-from serjax.runs.finetune import arguments, experiment_data, train
+from serjax.runs.finetune import experiment_data, train
 from serjax.runtime.errors import UserError
 from serjax.training.config import TrainConfig
 from serjax.video.augment import VideoAugment
@@ -94,15 +92,3 @@ def test_copies_of_a_silent_video_are_found_and_a_fusion_asks_for_sound(filmed, 
         UserError, match=r"none of its 10 videos has sound .* or train --exp video, which needs no sound"
     ):
         experiment_data(replace(filmed, model=Fusion()))
-
-
-def test_the_command_that_is_shown_names_sound_and_video_where_both_are_needed(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    sound, video = Path("a.wav").absolute(), Path("b.mp4").absolute()
-    for clip, heard, seen in (
-        (Utterance("x", sound, "sad"), ["a.wav"], ["a.wav"]),
-        (Utterance("x", video, "sad", video=video), ["b.mp4"], ["b.mp4"]),
-        (Utterance("x", sound, "sad", video=video), ["--audio", "a.wav", "--video", "b.mp4"], ["b.mp4"]),
-    ):
-        assert arguments(clip, True) == heard
-        assert arguments(clip, False) == seen

@@ -1,7 +1,6 @@
 """The command line from recordings to answers: run folder, resuming, frozen encoders, and what bad input gets."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -27,7 +26,6 @@ from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.speech import Speech
 from serjax.predict import main as predict_main
 from serjax.runs.finetune import train
-from serjax.runs.folder import claim
 from serjax.runtime.constraints import from_json
 from serjax.runtime.errors import UserError
 from serjax.training.config import OptimizerConfig, TrainConfig
@@ -225,12 +223,6 @@ def test_a_start_that_failed_leaves_the_name_free(corpus, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_two_processes_do_not_train_one_run(corpus, tmp_path):
-    experiment = small(corpus, tmp_path)
-    with claim(experiment), pytest.raises(UserError, match="another process"):
-        train(experiment, "x")
-
-
 def test_a_class_without_a_usable_clip_is_named(corpus, tmp_path):
     root = write_corpus(tmp_path / "tones", speakers=3, clips=1)
     (root / "silent").mkdir()
@@ -382,50 +374,6 @@ def test_a_killed_run_resumes_to_identical_weights(corpus, tmp_path, how):
     lines = [(e.run_dir / "metrics.jsonl").read_text().splitlines() for e in (whole, broken)]
     without_times = [[{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in one] for one in lines]
     assert without_times[0] == without_times[1]
-
-
-def run_cli(*arguments):
-    environment = os.environ | {"COLUMNS": "200"}
-    return subprocess.run(
-        [sys.executable, "-m", *arguments], capture_output=True, text=True, check=False, env=environment
-    )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        ([], "--exp is missing"),
-        (["--exp", "nope"], "there is no such experiment"),
-        (["--exp", "nope.py"], "there is no such file"),
-        (["--exp", "hubert_kfold", "--data.root", "/nowhere"], "there is no such folder"),
-        (
-            ["--exp", "hubert_kfold", "--model.size", "tiny", "--folds.only", "9", "--data.corpus", "synthetic"],
-            "fold 9",
-        ),
-    ],
-)
-def test_wrong_commands_get_a_sentence(arguments, expected, tmp_path):
-    done = run_cli("serjax.train", *arguments, *(["--out", str(tmp_path)] if arguments else []))
-    assert done.returncode == 2
-    assert expected in done.stderr
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-
-
-def test_help_shows_every_field_and_its_default():
-    done = run_cli("serjax.train", "--help")
-    assert done.returncode == 0
-    for text in ("--data.root", "--folds.validation", "--optimizer.max-lr", "(default: 30)", "Decides folds"):
-        assert text in done.stdout
-
-
-def test_a_checkpoint_that_cannot_be_had_gets_a_sentence(corpus, tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    experiment = small(corpus, tmp_path, model=Speech(checkpoint=str(tmp_path / "missing")))
-    with pytest.raises(UserError, match="missing"):
-        train(experiment, "x")
-    with pytest.raises(UserError, match="both missing"):
-        train(replace(experiment, name="other", model=Speech()), "x")
 
 
 def test_bad_clips_stop_the_run_before_training(corpus, tmp_path):

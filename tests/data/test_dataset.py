@@ -1,0 +1,112 @@
+"""A corpus made ready for training: classes, folds, notes, skipped clips, and clips of video or face features."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+
+from serjax.data.config import DataConfig, FoldsConfig
+from serjax.data.dataset import read_data
+from serjax.data.store.face_features import FaceFeatures
+from serjax.runtime.errors import UserError
+from serjax.video.config import VideoConfig
+
+LABELS = ("high", "low")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Two clips of each of four speakers and two labels."""
+    root, rng = tmp_path_factory.mktemp("corpus") / "tones", np.random.default_rng(0)
+    for label in LABELS:
+        (root / label).mkdir(parents=True)
+        for speaker in range(4):
+            for number in range(2):
+                soundfile.write(root / label / f"{label}_spk{speaker}_{number}.wav", rng.normal(0, 0.1, 3_000), 16_000)
+    return root
+
+
+def read(root, cache, folds=FoldsConfig(count=2), *, modalities=frozenset({"sound"}), video=None, seed=0, **data):  # noqa: B008
+    config = DataConfig(root=str(root), speaker_pattern=r"(?P<speaker>spk\d)", **data)
+    return read_data(config, folds, seed=seed, cache=cache, modalities=modalities, video=video)
+
+
+def test_clips_have_classes_and_speaker_disjoint_folds(root, tmp_path):
+    data = read(root, tmp_path)
+    assert (data.labels, len(data.store), data.corpus) == (LABELS, 16, "tones")
+    assert data.classes.dtype == np.int32
+    assert [data.labels[one] for one in data.classes] == [clip.label for clip in data.store.utterances]
+    assert [fold.number for fold in data.folds] == [1, 2]
+    for fold in data.folds:
+        used = {data.store.utterances[i].speaker for i in fold.train}
+        assert not used & {data.store.utterances[i].speaker for i in fold.test}
+    assert data.frames is None
+    assert (tmp_path / "clips").is_dir()
+
+
+def test_classes_follow_the_order_of_labels(root, tmp_path):
+    data = read(root, tmp_path, labels=("low", "high"))
+    assert data.labels == ("low", "high")
+    assert [data.labels[one] for one in data.classes] == [clip.label for clip in data.store.utterances]
+
+
+def test_another_seed_divides_anew(root, tmp_path):
+    found = {read(root, tmp_path, seed=seed).folds for seed in range(4)}
+    assert len(found) > 1
+    assert read(root, tmp_path, seed=0).folds == read(root, tmp_path, seed=0).folds
+
+
+def test_what_was_found_is_logged(root, tmp_path, caplog):
+    caplog.set_level("INFO", "serjax")
+    read(root, tmp_path)
+    assert "16 clips, 4 speakers, 2 classes (high 8, low 8)." in caplog.text
+
+
+def test_bad_clips_stop_or_are_skipped(root, tmp_path, caplog):
+    copy = shutil.copytree(root, tmp_path / "tones")
+    (copy / "low" / "low_spk0_9.wav").write_bytes(b"RIFF")
+    with pytest.raises(UserError, match=r"(?s)1 of 17 clips.*low_spk0_9"):
+        read(copy, tmp_path)
+    data = read(copy, tmp_path, skip_bad=True)
+    assert len(data.store) == len(data.classes) == 16
+    assert [line for line in data.store.skipped if "low_spk0_9" in line]
+    assert "skipped: " in caplog.text
+
+
+def test_copies_across_folds_are_told_and_left_out(root, tmp_path):
+    copy = shutil.copytree(root, tmp_path / "tones")
+    shutil.copy(copy / "low" / "low_spk0_0.wav", copy / "low" / "low_spk3_9.wav")
+    data = read(copy, tmp_path)
+    names = [clip.id for clip in data.store.utterances]
+    pair = {names.index("low/low_spk0_0"), names.index("low/low_spk3_9")}
+    for fold in data.folds:
+        assert not (pair & set(fold.test) and pair & set(fold.train))
+    assert any("hold the same samples" in note for note in data.leakage_notes)
+
+
+def test_face_features_stand_beside_the_clips(root, tmp_path):
+    ids = [path.stem for path in sorted(root.rglob("*.wav"))]
+    values = np.random.default_rng(0).normal(size=(len(ids), 5)).astype(np.float32)
+    np.savez(tmp_path / "features.npz", ids=np.array(ids), au=values)
+    video = VideoConfig(face_features=str(tmp_path / "features.npz"), num_face_features=5)
+    both = frozenset({"sound", "video"})
+    data = read(root, tmp_path, modalities=both, video=video)
+    assert isinstance(data.frames, FaceFeatures)
+    rows, counts = data.frames.rows(np.array([0, 15]))
+    expected = [values[ids.index(data.store.utterances[i].path.stem)] for i in (0, 15)]
+    np.testing.assert_array_equal(rows[:, 0], expected)
+    assert counts.tolist() == [1, 1]
+
+
+def test_drawn_video_without_sound_decodes_no_sound(root, tmp_path):
+    renamed = tmp_path / "map.json"
+    renamed.write_text(json.dumps({"high": "happy", "low": "sad"}))
+    video = VideoConfig(drawn=True, frames=2, size=32)
+    data = read(root, tmp_path, modalities=frozenset({"video"}), video=video, label_map=str(renamed))
+    assert set(data.store.lengths) == {0}
+    frames, counts = data.frames.rows(np.array([0, 1]))
+    assert frames.shape == (2, 2, 32, 32, 3)
+    assert counts.tolist() == [2, 2]
+    assert not (tmp_path / "clips").exists()

@@ -89,7 +89,7 @@ def track(path: Path) -> tuple[Float32[np.ndarray, "t c"], int] | None:
             return None
         begin = (container.start_time or 0) / av.time_base
         resampler, rate, late = av.AudioResampler(format="fltp"), 0, 0.0
-        parts: list[Float32[np.ndarray, "c t"]] = []
+        parts: list[Float32[np.ndarray, "c _"]] = []
         for frame in frames(container, container.streams.audio[0]):
             if not parts:
                 rate, late = frame.rate, (frame.time or 0.0) - begin

@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -75,7 +74,7 @@ def resample(
     to_rate: float,
     *,
     source: str = "the array",
-) -> Float32[np.ndarray, "t"]:
+) -> Float32[np.ndarray, "s"]:
     """Average the channels of `samples` and resample them with soxr at its quality HQ.
 
     Args:
@@ -175,7 +174,7 @@ def _stretch(path: Path, frames: int, rate: int, start: float, end: float | None
     return round(start * rate), frames if end is None else min(frames, round(end * rate))
 
 
-def _mono(samples: np.ndarray[Any, Any], source: str) -> Float32[np.ndarray, "t"]:
+def _mono(samples: Shaped[np.ndarray, "..."], source: str) -> Float32[np.ndarray, "t"]:
     """Return [t] float32 in -1..1 from [t] or [t, c] of a float or integer type."""
     if samples.ndim not in (1, 2):
         raise UserError(f"{source}: it has the shape {samples.shape}; give [samples] or [samples, channels].")

@@ -36,7 +36,7 @@ class Spread(NamedTuple):
         return self.counts / np.maximum(total, 1)
 
 
-def spread(labels: Sequence[Int[np.ndarray, "n"]], groups: Sequence[str], clusters: int, *, seed: int = 0) -> Spread:
+def spread(labels: Sequence[Int[np.ndarray, "_"]], groups: Sequence[str], clusters: int, *, seed: int = 0) -> Spread:
     """Return how clusters spread over groups.
 
     Args:

@@ -80,7 +80,7 @@ class FrameSource:
             if waiting is not None:
                 yield waiting.result()
 
-    def chunks(self, size: int) -> Iterator[tuple[int, Float[Array, "c d"]]]:
+    def chunks(self, size: int) -> Iterator[tuple[int, Float[Array, "_ d"]]]:
         """Return all frames in order, with the number of those that count in each chunk; the last one is filled up."""
         size = self.whole(min(size, len(self)))
         starts = range(0, len(self), size)

@@ -36,7 +36,7 @@ class Engine(Protocol):
     ) -> tuple[PerFold, Float[np.ndarray, "k"], Float[np.ndarray, "k"]]:
         """Return the state after the epoch, mean losses and last learning rates."""
 
-    def predict(self, params: PerFold, part: str) -> list[Float[np.ndarray, "clips c"]]:
+    def predict(self, params: PerFold, part: str) -> list[Float[np.ndarray, "_ c"]]:
         """Return each trial's class probabilities for its clips of a part."""
 
 

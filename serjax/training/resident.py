@@ -113,7 +113,7 @@ class ResidentEngine:
         share = class_weights(self.labels[clips], self.classes)[self.labels[clips]]
         return rng.choice(clips, size=len(clips), p=share / share.sum())
 
-    def _batches(self, rows: Sequence[Int[np.ndarray, "clips"]]) -> tuple[np.ndarray, np.ndarray]:
+    def _batches(self, rows: Sequence[Int[np.ndarray, "_"]]) -> tuple[np.ndarray, np.ndarray]:
         """Lay the trials' clips out as batches [k s b] of equal number, with weight 0 where there is no clip."""
         steps = max(steps_per_epoch(len(row), self.size) for row in rows)
         clip = np.zeros((len(rows), steps * self.size), np.int32)
@@ -138,7 +138,7 @@ class ResidentEngine:
             last_rates(metrics["rate"], self.trials, self.size),
         )
 
-    def predict(self, params: PerFold, part: str) -> list[Float[np.ndarray, "clips c"]]:
+    def predict(self, params: PerFold, part: str) -> list[Float[np.ndarray, "_ c"]]:
         """Return each trial's class probabilities for its own clips of `validation` or `test`, in their order."""
         rows = [np.array(trial.clips(part), np.int32) for trial in self.trials]
         clip, _ = self._batches(rows)

@@ -150,9 +150,7 @@ class StreamedEngine:
         video_length = np.zeros_like(batch.length) if without == "video" else batch.video_length
         return Inputs(batch.wave, length, batch.video, video_length)
 
-    def predict(
-        self, params: PerFold, part: str, without: Modality | None = None
-    ) -> list[Float[np.ndarray, "clips c"]]:
+    def predict(self, params: PerFold, part: str, without: Modality | None = None) -> list[Float[np.ndarray, "_ c"]]:
         """Return each trial's class probabilities for its own clips of `validation` or `test`, in their order.
 
         Args:

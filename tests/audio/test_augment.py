@@ -166,7 +166,7 @@ def test_silent_noise_changes_nothing():
 
 
 def test_gain_is_drawn_from_its_range():
-    wave = clips(np.full(300, 50), 50)
+    wave = jnp.asarray(clips(np.full(300, 50), 50))
     change = 20 * np.log10(np.asarray(gain(KEY, wave, -15, 15))[:, 0] / wave[:, 0])
     assert -15.01 < change.min() < -14
     assert 14 < change.max() < 15.01
@@ -215,13 +215,13 @@ def test_all_speeds_are_drawn():
 @pytest.mark.parametrize("factors", [(), (1.0, 0.0), (1.0, -0.9), (20.0,)])
 def test_speeds_that_cannot_be(factors):
     with pytest.raises(UserError, match=r"must be from 0\.1 to 10"):
-        speed(KEY, clips(), LENGTHS, factors)
+        speed(KEY, jnp.asarray(clips()), jnp.asarray(LENGTHS), factors)
 
 
 @pytest.mark.parametrize("choices", [(), ((0.5, ()),), ((1.5, ()), (-0.5, (3.0,)))])
 def test_choices_that_cannot_be(choices):
     with pytest.raises(UserError, match="sum to 1"):
-        mix_noise_choice(KEY, clips(), LENGTHS, None, choices)
+        mix_noise_choice(KEY, jnp.asarray(clips()), jnp.asarray(LENGTHS), None, choices)
 
 
 @pytest.mark.parametrize(("place", "sign"), [(0, 1), (17, 2.5), (59, 0.1)])
@@ -249,7 +249,7 @@ def test_level_is_reached(target, scale, lengths):
 
 
 def test_silence_has_no_level():
-    np.testing.assert_array_equal(level(np.zeros((2, 30)), np.array([30, 0])), np.zeros((2, 30)))
+    np.testing.assert_array_equal(level(jnp.zeros((2, 30)), jnp.array([30, 0])), np.zeros((2, 30)))
 
 
 @settings(max_examples=20)

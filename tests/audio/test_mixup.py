@@ -24,12 +24,13 @@ def behind(wave, lengths):
 def test_mix_is_the_weighted_sum_with_the_partner():
     lengths = np.arange(1, 201)
     wave = clips(lengths, 200)
-    weight, partner = pairs = Pairs(*map(np.asarray, draw_pairs(KEY, 200, 0.4)))
+    pairs = draw_pairs(KEY, 200, 0.4)
+    weight, partner = map(np.asarray, pairs)
     mixed = np.asarray(mix(jnp.asarray(wave), pairs))
     want = weight[:, None] * wave + (1 - weight[:, None]) * wave[partner]
     np.testing.assert_allclose(mixed, want, rtol=0, atol=1e-6)
     np.testing.assert_array_equal(np.sort(partner), np.arange(200))
-    longer = np.asarray(pairs.longer(lengths))
+    longer = np.asarray(pairs.longer(jnp.asarray(lengths)))
     np.testing.assert_array_equal(longer, np.maximum(lengths, lengths[partner]))
     assert np.all(behind(mixed, longer) == 0)
     # Beta(a, a) has the mean 1/2 and the variance 1 / (8 a + 4).

@@ -160,7 +160,7 @@ def read_ahead(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def fill_rows(
-    clips: Sequence[Float32[np.ndarray, "t"]], rows: int, samples: int
+    clips: Sequence[Float32[np.ndarray, "_"]], rows: int, samples: int
 ) -> tuple[Float32[np.ndarray, "b s"], Int32[np.ndarray, "b"]]:
     """Return clips of at most `samples` samples as rows padded with zeros, and their lengths.
 

@@ -104,7 +104,7 @@ def plan(
 
 def labelled_batches(
     clips: Clips,
-    labels: Sequence[Int[np.ndarray, "n"]],
+    labels: Sequence[Int[np.ndarray, "_"]],
     shapes: Sequence[Shape],
     grid: FrameGrid,
     *,

@@ -14,7 +14,7 @@ FRAME = 320
 def crop_start(length: Int[np.ndarray, "*n"] | int, samples: int, crop: Crop) -> Int64[np.ndarray, "*n"]:
     """Return where the part of a clip begins that a crop keeps, in samples; for arrays of lengths too."""
     spare = np.maximum(np.asarray(length, np.int64) - samples, 0)
-    return spare // 2 if crop == "centre" else np.zeros_like(spare)
+    return np.asarray(spare // 2 if crop == "centre" else np.zeros_like(spare))
 
 
 def crop_clip(clip: Float32[np.ndarray, "t"], samples: int, crop: Crop) -> Float32[np.ndarray, "s"]:

@@ -160,7 +160,7 @@ def write_labels(
 
 def split_labels(
     labels: Int[np.ndarray, "n"], clips: Sequence[str], frames: Int[np.ndarray, "clips"]
-) -> dict[str, Int[np.ndarray, "n"]]:
+) -> dict[str, Int[np.ndarray, "_"]]:
     """Return each clip's part of the labels of all frames.
 
     Raises:

@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 
 def length_mask(lengths: Int[Array, "b"], size: int) -> Bool[Array, "b n"]:
@@ -11,7 +11,7 @@ def length_mask(lengths: Int[Array, "b"], size: int) -> Bool[Array, "b n"]:
 
 
 def span_count(
-    lengths: Int[Array, "b"], size: int, probability: float, span: int, minimum: int, uniform: Array
+    lengths: Int[Array, "b"], size: int, probability: float, span: int, minimum: int, uniform: Float[Array, ""] | float
 ) -> Int[Array, "b"]:
     """Return how many spans each row gets, by transformers' `_compute_mask_indices`.
 

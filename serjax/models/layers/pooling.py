@@ -13,7 +13,7 @@ def masked_mean(x: Float[Array, "b n d"], frames: Int[Array, "b"]) -> Float[Arra
     return _moments(x, frames)[0].astype(x.dtype)
 
 
-def masked_mean_and_deviation(x: Float[Array, "b n d"], frames: Int[Array, "b"]) -> Float[Array, "b 2d"]:
+def masked_mean_and_deviation(x: Float[Array, "b n d"], frames: Int[Array, "b"]) -> Float[Array, "b 2*d"]:
     """Return the mean and the population standard deviation (divided by n) over true frames, side by side.
 
     Where a feature does not vary, as in a clip of one frame, the deviation is 1e-5 and its gradient zero.

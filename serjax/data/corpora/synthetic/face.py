@@ -11,7 +11,7 @@ from serjax.video.config import FRAMES, SIZE
 _FINE = 3
 """Pictures are drawn so many times as large and reduced, which smooths their edges."""
 
-Points = Float[np.ndarray, "p 2"]
+Points = Float[np.ndarray, "_ 2"]
 """In the face's own measure: the middle between the eyes is 0, 0, the chin lies near 0, 1."""
 
 Colour = tuple[int, int, int]

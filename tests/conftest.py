@@ -28,6 +28,24 @@ def compile_quickly():
     jax.config.update("jax_disable_most_optimizations", False)
 
 
+@pytest.fixture(scope="session")
+def tiny_encoder():
+    """Layout of an encoder that is fast to run, whose frames begin and last as the published ones' do."""
+    from serjax.models.encoders.config import EncoderConfig
+
+    return EncoderConfig(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        conv_dim=(8, 8, 8),
+        conv_kernel=(20, 15, 4),
+        conv_stride=(10, 8, 4),
+        num_conv_pos_embeddings=6,
+        num_conv_pos_embedding_groups=4,
+    )
+
+
 CODECS = {".mp4": ("libx264", "aac"), ".flv": ("flv1", "aac"), ".webm": ("libvpx", "libopus"), ".avi": ("mpeg4", "mp2")}
 
 

@@ -11,44 +11,36 @@ from serjax.checkpoints.conversion import to_tensors
 from serjax.checkpoints.formats.tensors import read_tensors, write_tensors
 from serjax.checkpoints.huggingface import load_encoder, read_checkpoint, save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
-from serjax.models.encoders.config import EncoderConfig
+from serjax.models.encoders.build import build_encoder
 from serjax.models.encoders.families import FAMILIES
-from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.runtime.errors import UserError
 
-SMALL = EncoderConfig(
-    hidden_size=24,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=32,
-    conv_dim=(8, 12, 8),
-    conv_kernel=(10, 3, 2),
-    conv_stride=(5, 2, 2),
-    num_conv_pos_embeddings=8,
-    num_conv_pos_embedding_groups=4,
-)
 CONFIGS = {
-    "hubert": SMALL,
-    "wav2vec2": replace(SMALL, model_type="wav2vec2"),
-    "layer_norm": replace(SMALL, feat_extract_norm="layer", do_stable_layer_norm=True, conv_bias=True),
-    "no_projection_norm": replace(SMALL, feat_proj_layer_norm=False),
-    "unmasked": replace(SMALL, mask_time_prob=0.0),
+    "hubert": {},
+    "wav2vec2": {"model_type": "wav2vec2"},
+    "layer_norm": {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True},
+    "no_projection_norm": {"feat_proj_layer_norm": False},
+    "unmasked": {"mask_time_prob": 0.0},
 }
 
 
-def random_encoder(config=SMALL, seed=0):
-    """Return an encoder in which no two leaves are alike, norms and biases included."""
-    encoder = SpeechEncoder(config, rngs=nnx.Rngs(seed))
-    state = nnx.state(encoder)
-    leaves, structure = jax.tree.flatten(state)
-    keys = jax.random.split(jax.random.key(seed), len(leaves))
-    values = [jax.random.normal(key, leaf.shape) for key, leaf in zip(keys, leaves, strict=True)]
-    nnx.update(encoder, jax.tree.unflatten(structure, values))
-    return encoder
+@pytest.fixture(scope="module")
+def random_encoder(tiny_encoder):
+    """A function that returns an encoder in which no two leaves are alike, norms and biases included."""
+
+    def draw(changes=None, seed=0):
+        encoder = build_encoder(replace(tiny_encoder, **(changes or {})), rngs=nnx.Rngs(seed))
+        leaves, structure = jax.tree.flatten(nnx.state(encoder))
+        keys = jax.random.split(jax.random.key(seed), len(leaves))
+        values = [jax.random.normal(key, leaf.shape) for key, leaf in zip(keys, leaves, strict=True)]
+        nnx.update(encoder, jax.tree.unflatten(structure, values))
+        return encoder
+
+    return draw
 
 
 @pytest.fixture
-def saved(tmp_path):
+def saved(tmp_path, random_encoder):
     """Return a directory as save_pretrained writes it."""
     save_pretrained(random_encoder(), tmp_path, preprocessor=Preprocessor())
     return tmp_path
@@ -68,7 +60,7 @@ def assert_same_weights(one, other):
 
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("prefix", ["", "family."])
-def test_what_is_saved_is_loaded(tmp_path, name, prefix):
+def test_what_is_saved_is_loaded(tmp_path, name, prefix, random_encoder):
     encoder = random_encoder(CONFIGS[name])
     if prefix:
         prefix = FAMILIES[encoder.config.model_type].prefix
@@ -85,7 +77,7 @@ def test_what_is_saved_is_loaded(tmp_path, name, prefix):
     assert_same_weights(loaded.encoder, encoder)
 
 
-def test_a_loaded_encoder_runs_and_holds_arrays_alone(saved):
+def test_a_loaded_encoder_runs_and_holds_arrays_alone(saved, random_encoder):
     encoder = load_encoder(str(saved)).encoder
     leaves = jax.tree.leaves(nnx.state(encoder))
     assert all(isinstance(leaf, jax.Array) and leaf.dtype == jnp.float32 for leaf in leaves)
@@ -106,13 +98,13 @@ def test_files_are_those_that_transformers_reads(saved):
     assert preprocessor["feature_extractor_type"] == "Wav2Vec2FeatureExtractor"
 
 
-def test_saving_again_replaces(saved):
+def test_saving_again_replaces(saved, random_encoder):
     save_pretrained(random_encoder(seed=1), saved, preprocessor=Preprocessor())
     assert_same_weights(load_encoder(str(saved)).encoder, random_encoder(seed=1))
 
 
-def test_a_head_travels_along_and_is_left_out_of_the_trunk_with_a_note(tmp_path):
-    encoder, head = random_encoder(), nnx.Linear(24, 4, rngs=nnx.Rngs(0))
+def test_a_head_travels_along_and_is_left_out_of_the_trunk_with_a_note(tmp_path, random_encoder):
+    encoder, head = random_encoder(), nnx.Linear(16, 4, rngs=nnx.Rngs(0))
     extra = to_tensors(head, "head.")
     save_pretrained(encoder, tmp_path, preprocessor=Preprocessor(), prefix="hubert.", extra_tensors=extra)
     loaded = load_encoder(str(tmp_path))
@@ -125,7 +117,7 @@ def test_a_head_travels_along_and_is_left_out_of_the_trunk_with_a_note(tmp_path)
 @pytest.mark.parametrize(
     "key", ["lm_head.weight", "quantizer.codevectors", "project_hid.bias", "classifier.dense.bias"]
 )
-def test_keys_of_a_task_are_left_out_with_a_note(tmp_path, prefix, key):
+def test_keys_of_a_task_are_left_out_with_a_note(tmp_path, prefix, key, random_encoder):
     extra = {key: np.zeros(3, np.float32)}
     save_pretrained(random_encoder(), tmp_path, preprocessor=Preprocessor(), prefix=prefix, extra_tensors=extra)
     (note,) = load_encoder(str(tmp_path)).notes
@@ -144,7 +136,7 @@ def test_a_missing_mask_embedding_is_zero_and_said(saved):
     del tensors["masked_spec_embed"]
     write_tensors(saved / "model.safetensors", tensors)
     loaded = load_encoder(str(saved))
-    np.testing.assert_array_equal(loaded.encoder.masked_spec_embed[...], np.zeros(24))
+    np.testing.assert_array_equal(loaded.encoder.masked_spec_embed[...], np.zeros(16))
     assert loaded.notes == (f"{saved} has no masked_spec_embed: masked frames start as zeros.",)
 
 
@@ -156,8 +148,8 @@ def test_weights_of_another_config_are_named_key_by_key(saved):
     assert "16 missing, 0 left over, 6 of another shape" in message
     assert "missing: encoder.layers.2.attention.k_proj.weight" in message
     assert (
-        "misfit: encoder.layers.0.feed_forward.intermediate_dense.weight is float32 (32, 24), "
-        "but the model needs floats (40, 24)" in message
+        "misfit: encoder.layers.0.feed_forward.intermediate_dense.weight is float32 (24, 16), "
+        "but the model needs floats (40, 16)" in message
     )
 
 
@@ -185,7 +177,7 @@ def test_a_missing_preprocessor_is_noted_and_a_missing_config_an_error(saved):
         load_encoder(str(saved))
 
 
-def test_nothing_is_written_where_the_folder_is_a_file(tmp_path):
+def test_nothing_is_written_where_the_folder_is_a_file(tmp_path, random_encoder):
     (tmp_path / "taken").touch()
     with pytest.raises(UserError, match="taken"):
         save_pretrained(random_encoder(), tmp_path / "taken", preprocessor=Preprocessor())

@@ -13,23 +13,12 @@ from serjax.data.batching.frame_batches import labelled_batches, plan
 from serjax.data.store.frame_labels import FrameGrid, split_labels, write_labels
 from serjax.features.encoder_layers import frame_features, layer_features, mfcc_features
 from serjax.features.kmeans import ClusterConfig, assign, fit_minibatch
-from serjax.models.encoders.config import EncoderConfig
 from serjax.models.encoders.wav2vec2 import FeatureExtractor, SpeechEncoder
 from serjax.runtime.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 GRID, ONE = FrameGrid(), np.float32(1)
-ENCODER = EncoderConfig(
-    hidden_size=16,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=24,
-    conv_dim=(8,) * 7,
-    num_conv_pos_embeddings=6,
-    num_conv_pos_embedding_groups=4,
-)
-"""Convolutions that see and step as the published ones do."""
 
 
 class Clips:
@@ -100,13 +89,13 @@ def test_rows_of_some_clips_are_read_as_they_are_needed(tmp_path):
 
 
 @cache
-def drawn():
-    graphdef, state = jax.jit(lambda key: nnx.split(SpeechEncoder(ENCODER, rngs=nnx.Rngs(key))))(jax.random.key(0))
+def drawn(config):
+    graphdef, state = jax.jit(lambda key: nnx.split(SpeechEncoder(config, rngs=nnx.Rngs(key))))(jax.random.key(0))
     return nnx.merge(graphdef, state)
 
 
-def test_a_layers_features_are_those_of_the_clip_alone(tmp_path):
-    encoder, clips = drawn(), Clips([9000, 17_000])
+def test_a_layers_features_are_those_of_the_clip_alone(tmp_path, tiny_encoder):
+    encoder, clips = drawn(tiny_encoder), Clips([9000, 17_000])
     whole = jax.jit(lambda wave, length: encoder(wave, length).hidden_states)
     alone = [whole(wave[None], np.array([len(wave)])) for wave in clips.waves]
     for layer in (0, 2):
@@ -116,8 +105,8 @@ def test_a_layers_features_are_those_of_the_clip_alone(tmp_path):
             np.testing.assert_allclose(table[clip], states[layer][0], atol=2e-5)
 
 
-def test_there_is_no_layer_beyond_the_last():
-    encoder = drawn()
+def test_there_is_no_layer_beyond_the_last(tiny_encoder):
+    encoder = drawn(tiny_encoder)
     for layer in (-1, 3):
         with pytest.raises(UserError, match=f"layer {layer} are asked for; the encoder has layers 0 to 2"):
             layer_features(encoder, layer, normalize=False)
@@ -173,7 +162,7 @@ def test_what_cannot_be_computed_gets_a_sentence(tmp_path):
         compute(Clips([9000]), tmp_path / "file")
 
 
-def test_frame_i_is_about_samples_320_i_to_320_i_and_400(tmp_path):
+def test_frame_i_is_about_samples_320_i_to_320_i_and_400(tmp_path, tiny_encoder):
     """Clicks in silence, through the convolutions, k-means, the file of labels and the crops of a batch."""
     rng = np.random.default_rng(0)
     clips = Clips([16_000 + 1111 * i for i in range(6)])
@@ -182,7 +171,7 @@ def test_frame_i_is_about_samples_320_i_to_320_i_and_400(tmp_path):
         # At the edges of what frames see, and elsewhere.
         for frame in range(3 + i % 3, GRID.frames(len(wave)) - 4, 9):
             wave[320 * frame + rng.choice([0, 79, 80, 200, 319, 399])] = rng.choice([-1, 1])
-    extractor = FeatureExtractor(ENCODER, rngs=nnx.Rngs(0))
+    extractor = FeatureExtractor(tiny_encoder, rngs=nnx.Rngs(0))
     extractor.conv_layers[0].layer_norm = None  # group norm would spread each click over all frames
     graphdef, state = nnx.split(extractor)
 

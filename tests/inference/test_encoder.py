@@ -14,25 +14,13 @@ from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.inference import encoder as inference
 from serjax.inference.encoder import load_encoder
 from serjax.models.encoders.build import build_encoder
-from serjax.models.encoders.config import EncoderConfig
 from serjax.runtime.errors import UserError
 
-CONFIG = EncoderConfig(
-    hidden_size=16,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=24,
-    conv_dim=(8, 8, 8),
-    conv_kernel=(20, 15, 4),
-    conv_stride=(10, 8, 4),
-    num_conv_pos_embeddings=6,
-    num_conv_pos_embedding_groups=4,
-)
-LAYER = replace(CONFIG, feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True)
+LAYER = {"feat_extract_norm": "layer", "conv_bias": True, "do_stable_layer_norm": True}
 LENGTHS = (9000, 5123, 400)
 
 
-def save(folder, config=CONFIG, **preprocessor):
+def save(folder, config, **preprocessor):
     save_pretrained(build_encoder(config, rngs=nnx.Rngs(0)), folder, preprocessor=Preprocessor(**preprocessor))
     return str(folder)
 
@@ -54,8 +42,8 @@ def assert_equal(one, other, atol=1e-5):
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return load_encoder(save(tmp_path_factory.mktemp("encoder")))
+def encoder(tmp_path_factory, tiny_encoder):
+    return load_encoder(save(tmp_path_factory.mktemp("encoder"), tiny_encoder))
 
 
 def test_a_clip_in_a_batch_gives_what_it_gives_alone(encoder):
@@ -87,8 +75,8 @@ def test_a_batch_without_lengths_is_read_whole(encoder):
 
 
 @pytest.mark.parametrize("normalize", [False, True])
-def test_normalisation_is_the_checkpoints(tmp_path, normalize):
-    encoder = load_encoder(save(tmp_path, normalize=normalize))
+def test_normalisation_is_the_checkpoints(tmp_path, tiny_encoder, normalize):
+    encoder = load_encoder(save(tmp_path, tiny_encoder, normalize=normalize))
     assert encoder.preprocessor.normalize is normalize
     loud, quiet = (encoder(factor * clips()[0]).hidden_states[0] for factor in (1, 0.1))
     assert (np.abs(loud - quiet).max() < 1e-3) == normalize
@@ -135,8 +123,8 @@ def test_clips_without_hidden_states_are_refused_in_a_sentence(encoder, given, l
     assert "\n" not in str(raised.value)
 
 
-def test_a_clip_shorter_than_the_first_frame_is_refused(tmp_path):
-    encoder = load_encoder(save(tmp_path, replace(CONFIG, conv_stride=(10, 16, 16))))
+def test_a_clip_shorter_than_the_first_frame_is_refused(tmp_path, tiny_encoder):
+    encoder = load_encoder(save(tmp_path, replace(tiny_encoder, conv_stride=(10, 16, 16))))
     with pytest.raises(
         UserError, match="clip 1: it has 600 samples at 16 kHz, but the encoder's first frame takes 640"
     ):
@@ -174,7 +162,7 @@ class TestAgainstTransformers:
     """Hidden states equal those of transformers' own extractor and model on the same files."""
 
     @pytest.fixture
-    def pair(self, tmp_path, layout, normalize, masked):
+    def pair(self, tmp_path, tiny_encoder, layout, normalize, masked):
         """Our encoder, and what theirs makes of a list of clips."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -182,7 +170,7 @@ class TestAgainstTransformers:
             import transformers
 
         torch.manual_seed(1)
-        settings = {"group": CONFIG, "layer": LAYER}[layout].to_dict()
+        settings = replace(tiny_encoder, **(LAYER if layout == "layer" else {})).to_dict()
         model = transformers.HubertModel(transformers.HubertConfig(**settings)).eval()
         with torch.no_grad():
             for value in model.parameters():

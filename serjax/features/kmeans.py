@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge, Le
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Float32, Int, Key
+from jaxtyping import Array, Bool, Float, Float32, Int, Integer, Key
 
 from serjax.features.frame_source import Frames, FrameSource
 from serjax.features.kmeans_init import plus_plus
@@ -173,7 +173,7 @@ def best_start(
     return starts[jnp.argmin(found)]
 
 
-def assign(frames: Frames, centroids: Float[np.ndarray, "k d"], mesh: Mesh | None = None) -> Int[np.ndarray, "n"]:
+def assign(frames: Frames, centroids: Float[np.ndarray, "k d"], mesh: Mesh | None = None) -> Integer[np.ndarray, "n"]:
     """Return the nearest centroid of each frame, as uint16 where that is enough.
 
     Raises:

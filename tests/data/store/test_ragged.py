@@ -31,7 +31,7 @@ def items(draw, min_size=0):
 
 
 def writer(folder, dtype, shape, count, lengths=None):
-    lengths = None if lengths is None else np.asarray(lengths)
+    lengths = None if lengths is None else np.asarray(lengths, np.int64)
     return RaggedWriter(folder, dtype, shape, items=count, lengths=lengths, option="--data.cache")
 
 

@@ -22,20 +22,21 @@ lint:
     {{python}} -m ruff format --check .
     {{python}} -m mypy
 
-# The benchmarks that docs/results/speed.md and docs/results/benchmarks.md report (extra `bench`).
-bench:
-    {{python}} benchmarks/encoders.py
-    {{python}} benchmarks/encoder_start.py
-    {{python}} benchmarks/formulations.py
-    {{python}} benchmarks/front_ends.py
-    {{python}} benchmarks/efficientnet.py
-    {{python}} benchmarks/five_folds.py --data.corpus synthetic
-    {{python}} benchmarks/input_pipeline.py
-    {{python}} benchmarks/folds_together.py
-    {{python}} benchmarks/frozen_heads.py
-    {{python}} benchmarks/kmeans.py
-    {{python}} benchmarks/masked_prediction.py
-    {{python}} benchmarks/fusion_step.py
+# The benchmarks of docs/results (extra `bench`): a file NAME-RATE.md each, RATE in GFLOP/s.
+bench tables="benchmarks/tables":
+    {{python}} benchmarks/encoders.py --tables {{tables}}
+    {{python}} benchmarks/encoder_start.py --tables {{tables}}
+    {{python}} benchmarks/formulations.py --tables {{tables}}
+    {{python}} benchmarks/front_ends.py --tables {{tables}}
+    {{python}} benchmarks/functionals.py --tables {{tables}}
+    {{python}} benchmarks/efficientnet.py --tables {{tables}}
+    {{python}} benchmarks/five_folds.py --data.corpus synthetic --tables {{tables}}
+    {{python}} benchmarks/input_pipeline.py --tables {{tables}}
+    {{python}} benchmarks/folds_together.py --tables {{tables}}
+    {{python}} benchmarks/frozen_heads.py --tables {{tables}}
+    {{python}} benchmarks/kmeans.py --tables {{tables}}
+    {{python}} benchmarks/masked_prediction.py --tables {{tables}}
+    {{python}} benchmarks/fusion_step.py --tables {{tables}}
 
 # The documentation as a site, into site/ (extra `docs`).
 docs:

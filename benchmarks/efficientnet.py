@@ -1,41 +1,33 @@
 """EfficientNet-B0 from waves to features beside what its users run: PyTorch eager and compiled, ONNX Runtime, serjax.
 
-    python benchmarks/efficientnet.py [--rounds 5 --batches 1 8 64 --markdown FILE]
+    python benchmarks/efficientnet.py [--rounds 5 --batches 1 8 64 --sides serjax "PyTorch eager"]
 
 All sides load the same random weights, batch statistics included, and start from the same clips of 3 s of noise: each
-makes log-mels of 128 x 300 of them, the peers by torch.stft as torchaudio does. Every side is a process of its own with
-the same allocator settings, and they take turns: in each round each computes each case for about a second, once before
-the clock starts, and its median counts. Cases: features of a batch, and a training step (a linear head on the features,
-cross-entropy, AdamW) on sixteen clips. The error of a side is the root mean square difference of its features from
-PyTorch's, over their standard deviation. Needs the extra `bench`.
+makes log-mels of 128 x 300 of them, the peers by torch.stft as torchaudio does. Every side is a process of its own.
+Cases: features of a batch, and a training step (a linear head on the features, cross-entropy, AdamW) on sixteen clips.
+The error of a side is the root mean square difference of its features from PyTorch's, over their standard deviation.
+Needs the extra `bench`.
 """
 
-import argparse
-import json
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from typing import Any
 
+import harness
 import numpy as np
 
 from serjax.audio import SAMPLE_RATE
 from serjax.audio.spectrogram import AMIN, EFFICIENTNET, log_mel, mel_filters
-from serjax.runtime.allocator import keep_memory
 
-SIDES = {
-    "torch": "PyTorch eager",
-    "torch-compiled": "PyTorch compiled",
-    "onnx": "ONNX Runtime",
-    "serjax": "serjax",
-}
 CLASSES, TRAINED = 6, 16
-TRAINING = f"training step, {TRAINED}"
+TRAINING = f"training step, {TRAINED} clips"
+Calls = dict[str, harness.Call]
+
+
+def case(count: int) -> str:
+    """Return the name of a batch's case."""
+    return f"{count} clip{'s' * (count > 1)}"
 
 
 def waves(count: int) -> np.ndarray:
@@ -79,7 +71,7 @@ def write_weights(folder: Path) -> None:
     model.save_pretrained(folder)
 
 
-def torch_side(folder: Path, batches: list[int], compiled: bool = False) -> dict[str, Callable[[], Any]]:
+def torch_side(folder: Path, batches: list[int], training: bool, compiled: bool = False) -> Calls:
     """Return PyTorch's cases."""
     import torch
     import transformers
@@ -101,22 +93,22 @@ def torch_side(folder: Path, batches: list[int], compiled: bool = False) -> dict
 
         return call
 
-    cases = {f"batch {count}": inference(count) for count in batches}
+    cases = {case(count): inference(count) for count in batches}
     wave, label = torch.from_numpy(waves(TRAINED)), torch.arange(TRAINED) % CLASSES
     head = torch.nn.Linear(model.config.hidden_dim, CLASSES)
     adam = torch.optim.AdamW([*model.parameters(), *head.parameters()], lr=1e-5, fused=True)
 
-    def training() -> None:
+    def step() -> None:
         model.train()
         loss = torch.nn.functional.cross_entropy(head(forward(wave)), label)
         adam.zero_grad()
         loss.backward()
         adam.step()
 
-    return {**cases, TRAINING: training}
+    return cases | ({TRAINING: step} if training else {})
 
 
-def onnx_side(folder: Path, batches: list[int]) -> dict[str, Callable[[], Any]]:
+def onnx_side(folder: Path, batches: list[int], training: bool) -> Calls:
     """Return ONNX Runtime's cases: the front end in PyTorch, the network exported at each batch size."""
     import onnxruntime
     import torch
@@ -138,10 +130,10 @@ def onnx_side(folder: Path, batches: list[int]) -> dict[str, Callable[[], Any]]:
 
         return call
 
-    return {f"batch {count}": inference(count) for count in batches}
+    return {case(count): inference(count) for count in batches}
 
 
-def serjax_side(folder: Path, batches: list[int]) -> dict[str, Callable[[], Any]]:
+def serjax_side(folder: Path, batches: list[int], training: bool) -> Calls:
     """Return serjax's cases."""
     import jax
     import jax.numpy as jnp
@@ -149,8 +141,12 @@ def serjax_side(folder: Path, batches: list[int]) -> dict[str, Callable[[], Any]
     from flax import nnx
 
     from serjax.checkpoints.efficientnet import load_efficientnet
+    from serjax.models.networks.efficientnet import EfficientNet, EfficientNetConfig
 
-    network = load_efficientnet(str(folder))
+    if any(folder.iterdir()):
+        network = load_efficientnet(str(folder))
+    else:
+        network = EfficientNet(EfficientNetConfig(num_channels=1), rngs=nnx.Rngs(0))
     graphdef, params, statistics = nnx.split(network, nnx.Param, nnx.BatchStat)
     leaves, treedef = jax.tree.flatten((params, statistics))  # nnx's own flattening takes 0.2 ms a call
     encode = jax.jit(
@@ -165,11 +161,11 @@ def serjax_side(folder: Path, batches: list[int]) -> dict[str, Callable[[], Any]
         wave = waves(count)
         return lambda: np.asarray(encode(leaves, wave))
 
-    cases = {f"batch {count}": inference(count) for count in batches}
+    cases = {case(count): inference(count) for count in batches}
     wave, label = jnp.asarray(waves(TRAINED)), jnp.arange(TRAINED) % CLASSES
     optimizer = optax.adamw(1e-5)
 
-    def step(state: Any, wave: jax.Array, key: jax.Array) -> Any:
+    def update(state: Any, wave: jax.Array, key: jax.Array) -> Any:
         (params, head), statistics, adam = state
 
         def loss(trained: Any) -> Any:
@@ -182,117 +178,54 @@ def serjax_side(folder: Path, batches: list[int]) -> dict[str, Callable[[], Any]
         updates, adam = optimizer.update(gradient, adam, (params, head))
         return optax.apply_updates((params, head), updates), statistics, adam
 
-    compiled = jax.jit(step, donate_argnums=0)
+    compiled = jax.jit(update, donate_argnums=0)
     kept: list[Any] = []
 
-    def training() -> None:
+    def step() -> None:
         if not kept:
             trained = jax.tree.map(jnp.copy, (params, jnp.zeros((network.config.hidden_dim, CLASSES))))
             kept.append((trained, jax.tree.map(jnp.copy, statistics), optimizer.init(trained)))
         kept[0] = jax.block_until_ready(compiled(kept[0], wave, jax.random.key(0)))
 
-    return {**cases, TRAINING: training}
+    return cases | ({TRAINING: step} if training else {})
 
 
-def work(side: str, folder: Path, batches: list[int]) -> None:
-    """Serve one side: a case's name comes in on a line, its seconds go out."""
-    keep_memory()
-    out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print must not be taken for an answer
-    make = {
-        "torch": torch_side,
-        "torch-compiled": lambda *given: torch_side(*given, compiled=True),
-        "onnx": onnx_side,
-        "serjax": serjax_side,
-    }
-    calls = make[side](folder, batches)
-    np.save(folder / f"{side}.npy", calls[f"batch {batches[0]}"]())
-    print(json.dumps(list(calls)), file=out, flush=True)
-    for line in sys.stdin:
-        call = calls[line.strip()]
-        call()  # compiles, and fills the caches that the other sides have emptied
-        times: list[float] = []
-        while sum(times) < 1:
-            began = time.perf_counter()
-            call()
-            times.append(time.perf_counter() - began)
-        print(median(times), file=out, flush=True)
-
-
-class Side:
-    """A process that computes cases when asked."""
-
-    def __init__(self, name: str, folder: Path, batches: list[int]) -> None:
-        """Start it and wait until it is ready."""
-        self.name = name
-        command = [sys.executable, __file__, "--worker", name, "--folder", str(folder), "--batches", *map(str, batches)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.cases = self._read()
-
-    def _read(self) -> Any:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self.name} has stopped; see above.")
-        return json.loads(line)
-
-    def ask(self, case: str) -> float:
-        """Return the seconds of a case."""
-        assert self.process.stdin is not None
-        print(case, file=self.process.stdin, flush=True)
-        return float(self._read())
-
-
-def table(found: dict[str, dict[str, float]], errors: dict[str, float]) -> str:
-    """Return the time of serjax over each peer's, then milliseconds."""
-    peers = [name for name in SIDES if name != "serjax" and name in errors]
-    lines = [
-        f"| serjax | {' | '.join(f'/ {SIDES[name]}' for name in peers)} | ms | "
-        f"{' | '.join(f'{SIDES[name]}, ms' for name in peers)} |",
-        f"|---|{'---:|' * (2 * len(peers) + 1)}",
-    ]
-    for case, by in found.items():
-        cells = [f"**{by['serjax'] / by[name]:.2f}**" if name in by else "" for name in peers]
-        cells += [f"{1000 * by[name]:.1f}" if name in by else "" for name in ["serjax", *peers]]
-        lines.append(f"| {case} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", f"Errors: {', '.join(f'{SIDES[name]} {errors[name]:.1e}' for name in errors)}.", ""])
+SIDES: dict[str, tuple[Any, ...]] = {
+    "PyTorch eager": (torch_side,),
+    "PyTorch compiled": (torch_side, True),
+    "ONNX Runtime": (onnx_side,),
+    "serjax": (serjax_side,),
+}
+"""What makes the cases of a side, and what it is given beside weights and cases."""
+NEEDS = {
+    torch_side: ["torch", "transformers"],
+    onnx_side: ["torch", "transformers", "onnx", "onnxscript", "onnxruntime"],
+    serjax_side: [],
+}
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=list(SIDES))
+    """Measure and publish."""
+    parser = harness.parser(__doc__, rounds=5)
+    parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=list(SIDES), help="beside serjax")
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8, 64])
-    parser.add_argument("--cases", nargs="+", help="all by default")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--markdown", type=Path, help="write the table to this file too")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--no-training", action="store_true", help="leave out the training step")
     options = parser.parse_args()
-    if options.worker:
-        work(options.worker, options.folder, options.batches)
-        return
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_weights(folder)
-        sides = [Side(name, folder, options.batches) for name in options.sides]
-        times: dict[str, dict[str, list[float]]] = {}
-        for _ in range(options.rounds):
-            for case in options.cases or sides[0].cases:
-                for side in sides:
-                    if case in side.cases:
-                        times.setdefault(case, {}).setdefault(side.name, []).append(side.ask(case))
-        for side in sides:
-            side.process.kill()
-            side.process.wait()
-        features = {name: np.load(folder / f"{name}.npy") for name in options.sides}
-    exact = features[options.sides[0]]
-    errors = {name: float(np.std(value - exact) / np.std(exact)) for name, value in features.items()}
-    found = {case: {name: median(values) for name, values in by.items()} for case, by in times.items()}
-    text = table(found, errors)
-    print(text)
-    if options.markdown:
-        options.markdown.write_text(text)
+    wanted = [name for name in SIDES if name in options.sides or name == "serjax"]
+    names, told = harness.installed({name: NEEDS[SIDES[name][0]] for name in wanted})
+    training, first = not options.no_training, case(options.batches[0])
+    with tempfile.TemporaryDirectory() as folder:
+        if len(names) > 1:  # all peers need PyTorch
+            write_weights(Path(folder))
+        makers = {name: (SIDES[name][0], Path(folder), options.batches, training, *SIDES[name][1:]) for name in names}
+        with harness.processes(makers) as sides:
+            features = {side.name: side.ask(first) for side in sides}
+            cases = [*map(case, options.batches), *([TRAINING] if training else [])]
+            values = harness.in_turns(harness.turns_of(sides, cases, options.turn), options.rounds)
+    exact = features[names[0]]
+    errors = (f"{name} {np.std(value - exact) / np.std(exact):.1e}" for name, value in features.items())
+    parts = [harness.comparison(values), f"Errors: {', '.join(errors)}." if len(names) > 1 else ""]
+    harness.publish([*parts, *told], options, ["torch", "transformers", "onnxruntime"])
 
 
 if __name__ == "__main__":

@@ -2,47 +2,51 @@
 
     python benchmarks/encoder_start.py [--family hubert --size base --rounds 3]
 
-First answer: whole processes, `python -m serjax.predict` and transformers' audio-classification pipeline, take turns on
-one clip and one classifier with random weights; serjax's first run, which compiles, is given apart. Compilation: the
-encoder on one 3 s clip, its layers in a Python loop as serjax has them, and the same layers in `lax.scan`. Memory: what
-XLA reserves for a training step on eight clips of 3 s beside weights and optimizer, and the step's time, with layers
+First answer: whole processes, `python -m serjax.predict` and transformers' audio-classification pipeline, on one clip
+and one classifier with random weights; serjax's first run, which compiles, is given apart. Compilation: the encoder on
+one 3 s clip, its layers in a Python loop as serjax has them, and the same layers in `lax.scan`. Memory: what XLA
+reserves for a training step on eight clips of 3 s beside weights and optimizer, and the step's time, with layers
 recomputed in the backward pass and without. Needs the extra `torch`.
 """
 
-import argparse
-import itertools
 import os
 import subprocess
 import sys
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
+import harness
 import jax
 import jax.numpy as jnp
 import numpy as np
 import soundfile
 from flax import nnx
+from training_step import TrainingStep
 
 from serjax.audio import SAMPLE_RATE
 from serjax.checkpoints.conversion import to_tensors
 from serjax.checkpoints.huggingface import save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
-from serjax.config.experiment import Experiment
-from serjax.models.config import ModelConfig
+from serjax.models.base import EncoderLayout
+from serjax.models.encoders.build import build_encoder
 from serjax.models.encoders.config import preset
 from serjax.models.encoders.families import FAMILIES
-from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.inputs import Inputs
 from serjax.models.published import HeadLayout, PublishedClassifier
-from serjax.models.speech import Classifier
+from serjax.models.speech import Speech
 from serjax.runtime.allocator import keep_memory
 from serjax.training.classification import LabelledInputs
-from serjax.training.optimizer import rate_factors
-from serjax.training.update import TrialConstants, init_state, train_step
+
+RECOMPUTED, TRANSFORMERS, SCAN, KEPT = "layers recomputed", "transformers' pipeline", "layers in lax.scan", "kept"
+ALLOCATOR = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
+    "MALLOC_TOP_PAD_": str(64 << 20),
+}
+"""What `keep_memory` sets, for processes that do not call it."""
 
 PIPELINE = """
 import sys, warnings
@@ -54,52 +58,50 @@ print(pipeline("audio-classification", sys.argv[1])({"raw": wave, "sampling_rate
 """
 
 
-def first_answers(family: str, size: str, rounds: int) -> list[str]:
-    """Time whole processes."""
+def first_answers(family: str, size: str, names: list[str], rounds: int) -> tuple[harness.Values, str]:
+    """Time whole processes; tell the first run of serjax."""
     with tempfile.TemporaryDirectory() as name:
         folder, clip = Path(name) / "model", Path(name) / "clip.wav"
-        classifier = PublishedClassifier(
-            preset(family, size), HeadLayout("projector", 4, 256), normalize=True, rngs=nnx.Rngs(0)
-        )
-        head = {key: value for key, value in to_tensors(classifier).items() if not key.startswith("trunk.")}
-        save_pretrained(
-            classifier.trunk,
-            folder,
-            preprocessor=Preprocessor(),
-            prefix=FAMILIES[family].prefix,
-            extra_tensors=head,
-            extra_config={
-                "architectures": [f"{FAMILIES[family].architecture}ForSequenceClassification"],
-                "id2label": {str(i): f"class {i}" for i in range(4)},
-            },
-        )
+        write_classifier(family, size, folder)
         soundfile.write(clip, np.random.default_rng(0).normal(0, 0.1, 3 * SAMPLE_RATE), SAMPLE_RATE)
-        environment = {**os.environ, "XDG_CACHE_HOME": f"{name}/cache"}
-        sides = {
-            "serjax": [sys.executable, "-m", "serjax.predict", str(folder), str(clip)],
-            "transformers": [sys.executable, "-c", PIPELINE, str(folder), str(clip)],
+        environment = os.environ | ALLOCATOR | {"XDG_CACHE_HOME": f"{name}/cache", "SERJAX_CACHE": f"{name}/xla"}
+        commands = {
+            "serjax": ["-m", "serjax.predict", str(folder), str(clip)],
+            TRANSFORMERS: ["-c", PIPELINE, str(folder), str(clip)],
         }
-        times: dict[str, list[float]] = {side: [] for side in sides}
-        for _ in range(rounds + 1):
-            for side, command in sides.items():
-                began = time.perf_counter()
-                subprocess.run(command, check=True, capture_output=True, env=environment)
-                times[side].append(time.perf_counter() - began)
-    first = times["serjax"][0]
-    ours, theirs = (median(found[1:]) for found in times.values())
-    return [
-        "| process start to first answer | s |",
-        "|---|---:|",
-        f"| serjax, everything compiled before | {ours:.2f} |",
-        f"| serjax, first time | {first:.2f} |",
-        f"| transformers' pipeline | {theirs:.2f} |",
-        f"| serjax / transformers | **{ours / theirs:.2f}** |",
-    ]
+
+        def turn(side: str) -> float:
+            answer = partial(subprocess.run, check=True, stdout=subprocess.DEVNULL, env=environment)
+            return harness.clock(lambda: answer([sys.executable, *commands[side]]), again=False)
+
+        first = {side: turn(side) for side in names}["serjax"]
+        turns = {side: partial(turn, side) for side in names}
+        values = harness.in_turns({"process start to first answer": turns}, rounds)
+    return values, f"serjax takes {harness.amounts([first])} the first time, when nothing is compiled."
 
 
-def compilation(family: str, size: str) -> list[str]:
+def write_classifier(family: str, size: str, folder: Path) -> None:
+    """Write a published classifier with random weights."""
+    classifier = PublishedClassifier(
+        preset(family, size), HeadLayout("projector", 4, 256), normalize=True, rngs=nnx.Rngs(0)
+    )
+    head = {key: value for key, value in to_tensors(classifier).items() if not key.startswith("speech_encoder.")}
+    save_pretrained(
+        classifier.speech_encoder,
+        folder,
+        preprocessor=Preprocessor(),
+        prefix=FAMILIES[family].prefix,
+        extra_tensors=head,
+        extra_config={
+            "architectures": [f"{FAMILIES[family].architecture}ForSequenceClassification"],
+            "id2label": {str(i): f"class {i}" for i in range(4)},
+        },
+    )
+
+
+def compilation(family: str, size: str, options: Any) -> harness.Values:
     """Time the compiler, and one call of what it made."""
-    encoder = SpeechEncoder(preset(family, size), rngs=nnx.Rngs(0))
+    encoder = build_encoder(preset(family, size), rngs=nnx.Rngs(0))
     graphdef, state = nnx.split(encoder)
     wave, length = jnp.ones((1, 3 * SAMPLE_RATE)), jnp.array([3 * SAMPLE_RATE])
     first, *rest = encoder.encoder.layers
@@ -111,7 +113,8 @@ def compilation(family: str, size: str) -> list[str]:
         model.encoder.layers = nnx.List([first])
         x = model(wave, length).hidden_states[-1]
         mask = jnp.ones(x.shape[:2], bool)
-        position = first.attention.relative_position(x.shape[1]) if family == "wavlm" else None
+        relative = getattr(first.attention, "relative_position", None)
+        position = relative(x.shape[1]) if relative else None
 
         def body(x: Any, state: Any) -> tuple[Any, None]:
             return nnx.merge(layer, state)(x, mask, None, position)[0], None
@@ -121,68 +124,59 @@ def compilation(family: str, size: str) -> list[str]:
     def looped(state: Any, wave: Any, length: Any) -> Any:
         return nnx.merge(graphdef, state)(wave, length).hidden_states[-1]
 
-    lines = ["| layers | compiling, s | one clip of 3 s, ms |", "|---|---:|---:|"]
-    for name, call, inputs in (
-        ("in a Python loop (serjax)", looped, (state, wave, length)),
-        ("in lax.scan", scanned, (state, stacked, wave, length)),
-    ):
-        began = time.perf_counter()
-        compiled = jax.jit(call).lower(*inputs).compile()
-        took = time.perf_counter() - began
-        lines.append(f"| {name} | {took:.1f} | {1000 * _median(compiled, *inputs):.0f} |")
-    return lines
+    given = {"serjax": (looped, (state, wave, length)), SCAN: (scanned, (state, stacked, wave, length))}
+    compiled: dict[str, Any] = {}
+
+    def compile_again(side: str) -> float:
+        call, inputs = given[side]
+        jax.clear_caches()
+        return harness.clock(lambda: compiled.update({side: jax.jit(call).lower(*inputs).compile()}), again=False)
+
+    def run(side: str) -> float:
+        return harness.clock(lambda: jax.block_until_ready(compiled[side](*given[side][1])), options.turn)
+
+    cases = {"compiling": compile_again, "one clip of 3 s": run}
+    turns = {case: {side: partial(turn, side) for side in given} for case, turn in cases.items()}
+    return harness.in_turns(turns, options.rounds)
 
 
-def memory(family: str, size: str) -> list[str]:
-    """Read XLA's plan of a training step's memory, and time the step."""
-    lines = ["| CNN | layers recomputed (`--model.remat`) | temporary memory, GiB | step, s |", "|---|---|---:|---:|"]
-    for frozen, remat in itertools.product((False, True), repeat=2):
-        config = ModelConfig(pooling="mean", head="linear", freeze="cnn" if frozen else "nothing", remat=remat)
-        model = Classifier(config, preset(family, size), 4, normalize=False, rngs=nnx.Rngs(0))
-        graph, params, rest = nnx.split(model, partial(_trained, frozen), ...)
-        call = partial(
-            train_step, graphdef=graph, experiment=Experiment("bench", model=config), factors=rate_factors(params, ())
-        )
-        waves = jnp.ones((8, 3 * SAMPLE_RATE)), jnp.full(8, 3 * SAMPLE_RATE)
-        inputs = LabelledInputs(Inputs(*waves), jnp.arange(8) % 4, jnp.ones(8))
-        run = TrialConstants(jax.random.key(0), jnp.array(100), jnp.array(1e-5), jnp.ones(4))
-        state = init_state(params)
-        compiled = jax.jit(call).lower(state, inputs, run, rest).compile()
-        reserved = compiled.memory_analysis().temp_size_in_bytes / 2**30
-        seconds = _median(compiled, state, inputs, run, rest)
-        cells = "frozen" if frozen else "trained", "yes" if remat else "no", f"{reserved:.2f}", f"{seconds:.2f}"
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
-
-
-def _trained(frozen: bool, path: Any, _: Any) -> bool:
-    return not (frozen and path[:2] == ("trunk", "feature_extractor"))
-
-
-def _median(call: Any, *inputs: Any) -> float:
-    jax.block_until_ready(call(*inputs))
-    times = []
-    for _ in range(5):
-        began = time.perf_counter()
-        jax.block_until_ready(call(*inputs))
-        times.append(time.perf_counter() - began)
-    return median(times)
+def memory(family: str, size: str, options: Any) -> tuple[harness.Values, dict[str, str]]:
+    """Time a training step and read XLA's plan of its memory; return the units of the latter, too."""
+    values, units = {}, {}
+    wave = Inputs(jnp.ones((8, 3 * SAMPLE_RATE)), jnp.full(8, 3 * SAMPLE_RATE))
+    batch = LabelledInputs(wave, jnp.arange(8) % 4, jnp.ones(8))
+    for freeze, told in (("nothing", "training step"), ("cnn", "training step, CNN frozen")):
+        steps = {}
+        for side, remat in ((RECOMPUTED, True), (KEPT, False)):
+            layout = EncoderLayout(preset(family, size))
+            config = Speech(pooling="mean", head="linear", freeze=freeze, remat=remat, layout=layout)
+            steps[side] = TrainingStep(config.build(4, rngs=nnx.Rngs(0)), batch, 4, config.trainable)
+        turns = {side: partial(harness.clock, step, options.turn) for side, step in steps.items()}
+        values |= harness.in_turns({told: turns}, options.rounds)
+        values[f"{told}: memory"] = {side: [step.temporary_memory() / 2**30] for side, step in steps.items()}
+        units[f"{told}: memory"] = "GiB"
+    return values, units
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Measure and publish."""
+    parser = harness.parser(__doc__, rounds=3)
     parser.add_argument("--family", default="hubert")
     parser.add_argument("--size", default="base")
-    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     keep_memory()
+    names, told = harness.installed({"serjax": [], TRANSFORMERS: ["torch", "transformers"]})
+    answers, first = first_answers(options.family, options.size, names, options.rounds)
+    compiling = compilation(options.family, options.size, options)
+    steps, units = memory(options.family, options.size, options)
     parts = [
-        first_answers(options.family, options.size, options.rounds),
-        compilation(options.family, options.size),
-        memory(options.family, options.size),
+        f"{options.family} {options.size}.",
+        harness.comparison(answers),
+        first,
+        harness.comparison(compiling),
+        harness.comparison(steps, RECOMPUTED, units=units),
     ]
-    print(f"### {options.family} {options.size}\n\n" + "\n\n".join("\n".join(part) for part in parts))
+    harness.publish([*parts, *told], options, ["torch", "transformers"])
 
 
 if __name__ == "__main__":

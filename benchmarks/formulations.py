@@ -1,18 +1,16 @@
 """The operations of an encoder of base size, each as serjax computes it and as it could be computed otherwise.
 
-    python benchmarks/formulations.py [--batch 1 8 --rounds 5]
+    python benchmarks/formulations.py [--batch 1 8 --rounds 5 --only softmax]
 
-One process; the ways of each operation take turns, and medians of one second each count. A gradient is that of the sum
-of squares of the result, with respect to inputs and weights.
+One process; the two ways of a row take turns. A gradient is that of the sum of squares of the result, with respect to
+inputs and weights.
 """
 
-import argparse
-import time
 from collections.abc import Callable
 from functools import partial
-from statistics import median
 from typing import Any
 
+import harness
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,6 +24,7 @@ from serjax.runtime.allocator import keep_memory
 LAYOUT = ("NWC", "WIO", "NWC")
 FIRST = "first convolution, group norm, GELU"
 POSITIONS = "positional convolution, 128 taps, 16 groups"
+CHOSEN, OTHER = "serjax", "the other way"
 Ways = dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]
 
 
@@ -127,41 +126,36 @@ def operations(batch: int) -> dict[str, Ways]:
     }
 
 
-def measure(ways: Ways, rounds: int) -> dict[str, float]:
-    """Return each way's median seconds."""
-    compiled = {name: jax.jit(call) for name, (call, _) in ways.items()}
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds + 1):
-        for name, (_, inputs) in ways.items():
-            began = time.perf_counter()
-            calls = 0
-            while calls == 0 or time.perf_counter() - began < 1 / rounds:
-                jax.block_until_ready(compiled[name](*inputs))
-                calls += 1
-            if number:  # the first round compiles
-                times[name].append((time.perf_counter() - began) / calls)
-    return {name: median(found) for name, found in times.items()}
+def pairs(batch: int, turn: float, only: str) -> dict[str, dict[str, Callable[[], float]]]:
+    """Return the turns of each way that is not taken, beside the one that is."""
+    cases = {}
+    for title, ways in operations(batch).items():
+        if only not in title:
+            continue
+        calls = {
+            way: partial(lambda call, inputs: jax.block_until_ready(call(*inputs)), jax.jit(call), inputs)
+            for way, (call, inputs) in ways.items()
+        }
+        mine, *others = ways
+        for other in others:
+            sides = {CHOSEN: calls[mine], OTHER: calls[other]}
+            cases[f"{title}, batch {batch}: {mine}, or {other}"] = {
+                side: partial(harness.clock, call, turn) for side, call in sides.items()
+            }
+    return cases
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Measure and publish."""
+    parser = harness.parser(__doc__, rounds=5, turn=0.2)
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help="operations whose name contains this")
     options = parser.parse_args()
     keep_memory()
-    tables = [
-        {name: measure(ways, options.rounds) for name, ways in operations(batch).items()} for batch in options.batch
-    ]
-    titles = " | ".join(f"batch {batch}: ratio | ms" for batch in options.batch)
-    print(f"| operation | way | {titles} |\n|---|---|{'---:|' * 2 * len(options.batch)}")
-    for name, ways in tables[0].items():
-        for number, way in enumerate(ways):
-            cells = []
-            for table in tables:
-                first = next(iter(table[name].values()))
-                cells += [f"{table[name][way] / first:.2f}", f"{1000 * table[name][way]:.2f}"]
-            print(f"| {'' if number else name} | {way if number else f'**{way}**'} | {' | '.join(cells)} |")
+    values: harness.Values = {}
+    for batch in options.batch:
+        values |= harness.in_turns(pairs(batch, options.turn, options.only), options.rounds)
+    harness.publish([harness.comparison(values, CHOSEN)], options)
 
 
 if __name__ == "__main__":

@@ -36,17 +36,17 @@ PACKAGES |= {"sklearn": "scikit-learn", "cv2": "opencv-python-headless", "skimag
 
 def parser(description: str | None, *, rounds: int, turn: float = 1.0) -> argparse.ArgumentParser:
     """Return a parser with the options that all benchmarks have; the first line of `description` is its title."""
-    found = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
+    found = argparse.ArgumentParser(description=(description or "").partition("\n")[0], allow_abbrev=False)
     found.add_argument("--rounds", type=int, default=rounds, help="turns of each side")
     found.add_argument("--turn", type=float, default=turn, help="seconds of a turn, at least; one call at least")
-    found.add_argument("--out", type=Path, help="folder of a file NAME-RATE.md with the table")
+    found.add_argument("--tables", type=Path, help="folder of a file NAME-RATE.md that the table is written to")
     return found
 
 
 def installed(needs: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
     """Return the sides whose modules are installed, and a sentence for each of the others."""
     missing = {side: [name for name in modules if find_spec(name) is None] for side, modules in needs.items()}
-    told = [f"{side} is left out: without {' and '.join(names)}." for side, names in missing.items() if names]
+    told = [f"{side} is left out; it needs {', '.join(names)}." for side, names in missing.items() if names]
     return [side for side, names in missing.items() if not names], told
 
 
@@ -137,8 +137,8 @@ def turns_of(sides: Sequence[Side], cases: Sequence[str], turn: float) -> dict[s
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> str:
     """Return the median of the ratios within rounds, bold below 1, with the lowest and highest."""
     pairs = [a / b for a, b in zip(ours, theirs, strict=True)]
-    middle = f"{median(pairs):.2f}"
-    return (f"**{middle}**" if float(middle) < 1 else middle) + _around(pairs, lambda ratio: f"{ratio:.2f}")
+    middle = _ratio(median(pairs))
+    return (f"**{middle}**" if float(middle) < 1 else middle) + _around(pairs, _ratio)
 
 
 def amounts(values: Sequence[float], unit: str = "s") -> str:
@@ -151,6 +151,10 @@ def amounts(values: Sequence[float], unit: str = "s") -> str:
 
 def _around(values: Sequence[float], show: Callable[[float], str]) -> str:
     return f" ({show(min(values))} to {show(max(values))})" if len(values) > 1 else ""
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
 def _digits(value: float) -> str:
@@ -222,7 +226,7 @@ def machine(rate: float, modules: Sequence[str] = ()) -> str:
 def publish(
     parts: Sequence[str], options: argparse.Namespace, modules: Sequence[str] = (), rate: float | None = None
 ) -> None:
-    """Print tables and sentences below a line on command and machine; with --out, write them to a file too.
+    """Print tables and sentences below a line on command and machine; with --tables, write them to a file too.
 
     Args:
         parts: paragraphs of Markdown.
@@ -234,7 +238,7 @@ def publish(
     command = shlex.join(["python", f"benchmarks/{script.name}", *sys.argv[1:]])
     text = "\n\n".join([f"`{command}`", machine(rate, modules), *filter(None, parts)]) + "\n"
     print(text, flush=True)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
+    if options.tables:
+        options.tables.mkdir(parents=True, exist_ok=True)
         # One significant digit: the rate of one machine differs by a tenth from run to run.
-        (options.out / f"{script.stem}-{float(f'{rate / 1e9:.0e}'):.0f}.md").write_text(text)
+        (options.tables / f"{script.stem}-{float(f'{rate / 1e9:.0e}'):.0f}.md").write_text(text)

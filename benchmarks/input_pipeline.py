@@ -1,21 +1,20 @@
-"""Clips a second that reach the train step: serjax's store and Grain, a loop that decodes, and a PyTorch DataLoader.
+"""Time of a clip on its way to the train step: serjax's store and Grain, a loop that decodes, a PyTorch DataLoader.
 
     python benchmarks/input_pipeline.py [--data.root DIR --seconds 3 --batch 16 --folds 5 --rounds 5 --train-step 60]
 
 Every way delivers one epoch of shuffled, randomly cropped, padded batches of float32 at 16 kHz. The loop and the
 DataLoader decode the files in every epoch with soundfile and soxr; serjax decodes them once, and what that costs is
-printed too. The ways take turns, one epoch each a round, and medians over the rounds are shown. Without --data.root, a
-folder of noise is made: 3 to 5 s, 44.1 kHz, 16 bit WAV. The DataLoader needs the extra `torch`.
+told too. A turn is an epoch. Without --data.root, a folder of noise is made: 3 to 5 s, 44.1 kHz, 16 bit WAV. The
+DataLoader needs the extra `torch`.
 """
 
 import argparse
-import importlib.util
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count as numbers
 from pathlib import Path
 
+import harness
 import numpy as np
 import soundfile
 import soxr
@@ -25,6 +24,7 @@ from serjax.data.batching.batches import stack, train_batches
 from serjax.data.config import DataConfig
 from serjax.data.corpora.read import read_corpus
 from serjax.data.store.clips import ClipStore, open_store
+from serjax.runtime.allocator import keep_memory
 
 
 class Files:
@@ -103,68 +103,58 @@ def from_dataloader(files: Files, options: argparse.Namespace) -> Callable[[int]
     return lambda number: count(wave.numpy() for wave in loader)
 
 
+def seconds_a_clip(epoch: Callable[[int], int]) -> Callable[[], float]:
+    """Return the turns of a way: an epoch each, with a number of its own."""
+    epochs, clips = numbers(), 0
+
+    def run() -> None:
+        nonlocal clips
+        clips = epoch(next(epochs))
+
+    run()
+    return lambda: harness.clock(run, again=False) / clips
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Measure and publish."""
+    parser = harness.parser(__doc__, rounds=5)
     parser.add_argument("--data.root", dest="root", help="folder or list of recordings; by default noise is made")
+    parser.add_argument("--clips", type=int, default=400, help="clips of noise")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a crop")
     parser.add_argument("--batch", type=int, default=16, help="clips a batch (and fold)")
-    parser.add_argument("--folds", type=int, default=5, help="streams that are read side by side in the second row")
-    parser.add_argument("--rounds", type=int, default=5, help="epochs of each way that are timed")
+    parser.add_argument("--folds", type=int, default=5, help="streams that are read side by side")
     parser.add_argument("--workers", type=int, default=2, help="processes of the DataLoader")
     parser.add_argument("--train-step", type=float, help="clips/s of a train step, to compare with")
     options = parser.parse_args()
-
+    keep_memory()
+    loader = f"PyTorch DataLoader, {options.workers} workers"
+    names, told = harness.installed({loader: ["torch"]})
     with tempfile.TemporaryDirectory() as scratch:
-        root = options.root or str(make_noise(Path(scratch), 400))
+        root = options.root or str(make_noise(Path(scratch), options.clips))
         utterances = read_corpus(DataConfig(root=root)).utterances
-        began = time.perf_counter()
-        open_store(utterances, Path(scratch) / "store", skip_bad=False)
-        decoded = time.perf_counter() - began
-        began = time.perf_counter()
-        store = open_store(utterances, Path(scratch) / "store", skip_bad=False)
-        opened = time.perf_counter() - began
 
+        def opened() -> ClipStore:
+            return open_store(utterances, Path(scratch) / "store", skip_bad=False)
+
+        decoding, again = harness.clock(opened, again=False), harness.clock(opened, again=False)
+        store = opened()
         files = Files([clip.path for clip in utterances], round(options.seconds * SAMPLE_RATE))
         ways = {
-            "serjax, one stream": from_store(store, options, 1),
-            f"serjax, {options.folds} streams stacked": from_store(store, options, options.folds),
+            "serjax": from_store(store, options, 1),
+            f"serjax, {options.folds} streams": from_store(store, options, options.folds),
             "loop, soundfile + soxr": from_loop(files, options),
         }
-        if importlib.util.find_spec("torch"):
-            ways[f"PyTorch DataLoader, {options.workers} workers"] = from_dataloader(files, options)
-        speeds = measure(ways, options.rounds)
-
+        if names:
+            ways[loader] = from_dataloader(files, options)
+        turns = {name: seconds_a_clip(epoch) for name, epoch in ways.items()}
+        if options.train_step:
+            turns["the train step"] = lambda: 1 / options.train_step
+        values = harness.in_turns({"a clip": turns}, options.rounds)
     hours = store.lengths.sum() / SAMPLE_RATE / 3600
-    print(f"{len(store)} clips, {hours:.2f} h; crops of {options.seconds:g} s, batches of {options.batch}.")
-    print(f"Decoding them once takes {decoded:.2f} s, opening the store again {opened * 1e3:.0f} ms.\n")
-    print_table(speeds, options.train_step)
-
-
-def measure(ways: dict[str, Callable[[int], int]], rounds: int) -> dict[str, list[float]]:
-    """Return clips/s of each way and round; a round before the first is not counted."""
-    speeds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds + 1):
-        for name, epoch in ways.items():
-            began = time.perf_counter()
-            clips = epoch(number)
-            if number:
-                speeds[name].append(clips / (time.perf_counter() - began))
-    return speeds
-
-
-def print_table(speeds: dict[str, list[float]], train_step: float | None) -> None:
-    loop = statistics.median(speeds["loop, soundfile + soxr"])
-    rows = [["", "clips/s", "lowest to highest", "to the loop"]]
-    for name, found in speeds.items():
-        median = statistics.median(found)
-        rows.append([name, f"{median:,.0f}", f"{min(found):,.0f} to {max(found):,.0f}", f"{median / loop:.2f}x"])
-    if train_step is not None:
-        for row, title in zip(rows, ["to the train step", *map(statistics.median, speeds.values())], strict=True):
-            row.append(title if isinstance(title, str) else f"{title / train_step:,.1f}x")
-    for number, row in enumerate(rows):
-        print("| " + " | ".join(row) + " |")
-        if number == 0:
-            print("|---" + "|---:" * (len(row) - 1) + "|")
+    facts = f"{len(store)} clips, {hours:.2f} h; crops of {options.seconds:g} s, batches of {options.batch}."
+    facts += f" Decoding them once takes {harness.amounts([decoding])}, opening the store again "
+    facts += f"{harness.amounts([again])}."
+    harness.publish([facts, harness.comparison(values), *told], options, ["torch"])
 
 
 if __name__ == "__main__":

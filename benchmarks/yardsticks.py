@@ -9,12 +9,12 @@ older ones, for `python -m serjax.compare RUN --to` them; their probabilities ar
 """
 
 import itertools
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import harness
 import jax
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -28,11 +28,12 @@ from serjax.config.experiment import Experiment, cache_folder
 from serjax.evaluation.metrics import METRICS, bootstrap_intervals, confusion, scores
 from serjax.evaluation.out_of_fold import OutOfFold, write_oof_csv
 from serjax.features.frozen import encode_clips
+from serjax.models.base import Resolution
 from serjax.models.layers.pooling import masked_mean
-from serjax.models.spectrogram import FrontEnd
 from serjax.runs.finetune import experiment_data
+from serjax.runs.setup import experiment_trials
+from serjax.runtime.allocator import keep_memory
 from serjax.runtime.fingerprint import fingerprint
-from serjax.training.trials import make_trials
 
 STRENGTHS = [0.001, 0.01, 0.1, 1.0, 10.0, 100.0]
 YARDSTICKS: dict[str, list[Callable[[], Any]]] = {
@@ -53,10 +54,12 @@ def best(models: Sequence[Callable[[], Any]], x: np.ndarray, y: np.ndarray, tria
 
 
 def main() -> None:
-    """Fit, score, print and write answers."""
-    experiment = cli.parse("yardsticks", sys.argv[1:], Experiment, "bilstm_kfold")
+    """Fit, score, publish and write answers."""
+    options, rest = harness.parser(__doc__, rounds=1).parse_known_args()
+    experiment = cli.parse("yardsticks", rest, Experiment, "bilstm_kfold")
+    keep_memory()
     data = experiment_data(experiment)
-    front = FrontEnd("bilstm", experiment.data)
+    front = experiment.model.resolved(Resolution(experiment.data.max_seconds)).front_end
     states, _ = encode_clips(
         lambda _, wave, length: (masked_mean(*front(wave, length))[:, None, None], length // length),
         {},
@@ -70,12 +73,12 @@ def main() -> None:
     )
     x, y = np.asarray(states)[:, 0, 0], data.classes
     clips = data.store.utterances
-    print(f"| {Path(experiment.data.root).name} | {' | '.join(METRICS)} |\n|---|{'---:|' * len(METRICS)}")
+    rows = []
     # A repeat would give the same answers.
     once = replace(
         experiment, train=replace(experiment.train, seeds=1, learning_rates=experiment.train.learning_rates[:1])
     )
-    trials = make_trials(once, data.folds)
+    trials = experiment_trials(once, data.folds)
     Path(experiment.out).mkdir(parents=True, exist_ok=True)
     for name, models in YARDSTICKS.items():
         tested = [clip for trial in trials for clip in trial.test]
@@ -91,8 +94,8 @@ def main() -> None:
         write_oof_csv(Path(experiment.out) / f"{experiment.name}_{name.replace(' ', '_')}.csv", oof)
         values = scores(confusion(oof.label, predicted, len(oof.labels)))
         intervals = bootstrap_intervals(oof.label, predicted, oof.groups, len(oof.labels), seed=experiment.seed)
-        cells = [f"{values[m]:.1%} ({intervals[m][0]:.1%} to {intervals[m][1]:.1%})" for m in METRICS]
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+        rows.append([name, *(f"{values[m]:.1%} ({intervals[m][0]:.1%} to {intervals[m][1]:.1%})" for m in METRICS)])
+    harness.publish([harness.markdown([data.corpus, *METRICS], rows)], options, ["sklearn"])
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def test_a_side_without_a_case_has_an_empty_cell(harness):
 def test_missing_packages_are_a_sentence(harness):
     assert harness.installed({"serjax": [], "other": ["no_such_module"]}) == (
         ["serjax"],
-        ["other is left out: without no_such_module."],
+        ["other is left out; it needs no_such_module."],
     )
 
 
@@ -100,7 +100,7 @@ def test_a_side_that_cannot_start_ends_the_benchmark(harness):
 
 def test_the_table_is_printed_and_written_with_machine_and_command(harness, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["/somewhere/kmeans.py", "--rounds", "1"])
-    harness.publish(["| a |", ""], argparse.Namespace(out=tmp_path / "tables"), rate=433.2e9)
+    harness.publish(["| a |", ""], argparse.Namespace(tables=tmp_path / "tables"), rate=433.2e9)
     text = (tmp_path / "tables" / "kmeans-400.md").read_text()
     assert text.startswith("`python benchmarks/kmeans.py --rounds 1`\n\n")
     assert "433 GFLOP/s" in text

@@ -1,12 +1,32 @@
-"""One cache of compiled programs for the whole session, other processes included; no test fails for being slow."""
+"""Shapes checked at run time, and one cache of compiled programs for the whole session, other processes included."""
 
 import os
 from fractions import Fraction
+from types import FunctionType
 
 import hypothesis
 import jax
 import numpy as np
 import pytest
+from beartype import beartype
+from jaxtyping import install_import_hook
+
+
+def checked(function):
+    """Hold arguments and results to their annotations of shape and dtype; other annotations are mypy's."""
+    arrays = {name: hint for name, hint in function.__annotations__.items() if "jaxtyping" in repr(hint)}
+    if not arrays:
+        return function
+    code = function.__code__
+    copy = FunctionType(code, function.__globals__, code.co_name, function.__defaults__, function.__closure__)
+    copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
+    copy.__kwdefaults__, copy.__annotations__ = function.__kwdefaults__, arrays
+    return beartype(copy)
+
+
+# Before anything imports serjax; tests of the other rooms still pass NumPy where annotations say JAX.
+CHECKED = ["serjax.data", "serjax.evaluation", "serjax.features"]
+install_import_hook(CHECKED, f"{__name__}.checked")
 
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")

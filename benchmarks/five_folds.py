@@ -25,16 +25,15 @@ from serjax.data.dataset import Data
 from serjax.runs.finetune import experiment_data
 from serjax.runs.setup import experiment_trials, make_plan, set_up
 from serjax.runtime.allocator import keep_memory
-from serjax.training.fold_axis import FOLD
+from serjax.training.initialize import first_states
 from serjax.training.trials import Trial
-from serjax.training.update import init_state
 
 
 def ours(experiment: Experiment, data: Data, trials: Sequence[Trial]) -> Callable[[], None]:
     """Return what trains an epoch of all folds with serjax."""
     setup = set_up(experiment, data, trials, make_plan(experiment))
     engine = setup.engine
-    state = engine.axis.jit(init_state, (FOLD,))(setup.params)
+    state = first_states(setup.params, engine.optimizer, engine.axis)
     epoch, everyone = 0, np.ones(len(trials), bool)
 
     def call() -> None:

@@ -23,9 +23,11 @@ from serjax.models.inputs import Inputs
 from serjax.models.speech import Speech
 from serjax.runtime.allocator import keep_memory
 from serjax.training.classification import LabelledInputs
+from serjax.training.config import OptimizerConfig
 from serjax.training.fold_axis import BATCH, FOLD, SHARED, fold_axis
-from serjax.training.initialize import initial
-from serjax.training.update import TrialConstants, init_state
+from serjax.training.initialize import first_states, initial
+from serjax.training.optimizer import make_optimizer
+from serjax.training.update import TrialConstants
 
 CLASSES = 8
 
@@ -46,7 +48,8 @@ def make_step(options: argparse.Namespace, together: bool) -> tuple[harness.Call
     graphdef, params, frozen = initial(
         lambda rngs: model.build(CLASSES, rngs=rngs), lambda path: not model.trainable(path), keys, keys[0], axis, {}
     )
-    step = axis.jit_step(classifying(graphdef, axis.first(params), dtype=options.dtype), (FOLD, BATCH, FOLD, SHARED))
+    optimizer = make_optimizer(OptimizerConfig(), axis.first(params), frozen)
+    step = axis.jit_step(classifying(graphdef, optimizer, dtype=options.dtype), (FOLD, BATCH, FOLD, SHARED))
     shape, samples = (options.folds, options.batch), round(options.seconds * SAMPLE_RATE)
     wave = np.random.default_rng(0).normal(0, 0.1, (*shape, samples)).astype(np.float32)
     arrays = wave, np.full(shape, samples, np.int32)
@@ -56,7 +59,7 @@ def make_step(options: argparse.Namespace, together: bool) -> tuple[harness.Call
         TrialConstants(keys, 1000 * ones.astype(jnp.int32), 1e-5 * ones, jnp.ones((options.folds, CLASSES)))
     )
     frozen = axis.replicate(frozen)
-    state = axis.jit(init_state, (FOLD,))(params)
+    state = first_states(params, optimizer, axis)
     told = f"{count(axis.first(params)):,} trained and {count(frozen):,} frozen weights a fold"
 
     def once() -> None:

@@ -34,10 +34,9 @@ from serjax.models.speech import Speech, SpeechClassifier, build_head
 from serjax.runtime.allocator import keep_memory
 from serjax.training.config import OptimizerConfig, TrainConfig
 from serjax.training.fold_axis import FOLD, fold_axis
-from serjax.training.initialize import initial
+from serjax.training.initialize import first_states, initial
 from serjax.training.resident import ResidentEngine
 from serjax.training.trials import Trial, trial_key
-from serjax.training.update import init_state
 
 CLASSES, SECONDS, BATCH = 4, 3, 8
 EACH, CACHED = "PyTorch, encodes every step", "PyTorch, caches features"
@@ -108,7 +107,7 @@ def serjax_heads(
             dtype="float32",
             seed=0,
         )
-        trained = axis.jit(init_state, (FOLD,))(params)
+        trained = first_states(params, engine.optimizer, axis)
         for epoch in range(1, train.epochs + 1):
             trained, _, _ = engine.train_epoch(trained, epoch, np.ones(len(trials), bool), lambda count: None)
         engine.predict(axis.field(trained, "params"), "test")

@@ -15,7 +15,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
@@ -104,7 +104,9 @@ class Side:
             raise SystemExit(f"{self.name} has stopped; see above.") from None
 
     def stop(self) -> None:
-        """End the process."""
+        """End the process; one that is still computing is killed."""
+        self._pipe.close()
+        self._process.join(5)
         self._process.kill()
         self._process.join()
 
@@ -113,9 +115,10 @@ def _serve(pipe: Connection, make: Callable[..., Mapping[str, Call]], arguments:
     keep_memory()
     calls = make(*arguments)
     pipe.send(list(calls))
-    while True:
-        case, turn = pipe.recv()
-        pipe.send(calls[case]() if turn is None else clock(calls[case], turn))
+    with suppress(EOFError):  # nobody asks any more
+        while True:
+            case, turn = pipe.recv()
+            pipe.send(calls[case]() if turn is None else clock(calls[case], turn))
 
 
 @contextmanager

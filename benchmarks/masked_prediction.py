@@ -117,10 +117,10 @@ def serjax_side(folder: Path, inputs: Any, dtype: str) -> Calls:
     from serjax import cli
     from serjax.checkpoints.huggingface import load_encoder
     from serjax.models.functional import flat, merge
-    from serjax.training.fold_axis import fold_axis
+    from serjax.training.fold_axis import BATCH, fold_axis
+    from serjax.training.initialize import first_states
     from serjax.training.masked_prediction import Counts, FrameBatch, MaskedPrediction, Part
     from serjax.training.pretrain_loop import set_up
-    from serjax.training.update import init_state
 
     cli.compilation_cache()
     encoder = load_encoder(str(folder)).encoder
@@ -154,7 +154,7 @@ def serjax_side(folder: Path, inputs: Any, dtype: str) -> Calls:
         def step() -> None:
             if not kept:
                 _, setup = prepared(mult)
-                kept.extend([setup, axis.jit(init_state, (FOLD,))(setup.params)])
+                kept.extend([setup, first_states(setup.params, setup.optimizer, axis)])
             setup, state = kept
             kept[1], told = setup.step(np.ones(1, bool), state, placed, setup.keys, setup.frozen)
             jax.block_until_ready((kept[1], told))

@@ -10,29 +10,18 @@ from flax import nnx
 
 from serjax.audio.config import AugmentConfig
 from serjax.models.base import Path
-from serjax.models.functional import Params
 from serjax.training.classification import Classification, LabelledInputs
 from serjax.training.config import OptimizerConfig, TrainConfig
-from serjax.training.optimizer import rate_factors
+from serjax.training.optimizer import Optimizer, make_optimizer
 from serjax.training.update import TrialConstants, init_state, update
 
 
 def classifying(
-    graphdef: nnx.GraphDef[Any],
-    params: Params,
-    *,
-    train: TrainConfig | None = None,
-    optimizer: OptimizerConfig | None = None,
-    dtype: str = "float32",
+    graphdef: nnx.GraphDef[Any], optimizer: Optimizer, *, train: TrainConfig | None = None, dtype: str = "float32"
 ) -> Callable[..., Any]:
     """Return the update of a classifier without augmentation: (state, batch, constants, frozen) -> (state, metrics)."""
-    return partial(
-        update,
-        objective=Classification(train or TrainConfig(), AugmentConfig(), dtype),
-        graphdef=graphdef,
-        optimizer=optimizer or OptimizerConfig(),
-        factors=rate_factors(params, ()),
-    )
+    objective = Classification(train or TrainConfig(), AugmentConfig(), dtype)
+    return partial(update, objective=objective, graphdef=graphdef, optimizer=optimizer)
 
 
 class TrainingStep:
@@ -46,14 +35,16 @@ class TrainingStep:
         trainable: Callable[[Path], bool],
         *,
         rate: float = 1e-5,
+        optimizer: OptimizerConfig | None = None,
         **settings: Any,
     ) -> None:
         """Copy the weights, whose memory every step takes over; compilation comes with the first call."""
         graphdef, params, self._frozen = nnx.split(model, lambda path, _: trainable(path), ...)
-        self._step = jax.jit(classifying(graphdef, params, **settings), donate_argnums=0)
+        made = make_optimizer(optimizer or OptimizerConfig(), params, self._frozen)
+        self._step = jax.jit(classifying(graphdef, made, **settings), donate_argnums=0)
         self._batch = jax.tree.map(jnp.asarray, batch)
         self._constants = TrialConstants(jax.random.key(0), jnp.array(100), jnp.array(rate), jnp.ones(classes))
-        self._state = init_state(jax.tree.map(jnp.copy, params))
+        self._state = init_state(jax.tree.map(jnp.copy, params), made)
 
     def _arguments(self) -> tuple[Any, ...]:
         return self._state, self._batch, self._constants, self._frozen

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -89,7 +89,7 @@ def progress_figure(histories: Mapping[int, Sequence[Row]]) -> Figure:
 def timeline_figure(
     wave: Float[np.ndarray, "t"],
     mel: Float[np.ndarray, "m f"],
-    labels: Int[np.ndarray, "n"],
+    labels: Integer[np.ndarray, "n"],
     emotions: Spread,
     posterior: Float[np.ndarray, "p c"],
     classes: Sequence[str],
@@ -141,7 +141,7 @@ def timeline_figure(
 
 def _strip(
     axes: Axes,
-    labels: Int[np.ndarray, "n"],
+    labels: Integer[np.ndarray, "n"],
     emotions: Spread,
     colour: Mapping[str, str],
     hatch: Mapping[str, str | None],

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 
 SHUFFLES = 20
 """Random assignments of groups to clips, over which chance is a mean."""
@@ -36,7 +36,9 @@ class Spread(NamedTuple):
         return self.counts / np.maximum(total, 1)
 
 
-def spread(labels: Sequence[Int[np.ndarray, "_"]], groups: Sequence[str], clusters: int, *, seed: int = 0) -> Spread:
+def spread(
+    labels: Sequence[Integer[np.ndarray, "_"]], groups: Sequence[str], clusters: int, *, seed: int = 0
+) -> Spread:
     """Return how clusters spread over groups.
 
     Args:
@@ -88,7 +90,7 @@ def _entropy(share: Float[np.ndarray, "n"]) -> float:
     return float(-(share * np.log(share)).sum())
 
 
-def posterior(labels: Int[np.ndarray, "n"], emotions: Spread, *, window: int = 25) -> Float[np.ndarray, "n g"]:
+def posterior(labels: Integer[np.ndarray, "n"], emotions: Spread, *, window: int = 25) -> Float[np.ndarray, "n g"]:
     """Return what a clip's labels alone say of the emotion at each frame: the mean of their clusters' shares around it.
 
     Shares are taken as if every emotion had as many frames, and each count begins at one frame.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import grain
 import numpy as np
-from jaxtyping import Float32, Int, Int32
+from jaxtyping import Float32, Int, Int32, Integer
 
 from serjax.audio import SAMPLE_RATE
 from serjax.data.batching.batches import READ, Clips
@@ -104,7 +104,7 @@ def plan(
 
 def labelled_batches(
     clips: Clips,
-    labels: Sequence[Int[np.ndarray, "_"]],
+    labels: Sequence[Integer[np.ndarray, "_"]],
     shapes: Sequence[Shape],
     grid: FrameGrid,
     *,

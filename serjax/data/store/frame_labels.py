@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, UInt16
+from jaxtyping import Int, Integer, UInt16
 
 from serjax.audio import SAMPLE_RATE
 from serjax.data.store.ragged import Ragged, RaggedWriter
@@ -120,7 +120,7 @@ class FrameLabels:
 
 def write_labels(
     folder: Path,
-    labels: Mapping[str, Int[np.ndarray, "n"]],
+    labels: Mapping[str, Integer[np.ndarray, "n"]],
     clusters: int,
     grid: FrameGrid,
     source: Mapping[str, Any] | None = None,
@@ -159,8 +159,8 @@ def write_labels(
 
 
 def split_labels(
-    labels: Int[np.ndarray, "n"], clips: Sequence[str], frames: Int[np.ndarray, "clips"]
-) -> dict[str, Int[np.ndarray, "_"]]:
+    labels: Integer[np.ndarray, "n"], clips: Sequence[str], frames: Int[np.ndarray, "clips"]
+) -> dict[str, Integer[np.ndarray, "_"]]:
     """Return each clip's part of the labels of all frames.
 
     Raises:

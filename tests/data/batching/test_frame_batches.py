@@ -39,7 +39,7 @@ def test_a_plan_takes_every_clip_that_is_long_enough(lengths, shapes, devices, p
     usable = [GRID.samples(GRID.frames(min(length, 24_000))) for length in lengths if length >= 3200]
     if sum(usable) < 8000 * devices or not usable:
         with pytest.raises(UserError):
-            plan(lengths, GRID, seconds=0.5, shortest=0.2, longest=1.5, devices=devices, shapes=shapes)
+            plan(np.array(lengths), GRID, seconds=0.5, shortest=0.2, longest=1.5, devices=devices, shapes=shapes)
         return
     found = plan(
         np.array(lengths), GRID, seconds=0.5, shortest=0.2, longest=1.5, devices=devices, parts=parts, shapes=shapes

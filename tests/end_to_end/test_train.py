@@ -160,7 +160,7 @@ def test_frozen_encoder_trains_seeds_and_rates_side_by_side(corpus, tmp_path, dr
     report = train(experiment, "x")
     assert report["seeds"]["count"] == 2
     assert {fold["learning_rate"] for fold in report["folds"]} <= {1e-4, 1e-2}
-    (states,) = tmp_path.glob("features/*/states.npy")
+    (states,) = tmp_path.glob("features/*/rows.npy")
     assert (np.load(states, mmap_mode="r").shape[2] == 1) == (not dropped)
     oof = read_oof_csv(experiment.run_dir / "oof.csv")
     rows = np.flatnonzero(oof.fold == 1)

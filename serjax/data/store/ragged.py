@@ -169,8 +169,8 @@ class RaggedWriter:
             if self._can_save:
                 self._save()
 
-    def write(self, item: int, rows: Shaped[np.ndarray, "n ..."], first: int = 0, /, **columns: Any) -> None:
-        """Write an item's rows from its row `first` on; `columns` are further values of an item of unknown length.
+    def write(self, item: int, rows: Shaped[np.ndarray, "n ..."], place: int = 0, /, **columns: Any) -> None:
+        """Write an item's rows from its row `place` on; `columns` are further values of an item of unknown length.
 
         Raises:
             UserError: the disk is full, or the like.
@@ -182,9 +182,9 @@ class RaggedWriter:
             self._written += len(rows)
             self._line.append((item, len(rows), columns))
         else:
-            start = int(self._starts[item]) + first
-            if first + len(rows) > self._fixed[item]:
-                raise ValueError(f"item {item} has {self._fixed[item]} rows, not {first + len(rows)}")
+            start = int(self._starts[item]) + place
+            if place + len(rows) > self._fixed[item]:
+                raise ValueError(f"item {item} has {self._fixed[item]} rows, not {place + len(rows)}")
         data = np.ascontiguousarray(rows, self._dtype).reshape(-1).view(np.uint8).data
         with self._sentence():
             _write_all(self._file, data, self._offset + start * self._row_bytes)

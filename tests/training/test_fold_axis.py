@@ -57,9 +57,17 @@ def test_accumulated_parts_are_the_whole_batch(found):
     agree(found["batch in 1"], found["batch in 2"])
 
 
-def test_the_choice_names_its_reason():
-    for backend, frozen, expected in [("cpu", False, False), ("cpu", True, True), ("gpu", False, True)]:
-        together, why = choose_together("auto", backend=backend, frozen_encoder=frozen)
-        assert together is expected
-        assert why.endswith(".")
-    assert choose_together("yes", backend="cpu", frozen_encoder=False)[0]
+@pytest.mark.parametrize(
+    ("wish", "backend", "frozen", "together", "why"),
+    [
+        ("auto", "cpu", False, False, "on a CPU a trained encoder is faster so"),
+        ("auto", "cpu", True, True, "only heads are trained"),
+        ("auto", "gpu", False, True, "one gpu step keeps the device busier"),
+        ("yes", "cpu", False, True, "as asked"),
+        ("no", "gpu", True, False, "as asked"),
+    ],
+)
+def test_folds_train_together_or_not_with_a_reason(wish, backend, frozen, together, why):
+    chosen, reason = choose_together(wish, backend=backend, frozen_encoder=frozen)
+    assert chosen is together
+    assert why in reason

@@ -5,52 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from serjax.audio.config import AugmentConfig
 from serjax.models.inputs import Inputs
 from serjax.models.layers.batch_norm import BatchNorm
-from serjax.training.classification import Classification, LabelledInputs, cross_entropy
+from serjax.training.classification import Classification, LabelledInputs
 from serjax.training.config import OptimizerConfig, TrainConfig
 from serjax.training.optimizer import make_optimizer
-from serjax.training.trials import class_weights
 from serjax.training.update import TrialConstants, init_state, update
-
-
-@pytest.mark.torch
-@pytest.mark.parametrize("weights", [[1.0, 1.0, 1.0], [0.5, 2.0, 1.0]])
-def test_cross_entropy_is_pytorchs(weights):
-    torch = pytest.importorskip("torch")
-    rng = np.random.default_rng(0)
-    logits, label = rng.normal(size=(8, 3)).astype(np.float32), rng.integers(0, 3, 8)
-    target = jnp.eye(3)[label]
-    loss, weight = cross_entropy(jnp.array(logits), target, jnp.ones(8), jnp.array(weights), 0.0)
-    function = torch.nn.CrossEntropyLoss(weight=torch.tensor(weights))
-    assert float(loss / weight) == pytest.approx(float(function(torch.tensor(logits), torch.tensor(label))), abs=1e-6)
-    smooth, weight = cross_entropy(jnp.array(logits), target, jnp.ones(8), jnp.ones(3), 0.1)
-    function = torch.nn.CrossEntropyLoss(label_smoothing=0.1)
-    assert float(smooth / weight) == pytest.approx(float(function(torch.tensor(logits), torch.tensor(label))), abs=1e-6)
-
-
-@settings(max_examples=20)
-@given(st.integers(1, 6), st.integers(0, 5), st.floats(0, 0.5))
-def test_rows_of_weight_zero_count_for_nothing(rows, filler, smoothing):
-    rng = np.random.default_rng(rows)
-    logits = jnp.array(rng.normal(size=(rows + filler, 4)))
-    target = jnp.eye(4)[rng.integers(0, 4, rows + filler)]
-    weight = (jnp.arange(rows + filler) < rows).astype(jnp.float32)
-    whole = cross_entropy(logits, target, weight, jnp.ones(4), smoothing)
-    part = cross_entropy(logits[:rows], target[:rows], weight[:rows], jnp.ones(4), smoothing)
-    np.testing.assert_allclose(whole, part, rtol=1e-5)
-
-
-@given(st.lists(st.integers(1, 30), min_size=2, max_size=6))
-def test_class_weights_give_every_class_the_same_say(counts):
-    labels = np.repeat(np.arange(len(counts)), counts)
-    weights = class_weights(labels, len(counts))
-    np.testing.assert_allclose(weights * counts, len(labels) / len(counts), rtol=1e-5)
-    assert weights[labels].mean() == pytest.approx(1, rel=1e-5)
 
 
 class Normed(nnx.Module):

@@ -13,15 +13,16 @@ class OptimizerConfig:
     """Optimizer and its schedule."""
 
     kind: Literal["adamw", "lion", "muon", "adafactor", "sgd", "schedule_free_adamw"] = "adamw"
-    """muon orthogonalizes the updates of matrices and leaves the rest to Adam; schedule_free_adamw averages parameters
+    """muon orthogonalizes the updates of matrices and leaves the rest to Adam; adafactor keeps row and column means of
+    squared gradients, and its rates are relative to the size of the parameters; schedule_free_adamw averages parameters
     in place of lowering the rate, and the average is what is validated and saved."""
 
     schedule: Literal["onecycle", "cosine", "linear", "constant"] = "onecycle"
     """onecycle as PyTorch defines it; cosine and linear rise for `warmup` of the steps, then fall to `min_lr`."""
     max_lr: Positive | None = None
-    """Peak learning rate; by default 5e-5 for a pretrained trunk, 1e-3 from random weights or for heads alone."""
+    """Peak learning rate; by default 5e-5 for a pretrained encoder, 1e-3 from random weights or for heads alone."""
     min_lr: NotNegative = 0.0
-    """Where cosine and linear end."""
+    """Rate at which cosine and linear end."""
     warmup: Share = 0.3
     """Share of the steps in which the rate rises (OneCycle's pct_start)."""
     weight_decay: NotNegative = 0.01
@@ -45,6 +46,10 @@ class OptimizerConfig:
                 f"optimizer.schedule onecycle moves beta1, which optimizer.kind {self.kind} does not follow; give "
                 "--optimizer.schedule constant, cosine or linear."
             )
+        if self.kind == "schedule_free_adamw" and not self.beta1:
+            raise UserError(
+                "optimizer.beta1 is 0; schedule_free_adamw divides by it: give a beta1 above 0, such as 0.9."
+            )
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class TrainConfig:
     accumulate: AtLeastOne = 1
     """Split each batch into this many parts and add up their gradients: less memory, the same result."""
     head_epochs: Count = 0
-    """Two stages: first train heads alone on the frozen trunk for at most this many epochs, then what `model.freeze`
+    """Two stages: first train heads alone on the frozen encoder for at most this many epochs, then what `model.freeze`
     leaves, from each fold's best head."""
     head_lr: Positive = 1e-3
     """Peak learning rate of the first stage."""
@@ -88,7 +93,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class MaskedConfig:
-    """What is masked, what is predicted, and how the network learns from it."""
+    """Masks, targets and loss of masked prediction."""
 
     mask_prob: Share = 0.8
     """Share of frames that would be masked if spans did not overlap."""
@@ -117,7 +122,7 @@ class MaskedConfig:
     accumulate: AtLeastOne = 1
     """Split each batch into this many parts and add up their gradients."""
     dtype: DType = "float32"
-    """What the network computes in."""
+    """Number format that the network computes in."""
     remat: bool = False
     """Recompute transformer layers in the backward pass instead of keeping what they computed."""
     optimizer: OptimizerConfig = field(

@@ -5,12 +5,13 @@ from functools import partial
 from typing import Any
 
 import jax
+import optax
 from flax import nnx
 from jaxtyping import Array, Key
 
 from serjax.models.functional import Params, abstract, path_name
 from serjax.training.fold_axis import FOLD, SHARED, FoldAxis, PerFold
-from serjax.training.optimizer import Optimizer
+from serjax.training.optimizer import keeps_average
 from serjax.training.update import evaluated, init_state
 
 
@@ -46,13 +47,12 @@ def initial(
     return graphdef, params, jax.jit(lambda key, given: draw(2, key, given))(shared_key, given)
 
 
-def first_states(params: PerFold, optimizer: Optimizer, axis: FoldAxis) -> PerFold:
+def first_states(params: PerFold, optimizer: optax.GradientTransformation, axis: FoldAxis) -> PerFold:
     """Return every trial's state before its first update."""
     return axis.jit(partial(init_state, optimizer=optimizer), (FOLD,))(params)
 
 
-def make_evaluated(optimizer: Optimizer, axis: FoldAxis) -> Callable[[PerFold], PerFold]:
+def make_evaluated(axis: FoldAxis) -> Callable[[PerFold], PerFold]:
     """Return a function from every trial's state to the parameters to validate and to save."""
-    if not optimizer.averages:
-        return lambda state: axis.field(state, "params")
-    return axis.jit(partial(evaluated, optimizer=optimizer), (FOLD,))
+    averages = axis.jit(evaluated, (FOLD,))
+    return lambda state: averages(state) if keeps_average(state) else axis.field(state, "params")

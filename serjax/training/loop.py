@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Bool, Float, Int
 
 from serjax.evaluation.metrics import confusion, scores
@@ -16,7 +17,6 @@ from serjax.training.config import TrainConfig
 from serjax.training.fold_axis import FoldAxis, PerFold
 from serjax.training.initialize import first_states, make_evaluated
 from serjax.training.metric_log import Row
-from serjax.training.optimizer import Optimizer
 from serjax.training.resume import ResumePoint
 from serjax.training.trials import Trial
 
@@ -26,7 +26,7 @@ class Engine(Protocol):
 
     trials: Sequence[Trial]
     axis: FoldAxis
-    optimizer: Optimizer
+    optimizer: optax.GradientTransformation
 
     def epoch_clips(self, active: Bool[np.ndarray, "k"]) -> int:
         """Return how many clips an epoch reads."""
@@ -42,7 +42,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Fitted:
-    """What training leaves.
+    """Parameters that training leaves, and where they were best.
 
     Attributes:
         best: parameters of the best epoch of each trial.
@@ -58,7 +58,7 @@ class Fitted:
 
 
 class Reporter(Protocol):
-    """Where the loop tells how it is getting on."""
+    """Progress of the loop, for a terminal and a log."""
 
     def begin(self, epoch: int, clips: int) -> Callable[[int], None]:
         """Start an epoch of so many clips; returns what is called with each step's clips."""
@@ -96,7 +96,7 @@ def fit(
         UserError: the loss of a fold is no longer a number, at none of its learning rates.
     """
     trials, axis = engine.trials, engine.axis
-    count, evaluated = len(trials), make_evaluated(engine.optimizer, axis)
+    count, evaluated = len(trials), make_evaluated(axis)
     tree = {
         "state": first_states(params, engine.optimizer, axis),
         "best": jax.tree.map(jnp.copy, params),

@@ -21,7 +21,7 @@ from serjax.runtime.disk import disk_errors, write_text
 from serjax.runtime.errors import UserError
 
 Row = dict[str, Any]
-"""fold, epoch, (with a frozen trunk) seed and learning_rate, then values: train_loss, validation_macro_f1 ...; and
+"""fold, epoch, (with a frozen encoder) seed and learning_rate, then values: train_loss, validation_macro_f1 ...; and
 keep, where that is not the best epoch."""
 
 _REMEDY = "--out"

@@ -6,8 +6,7 @@ published SER recipes state their hyperparameters in those terms.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -178,72 +177,79 @@ _DIRECTIONS: dict[str, Callable[[OptimizerConfig, Any], optax.GradientTransforma
 }
 
 
-@dataclass(frozen=True)
-class Optimizer:
-    """Optimizer of one trial's parameters; made by `make_optimizer`.
+class ScheduledState(NamedTuple):
+    """State of an optimizer under a schedule.
 
     Attributes:
-        config: its settings.
-        factors: of each leaf's learning rate.
-        decay: which leaves weight decay falls on.
+        learning_rate: of the last update, before the factors of groups.
+        beta1: of the last update.
+        chain: state of the optax chain, laid out alike whatever the rate and beta1.
     """
 
-    config: OptimizerConfig
-    factors: Params
-    decay: Params
-
-    @property
-    def averages(self) -> bool:
-        """True where parameters to evaluate are others than those that gradients are taken at."""
-        return self.config.kind == "schedule_free_adamw"
-
-    def chain(self, rate: Float[Array, ""] | float, beta1: Float[Array, ""] | float) -> optax.GradientTransformation:
-        """Return the optax chain of one update: clip, direction, decoupled weight decay, rate.
-
-        Rate and beta1 may be traced, so that every trial has its own: the state is laid out alike for all of them.
-        """
-        config = self.config
-        clip = [] if config.clip_norm is None else [clip_by_global_norm(config.clip_norm)]
-        base = optax.chain(
-            _DIRECTIONS[config.kind](config, beta1),
-            optax.add_decayed_weights(config.weight_decay, mask=self.decay),
-            scale_by_rate(rate, self.factors),
-        )
-        if self.averages:
-            base = optax.contrib.schedule_free(base, learning_rate=rate, b1=config.beta1)
-        return optax.chain(*clip, base)
-
-    def init(self, params: Params) -> optax.OptState:
-        """Return the state before the first update."""
-        return self.chain(0.0, self.config.beta1).init(params)
-
-    def update(
-        self,
-        gradient: Params,
-        state: optax.OptState,
-        params: Params,
-        step: Int[Array, ""],
-        steps: Int[Array, ""],
-        peak: Float[Array, ""],
-    ) -> tuple[Params, optax.OptState, Float[Array, ""], Float[Array, ""]]:
-        """Make update number `step` (from 0) of `steps`; return parameters, state, rate and the gradient's norm."""
-        norm = optax.tree.norm(gradient)
-        rate, beta1 = rate_and_beta1(self.config, step, steps, peak)
-        updates, state = self.chain(rate, beta1).update(gradient, state, params)
-        return optax.apply_updates(params, updates), state, rate, norm
-
-    def evaluated(self, params: Params, state: optax.OptState) -> Params:
-        """Return the parameters to validate and to save: those given, but the average where one is kept."""
-        if not self.averages:
-            return params
-        average = optax.contrib.schedule_free_eval_params(state[-1], params)
-        return overlay(average, nnx.filter_state(params, nnx.BatchStat))
+    learning_rate: Float[Array, ""]
+    beta1: Float[Array, ""]
+    chain: optax.OptState
 
 
-def make_optimizer(config: OptimizerConfig, params: Params, frozen: Params = ()) -> Optimizer:
-    """Return the optimizer of trained parameters (abstract will do); see `rate_factors` for `frozen`.
+def make_optimizer(
+    config: OptimizerConfig, params: Params, frozen: Params = ()
+) -> optax.GradientTransformationExtraArgs:
+    """Return the optimizer of one trial's trained parameters (abstract will do); see `rate_factors` for `frozen`.
+
+    An optax chain: clip, direction, decoupled weight decay, rate. Its `update` takes three more arguments by name, from
+    which the rate and beta1 of an update come: `step` (from 0), `steps` and `peak`. All may be traced, so that every
+    trial has its own.
 
     Raises:
         UserError: a pattern of `config.groups` is wrong.
     """
-    return Optimizer(config, rate_factors(params, config.groups, frozen), decayed(params))
+    factors, decay = rate_factors(params, config.groups, frozen), decayed(params)
+    clip = [] if config.clip_norm is None else [clip_by_global_norm(config.clip_norm)]
+
+    def chain(rate: Float[Array, ""], beta1: Float[Array, ""]) -> optax.GradientTransformation:
+        base = optax.chain(
+            _DIRECTIONS[config.kind](config, beta1),
+            optax.add_decayed_weights(config.weight_decay, mask=decay),
+            scale_by_rate(rate, factors),
+        )
+        if config.kind == "schedule_free_adamw":
+            base = optax.contrib.schedule_free(base, learning_rate=rate, b1=config.beta1)
+        return optax.chain(*clip, base)
+
+    def init(params: Params) -> ScheduledState:
+        rate, beta1 = jnp.zeros(()), jnp.float32(config.beta1)
+        return ScheduledState(rate, beta1, chain(rate, beta1).init(params))
+
+    def update(
+        gradient: Params,
+        state: ScheduledState,
+        params: Params | None = None,
+        *,
+        step: Int[Array, ""],
+        steps: Int[Array, ""],
+        peak: Float[Array, ""],
+        **others: Any,
+    ) -> tuple[Params, ScheduledState]:
+        rate, beta1 = rate_and_beta1(config, step, steps, peak)
+        updates, new = chain(rate, beta1).update(gradient, state.chain, params)
+        return updates, ScheduledState(rate, beta1, new)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _schedule_free(state: Any) -> list[Any]:
+    kind = optax.contrib.ScheduleFreeState
+    return [one for one in jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, kind)) if isinstance(one, kind)]
+
+
+def keeps_average(state: optax.OptState) -> bool:
+    """Return whether the parameters to evaluate are others than those that gradients are taken at."""
+    return bool(_schedule_free(state))
+
+
+def evaluated_params(params: Params, state: optax.OptState) -> Params:
+    """Return the parameters to validate and to save: those given, but the average where the optimizer keeps one."""
+    if not keeps_average(state):
+        return params
+    average = optax.contrib.schedule_free_eval_params(_schedule_free(state)[0], params)
+    return overlay(average, nnx.filter_state(params, nnx.BatchStat))

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
@@ -21,7 +22,7 @@ from serjax.training.dispatch import LateMetrics
 from serjax.training.fold_axis import BATCH, FOLD, SHARED, FoldAxis, PerFold
 from serjax.training.initialize import first_states, initial, make_evaluated
 from serjax.training.masked_prediction import FrameBatch, MaskedPrediction, is_frozen
-from serjax.training.optimizer import Optimizer, in_frozen_group, make_optimizer
+from serjax.training.optimizer import in_frozen_group, make_optimizer
 from serjax.training.resume import ResumePoint
 from serjax.training.update import TrainState, TrialConstants, update
 
@@ -30,7 +31,7 @@ Report = Callable[[int, dict[str, Float[np.ndarray, "k"]]], None]
 
 
 class Pretraining(NamedTuple):
-    """What is trained: definition, every run's first parameters, what is frozen, keys, the compiled step.
+    """Model and step of a pretraining: definition, every run's first parameters, frozen ones, keys, the compiled step.
 
     What is frozen is one for all runs (`shared`), or each run's own.
     """
@@ -41,7 +42,7 @@ class Pretraining(NamedTuple):
     keys: PerFold
     step: Callable[..., tuple[PerFold, PerFold]]
     axis: FoldAxis
-    optimizer: Optimizer
+    optimizer: optax.GradientTransformation
     shared: bool = True
 
 
@@ -154,7 +155,7 @@ def pretrain(
             resume.save(done, {"state": state})
         if done == updates:
             break
-    return make_evaluated(setup.optimizer, axis)(state)
+    return make_evaluated(axis)(state)
 
 
 def encoder_of(setup: Pretraining, params: Params, run: int = 0) -> SpeechEncoder:

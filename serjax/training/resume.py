@@ -1,4 +1,4 @@
-"""Where a killed run goes on: the training state of the last epochs, written by Orbax while training continues."""
+"""Resume points of killed runs: the training state of the last epochs, written by Orbax while training continues."""
 
 import contextlib
 import errno

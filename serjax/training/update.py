@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from serjax.models.functional import Params, merge, overlay
-from serjax.training.optimizer import Optimizer
+from serjax.training.optimizer import evaluated_params
 
 
 class TrialConstants(NamedTuple):
@@ -37,7 +37,7 @@ class TrainState(NamedTuple):
 
     Attributes:
         params: trained parameters and batch statistics.
-        optimizer: state of the optax chain.
+        optimizer: state of the optimizer.
         updates: how many were made.
     """
 
@@ -72,14 +72,14 @@ class Objective(Protocol):
         """Return the gradient of the mean loss, and metrics by name, from what parts have added up to."""
 
 
-def init_state(params: Params, optimizer: Optimizer) -> TrainState:
+def init_state(params: Params, optimizer: optax.GradientTransformation) -> TrainState:
     """Return the state before the first update."""
     return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
 
 
-def evaluated(state: TrainState, optimizer: Optimizer) -> Params:
+def evaluated(state: TrainState) -> Params:
     """Return the parameters to validate and to save."""
-    return optimizer.evaluated(state.params, state.optimizer)
+    return evaluated_params(state.params, state.optimizer)
 
 
 def update(
@@ -90,7 +90,7 @@ def update(
     *,
     objective: Objective,
     graphdef: nnx.GraphDef[Any],
-    optimizer: Optimizer,
+    optimizer: optax.GradientTransformation,
 ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
     """Make one update from one batch.
 
@@ -103,10 +103,11 @@ def update(
         frozen: parameters that stay.
         objective: the loss.
         graphdef: of the model.
-        optimizer: how parameters follow their gradients.
+        optimizer: any of optax; one that takes them is told `step`, `steps` and `peak`, as `make_optimizer`'s is.
 
     Returns:
-        The new state, and the objective's metrics with the learning `rate` and the gradient's `norm`.
+        The new state, and the objective's metrics with the gradient's `norm` and the learning `rate`, where the
+        optimizer's state has one `learning_rate`.
     """
     key = jax.random.fold_in(constants.key, state.updates)
     parts, keys, totals = objective.prepare(batch, constants, key)
@@ -130,8 +131,13 @@ def update(
     unroll = len(keys) == 1 or jax.default_backend() == "cpu"
     (value, sums, gradient, stats), _ = jax.lax.scan(add, nothing, (parts, keys), unroll=unroll)
     gradient, metrics = objective.finish(gradient, value, sums, totals)
-    params, moments, rate, norm = optimizer.update(
-        gradient, state.optimizer, state.params, state.updates, constants.steps, constants.peak
+    moves, moments = optax.with_extra_args_support(optimizer).update(
+        gradient, state.optimizer, state.params, step=state.updates, steps=constants.steps, peak=constants.peak
     )
+    metrics = metrics | {"norm": optax.tree.norm(gradient)}
+    rates = optax.tree_utils.tree_get_all_with_path(moments, "learning_rate")
+    if len(rates) == 1:
+        metrics["rate"] = rates[0][1]
     # Batch statistics have no gradient, so that the optimizer leaves them alone; they are what the last part left.
-    return TrainState(overlay(params, stats), moments, state.updates + 1), metrics | {"rate": rate, "norm": norm}
+    params = overlay(optax.apply_updates(state.params, moves), stats)
+    return TrainState(params, moments, state.updates + 1), metrics

@@ -57,6 +57,6 @@ def test_parameters_before_the_first_update_are_those_that_are_evaluated(kind):
     axis, _, params, _ = start()
     optimizer = make_optimizer(OptimizerConfig(kind=kind, schedule="constant"), jax.tree.map(lambda x: x[0], params))
     state = first_states(axis.shard(params), optimizer, axis)
-    found = axis.gather(make_evaluated(optimizer, axis)(state))
+    found = axis.gather(make_evaluated(axis)(state))
     for name, leaf in flat(params).items():
         np.testing.assert_allclose(flat(found)[name], leaf, atol=1e-6)

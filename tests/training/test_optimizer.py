@@ -1,5 +1,7 @@
 """Optimizers against PyTorch's own and against the written formula; schedules, groups, weight decay."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,7 @@ from serjax.runtime.errors import UserError
 from serjax.training.config import OptimizerConfig
 from serjax.training.optimizer import (
     decayed,
+    evaluated_params,
     in_frozen_group,
     make_optimizer,
     rate_and_beta1,
@@ -28,13 +31,19 @@ def gradients(seed, params=PARAMS):
     return jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32), params)
 
 
+def moved(optimizer, gradient, state, params, step, steps, peak):
+    """Return parameters and state after an update."""
+    updates, state = optimizer.update(gradient, state, params, step=step, steps=steps, peak=peak)
+    return optax.apply_updates(params, updates), state
+
+
 def after(config, count, steps, peak, params=PARAMS):
     """Return parameters after some updates of `steps`."""
     optimizer = make_optimizer(config, params)
     state = optimizer.init(params)
-    update = jax.jit(optimizer.update)
+    update = jax.jit(partial(moved, optimizer))
     for step in range(count):
-        params, state, *_ = update(
+        params, state = update(
             gradients(step, params), state, params, jnp.int32(step), jnp.int32(steps), jnp.float32(peak)
         )
     return params, state
@@ -126,7 +135,7 @@ def test_adamw_and_onecycle_follow_pytorchs_formulas_under_vmap():
     def fold(given, steps, peak):
         def one(carry, gradient):
             params, state, step = carry
-            new = *optimizer.update({"a": gradient}, state, params, step, steps, peak)[:2], step + 1
+            new = *moved(optimizer, {"a": gradient}, state, params, step, steps, peak), step + 1
             return jax.tree.map(lambda a, b: jnp.where(step < steps, a, b), new, carry), None
 
         return jax.lax.scan(one, (params, optimizer.init(params), jnp.int32(0)), given)[0][0]
@@ -185,27 +194,25 @@ def test_every_kind_descends_with_a_rate_of_its_own_for_each_trial(kind):
 
     def trial(peak, steps):
         def step(state, _):
-            new, moments, *_ = optimizer.update(
-                jax.grad(loss)(state.params), state.optimizer, state.params, state.updates, steps, peak
-            )
+            given = jax.grad(loss)(state.params), state.optimizer, state.params
+            new, moments = moved(optimizer, *given, state.updates, steps, peak)
             return state._replace(params=new, optimizer=moments, updates=state.updates + 1), None
 
         state, _ = jax.lax.scan(step, init_state(params, optimizer), length=100)
-        return loss(evaluated(state, optimizer))
+        return loss(evaluated(state))
 
     peaks, steps = jnp.array([0.0, 0.01, 0.02]), jnp.array([100, 100, 200])
-    still, *moved = jax.jit(jax.vmap(trial))(peaks, steps)
+    still, *others = jax.jit(jax.vmap(trial))(peaks, steps)
     assert float(still) == pytest.approx(float(loss(params)), rel=1e-6)
-    assert all(float(found) < 0.9 * float(still) for found in moved)
-    assert float(moved[0]) != float(moved[1])
+    assert all(float(found) < 0.9 * float(still) for found in others)
+    assert float(others[0]) != float(others[1])
     alone = jax.jit(trial)(peaks[1], steps[1])
-    assert float(alone) == pytest.approx(float(moved[0]), rel=1e-3)
+    assert float(alone) == pytest.approx(float(others[0]), rel=1e-3)
 
 
 def test_schedule_free_is_optaxs_and_evaluates_its_average():
     config = OptimizerConfig(kind="schedule_free_adamw", schedule="constant", weight_decay=0.0, clip_norm=None)
     found, state = after(config, 6, 6, 1e-2, nnx.State(PARAMS))
-    optimizer = make_optimizer(config, nnx.State(PARAMS))
     theirs = optax.contrib.schedule_free_adamw(1e-2, b1=0.9, b2=0.999, eps=1e-8)
     params, moments = PARAMS, theirs.init(PARAMS)
     for step in range(6):
@@ -214,7 +221,7 @@ def test_schedule_free_is_optaxs_and_evaluates_its_average():
     np.testing.assert_allclose(found["a"]["kernel"], params["a"]["kernel"], atol=1e-6)
     average = optax.contrib.schedule_free_eval_params(moments, params)
     assert not np.allclose(found["a"]["kernel"], average["a"]["kernel"], atol=1e-5)
-    kept = optimizer.evaluated(found, state)
+    kept = evaluated_params(found, state)
     np.testing.assert_allclose(kept["a"]["kernel"], average["a"]["kernel"], atol=1e-6)
 
 
@@ -223,6 +230,12 @@ def test_onecycle_is_refused_where_there_is_no_beta1_to_move(kind):
     with pytest.raises(UserError, match=rf"optimizer\.kind {kind} does not follow"):
         OptimizerConfig(kind=kind).check()
     OptimizerConfig(kind=kind, schedule="cosine").check()
+
+
+def test_schedule_free_is_refused_without_beta1():
+    """Its average is found by a division by beta1."""
+    with pytest.raises(UserError, match=r"optimizer\.beta1 is 0"):
+        OptimizerConfig(kind="schedule_free_adamw", schedule="constant", beta1=0.0).check()
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])

@@ -1,4 +1,4 @@
-"""A picture of cross-attention: which frames of a clip looked at which sound."""
+"""A picture of cross-attention: how much of each moment of the sound each frame of a clip takes."""
 
 from pathlib import Path
 
@@ -7,6 +7,9 @@ from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 
 from serjax.audio import SAMPLE_RATE
+from serjax.evaluation.plots import save_png
+from serjax.runtime.disk import disk_errors
+from serjax.runtime.errors import UserError
 
 
 def draw_attention(
@@ -26,7 +29,12 @@ def draw_attention(
         wave: samples at 16 kHz, of which as much is drawn as was looked at.
         frames: RGB.
         title: what stands above.
+
+    Raises:
+        UserError: the path does not end in .png, or cannot be written.
     """
+    if path.suffix != ".png":
+        raise UserError(f"--attention {path}: pictures are PNG files; give a name that ends in .png.")
     count, stretches = shares.shape
     seconds = stretches * step
     figure = Figure(figsize=(9, 1.6 + 0.62 * count), layout="constrained")
@@ -44,5 +52,6 @@ def draw_attention(
         shown = figure.add_subplot(grid[number + 1, 0])
         shown.imshow(frame)
         shown.set_axis_off()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    with disk_errors(path, "--attention"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    save_png(path, figure, "--attention")

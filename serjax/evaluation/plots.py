@@ -117,14 +117,19 @@ def curves_figure(histories: Mapping[int, Sequence[Row]]) -> Figure:
     return figure
 
 
-def save_png(path: Path, figure: Figure) -> None:
+def save_png(path: Path, figure: Figure, option: str = "--out") -> None:
     """Write the figure under a temporary name and rename it; the same figure gives the same bytes.
+
+    Args:
+        path: of the picture.
+        figure: drawn already.
+        option: command-line option that chooses the folder, for messages.
 
     Raises:
         UserError: the disk is full, or the folder cannot be written to.
     """
     temporary = path.with_name(f"{path.name}.tmp")
-    with disk_errors(path, "--out"):
+    with disk_errors(path, option):
         # By default matplotlib writes its own version into the file.
         figure.savefig(temporary, format="png", dpi=160, metadata={"Software": None})
         os.replace(temporary, path)

@@ -94,7 +94,7 @@ class PretrainedEncoder:
 
     @property
     def _padding_counts(self) -> bool:
-        """Whether transformers' results depend on the length to which clips are padded."""
+        """True where transformers' results depend on the length to which clips are padded."""
         return not self.preprocessor.return_attention_mask or self.config.feat_extract_norm == "group"
 
     def _read(self, clips: Any, lengths: Sequence[int] | Int[np.ndarray, "b"] | None) -> list[Wave]:

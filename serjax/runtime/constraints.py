@@ -4,6 +4,7 @@ A settings class is a frozen dataclass. Bounds of single values stand in its ann
 rules between fields in its method `check`, which raises a `UserError`; `validate` looks at both, nested settings first.
 """
 
+import json
 from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -80,7 +81,7 @@ def from_json(kind: type[Settings], text: str | bytes, source: str) -> Settings:
         found: Settings = _adapter(kind).validate_json(text, extra="forbid")
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        key = ".".join(_keys(first["loc"], text)) or "the file"
         raise UserError(
             f"{source}: {key} does not fit this version of serjax ({first['msg']}); correct the value or train again."
         ) from None
@@ -90,6 +91,22 @@ def from_json(kind: type[Settings], text: str | bytes, source: str) -> Settings:
 def to_json(settings: Any) -> str:
     """Return settings as JSON from which `from_json` rebuilds them."""
     return _adapter(type(settings)).dump_json(settings, indent=2).decode()
+
+
+def _keys(loc: tuple[str | int, ...], text: str | bytes) -> list[str]:
+    """Return where in a JSON text an error is; the tags of unions, which pydantic names too, are no keys there."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return []
+    keys = []
+    for part in loc:
+        inside = (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int))
+        if inside or part == loc[-1]:
+            keys.append(str(part))
+        if inside:
+            value = value[part]
+    return keys
 
 
 _ADAPTERS: dict[Any, pydantic.TypeAdapter[Any]] = {}
@@ -119,6 +136,10 @@ def _check(settings: Any) -> None:
         settings.check()
 
 
+def _number(bound: float) -> str:
+    return f"{bound:g}" if isinstance(bound, float) else str(bound)
+
+
 def _expected(error: Any, value: Any) -> str:
     """Return in words what a value must be, from its annotation's bounds where they are known."""
     context = error.get("ctx", {})
@@ -126,13 +147,13 @@ def _expected(error: Any, value: Any) -> str:
         case "finite_number":
             return "finite"
         case "greater_than":
-            return f"above {context['gt']:g}"
+            return f"above {_number(context['gt'])}"
         case "greater_than_equal":
-            return f"{context['ge']:g} or more"
+            return f"{_number(context['ge'])} or more"
         case "less_than":
-            return f"below {context['lt']:g}"
+            return f"below {_number(context['lt'])}"
         case "less_than_equal":
-            return f"{context['le']:g} or less"
+            return f"{_number(context['le'])} or less"
         case "union_tag_invalid":
             return f"one of {context['expected_tags']}"
         case "literal_error":

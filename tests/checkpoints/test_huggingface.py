@@ -103,7 +103,7 @@ def test_saving_again_replaces(saved, random_encoder):
     assert_same_weights(load_encoder(str(saved)).encoder, random_encoder(seed=1))
 
 
-def test_a_head_travels_along_and_is_left_out_of_the_trunk_with_a_note(tmp_path, random_encoder):
+def test_a_head_travels_along_and_is_left_out_of_the_encoder_with_a_note(tmp_path, random_encoder):
     encoder, head = random_encoder(), nnx.Linear(16, 4, rngs=nnx.Rngs(0))
     extra = to_tensors(head, "head.")
     save_pretrained(encoder, tmp_path, preprocessor=Preprocessor(), prefix="hubert.", extra_tensors=extra)

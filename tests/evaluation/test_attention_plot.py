@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from serjax.evaluation.attention_plot import draw_attention
+from serjax.runtime.errors import UserError
 
 SHARES = np.random.default_rng(0).dirichlet(np.ones(25), 3)
 FRAMES = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), np.uint8)
@@ -52,4 +53,15 @@ def test_every_frame_is_shown(drawn):
 
 def test_figure_grows_with_the_frames_and_its_folder_is_made(drawn):
     _, path = drawn
-    assert imread(path).shape[:2] == pytest.approx((110 * (1.6 + 0.62 * 3), 110 * 9), abs=1)
+    assert imread(path).shape[:2] == pytest.approx((160 * (1.6 + 0.62 * 3), 160 * 9), abs=1)
+
+
+def test_a_picture_that_is_no_png_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"a\.pdf: pictures are PNG files"):
+        draw_attention(tmp_path / "a.pdf", SHARES, 0.02, np.zeros(16_000, np.float32), FRAMES, "a")
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="--attention"):
+        draw_attention(tmp_path / "file" / "a.png", SHARES, 0.02, np.zeros(16_000, np.float32), FRAMES, "a")

@@ -58,7 +58,7 @@ def test_a_chosen_rate_is_shown_only_where_several_were_tried(make_run):
     assert "rate" in text
     assert f"{report['folds'][0]['learning_rate']:g}" in text
     assert "rate" not in printed(make_run(rates=(0.001,)).report)
-    # Without a frozen trunk train.learning_rates has no effect, and the history names none.
+    # Without a frozen encoder train.learning_rates has no effect, and the history names none.
     for fold in report["folds"]:
         fold["learning_rate"] = None
     assert "rate" not in printed(report)

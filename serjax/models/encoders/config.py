@@ -7,18 +7,16 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pydantic
 
 from serjax.models.encoders.families import FAMILIES, EncoderFamily, foreign_keys
 from serjax.models.layers.activations import Activation
+from serjax.runtime.constraints import AtLeastOne, Count, Rate, Share
 from serjax.runtime.errors import UserError
 
 Size = Literal["tiny", "small", "base", "large"]
-Length = TypeVar("Length", int, jax.Array)
-Positive = Annotated[int, pydantic.Field(gt=0)]
-Count = Annotated[int, pydantic.Field(ge=0)]
-Rate = Annotated[float, pydantic.Field(ge=0, lt=1)]
-Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+Length = TypeVar("Length", int, jax.Array, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -30,10 +28,10 @@ class EncoderConfig:
     """
 
     model_type: EncoderFamily = "hubert"
-    hidden_size: Positive = 768
+    hidden_size: AtLeastOne = 768
     num_hidden_layers: Count = 12
-    num_attention_heads: Positive = 12
-    intermediate_size: Positive = 3072
+    num_attention_heads: AtLeastOne = 12
+    intermediate_size: AtLeastOne = 3072
     hidden_act: Activation = "gelu"
     hidden_dropout: Rate = 0.1
     activation_dropout: Rate = 0.1
@@ -45,22 +43,22 @@ class EncoderConfig:
     layer_norm_eps: float = 1e-5
     feat_extract_norm: Literal["group", "layer"] = "group"
     feat_extract_activation: Activation = "gelu"
-    conv_dim: tuple[Positive, ...] = (512, 512, 512, 512, 512, 512, 512)
-    conv_stride: tuple[Positive, ...] = (5, 2, 2, 2, 2, 2, 2)
-    conv_kernel: tuple[Positive, ...] = (10, 3, 3, 3, 3, 2, 2)
+    conv_dim: tuple[AtLeastOne, ...] = (512, 512, 512, 512, 512, 512, 512)
+    conv_stride: tuple[AtLeastOne, ...] = (5, 2, 2, 2, 2, 2, 2)
+    conv_kernel: tuple[AtLeastOne, ...] = (10, 3, 3, 3, 3, 2, 2)
     conv_bias: bool = False
-    num_conv_pos_embeddings: Positive = 128
-    num_conv_pos_embedding_groups: Positive = 16
+    num_conv_pos_embeddings: AtLeastOne = 128
+    num_conv_pos_embedding_groups: AtLeastOne = 16
     do_stable_layer_norm: bool = False
     apply_spec_augment: bool = True
     mask_time_prob: Share = 0.05
-    mask_time_length: Positive = 10
+    mask_time_length: AtLeastOne = 10
     mask_time_min_masks: Count = 2
     mask_feature_prob: Share = 0.0
-    mask_feature_length: Positive = 10
+    mask_feature_length: AtLeastOne = 10
     mask_feature_min_masks: Count = 0
     num_buckets: Annotated[int, pydantic.Field(ge=4)] = 320
-    max_bucket_distance: Positive = 800
+    max_bucket_distance: AtLeastOne = 800
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a config.json holds them (lists for tuples)."""
@@ -194,4 +192,6 @@ def frames(config: EncoderConfig, samples: Length, layers: int | None = None) ->
     """
     for kernel, stride in list(zip(config.conv_kernel, config.conv_stride, strict=True))[:layers]:
         samples = (samples - kernel) // stride + 1
-    return jnp.maximum(samples, 0) if isinstance(samples, jax.Array) else max(samples, 0)
+    if isinstance(samples, jax.Array):
+        return jnp.maximum(samples, 0)
+    return np.maximum(samples, 0) if isinstance(samples, np.ndarray) else max(samples, 0)

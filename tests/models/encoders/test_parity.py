@@ -298,7 +298,7 @@ def test_every_way_in_which_weights_are_stored(tmp_path, store, dtype):
         ("WavLMForSequenceClassification", "classifier, projector"),
     ],
 )
-def test_the_trunk_of_a_task_checkpoint(tmp_path, name, heads):
+def test_the_encoder_of_a_task_checkpoint(tmp_path, name, heads):
     model_class = getattr(transformers, name)
     model = randomise(model_class(model_class.config_class(**TINY, codevector_dim=8)), 3)
     model.save_pretrained(tmp_path)

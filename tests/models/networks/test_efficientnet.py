@@ -182,7 +182,7 @@ def test_evaluation_is_that_of_transformers(tmp_path, name):
 
 
 @pytest.mark.torch
-def test_the_trunk_of_an_image_classifier(tmp_path):
+def test_the_encoder_of_an_image_classifier(tmp_path):
     torch, model = reference(TINY)
     import transformers
 

@@ -53,8 +53,12 @@ def claim(experiment: AnyExperiment) -> Iterator[None]:
         lock.release()
 
 
-def find_run(experiment: AnyExperiment) -> bool:
+def find_run(experiment: AnyExperiment, states: Path | None = None) -> bool:
     """Return whether the run folder holds this experiment, unfinished; nothing is changed.
+
+    Args:
+        experiment: what is to be run.
+        states: folder of the states from which it goes on; by default the run folder.
 
     Raises:
         UserError: it holds a finished run or another experiment, and --overwrite is not given; or something else.
@@ -72,7 +76,7 @@ def find_run(experiment: AnyExperiment) -> bool:
         changed = ["contents (experiment.json is damaged)"]
     # A run that has saved no epoch, and no labels of frames, is no loss.
     kept = (f"**/{RESUME}/[0-9]*", "**/labels/index.json")
-    trained = finished or any(path for pattern in kept for path in folder.glob(pattern))
+    trained = finished or any(path for pattern in kept for path in (states or folder).glob(pattern))
     if changed and trained and not experiment.overwrite:
         raise UserError(
             f"{folder}: another experiment was run here, with other {one_of(changed)}; choose another --name, or "
@@ -94,7 +98,7 @@ def is_finished(experiment: AnyExperiment) -> bool:
     return not _differences(json.loads(path.read_text()), json.loads(to_json(_kept(experiment))))
 
 
-def begin_run(experiment: AnyExperiment, begun: bool, made_from: str) -> None:
+def begin_run(experiment: AnyExperiment, begun: bool, made_from: str) -> bool:
     """Make the folder anew, in place of whatever run `find_run` found there; one that was begun before stays.
 
     Args:
@@ -103,13 +107,16 @@ def begin_run(experiment: AnyExperiment, begun: bool, made_from: str) -> None:
         made_from: fingerprint of all that training rests on and that the experiment does not say: recordings, folds,
             pretrained weights, the layout on the devices.
 
+    Returns:
+        True where the run that was begun goes on.
+
     Raises:
         UserError: the run was begun from something else, and --overwrite is not given; or it cannot be written.
     """
     folder = experiment.run_dir
     path = folder / _MADE_FROM
     if begun and path.is_file() and path.read_text() == made_from:
-        return
+        return True
     if begun and not experiment.overwrite:
         raise UserError(
             f"{folder}: since this run was stopped, its recordings, folds or pretrained weights changed, or it ran on "
@@ -121,6 +128,7 @@ def begin_run(experiment: AnyExperiment, begun: bool, made_from: str) -> None:
         folder.mkdir(parents=True)
     write_text(path, made_from)
     write_text(folder / "experiment.json", to_json(_kept(experiment)) + "\n")
+    return False
 
 
 def end_run(experiment: AnyExperiment) -> None:

@@ -3,23 +3,32 @@
 import itertools
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from statistics import fmean, stdev
 from typing import Any
+
+import jax
 
 from serjax.config.experiment import Experiment, cache_folder
 from serjax.config.options import with_fields
 from serjax.evaluation.metrics import METRICS
 from serjax.evaluation.report import Report, chosen_histories, kept_row
 from serjax.evaluation.tables import SCORES, percent
-from serjax.runs.finetune import train
+from serjax.runs.finetune import train, train_together
 from serjax.runs.folder import is_finished
 from serjax.runtime.disk import write_text
 from serjax.runtime.errors import UserError
+from serjax.runtime.fingerprint import fingerprint
+from serjax.training.fold_axis import choose_together
+from serjax.training.loop import Diverged
 from serjax.training.metric_log import read_history
+from serjax.training.trials import VALUES
 
 log = logging.getLogger(__name__)
+
+SIDE_BY_SIDE = ("optimizer.max_lr", *VALUES)
+"""Fields of which one program trains several values."""
 
 
 def combinations(experiment: Experiment) -> Iterator[tuple[dict[str, Any], Experiment]]:
@@ -46,35 +55,96 @@ def combinations(experiment: Experiment) -> Iterator[tuple[dict[str, Any], Exper
 def search(experiment: Experiment, command: str) -> Report:
     """Train every combination that is not finished yet; write a table of all, and return its rows.
 
-    Rows are in the order of their validation scores, by which one may choose; test scores are for reporting.
+    Combinations that differ only in numbers which change no shape (`SIDE_BY_SIDE`) train side by side wherever folds
+    do, see `serjax.training.fold_axis.choose_together`. One whose numbers are no longer finite is given up; its row
+    comes last. The others are in the order of their validation scores, by which one may choose; test scores are for
+    reporting.
 
     Args:
         experiment: what is varied, by its `search`.
         command: by which it was asked for.
 
     Raises:
-        UserError: a combination cannot be; it is told before any is trained.
+        UserError: a combination cannot be, which is told before any is trained; or all were given up.
     """
-    rows = []
     every = list(combinations(experiment))
-    for number, (chosen, one) in enumerate(every, 1):
-        log.info(f"Search {number} of {len(every)}: {one.name}")
-        report = _finished(one) or train(one, command)
-        best = [
-            kept_row(history)["validation_macro_f1"] for history in chosen_histories(read_history(one.run_dir)).values()
-        ]
-        rows.append(
-            {
-                "values": chosen,
-                "run": str(one.run_dir),
-                "validation_macro_f1": fmean(best),
-                **{metric: report["out_of_fold"][metric]["score"] for metric in METRICS},
-            }
-        )
-    rows.sort(key=lambda row: -row["validation_macro_f1"])
+    unfinished, done = [], 0
+    for _, one in every:
+        if one.overwrite or not is_finished(one):
+            unfinished.append(one)
+        else:
+            log.info(f"{one.run_dir} is finished.")
+    for group in side_by_side(unfinished):
+        done += len(group)
+        names = ", ".join(one.name for one in group)
+        log.info(f"Search, {done} of {len(unfinished)}: {names}")
+        try:
+            _train(experiment, group, command)
+        except Diverged as error:
+            log.warning(f"{names}: {error}")
+    rows = [_row(chosen, one) for chosen, one in every]
+    if all(row["validation_macro_f1"] is None for row in rows):
+        raise UserError("the numbers of no combination stayed finite; lower the learning rates.")
+    rows.sort(key=lambda row: 1.0 if row["validation_macro_f1"] is None else -row["validation_macro_f1"])
     write_text(experiment.run_dir / "search.md", search_table(rows))
     log.info(f"Written to {experiment.run_dir / 'search.md'}.")
     return {"search": rows}
+
+
+def side_by_side(experiments: Sequence[Experiment]) -> list[list[Experiment]]:
+    """Return the experiments in groups, each of which one program can train."""
+    groups: list[tuple[Experiment, list[Experiment]]] = []
+    for one in experiments:
+        alike, (together, _) = (
+            _without_values(one),
+            choose_together(one.folds.together, backend=jax.default_backend(), frozen_encoder=one.model.frozen_encoder),
+        )
+        found = [group for key, group in groups if key == alike] if together else []
+        if found:
+            found[0].append(one)
+        else:
+            groups.append((alike, [one]))
+    return [group for _, group in groups]
+
+
+def _without_values(experiment: Experiment) -> Experiment:
+    """Return the experiment with one and the same value of all that may differ side by side."""
+    for name in SIDE_BY_SIDE:
+        part, field = name.split(".")
+        settings = getattr(experiment, part)
+        # No limit of the norm is another program than some limit.
+        if field == "max_lr" or getattr(settings, field) is not None:
+            experiment = replace(experiment, **{part: replace(settings, **{field: 0.0})})
+    return replace(experiment, name="")
+
+
+def _train(experiment: Experiment, group: Sequence[Experiment], command: str) -> None:
+    """Train a group side by side."""
+    if len(group) == 1:
+        train(group[0], command)
+        return
+    values = [tuple((name, _value(one, name)) for name in VALUES) for one in group]
+    differing = [name for name, *column in zip(VALUES, *values, strict=True) if len({value for _, value in column}) > 1]
+    values = [tuple((name, value) for name, value in own if name in differing) for own in values]
+    folder = experiment.run_dir / f"unfinished-{fingerprint([one.name for one in group])[:12]}"
+    train_together(group, values, command, folder)
+
+
+def _value(experiment: Experiment, name: str) -> Any:
+    part, field = name.split(".")
+    return getattr(getattr(experiment, part), field)
+
+
+def _row(chosen: dict[str, Any], experiment: Experiment) -> dict[str, Any]:
+    """Return a combination's values and scores, None where it was given up."""
+    row = {"values": chosen, "run": str(experiment.run_dir)}
+    if not is_finished(experiment):
+        return row | dict.fromkeys(("validation_macro_f1", *METRICS))
+    report: Report = json.loads((experiment.run_dir / "report.json").read_text())
+    histories = chosen_histories(read_history(experiment.run_dir)).values()
+    validation = fmean(kept_row(history)["validation_macro_f1"] for history in histories)
+    scores = {metric: report["out_of_fold"][metric]["score"] for metric in METRICS}
+    return row | {"validation_macro_f1": validation, **scores}
 
 
 def search_table(rows: list[dict[str, Any]]) -> str:
@@ -86,7 +156,9 @@ def search_table(rows: list[dict[str, Any]]) -> str:
         f"|{'---:|' * (len(names) + len(columns))}",
     ]
     for row in rows:
-        lines.append(f"| {' | '.join([*map(str, row['values'].values()), *(percent(row[c]) for c in columns)])} |")
+        scores = ("not finite" if row[column] is None else percent(row[column]) for column in columns)
+        lines.append(f"| {' | '.join([*map(str, row['values'].values()), *scores])} |")
+    rows = [row for row in rows if row["validation_macro_f1"] is not None]
     spread = [
         f"{percent(fmean(scores))} ± {percent(stdev(scores)) if len(scores) > 1 else '-'}"
         for scores in ([row[metric] for row in rows] for metric in METRICS)
@@ -94,12 +166,3 @@ def search_table(rows: list[dict[str, Any]]) -> str:
     blank, validation = [""] * (len(names) - 1), percent(fmean(row["validation_macro_f1"] for row in rows))
     lines.append(f"| {' | '.join(['mean ± std', *blank, validation, *spread])} |")
     return "\n".join(lines) + "\n"
-
-
-def _finished(experiment: Experiment) -> Report | None:
-    """Return the report of an earlier run of this experiment."""
-    if experiment.overwrite or not is_finished(experiment):
-        return None
-    log.info(f"{experiment.run_dir} is finished.")
-    report: Report = json.loads((experiment.run_dir / "report.json").read_text())
-    return report

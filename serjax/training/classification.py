@@ -1,5 +1,6 @@
 """Classification: cross entropy of classes, with mixup, class weights and label smoothing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
@@ -13,8 +14,10 @@ from serjax.audio.config import AugmentConfig
 from serjax.audio.mixup import draw_pairs, mix
 from serjax.models.functional import Params, apply, logits_of
 from serjax.models.inputs import Inputs
-from serjax.training.config import TrainConfig
-from serjax.training.update import TrialConstants
+from serjax.training.config import OptimizerConfig, TrainConfig
+from serjax.training.optimizer import make_optimizer
+from serjax.training.trials import with_values
+from serjax.training.update import TrainState, TrialConstants, update
 
 
 class LabelledInputs(NamedTuple):
@@ -90,6 +93,46 @@ class Classification:
         """Return the gradient divided by the weight of all rows, and the sums."""
         gradient = jax.tree.map(lambda g: g / jnp.maximum(sums, 1e-9), gradient)
         return gradient, {"loss": loss, "weight": sums}
+
+
+def make_step(
+    graphdef: nnx.GraphDef[Any],
+    params: Params,
+    still: Params,
+    *,
+    train: TrainConfig,
+    optimizer: OptimizerConfig,
+    augment: AugmentConfig,
+    dtype: str,
+) -> Callable[[TrainState, LabelledInputs, TrialConstants, Params], tuple[TrainState, dict[str, Array]]]:
+    """Return the update of one trial, which follows the settings that the trial's constants have of their own.
+
+    Args:
+        graphdef: of the model.
+        params: one trial's trained parameters (abstract will do), for the shape of groups.
+        still: one trial's frozen parameters, for their names.
+        train: parts of a batch, label smoothing.
+        optimizer: of what is trained.
+        augment: mixup.
+        dtype: what to compute in.
+    """
+    # Shapes and names alone: the arrays themselves would be kept as long as the step.
+    params, still = jax.eval_shape(lambda *trees: trees, params, still)
+
+    def step(
+        state: TrainState, batch: LabelledInputs, constants: TrialConstants, frozen: Params
+    ) -> tuple[TrainState, dict[str, Array]]:
+        return update(
+            state,
+            batch,
+            constants,
+            frozen,
+            objective=Classification(with_values(train, "train", constants.values), augment, dtype),
+            graphdef=graphdef,
+            optimizer=make_optimizer(with_values(optimizer, "optimizer", constants.values), params, still),
+        )
+
+    return step
 
 
 def cross_entropy(

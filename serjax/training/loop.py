@@ -49,12 +49,14 @@ class Fitted:
         last: parameters after the last epoch of each trial.
         best_epoch: that epoch, from 1.
         best_score: its validation macro-F1, 0 to 1.
+        given_up: numbers of the runs that no trial of a fold was left of.
     """
 
     best: PerFold
     last: PerFold
     best_epoch: Int[np.ndarray, "k"]
     best_score: Float[np.ndarray, "k"]
+    given_up: frozenset[int] = frozenset()
 
 
 class Reporter(Protocol):
@@ -63,8 +65,14 @@ class Reporter(Protocol):
     def begin(self, epoch: int, clips: int) -> Callable[[int], None]:
         """Start an epoch of so many clips; returns what is called with each step's clips."""
 
-    def end(self, epoch: int, rows: list[Row], notes: Sequence[str]) -> None:
-        """Finish an epoch; rows hold its metrics, one a trial that was active; notes are sentences for the user."""
+    def end(self, epoch: int, rows: list[tuple[int, Row]], notes: Sequence[str]) -> None:
+        """Finish an epoch.
+
+        Args:
+            epoch: its number.
+            rows: metrics of each trial that was active, with the number of its run.
+            notes: sentences for the user.
+        """
 
 
 def fit(
@@ -93,7 +101,7 @@ def fit(
         reporter: told of progress.
 
     Raises:
-        UserError: the loss of a fold is no longer a number, at none of its learning rates.
+        Diverged: the loss of a fold is no longer a number, at none of its learning rates, in every run.
     """
     trials, axis = engine.trials, engine.axis
     count, evaluated = len(trials), make_evaluated(axis)
@@ -112,6 +120,7 @@ def fit(
     score, best_epoch, waited, diverged = (np.array(tree[name]) for name in ("score", "epoch", "waited", "diverged"))
     state, best = tree["state"], tree["best"]
     del tree, restored
+    given_up = {trial.run for k, trial in enumerate(trials) if _lost(k, trials, diverged)}
 
     while epoch < config.epochs and (active := (waited < config.patience) & ~diverged).any():
         epoch += 1
@@ -122,18 +131,25 @@ def fit(
         params = evaluated(state)
         for k, probability in enumerate(engine.predict(params, "validation")):
             trial = trials[k]
-            if not active[k]:
+            if not active[k] or trial.run in given_up:
                 continue
             if not (np.isfinite(loss[k]) and np.isfinite(probability).all()):
                 diverged[k] = True
-                notes.append(_given_up(k, trials, diverged, epoch))
+                lost = _lost(k, trials, diverged)
+                notes.append(_divergence(k, trials, epoch, lost))
+                if lost:
+                    given_up.add(trial.run)
+                    diverged |= np.array([other.run == trial.run for other in trials])
+                if diverged.all():
+                    raise Diverged(notes[-1])
                 continue
-            rows.append(_row(trial, trials, epoch, probability, labels[list(trial.validation)], classes))
-            rows[-1] |= {"train_loss": float(loss[k]), "lr": float(rate[k]), "seconds": time.monotonic() - began}
+            row = _row(trial, trials, epoch, probability, labels[list(trial.validation)], classes)
+            row |= {"train_loss": float(loss[k]), "lr": float(rate[k]), "seconds": time.monotonic() - began}
             if config.keep == "last":
-                rows[-1]["keep"] = config.keep
-            better = config.keep == "last" or rows[-1]["validation_macro_f1"] > score[k]
-            score[k] = rows[-1]["validation_macro_f1"] if better else score[k]
+                row["keep"] = config.keep
+            rows.append((trial.run, row))
+            better = config.keep == "last" or row["validation_macro_f1"] > score[k]
+            score[k] = row["validation_macro_f1"] if better else score[k]
             best_epoch[k] = epoch if better else best_epoch[k]
             waited[k] = 0 if better else waited[k] + 1
         best = axis.select(active & (best_epoch == epoch), params, best)
@@ -142,18 +158,27 @@ def fit(
         reporter.end(epoch, rows, notes)
         kept = {"score": score, "epoch": best_epoch, "waited": waited, "diverged": diverged}
         resume.save(epoch, {"state": state, "best": best, **kept})
-    return Fitted(best, evaluated(state), best_epoch, score)
+    return Fitted(best, evaluated(state), best_epoch, score, frozenset(given_up))
 
 
-def _given_up(k: int, trials: Sequence[Trial], diverged: Bool[np.ndarray, "k"], epoch: int) -> str:
-    """Return a sentence on trial k, whose numbers are no longer finite; raise where no other can stand in for it."""
+class Diverged(UserError):
+    """Training whose numbers are no longer finite."""
+
+
+def _lost(k: int, trials: Sequence[Trial], diverged: Bool[np.ndarray, "k"]) -> bool:
+    """Return whether no trial is left that could stand in for trial k, at another learning rate."""
+    own = [(other.run, other.fold, other.seed) for other in trials]
+    return bool(diverged[[i for i, other in enumerate(own) if other == own[k]]].all())
+
+
+def _divergence(k: int, trials: Sequence[Trial], epoch: int, lost: bool) -> str:
+    """Return a sentence on trial k, whose numbers are no longer finite."""
     trial = trials[k]
     told = f"fold {trial.fold}: the numbers of epoch {epoch} are not finite at learning rate {trial.peak:g}"
-    rates = [i for i, other in enumerate(trials) if (other.fold, other.seed) == (trial.fold, trial.seed)]
-    if diverged[rates].all():
-        option = "--optimizer.max-lr" if len(rates) == 1 else "--train.learning-rates"
-        raise UserError(f"{told}; lower {option}.")
-    return f"{told}; that rate is given up."
+    if not lost:
+        return f"{told}; that rate is given up."
+    rates = {other.peak for other in trials if other.run == trial.run}
+    return f"{told}; lower {'--optimizer.max-lr' if len(rates) == 1 else '--train.learning-rates'}."
 
 
 def _row(
@@ -165,7 +190,8 @@ def _row(
     classes: int,
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"fold": trial.fold, "epoch": epoch}
-    if len(trials) > len({other.fold for other in trials}):
+    own = [other.fold for other in trials if other.run == trial.run]
+    if len(own) > len(set(own)):
         row |= {"seed": trial.seed, "learning_rate": trial.peak}
     found = scores(confusion(labels, probability.argmax(-1), classes))
     likelihood = probability[np.arange(len(labels)), labels]

@@ -5,19 +5,19 @@ import time
 from collections.abc import Callable, Sequence
 from statistics import fmean
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from serjax.runtime.progress import progress_bar
-from serjax.training.metric_log import MetricLog
+from serjax.training.metric_log import MetricLog, Row
 
 log = logging.getLogger(__name__)
 
 
 class Reporter:
-    """Logs a line of each epoch, and appends its rows to the metric log."""
+    """Logs a line of each epoch, and appends its rows to the metric log of their run."""
 
-    def __init__(self, metrics: MetricLog, epochs: int) -> None:
-        """Show nothing yet; `epochs` is how many there are at most."""
+    def __init__(self, metrics: Sequence[MetricLog], epochs: int) -> None:
+        """Show nothing yet; `metrics` has a log a run, `epochs` is how many there are at most."""
         self._metrics, self._epochs = metrics, epochs
         self._bar = progress_bar("clips")
 
@@ -29,7 +29,8 @@ class Reporter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
-        self._metrics.close()
+        for metrics in self._metrics:
+            metrics.close()
 
     def begin(self, epoch: int, clips: int) -> Callable[[int], None]:
         """Start an epoch's bar; return what moves it."""
@@ -46,16 +47,17 @@ class Reporter:
 
         return tick
 
-    def end(self, epoch: int, rows: list[dict[str, Any]], notes: Sequence[str] = ()) -> None:
+    def end(self, epoch: int, rows: list[tuple[int, Row]], notes: Sequence[str] = ()) -> None:
         """Log the epoch's rows and print their means, and what there is to note."""
-        self._metrics.write(rows)
+        for run, metrics in enumerate(self._metrics):
+            metrics.write(row for number, row in rows if number == run)
         self._bar.remove_task(self._task)
         for note in notes:
             log.warning(note)
         if not rows:
             return
-        mean = {name: fmean(row[name] for row in rows) for name in ("train_loss", "validation_loss")}
-        score = [row["validation_macro_f1"] for row in rows]
+        mean = {name: fmean(row[name] for _, row in rows) for name in ("train_loss", "validation_loss")}
+        score = [row["validation_macro_f1"] for _, row in rows]
         seconds = time.monotonic() - self._began
         log.info(
             f"epoch {epoch:3}/{self._epochs}  loss {mean['train_loss']:.3f}  validation loss "

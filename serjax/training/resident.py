@@ -14,12 +14,12 @@ from serjax.audio.config import AugmentConfig
 from serjax.data.batching.batches import steps_per_epoch
 from serjax.models.functional import Params
 from serjax.models.inputs import Features, Inputs
-from serjax.training.classification import Classification, LabelledInputs, probabilities
+from serjax.training.classification import LabelledInputs, make_step, probabilities
 from serjax.training.config import OptimizerConfig, TrainConfig
 from serjax.training.fold_axis import FOLD, SHARED, FoldAxis, PerFold
 from serjax.training.optimizer import make_optimizer
 from serjax.training.trials import Trial, class_weights, last_rates, trial_constants
-from serjax.training.update import TrainState, TrialConstants, update
+from serjax.training.update import TrainState, TrialConstants
 
 
 class ResidentEngine:
@@ -64,12 +64,7 @@ class ResidentEngine:
         self.constants = axis.shard(trial_constants(trials, self.labels, classes, train, seed))
         self.size = train.batch_size
         self.optimizer = make_optimizer(optimizer, params, frozen)
-        step = partial(
-            update,
-            objective=Classification(train, augment, dtype),
-            graphdef=graphdef,
-            optimizer=self.optimizer,
-        )
+        step = make_step(graphdef, params, frozen, train=train, optimizer=optimizer, augment=augment, dtype=dtype)
         call = partial(probabilities, graphdef=graphdef, dtype=dtype)
 
         def stored(features: Features, clip: Int[Array, "b"]) -> Inputs:

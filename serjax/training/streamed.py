@@ -25,13 +25,12 @@ from serjax.data.batching.lengths import Crop
 from serjax.models.base import Modality
 from serjax.models.functional import Params
 from serjax.models.inputs import Inputs
-from serjax.training.classification import Classification, LabelledInputs, probabilities
+from serjax.training.classification import LabelledInputs, make_step, probabilities
 from serjax.training.config import OptimizerConfig, TrainConfig
 from serjax.training.dispatch import LateMetrics
 from serjax.training.fold_axis import BATCH, FOLD, SHARED, FoldAxis, PerFold
 from serjax.training.optimizer import make_optimizer
 from serjax.training.trials import Trial, last_rates, trial_constants
-from serjax.training.update import update
 
 Tick = Callable[[int], None]
 """Called with the number of clips that a step has just read, for the progress bar."""
@@ -89,13 +88,9 @@ class StreamedEngine:
         self.frozen = axis.replicate(frozen) if shared else frozen
         role = SHARED if shared else FOLD
         # For its names alone: with states one after the other, those of the first trial.
-        self.optimizer = make_optimizer(optimizer, params, frozen[0] if isinstance(frozen, list) else frozen)
-        step = partial(
-            update,
-            objective=Classification(train, augment, dtype),
-            graphdef=graphdef,
-            optimizer=self.optimizer,
-        )
+        still = frozen[0] if isinstance(frozen, list) else frozen
+        self.optimizer = make_optimizer(optimizer, params, still)
+        step = make_step(graphdef, params, still, train=train, optimizer=optimizer, augment=augment, dtype=dtype)
         self._step = axis.jit_step(step, (FOLD, BATCH, FOLD, role))
         self._predict = axis.jit(partial(probabilities, graphdef=graphdef, dtype=dtype), (FOLD, BATCH, role), BATCH)
 

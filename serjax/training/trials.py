@@ -1,7 +1,8 @@
 """Trials, which train side by side: one fold with one seed at one learning rate."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,19 @@ from serjax.data.folds.make import chosen_folds
 from serjax.training.config import OptimizerConfig, TrainConfig
 from serjax.training.update import TrialConstants
 
+VALUES = (
+    "optimizer.min_lr",
+    "optimizer.warmup",
+    "optimizer.weight_decay",
+    "optimizer.beta2",
+    "optimizer.epsilon",
+    "optimizer.clip_norm",
+    "train.label_smoothing",
+)
+"""Settings that can differ between trials that one program trains: numbers that change no shape."""
+
+Settings = TypeVar("Settings", OptimizerConfig, TrainConfig)
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -27,6 +41,8 @@ class Trial:
         train: clips (positions in the store) to learn from.
         validation: clips that early stopping watches.
         test: clips that are scored at the end.
+        run: number of the run that it belongs to, of those that train side by side.
+        values: settings of that run, where they differ between runs; names are of `VALUES`.
     """
 
     fold: int
@@ -35,6 +51,8 @@ class Trial:
     train: tuple[int, ...]
     validation: tuple[int, ...]
     test: tuple[int, ...]
+    run: int = 0
+    values: tuple[tuple[str, float], ...] = ()
 
     def clips(self, part: str) -> tuple[int, ...]:
         """Return the clips of `train`, `validation` or `test`."""
@@ -82,7 +100,16 @@ def trial_constants(
         steps=jnp.array(steps, jnp.int32),
         peak=jnp.array([trial.peak for trial in trials], jnp.float32),
         class_weight=jnp.stack(weights),
+        values={
+            name: jnp.array([dict(trial.values)[name] for trial in trials], jnp.float32) for name, _ in trials[0].values
+        },
     )
+
+
+def with_values(settings: Settings, part: str, values: Mapping[str, Any] | None) -> Settings:
+    """Return settings of `part`, such as `optimizer`, with a trial's own values; they may be traced."""
+    named = (values or {}).items()
+    return replace(settings, **{name.partition(".")[2]: value for name, value in named if name.startswith(f"{part}.")})
 
 
 def make_trials(

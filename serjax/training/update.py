@@ -24,12 +24,14 @@ class TrialConstants(NamedTuple):
         steps: number of updates that the schedule counts on.
         peak: highest learning rate.
         class_weight: weight of each class in the loss, where there are classes.
+        values: settings of its own by dotted name, such as `optimizer.weight_decay`.
     """
 
     key: Key[Array, ""]
     steps: Int[Array, ""]
     peak: Float[Array, ""]
     class_weight: Float[Array, "c"] | None = None
+    values: dict[str, Float[Array, ""]] | None = None
 
 
 class TrainState(NamedTuple):

@@ -1,59 +1,128 @@
-"""From trained folds to a run: chosen rates, out-of-fold answers, and the command that is shown."""
+"""A search whose combinations train side by side: same numbers as alone, stopped and resumed, some given up."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
+import soundfile
 
-from serjax.data.dataset import Data
-from serjax.data.utterance import Utterance
-from serjax.runs.finetune import arguments, choose_rates, out_of_fold
-from serjax.training.loop import Fitted
-from serjax.training.trials import Trial
+import serjax
+from serjax.config.experiment import Experiment
+from serjax.data.config import DataConfig, FoldsConfig
+from serjax.evaluation.out_of_fold import read_oof_csv
+from serjax.models.speech import Speech
+from serjax.runs import search as module
+from serjax.runs.finetune import train
+from serjax.runs.search import combinations, search_table
+from serjax.runtime.errors import UserError
+from serjax.training.config import OptimizerConfig, TrainConfig
+from serjax.training.metric_log import read_history
+from serjax.training.resume import ResumePoint
 
-
-def test_shown_command_names_sound_and_video_where_both_are_needed(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    sound, video = Path("a.wav").absolute(), Path("b.mp4").absolute()
-    for clip, heard, seen in (
-        (Utterance("x", sound, "sad"), ["a.wav"], ["a.wav"]),
-        (Utterance("x", video, "sad", video=video), ["b.mp4"], ["b.mp4"]),
-        (Utterance("x", sound, "sad", video=video), ["--audio", "a.wav", "--video", "b.mp4"], ["b.mp4"]),
-    ):
-        assert arguments(clip, True) == heard
-        assert arguments(clip, False) == seen
-
-
-TRIALS = [
-    Trial(fold, seed, rate, (0,), (0,), (2 * fold - 2, 2 * fold - 1))
-    for seed in (0, 1)
-    for rate in (1e-3, 1e-2)
-    for fold in (1, 2)
-]
+TRIED = (("optimizer.max_lr", 1e-3, 1e-2), ("optimizer.weight_decay", 0.0, 0.3), ("train.label_smoothing", 0.1))
 
 
-def fitted(scores):
-    return Fitted(None, None, np.ones(len(scores), int), np.array(scores))
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    root, rng = tmp_path_factory.mktemp("corpus") / "tones", np.random.default_rng(0)
+    for label, pitch in (("high", 900), ("low", 200)):
+        (root / label).mkdir(parents=True)
+        for speaker in range(4):
+            tone = np.sin(2 * np.pi * (pitch + 10 * speaker) * np.arange(5000) / 16000) + rng.normal(0, 0.3, 5000)
+            soundfile.write(root / label / f"spk{speaker}.wav", 0.3 * tone, 16000)
+    return root
 
 
-def test_each_fold_keeps_its_best_rate_and_of_equals_the_first():
-    chosen = choose_rates(TRIALS, fitted([0.5, 0.5, 0.5, 0.6, 0.1, 0.2, 0.3, 0.1]))
-    assert chosen == [{1: 0, 2: 3}, {1: 6, 2: 5}]
+def frozen(corpus, out, **changes):
+    experiment = Experiment(
+        name="run",
+        data=DataConfig(root=str(corpus), max_seconds=0.4, speaker_pattern=r"(?P<speaker>spk\d+)"),
+        folds=FoldsConfig(count=2),
+        model=Speech(size="tiny", freeze="encoder", pooling="mean", head_size=8),
+        train=TrainConfig(epochs=3, batch_size=4),
+        out=str(out),
+        search=TRIED,
+    )
+    return replace(experiment, **changes)
 
 
-def test_rate_that_diverged_is_never_chosen():
-    chosen = choose_rates(TRIALS[:4], fitted([-np.inf, 0.1, 0.2, -np.inf]))
-    assert chosen == [{1: 2, 2: 1}]
+def answers(rows):
+    return {Path(row["run"]).name: read_oof_csv(Path(row["run"]) / "oof.csv").probability for row in rows}
 
 
-def test_out_of_fold_answers_are_those_of_the_chosen_trials():
-    clips = [Utterance(f"clip{i}", Path(), "sad", f"s{i}") for i in range(4)]
-    store = type("Store", (), {"utterances": clips})()
-    data = Data("x", store, ("happy", "sad"), np.array([0, 1, 1, 0]), (), (), ())
-    probabilities = [np.full((2, 2), k / 10) for k in range(len(TRIALS))]
-    first, second = out_of_fold(data, TRIALS, probabilities, [{1: 0, 2: 3}, {1: 6, 2: 5}])
-    assert first.ids == ("clip0", "clip1", "clip2", "clip3")
-    assert first.fold.tolist() == [1, 1, 2, 2]
-    assert first.label.tolist() == [0, 1, 1, 0]
-    assert first.speaker == ("s0", "s1", "s2", "s3")
-    np.testing.assert_allclose(first.probability[:, 0], [0, 0, 0.3, 0.3])
-    np.testing.assert_allclose(second.probability[:, 0], [0.6, 0.6, 0.5, 0.5])
+@pytest.fixture(scope="module")
+def together(corpus, tmp_path_factory):
+    """A finished search, none of whose combinations was trained alone."""
+    experiment = frozen(corpus, tmp_path_factory.mktemp("together"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "train", None)
+        return experiment, serjax.run(experiment)["search"]
+
+
+def test_combinations_side_by_side_give_the_numbers_that_they_give_alone(together, corpus, tmp_path):
+    experiment, rows = together
+    found = answers(rows)
+    assert len({value.tobytes() for value in found.values()}) == len(found) == 4
+    for _, one in list(combinations(replace(experiment, out=str(tmp_path))))[1:3]:
+        train(one, "x")
+        alone = read_oof_csv(one.run_dir / "oof.csv").probability
+        np.testing.assert_allclose(found[one.name], alone, atol=1e-4)
+        for row, other in zip(read_history(experiment.run_dir / one.name), read_history(one.run_dir), strict=True):
+            assert row.keys() == other.keys()
+    assert {path.name for path in one.run_dir.iterdir()} == {
+        path.name for path in (experiment.run_dir / one.name).iterdir()
+    }
+    assert not list(experiment.run_dir.glob("unfinished*"))
+
+
+def test_a_search_that_was_stopped_goes_on_to_the_same_numbers(together, corpus, tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    experiment, save = frozen(corpus, tmp_path), ResumePoint.save
+
+    def save_and_stop(self, epoch, tree):
+        save(self, epoch, tree)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ResumePoint, "save", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            serjax.run(experiment)
+    caplog.clear()
+    rows = serjax.run(experiment)["search"]
+    assert "Resuming after epoch 1." in caplog.text
+    whole = answers(together[1])
+    for name, found in answers(rows).items():
+        np.testing.assert_array_equal(found, whole[name])
+
+
+def test_a_combination_that_diverges_is_given_up_and_the_others_go_on(corpus, tmp_path, caplog):
+    tried = (("optimizer.max_lr", 1e30, 1e-3),)
+    rows = serjax.run(frozen(corpus, tmp_path, search=tried))["search"]
+    assert [row["values"]["optimizer.max_lr"] for row in rows] == [1e-3, 1e30]
+    assert rows[1]["validation_macro_f1"] is None
+    assert "| 1e+30 | not finite |" in search_table(rows)
+    assert "are not finite at learning rate 1e+30" in caplog.text
+    assert not (Path(rows[1]["run"]) / "report.json").exists()
+
+
+def test_a_search_of_which_nothing_stays_finite_is_refused(corpus, tmp_path):
+    with pytest.raises(UserError, match="no combination stayed finite"):
+        serjax.run(frozen(corpus, tmp_path, search=(("optimizer.max_lr", 1e30, 2e30),)))
+
+
+def test_a_two_stage_search_trains_side_by_side(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "train", None)
+    settings = TrainConfig(epochs=1, head_epochs=1, batch_size=4)
+    experiment = frozen(
+        corpus,
+        tmp_path,
+        model=Speech(size="tiny", pooling="mean", head_size=8),
+        train=settings,
+        folds=FoldsConfig(count=2, together="yes"),
+        optimizer=OptimizerConfig(max_lr=1e-4),
+        search=(("optimizer.clip_norm", 0.1, 1.0),),
+    )
+    found = answers(serjax.run(experiment)["search"])
+    assert len(found) == 2
+    assert not np.array_equal(*found.values())

@@ -1,10 +1,13 @@
 """Combinations of values by dotted names of fields, and the table of their runs."""
 
+from dataclasses import replace
+
 import pytest
 
 from serjax.config.experiment import Experiment
 from serjax.models.spectrogram import Functionals
-from serjax.runs.search import combinations, search_table
+from serjax.models.speech import Speech
+from serjax.runs.search import combinations, search_table, side_by_side
 from serjax.runtime.errors import UserError
 
 
@@ -57,3 +60,18 @@ def test_the_table_has_a_row_for_every_run_and_their_spread():
         "| 1 | 0.1 | 50.0 | 60.0 | 25.0 | 50.0 |",
         "| mean ± std |  | 50.0 | 50.0 ± 14.1 | 25.0 ± 0.0 | 50.0 ± 0.0 |",
     ]
+
+
+def test_combinations_that_differ_in_numbers_alone_are_one_group(tmp_path):
+    experiment = Experiment("base", model=Speech(freeze="encoder"), out=str(tmp_path))
+
+    def groups(*search):
+        every = [one for _, one in combinations(replace(experiment, search=search))]
+        return [len(group) for group in side_by_side(every)]
+
+    assert groups(("optimizer.max_lr", 1e-4, 1e-3), ("train.label_smoothing", 0, 0.1)) == [4]
+    assert groups(("optimizer.max_lr", 1e-4, 1e-3), ("model.head_size", 64, 128)) == [2, 2]
+    assert groups(("seed", 0, 1), ("optimizer.weight_decay", 0, 0.1)) == [2, 2]
+    # No limit of the norm is another program.
+    assert groups(("optimizer.clip_norm", None, 1.0, 2.0)) == [1, 2]
+    assert groups(("folds.together", "no", "yes"), ("optimizer.max_lr", 1e-4, 1e-3)) == [1, 1, 2]

@@ -10,7 +10,7 @@ import pytest
 from serjax.runtime.errors import UserError
 from serjax.training.config import OptimizerConfig, TrainConfig
 from serjax.training.fold_axis import fold_axis
-from serjax.training.loop import fit
+from serjax.training.loop import Diverged, fit
 from serjax.training.optimizer import make_optimizer
 from serjax.training.resume import ResumePoint
 from serjax.training.trials import Trial
@@ -79,7 +79,7 @@ def test_best_epoch_is_kept_and_of_equals_the_first(tmp_path):
     # Two epochs without a higher score stop a trial; the other goes on.
     assert engine.active == [[True, True]] * 4 + [[False, True]]
     assert engine.axis.gather(found.last)["epoch"].tolist() == [4, 5]
-    assert [(row["epoch"], row["fold"]) for row in reporter.rows][-1] == (5, 2)
+    assert [(row["epoch"], row["fold"]) for _, row in reporter.rows][-1] == (5, 2)
     assert found.best_score[1] == pytest.approx(1.0)
 
 
@@ -87,7 +87,7 @@ def test_last_epoch_is_kept_where_asked(tmp_path):
     reporter = Reporter()
     found = run(Engine((4, 1, 1), (4, 3, 2)), tmp_path, reporter, keep="last", epochs=3, patience=1)
     assert found.best_epoch.tolist() == [3, 3]
-    assert {row["keep"] for row in reporter.rows} == {"last"}
+    assert {row["keep"] for _, row in reporter.rows} == {"last"}
 
 
 def test_fold_that_diverges_at_its_only_rate_is_refused(tmp_path):
@@ -106,7 +106,7 @@ def test_one_of_several_rates_that_diverges_is_given_up(tmp_path):
     ]
     assert found.best_score[0] == -1
     assert engine.active == [[True, True], [False, True], [False, True]]
-    assert {row["learning_rate"] for row in reporter.rows} == {1e-3}
+    assert {row["learning_rate"] for _, row in reporter.rows} == {1e-3}
 
 
 def test_stopped_run_goes_on_to_the_same_numbers(tmp_path):
@@ -121,3 +121,20 @@ def test_stopped_run_goes_on_to_the_same_numbers(tmp_path):
     for name in ("best", "last"):
         one, other = (engine.axis.gather(getattr(fitted, name))["epoch"] for fitted in (found, whole))
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_run_that_diverges_is_given_up_beside_others_and_all_of_them_are_refused(tmp_path):
+    trials = [replace(trial, run=run) for run in (0, 1) for trial in TRIALS]
+    plans = (2, 2), (2, 2), (2, 3), (2, 3)
+    engine, reporter = Engine(*plans, losses={(1, 1): np.nan}, trials=trials), Reporter()
+    found = run(engine, tmp_path, reporter, epochs=2)
+    assert found.given_up == {0}
+    assert engine.active == [[True] * 4, [False, False, True, True]]
+    assert reporter.notes == [
+        "fold 2: the numbers of epoch 1 are not finite at learning rate 0.001; lower --optimizer.max-lr."
+    ]
+    assert {(number, row["epoch"]) for number, row in reporter.rows} == {(0, 1), (1, 1), (1, 2)}
+    # A resumed loop knows it.
+    assert run(Engine(*plans, trials=trials), tmp_path, epochs=3).given_up == {0}
+    with pytest.raises(Diverged, match="not finite"):
+        run(Engine(*plans, losses=dict.fromkeys(((1, 1), (2, 1)), np.nan), trials=trials), tmp_path / "other")

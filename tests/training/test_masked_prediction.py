@@ -33,8 +33,6 @@ from serjax.training.masked_prediction import (
 from serjax.training.optimizer import make_optimizer, rate_and_beta1
 from serjax.training.update import TrialConstants, init_state, update
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 CLUSTERS = 11
 TINY = EncoderConfig(
     hidden_size=32,

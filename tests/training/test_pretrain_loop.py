@@ -21,8 +21,6 @@ from serjax.training.masked_prediction import FrameBatch
 from serjax.training.pretrain_loop import encoder_of, pretrain, set_up
 from serjax.training.resume import ResumePoint
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 CLUSTERS = 11
 TINY = replace(
     preset("hubert", "tiny"),
@@ -102,6 +100,7 @@ def test_random_convolutions_are_not_frozen():
         runs(MaskedConfig())
 
 
+@pytest.mark.slow
 def test_held_out_parts_train_side_by_side_as_alone(tmp_path):
     def two(done):
         for batch in stream(done):

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
@@ -74,3 +75,20 @@ def test_mixup_mixes_clips_and_labels_alike():
     same, same_metrics = one_step(jnp.tile(waves(1), (8, 1)), jnp.ones(8), augment=AugmentConfig(mixup=0.4))
     assert np.isfinite(float(same_metrics["loss"]))
     np.testing.assert_allclose(same.params.norm.mean[...], 0.1 * waves(1)[0], rtol=1e-5)
+
+
+def test_a_plain_optimizer_of_optax_fits():
+    graphdef, params = nnx.split(Normed(nnx.Rngs(0)))
+    inputs = LabelledInputs(Inputs(waves(4), jnp.full(4, 5)), jnp.arange(4) % 3, jnp.ones(4))
+    constants = TrialConstants(jax.random.key(0), jnp.array(10), jnp.array(1e-2), jnp.ones(3))
+    settings = {"objective": Classification(TrainConfig(), AugmentConfig(), "float32"), "graphdef": graphdef}
+
+    def moved(optimizer):
+        return update(init_state(params, optimizer), inputs, constants, (), **settings, optimizer=optimizer)
+
+    ours, told = moved(make_optimizer(OptimizerConfig(kind="sgd", schedule="constant", clip_norm=None), params))
+    theirs, metrics = moved(optax.sgd(1e-2, momentum=0.9))
+    np.testing.assert_allclose(theirs.params.last.bias[...], ours.params.last.bias[...], rtol=1e-6)
+    assert metrics.keys() == told.keys() - {"rate"}
+    _, injected = moved(optax.inject_hyperparams(optax.sgd)(learning_rate=1e-3))
+    assert float(injected["rate"]) == pytest.approx(1e-3)

@@ -73,6 +73,7 @@ def finetuning(run, out, **changes):
     return replace(experiment, **changes)
 
 
+@pytest.mark.slow
 def test_each_fold_is_fine_tuned_from_its_own_encoder(run, tmp_path):
     experiment = finetuning(run, tmp_path)
     train(experiment, "")
@@ -126,6 +127,7 @@ def test_each_fold_is_pretrained_further_from_its_own_encoder(run, corpus, tmp_p
     assert f"The encoder of {experiment.run_dir} was" in find_encoders(str(experiment.run_dir)).warning
 
 
+@pytest.mark.slow
 def test_one_encoder_hears_everything_where_asked_and_the_report_says_so(run, corpus, tmp_path):
     more = tmp_path / "more"
     shutil.copytree(corpus / "high", more)
@@ -142,6 +144,7 @@ def test_one_encoder_hears_everything_where_asked_and_the_report_says_so(run, co
     assert find_encoders(str(finetuned.run_dir)).warning in report["facts"]["leakage_notes"]
 
 
+@pytest.mark.slow
 def test_unlabelled_recordings_are_pretrained_on(corpus, tmp_path):
     root = tmp_path / "recordings"
     shutil.copytree(corpus / "high", root)

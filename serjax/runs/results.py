@@ -1,0 +1,197 @@
+"""Results of a fine-tuning: out-of-fold answers, models, scores and pictures in a run folder."""
+
+import json
+import logging
+import os
+import platform
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from serjax.audio import SAMPLE_RATE
+from serjax.checkpoints.run_models import RunModels, save_models
+from serjax.config.experiment import Experiment
+from serjax.data.dataset import Data
+from serjax.data.folds.make import fold_kind
+from serjax.data.utterance import Utterance
+from serjax.evaluation.files import write_all
+from serjax.evaluation.out_of_fold import OutOfFold
+from serjax.evaluation.report import Report, Row, RunFacts, build_report
+from serjax.inference.ensemble import load
+from serjax.models.base import Modality
+from serjax.runs.setup import Plan, Setup
+from serjax.runtime.constraints import to_json
+from serjax.runtime.version import __version__
+from serjax.training.loop import Fitted
+from serjax.training.metric_log import read_history
+from serjax.training.streamed import StreamedEngine
+from serjax.training.trials import Trial
+
+log = logging.getLogger(__name__)
+
+
+class Answers(NamedTuple):
+    """Class probabilities of each trial for the clips that it tests.
+
+    Attributes:
+        best: of the kept epochs.
+        last: of the last epoch, where the test clips chose the kept one.
+        alone: of the kept epochs, by the one modality that was given.
+    """
+
+    best: Sequence[np.ndarray]
+    last: Sequence[np.ndarray] | None
+    alone: Mapping[str, Sequence[np.ndarray]]
+
+
+def predict_tests(setup: Setup, fitted: Fitted, plan: Plan, experiment: Experiment) -> Answers:
+    """Let each trial answer for the clips that it tests."""
+    predict = setup.engine.predict
+    alone = {}
+    if plan.model.handles_missing:
+        assert isinstance(setup.engine, StreamedEngine)
+        modalities: tuple[tuple[str, Modality], ...] = (("sound", "video"), ("video", "sound"))
+        for name, without in modalities:
+            alone[name] = setup.engine.predict(fitted.best, "test", without)
+    last = predict(fitted.last, "test") if experiment.folds.validation == "test" else None
+    return Answers(predict(fitted.best, "test"), last, alone)
+
+
+def write_run(
+    experiment: Experiment,
+    data: Data,
+    trials: Sequence[Trial],
+    chosen: Sequence[dict[int, int]],
+    answers: Answers,
+    setup: Setup,
+    fitted: Fitted,
+    plan: Plan,
+    command: str,
+) -> Report:
+    """Write a run's models, scores and pictures, from the trials that were chosen; return its report."""
+
+    def scored(probabilities: Sequence[np.ndarray]) -> list[OutOfFold]:
+        return out_of_fold(data, trials, probabilities, chosen)
+
+    history = read_history(experiment.run_dir)
+    best = scored(answers.best)
+    last = None if answers.last is None else scored(answers.last)[0]
+    alone = {name: scored(probabilities)[0] for name, probabilities in answers.alone.items()}
+    save_trained(experiment, data, chosen[0], setup, fitted, plan)
+    facts = run_facts(data, setup, experiment, plan, history, command)
+    report = build_report(json.loads(to_json(experiment)), facts, best, history, last, alone)
+    write_all(experiment.run_dir, report, best[0], history)
+    return report
+
+
+def choose_rates(trials: Sequence[Trial], fitted: Fitted, run: int = 0) -> list[dict[int, int]]:
+    """Return, seed by seed, the position of each fold's trial with the best validation score, of equals the first."""
+    chosen: dict[int, dict[int, int]] = {}
+    for k, trial in enumerate(trials):
+        if trial.run != run:
+            continue
+        folds = chosen.setdefault(trial.seed, {})
+        if trial.fold not in folds or fitted.best_score[k] > fitted.best_score[folds[trial.fold]]:
+            folds[trial.fold] = k
+    return list(chosen.values())
+
+
+def out_of_fold(
+    data: Data, trials: Sequence[Trial], probabilities: Sequence[np.ndarray], chosen: Sequence[dict[int, int]]
+) -> list[OutOfFold]:
+    """Return, seed by seed, every test clip's answer."""
+    results = []
+    for folds in chosen:
+        rows = [(fold, clip, probabilities[k][i]) for fold, k in folds.items() for i, clip in enumerate(trials[k].test)]
+        clips = [clip for _, clip, _ in rows]
+        results.append(
+            OutOfFold(
+                ids=tuple(data.store.utterances[clip].id for clip in clips),
+                fold=np.array([fold for fold, _, _ in rows]),
+                label=data.classes[clips],
+                probability=np.stack([row for _, _, row in rows]),
+                speaker=tuple(data.store.utterances[clip].speaker for clip in clips),
+                labels=data.labels,
+            )
+        )
+    return results
+
+
+def save_trained(
+    experiment: Experiment, data: Data, chosen: dict[int, int], setup: Setup, fitted: Fitted, plan: Plan
+) -> None:
+    """Write each fold's best model (of the first seed, at the chosen rate)."""
+    best = setup.engine.axis.gather(fitted.best)
+    settings = experiment.data
+    models = RunModels(
+        labels=data.labels,
+        folds=tuple(chosen),
+        model=plan.model,
+        max_seconds=settings.max_seconds,
+        eval_crop=settings.eval_crop,
+        vad=settings.vad,
+    )
+    save_models(experiment.run_dir, models, {fold: setup.model_of(k, best) for fold, k in chosen.items()})
+
+
+def run_facts(
+    data: Data, setup: Setup, experiment: Experiment, plan: Plan, history: Sequence[Row], command: str
+) -> RunFacts:
+    """Return what the report tells beside the scores."""
+    clips = data.store.utterances
+    speakers = {clip.speaker for clip in clips}
+    seconds: dict[int, float] = {}
+    for row in history:
+        seconds[row["epoch"]] = max(row["seconds"], seconds.get(row["epoch"], 0.0))
+    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+    return RunFacts(
+        corpus=data.corpus,
+        clips_per_class=dict(Counter(clip.label for clip in clips)),
+        speakers=None if None in speakers else len(speakers),
+        fold_kind=fold_kind(clips, experiment.folds),
+        parameters=setup.parameters,
+        trainable=setup.trainable,
+        seconds=sum(seconds.values()),
+        command=command,
+        device=f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        family=plan.model.description,
+        model=plan.model.summary,
+        modalities=tuple(sorted(plan.model.modalities)),
+        versions={
+            "python": platform.python_version(),
+            "serjax": __version__,
+            **{name: metadata.version(name) for name in packages},
+        },
+        corpus_notes=data.corpus_notes,
+        leakage_notes=(*data.leakage_notes, *plan.warnings),
+        skipped=data.store.skipped,
+    )
+
+
+def arguments(clip: Utterance, hears: bool) -> list[str]:
+    """Return what `serjax.predict` is to be given for a clip: its file, or its sound and its video by name."""
+    sound, video = os.path.relpath(clip.path), os.path.relpath(clip.video or clip.path)
+    if sound == video or not hears:
+        return [video]
+    return ["--audio", sound, "--video", video]
+
+
+def show_example(run_dir: Any, data: Data, hears: bool) -> None:
+    """Let the saved ensemble answer for one clip, and say how to ask it for others."""
+    clip = data.store.utterances[data.folds[0].test[0]]
+    heard = data.store.clip(data.folds[0].test[0]), SAMPLE_RATE
+    if data.frames is None:
+        answer = load(run_dir)(heard)
+    else:
+        frames, count = data.frames.rows(np.array(data.folds[0].test[:1]))
+        answer = load(run_dir)({"audio": heard, "video": frames[0, : count[0]]})
+    scores = ", ".join(f"{entry['label']} {entry['score']:.1%}" for entry in answer)
+    shown = shlex.join(["python", "-m", "serjax.predict", os.path.relpath(run_dir), *arguments(clip, hears)])
+    if not hears and clip.video is None:
+        shown = clip.id  # what was seen is drawn, or values: no file can be named
+    log.info(f"{shown}\n{scores}  (its label: {clip.label})")

@@ -1,6 +1,10 @@
 """Shapes checked at run time, and one cache of compiled programs for the whole session, other processes included."""
 
 import os
+
+# Nearly all time of small networks is XLA's; what they compute stays the same. Read when JAX is imported.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
 from fractions import Fraction
 from types import FunctionType
 
@@ -34,18 +38,12 @@ hypothesis.settings.load_profile("patient")
 
 @pytest.fixture(scope="session", autouse=True)
 def compilation_cache(tmp_path_factory):
-    folder = str(tmp_path_factory.mktemp("xla"))
+    # The processes of pytest-xdist have folders side by side.
+    base = tmp_path_factory.getbasetemp()
+    folder = str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "xla")
     os.environ["SERJAX_CACHE"] = folder
     jax.config.update("jax_compilation_cache_dir", folder)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-
-
-@pytest.fixture
-def compile_quickly():
-    """Nearly all time of small networks is XLA's, which many programs wait for; what they compute stays the same."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,6 @@ from serjax.models.functional import abstract, flat
 from serjax.models.networks.efficientnet import EfficientNet, EfficientNetConfig
 from serjax.runtime.errors import UserError
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 
 @pytest.fixture(scope="module")
 def tiny():

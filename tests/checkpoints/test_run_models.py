@@ -19,7 +19,6 @@ from serjax.models.video import Video
 from serjax.runtime.errors import UserError
 from serjax.video.config import VideoConfig
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
 FACES = VideoConfig(face_features="features.npz")
 MODELS = {
     "speech": SPEECH,

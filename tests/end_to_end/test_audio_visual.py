@@ -111,6 +111,7 @@ def test_branches_start_from_runs_of_the_same_folds_in_two_stages(corpus, tmp_pa
             train(replace(two, name="other", **changes), "the command")
 
 
+@pytest.mark.slow
 def test_every_combination_is_tried_once(corpus, tmp_path):
     experiment = fused(corpus, tmp_path, search=(("seed", 0, "1"), ("model.dropout", 0.1)), train=TrainConfig(epochs=1))
     first = serjax.run(experiment)

@@ -186,6 +186,7 @@ def test_a_standardiser_of_other_features_is_refused(corpus, tmp_path):
     assert json.loads(path.read_text())["model"]["family"] == "audio_resnet18"
 
 
+@pytest.mark.slow
 def test_groups_of_none_freeze_weights_and_leave_moments_to_the_folds(corpus, tmp_path):
     experiment = small(corpus, tmp_path, "bilstm", train=TrainConfig(epochs=1, batch_size=8))
     kept = OptimizerConfig(groups=((r".*\.fc2\..*", 0.5), (r".*", None)))

@@ -54,6 +54,7 @@ def filmed(tmp_path, film, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_silent_videos_are_trained_and_asked(filmed, tmp_path, film, capsys, caplog):
     caplog.set_level("INFO", "serjax")
     train(filmed, "the command")

@@ -16,8 +16,6 @@ from serjax.features.kmeans import ClusterConfig, assign, fit_minibatch
 from serjax.models.encoders.wav2vec2 import FeatureExtractor, SpeechEncoder
 from serjax.runtime.errors import UserError
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 GRID, ONE = FrameGrid(), np.float32(1)
 
 

@@ -13,7 +13,6 @@ from serjax.features import frozen
 from serjax.features.frozen import encode
 from serjax.models.base import EncoderLayout, Resolution
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
 LENGTHS = (900, 2_500, 4_000)
 SAMPLES = 2_500
 

@@ -1,6 +1,5 @@
 from dataclasses import replace
 
-import jax
 import pytest
 
 from serjax.models.encoders.config import EncoderConfig
@@ -42,11 +41,3 @@ def layer_config():
 def wavlm_config():
     """WavLM's layout."""
     return WAVLM
-
-
-@pytest.fixture
-def compile_quickly():
-    """Nearly all time here is XLA's, which many small programs wait for; what they compute stays the same."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)

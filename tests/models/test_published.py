@@ -15,7 +15,6 @@ from serjax.models.inputs import Inputs
 from serjax.models.layers.standardize import unit_variance
 from serjax.models.published import HeadLayout, PublishedClassifier
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
 LENGTHS = np.array([6_000, 2_500])
 WAVE = np.where(np.arange(6_000) < LENGTHS[:, None], np.random.default_rng(0).normal(0.2, 0.5, (2, 6_000)), 0).astype(
     np.float32

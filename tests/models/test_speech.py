@@ -17,7 +17,6 @@ from serjax.models.layers.standardize import unit_variance
 from serjax.models.speech import Head, Speech, training_config
 from serjax.runtime.errors import UserError
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
 KEY = jax.random.key(0)
 LENGTHS = jnp.array([640, 300])
 WAVE = jnp.where(jnp.arange(640) < LENGTHS[:, None], np.random.default_rng(0).normal(2, 3, (2, 640)), 0).astype(

@@ -12,7 +12,6 @@ from resnets import random_network
 from serjax.models.video import VideoNet
 from serjax.video.augment import VideoAugment
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
 SIZE = 32
 KEY = jax.random.key(0)
 

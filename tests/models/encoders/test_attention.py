@@ -13,7 +13,6 @@ from noise import noisy
 
 from serjax.models.encoders.attention import Attention, GatedAttention, bucket
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
 N = 7
 X = np.random.default_rng(0).normal(size=(2, N, 16)).astype(np.float32)
 MASK = np.arange(N) < np.array([[N], [4]])

@@ -14,7 +14,6 @@ from serjax.models.encoders.config import frames
 from serjax.models.encoders.masked_prediction import MaskedPredictor
 from serjax.models.layers.masking import length_mask
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
 CLUSTERS = 5
 LENGTHS = np.array([620, 330])
 WAVE = np.where(np.arange(620) < LENGTHS[:, None], np.random.default_rng(0).normal(size=(2, 620)), 0).astype(np.float32)

@@ -14,7 +14,6 @@ from serjax.models.encoders.config import frames
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.layers.masking import length_mask
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
 KEY = jax.random.key(7)
 LENGTHS = jnp.array([600, 311, 30])
 

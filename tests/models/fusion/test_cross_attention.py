@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from serjax.models.fusion.cross_attention import CrossAttention
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
 KEY = jax.random.key(0)
 N, F = 9, 4
 MODULES = {(head, path): nnx.split(cross(head, path)) for head in ("concat", "gated") for path in ("sequence", "conv")}

@@ -11,7 +11,6 @@ from fusion_modules import AUDIO, SMALL, VIDEO, cross, gated, loaded, mlp, norma
 
 from serjax.models.fusion.heads import ConcatFusion, Present, average, hide
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
 KEY = jax.random.key(0)
 BOTH = Present(jnp.array([True, True, False, False]), jnp.array([True, False, True, False]))
 N, F = 9, 4

@@ -25,7 +25,6 @@ from serjax.training.update import TrialConstants, init_state, update
 from serjax.video.augment import VideoAugment
 from serjax.video.config import VideoConfig
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
 KEY = jax.random.key(0)
 CNN, WAVLM = Spectrogram(family="audio_cnn"), Speech(family="wavlm")
 SIZE, WIDTH, FRAMES = 8, 8000, 3

@@ -11,8 +11,6 @@ from jax import lax
 from serjax.models.layers import convolution
 from serjax.models.layers.convolution import grouped, normalized, planar, strided
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 
 def plain_strided(x, kernel, stride):
     return lax.conv_general_dilated(x, kernel, (stride,), "VALID", dimension_numbers=("NWC", "WIO", "NWC"))
@@ -40,7 +38,7 @@ def normal(shape, seed=0):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
 
 
-@settings(max_examples=6)
+@settings(max_examples=3)
 @given(taps=st.integers(1, 6), stride=st.integers(1, 5), extra=st.integers(0, 9), inputs=st.integers(1, 3))
 def test_strided_has_the_gradients_of_a_convolution(taps, stride, extra, inputs):
     x, kernel = normal((2, taps + extra, inputs)), normal((taps, inputs, 4))
@@ -99,7 +97,7 @@ def test_a_gradient_is_the_same_from_some_maps_at_a_time(monkeypatch, cache):
     assert_same_values_and_gradients(partial(planar, stride=1), partial(maps, stride=1), x, kernel)
 
 
-@settings(max_examples=6)
+@settings(max_examples=3)
 @given(taps=st.integers(1, 6), stride=st.integers(1, 5), extra=st.integers(30, 60), offset=st.floats(-2, 2))
 def test_normalized_is_a_convolution_and_then_a_norm(taps, stride, extra, offset):
     x, kernel = offset + normal((3, taps + extra, 2)), normal((taps, 2, 4))

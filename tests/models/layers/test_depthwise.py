@@ -10,8 +10,6 @@ from jax import lax
 
 from serjax.models.layers.depthwise import depthwise, pointwise
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 

@@ -13,8 +13,6 @@ from serjax.models.functional import abstract
 from serjax.models.layers.image import adaptive_average, max_pool
 from serjax.models.networks.audio_cnn import AudioCNN, AudioResNet18
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 NETWORKS = [AudioCNN, AudioResNet18]
 
 

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from serjax.checkpoints.conversion import load_tensors, to_tensors
 from serjax.models.networks.bilstm import BiLSTM, BiLSTMClassifier
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 
 def normal(*shape, seed=0):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)

@@ -14,8 +14,6 @@ from serjax.checkpoints.efficientnet import load_efficientnet
 from serjax.models.networks.efficientnet import EfficientNet, EfficientNetConfig, from_dict
 from serjax.runtime.errors import UserError
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 
 def images(*shape, seed=0):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)

@@ -13,8 +13,6 @@ from serjax.models.functional import abstract, count
 from serjax.models.networks.resnet import ResNet18, normalize
 from serjax.models.video import VideoNet
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 
 def assert_close(got, want, **tolerance):
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):

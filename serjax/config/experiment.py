@@ -41,7 +41,8 @@ class Experiment:
     warm_start: WarmStart = field(default_factory=WarmStart)
     search: Annotated[tuple[tuple[str | int | float, ...], ...], tyro.conf.UseAppendAction] = ()
     """A field's dotted name and the values to try. Every combination of all given fields is trained, each in a run of
-    its own, as in --search seed 0 1 2 --search optimizer.max_lr 1e-4 1e-3."""
+    its own, as in --search seed 0 1 2 --search optimizer.max_lr 1e-4 1e-3. Combinations that differ in rates, weight
+    decay and other numbers alone train side by side where folds do (folds.together)."""
     stages: Literal["auto", "one", "two"] = "auto"
     """two: first train what is no encoder, for train.head_epochs (or 10), then what the rest of the experiment says.
     auto: two where train.head_epochs is given."""

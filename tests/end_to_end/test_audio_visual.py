@@ -64,6 +64,7 @@ def fused(corpus, out, **changes):
     return replace(experiment, **changes)
 
 
+@pytest.mark.slow
 def test_values_in_place_of_pictures_are_trained_saved_and_asked(corpus, tmp_path, capsys):
     experiment = fused(corpus, tmp_path)
     report = train(experiment, "the command")

@@ -176,6 +176,7 @@ def test_what_networks_do_not_know_is_named(corpus, tmp_path):
     assert not experiment.run_dir.exists()
 
 
+@pytest.mark.slow
 def test_a_standardiser_of_other_features_is_refused(corpus, tmp_path):
     experiment = small(corpus, tmp_path, "audio_cnn", train=TrainConfig(epochs=1, batch_size=8))
     train(experiment, "the command")

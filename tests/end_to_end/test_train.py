@@ -147,7 +147,7 @@ def test_a_finished_run_is_not_trained_again(run):
         train(replace(experiment, seed=1), "x")
 
 
-@pytest.mark.parametrize("dropped", [0.0, 0.2])
+@pytest.mark.parametrize("dropped", [0.0, pytest.param(0.2, marks=pytest.mark.slow)])
 def test_frozen_encoder_trains_seeds_and_rates_side_by_side(corpus, tmp_path, dropped):
     experiment = small(
         corpus,
@@ -310,6 +310,7 @@ def test_heads_alone_are_called_as_in_the_whole_model(corpus, tmp_path, pretrain
     train(replace(experiment, optimizer=OptimizerConfig(groups=((r"head\..*", 0.3),))), "x")
 
 
+@pytest.mark.slow
 def test_another_family_than_the_experiments_is_said(corpus, tmp_path, pretrained, caplog):
     caplog.set_level("INFO", "serjax")
     model = Speech(checkpoint=pretrained, freeze="encoder", pooling="mean")
@@ -380,6 +381,7 @@ def test_a_killed_run_resumes_to_identical_weights(corpus, tmp_path, how):
     assert without_times[0] == without_times[1]
 
 
+@pytest.mark.slow
 def test_bad_clips_stop_the_run_before_training(corpus, tmp_path):
     root = write_corpus(tmp_path / "tones", speakers=3, clips=1)
     (root / "low" / "spk0_broken.wav").write_bytes(b"RIFF")

@@ -101,6 +101,7 @@ def test_training_ends_without_improvement_and_at_the_last_pass():
     assert fit_minibatch(blobs(), tolerant).steps < 30
 
 
+@pytest.mark.slow
 def test_light_clusters_start_again_where_asked():
     """Two thirds of the clusters begin where no frame is."""
     x = blobs(centroids=6, spread=0.1)

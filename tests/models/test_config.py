@@ -41,9 +41,9 @@ def test_json_round_trip_keeps_class_and_values(model):
     ("model", "key"),
     [
         ('{"family": "nothing"}', "model"),
-        ('{"family": "audio_cnn", "pooling": "mean"}', r"model\.audio_cnn\.pooling"),
-        ('{"family": "hubert", "head_size": 0}', r"model\.hubert\.head_size"),
-        ('{"family": "fusion", "audio": {"family": "bilstm"}}', r"model\.fusion\.audio"),
+        ('{"family": "audio_cnn", "pooling": "mean"}', r"model\.pooling"),
+        ('{"family": "hubert", "head_size": 0}', r"model\.head_size"),
+        ('{"family": "fusion", "audio": {"family": "bilstm"}}', r"model\.audio"),
     ],
 )
 def test_fields_of_another_family_are_refused(model, key):

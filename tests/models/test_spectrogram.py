@@ -52,7 +52,9 @@ def test_published_sizes(family, classes, parameters):
     assert count(nnx.state(whole)) == parameters
 
 
-@pytest.mark.parametrize(("family", "window"), [("audio_cnn", None), ("bilstm", None), ("bilstm", 0.2)])
+@pytest.mark.parametrize(
+    ("family", "window"), [("audio_cnn", None), ("bilstm", None), pytest.param("bilstm", 0.2, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("pad_mode", ["zeros", "repeat"])
 def test_neighbours_and_padding_change_nothing(family, pad_mode, window):
     windows = {} if window is None else {"window": window}
@@ -113,6 +115,7 @@ def test_a_clip_is_heard_at_its_level_whatever_it_was():
     assert not np.allclose(plain(Inputs(wave * 0.01, lengths)), plain(Inputs(wave, lengths)), atol=1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "augment",
     [

@@ -96,6 +96,7 @@ def test_four_trained_stages_leave_the_stem_frozen(net):
     assert changed(state[1], stats) == {"layer1", "layer2", "layer3", "layer4"}
 
 
+@pytest.mark.slow
 def test_vmap_over_folds_is_a_loop(net):
     graphdef, *state = net
     folds = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf * 1.1]), state)
@@ -106,6 +107,7 @@ def test_vmap_over_folds_is_a_loop(net):
         assert_close(jax.tree.map(lambda leaf, fold=fold: leaf[fold], together[1]), alone[1], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_augmentation_needs_a_key(net):
     plain = nnx.merge(*net, copy=True)
     network = nnx.merge(*net, copy=True)
@@ -118,6 +120,7 @@ def test_augmentation_needs_a_key(net):
     assert not np.allclose(answers[0], answers[2], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_bfloat16_is_computed_in_bfloat16(net):
     graphdef, params, stats = net
     half = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)

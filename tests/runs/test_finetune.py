@@ -6,11 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from flax import nnx
 
 import serjax
+from serjax.checkpoints.huggingface import save_pretrained
+from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.evaluation.out_of_fold import read_oof_csv
+from serjax.models.encoders.config import preset
+from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.speech import Speech
 from serjax.runs import search as module
 from serjax.runs.finetune import train
@@ -111,13 +116,17 @@ def test_a_search_of_which_nothing_stays_finite_is_refused(corpus, tmp_path):
         serjax.run(frozen(corpus, tmp_path, search=(("optimizer.max_lr", 1e30, 2e30),)))
 
 
+@pytest.mark.slow
 def test_a_two_stage_search_trains_side_by_side(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "train", None)
+    save_pretrained(
+        SpeechEncoder(preset("hubert", "tiny"), rngs=nnx.Rngs(0)), tmp_path / "hubert", preprocessor=Preprocessor()
+    )
     settings = TrainConfig(epochs=1, head_epochs=1, batch_size=4)
     experiment = frozen(
         corpus,
         tmp_path,
-        model=Speech(size="tiny", pooling="mean", head_size=8),
+        model=Speech(checkpoint=str(tmp_path / "hubert"), pooling="mean", head_size=8),
         train=settings,
         folds=FoldsConfig(count=2, together="yes"),
         optimizer=OptimizerConfig(max_lr=1e-4),

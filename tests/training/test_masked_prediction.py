@@ -189,6 +189,7 @@ def changed(before, after):
     return {name for name, leaf in flat(after).items() if not np.array_equal(leaf, flat(before)[name])}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mult", [0.0, 0.1, 1.0])
 def test_convolutions_are_frozen_or_scaled(mult):
     config, batch = replace(SETTINGS, feature_grad_mult=mult, feature_penalty=0.0), clips([6000, 5000])
@@ -227,6 +228,7 @@ def test_parts_add_up_to_the_whole_batch():
         np.testing.assert_allclose(found[1][1][name], value, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_bfloat16_is_near_float32():
     batch = clips([6000, 5000, 4000])
     losses = {}

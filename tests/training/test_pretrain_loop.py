@@ -123,6 +123,7 @@ def test_held_out_parts_train_side_by_side_as_alone(tmp_path):
         np.testing.assert_allclose(flat(both)[name][1], value[0], rtol=1e-3, atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_runs_with_starts_of_their_own_train_as_each_does_alone(tmp_path, together):
     config = replace(SETTINGS, feature_grad_mult=0.0)

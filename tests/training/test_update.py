@@ -78,13 +78,13 @@ def test_mixup_mixes_clips_and_labels_alike():
 
 
 def test_a_plain_optimizer_of_optax_fits():
-    graphdef, params = nnx.split(Normed(nnx.Rngs(0)))
+    graphdef, rest, params = nnx.split(Normed(nnx.Rngs(0)), lambda *_: False, ...)
     inputs = LabelledInputs(Inputs(waves(4), jnp.full(4, 5)), jnp.arange(4) % 3, jnp.ones(4))
     constants = TrialConstants(jax.random.key(0), jnp.array(10), jnp.array(1e-2), jnp.ones(3))
     settings = {"objective": Classification(TrainConfig(), AugmentConfig(), "float32"), "graphdef": graphdef}
 
     def moved(optimizer):
-        return update(init_state(params, optimizer), inputs, constants, (), **settings, optimizer=optimizer)
+        return update(init_state(params, optimizer), inputs, constants, rest, **settings, optimizer=optimizer)
 
     ours, told = moved(make_optimizer(OptimizerConfig(kind="sgd", schedule="constant", clip_norm=None), params))
     theirs, metrics = moved(optax.sgd(1e-2, momentum=0.9))

@@ -27,6 +27,7 @@ def test_what_is_written_is_read_back(family, size):
     assert frame_hop(config) == 320
 
 
+@pytest.mark.slow
 def test_numbers_of_parameters():
     # base and large: HubertModel and Wav2Vec2Model of transformers; tiny and small: kept from growing unnoticed.
     counts = {size: parameters(preset("hubert", size)) for size in ("tiny", "small", "base", "large")}

@@ -178,6 +178,7 @@ def test_frozen_layers_run_as_in_evaluation(layer_config):
         assert changed == [False] * (frozen + 1) + [True] * (2 - frozen)
 
 
+@pytest.mark.slow
 def test_remat_changes_no_gradient(layer_config):
     graphdef, state = build(layer_config)
     wave = waves(LENGTHS, 640)

@@ -147,6 +147,7 @@ def test_a_missing_modality_is_as_if_it_had_never_been(build, forms, form):
         assert np.abs(one - two).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_late_answers_with_the_branch_that_is_there(build, forms):
     for form in ("late", "late wavlm"):
         model = nnx.merge(*build(forms[form]), copy=True)
@@ -269,6 +270,7 @@ def test_augmentation_reaches_frozen_encoders_in_training_alone(build, forms, fo
     assert np.abs(answers[0] - answers[2]).max() > 1e-5
 
 
+@pytest.mark.slow
 def test_recordings_of_noise_are_mixed_in_and_not_trained(forms):
     augment = AugmentConfig(noise="folder", noise_snr=(0.0, 0.0), noise_p=1.0)
     config = forms["late"].heads_only()
@@ -296,6 +298,7 @@ def test_branches_are_named_and_shaped_as_the_models_that_train_alone(build, for
     assert replace(config, audio=replace(config.audio, remat=True)).branch.remat
 
 
+@pytest.mark.slow
 def test_bfloat16_computes_what_float32_does(build, forms):
     for form in ("gated", "xattn wavlm"):
         graphdef, params, *rest = build(forms[form])
@@ -307,6 +310,7 @@ def test_bfloat16_computes_what_float32_does(build, forms):
         np.testing.assert_allclose(found.astype(jnp.float32), full, atol=0.15)
 
 
+@pytest.mark.slow
 def test_folds_side_by_side_train_as_one_after_the_other(build, forms):
     graphdef, *state = build(replace(forms["xattn"], video_blocks=0))
     folds = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf * 1.05]), state)

@@ -83,6 +83,7 @@ def maps(x, kernel, stride):
     return lax.conv_general_dilated(x, kernel, (stride, stride), pad, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
+@pytest.mark.slow
 @settings(max_examples=6)
 @given(taps=st.sampled_from([1, 3, 5]), stride=st.integers(1, 3), high=st.integers(2, 9), wide=st.integers(2, 9))
 def test_planar_has_the_gradients_of_a_convolution(taps, stride, high, wide):
@@ -97,6 +98,7 @@ def test_a_gradient_is_the_same_from_some_maps_at_a_time(monkeypatch, cache):
     assert_same_values_and_gradients(partial(planar, stride=1), partial(maps, stride=1), x, kernel)
 
 
+@pytest.mark.slow
 @settings(max_examples=3)
 @given(taps=st.integers(1, 6), stride=st.integers(1, 5), extra=st.integers(30, 60), offset=st.floats(-2, 2))
 def test_normalized_is_a_convolution_and_then_a_norm(taps, stride, extra, offset):

@@ -58,6 +58,7 @@ def test_statistics_are_those_of_real_rows_and_columns(network):
         assert not np.allclose(first, fourth, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_vmap_over_folds_is_a_loop():
     graphdef, *state = nnx.split(made(AudioCNN), nnx.Param, nnx.BatchStat)
     folds = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf * 1.1]), state)

@@ -46,6 +46,7 @@ def test_dropout_comes_with_a_key_alone():
     assert (model(x, frames, jax.random.key(0)) != logits(x, frames)).any()
 
 
+@pytest.mark.slow
 def test_vmap_over_folds_is_a_loop():
     graphdef, state = SMALL
     states = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf * 2]), state)

@@ -108,6 +108,7 @@ def test_gradients_are_finite_and_reach_every_parameter(tiny):
         assert jnp.abs(leaf[...]).max() > 0, path
 
 
+@pytest.mark.slow
 def test_vmap_over_folds_is_a_loop(tiny):
     graphdef, *state = tiny
     image, frames = images(2, *SHAPE), jnp.array([[41, 9, 3], [20, 41, 41]])

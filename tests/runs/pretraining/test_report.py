@@ -11,8 +11,6 @@ from serjax.evaluation.clusters import spread
 from serjax.runs.pretraining.corpus import Part, read_material
 from serjax.runs.pretraining.report import histories, looked_at, spreads_of, write_page, write_spreads
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def material(run):

@@ -46,6 +46,7 @@ def test_every_fold_has_labels_centroids_and_an_encoder_of_its_own(run, corpus):
         assert len(part.heard) + len(part.tested) == 24
 
 
+@pytest.mark.slow
 def test_step_by_step_is_the_same_as_at_once(run, tmp_path):
     experiment = replace(run, out=str(tmp_path))
     with pytest.raises(UserError, match="there are no labels of this experiment"):

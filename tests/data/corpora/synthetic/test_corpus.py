@@ -153,6 +153,7 @@ def test_every_emotion_shares_its_face_with_one_of_another_voice():
         synthetic_frames("smug", 0)
 
 
+@pytest.mark.slow
 def test_faces_of_new_speakers_tell_half_of_what_there_is_to_know():
     pixels, labels, speakers = [], [], []
     for label in EMOTIONS:

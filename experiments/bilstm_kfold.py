@@ -4,7 +4,7 @@ Command: python -m serjax.train --exp bilstm_kfold --data.root DIR
 Needs: a folder of recordings.
 Takes: five times as long as `bilstm`.
     By windows, for small corpora: docs/results/scores.md has the command that did best on EMO-DB.
-Expect: less than `bilstm`, for every clip is answered by a model that has not heard its speaker.
+Expect: less than `bilstm`, for every clip is answered by a model that was trained without its speaker.
 """
 
 from dataclasses import replace

@@ -1,8 +1,9 @@
 """Pretrain on a corpus: `python -m serjax.pretrain --exp NAME`, or one step of it, `labels` or `masked`.
 
 Frames get labels, as clusters of an encoder's layer or of MFCC, and an encoder learns to predict those of masked
-frames. By default every fold has an encoder of its own that has heard no clip the fold tests; `serjax.train` takes the
-run folder as --model.checkpoint. With steps=cpt, four more steps align frames with emotion (`pretraining.alignment`).
+frames. By default every fold has an encoder of its own, pretrained without the clips that the fold tests;
+`serjax.train` takes the run folder as --model.checkpoint. With steps=cpt, four more steps align frames with emotion
+(`pretraining.alignment`).
 """
 
 import shlex

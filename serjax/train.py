@@ -1,7 +1,7 @@
 """Train the folds of an experiment: `python -m serjax.train --exp NAME`.
 
 From the recordings to a run folder: clips are found and decoded once, divided into folds and checked for leakage; all
-folds are trained, each keeps its best state; every clip is answered by the fold that has not heard it; the models,
+folds are trained, each keeps its best state; every clip is answered by the fold that was not trained on it; the models,
 scores and pictures are written, and the ensemble that was saved answers for one clip.
 """
 

@@ -6,19 +6,32 @@ import os
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 from fractions import Fraction
-from types import FunctionType
+from functools import reduce
+from operator import or_
+from types import FunctionType, UnionType
+from typing import get_args, get_origin
 
 import hypothesis
 import jax
 import numpy as np
 import pytest
 from beartype import beartype
-from jaxtyping import install_import_hook
+from jaxtyping import AbstractArray, install_import_hook
+
+
+def numpy_too(hint):
+    """Return the annotation of an array with NumPy's beside JAX's, as JAX itself takes both."""
+    if isinstance(hint, type) and issubclass(hint, AbstractArray):
+        return hint.dtype[jax.Array | np.ndarray, hint.dim_str] if hint.array_type is jax.Array else hint
+    parts = tuple(map(numpy_too, get_args(hint)))
+    if not parts or parts == get_args(hint):
+        return hint
+    return reduce(or_, parts) if isinstance(hint, UnionType) else get_origin(hint)[parts]
 
 
 def checked(function):
     """Hold arguments and results to their annotations of shape and dtype; other annotations are mypy's."""
-    arrays = {name: hint for name, hint in function.__annotations__.items() if "jaxtyping" in repr(hint)}
+    arrays = {name: numpy_too(hint) for name, hint in function.__annotations__.items() if "jaxtyping" in repr(hint)}
     if not arrays:
         return function
     code = function.__code__
@@ -28,9 +41,8 @@ def checked(function):
     return beartype(copy)
 
 
-# Before anything imports serjax; tests of the other rooms still pass NumPy where annotations say JAX.
-CHECKED = ["serjax.data", "serjax.evaluation", "serjax.features"]
-install_import_hook(CHECKED, f"{__name__}.checked")
+# Before anything imports serjax.
+install_import_hook(os.environ.get("CHK", "serjax").split(), f"{__name__}.checked")
 
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")

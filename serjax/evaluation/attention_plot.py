@@ -40,8 +40,8 @@ def draw_attention(
     figure = Figure(figsize=(9, 1.6 + 0.62 * count), layout="constrained")
     grid = figure.add_gridspec(count + 1, 2, width_ratios=(1, 11), height_ratios=(1.4, *[1] * count))
     sound = figure.add_subplot(grid[0, 1])
-    heard = wave[: round(seconds * SAMPLE_RATE)]
-    sound.plot(np.arange(len(heard)) / SAMPLE_RATE, heard, linewidth=0.4, color="0.25")
+    drawn = wave[: round(seconds * SAMPLE_RATE)]
+    sound.plot(np.arange(len(drawn)) / SAMPLE_RATE, drawn, linewidth=0.4, color="0.25")
     sound.set(xlim=(0, seconds), xticks=[], yticks=[])
     sound.set_title(title, parse_math=False)
     looked = figure.add_subplot(grid[1:, 1])

@@ -87,8 +87,8 @@ class Ensemble:
             return self([clips])[0]
         rates = sorted({self.rate(clip) for clip in clips} - {SAMPLE_RATE})
         if rates:
-            heard = " and ".join(f"{rate:g}" for rate in rates)
-            warnings.warn(f"clips of {heard} Hz are resampled to {SAMPLE_RATE} Hz.", stacklevel=2)
+            found = " and ".join(f"{rate:g}" for rate in rates)
+            warnings.warn(f"clips of {found} Hz are resampled to {SAMPLE_RATE} Hz.", stacklevel=2)
         samples = [self.read(clip) for clip in clips]
         for sample in samples:
             for note in sample.notes:
@@ -128,7 +128,7 @@ class Ensemble:
     def probabilities(self, samples: Sequence[Sample]) -> Float[np.ndarray, "clips c"]:
         """Return the members' mean scores of clips, in the order of `labels`."""
         models = self._models
-        cut = [self._heard(sample.wave) for sample in samples]
+        cut = [self._cropped(sample.wave) for sample in samples]
         result = np.zeros((len(cut), len(self.labels)), np.float32)
         for batch in _batches([len(clip) for clip in cut]):
             wave = np.zeros((len(batch), bucket(max(len(cut[index]) for index in batch))), np.float32)
@@ -164,7 +164,7 @@ class Ensemble:
             raise UserError("these models have no cross-attention; ask a run of av_xattn.")
         if sample.frames is None or not len(sample.wave):
             raise UserError("attention is between sound and video; give a clip that has both.")
-        wave = self._heard(sample.wave)
+        wave = self._cropped(sample.wave)
         arrays = (wave[None], np.array([len(wave)], np.int32), *_frames([sample], models.video))
 
         def looked(params: Any) -> Any:
@@ -175,7 +175,7 @@ class Ensemble:
         shares = np.einsum("k,khfn->fn", self._weights, np.asarray(found.video_to_audio[:, 0], np.float32))
         return shares[:frames, :stretches] / found.video_to_audio.shape[2], fused.seconds_per_frame
 
-    def _heard(self, wave: Float[np.ndarray, "t"]) -> Float[np.ndarray, "n"]:
+    def _cropped(self, wave: Float[np.ndarray, "t"]) -> Float[np.ndarray, "n"]:
         """Return the stretch of a clip that the models hear."""
         models = self._models
         longest = len(wave) if models.max_seconds is None else round(models.max_seconds * SAMPLE_RATE)

@@ -112,7 +112,7 @@ def _answers(ensemble: Ensemble, data: DataConfig, cache: Path, seed: int) -> tu
     probability: list[Float[np.ndarray, "clips c"]] = []
     answered: list[Utterance] = []
     samples: list[Sample] = []
-    every = _filmed(corpus.utterances) if filmed else _heard(corpus.utterances, cache, config.skip_bad, skipped)
+    every = _filmed(corpus.utterances) if filmed else _sounds(corpus.utterances, cache, config.skip_bad, skipped)
     for clip, given in every:
         try:
             samples.append(ensemble.read(given))
@@ -144,7 +144,7 @@ def _answers(ensemble: Ensemble, data: DataConfig, cache: Path, seed: int) -> tu
     return corpus.name, answers, notes
 
 
-def _heard(
+def _sounds(
     clips: Sequence[Utterance], cache: Path, skip_bad: bool, skipped: list[str]
 ) -> Iterator[tuple[Utterance, tuple[np.ndarray, int]]]:
     """Yield every clip's sound, decoded once; an ensemble leaves out silence itself."""

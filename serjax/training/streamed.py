@@ -77,7 +77,7 @@ class StreamedEngine:
             dtype: what to compute in.
             seed: of the experiment; decides order and crops.
             samples: length of a row.
-            crop: part of a longer clip that is heard in validation and test.
+            crop: part of a longer clip that is used in validation and test.
             shared: whether `frozen` is one state for all.
             frames: video of every clip of the store, for models that take it.
         """

@@ -1,4 +1,4 @@
-"""From what was heard and what was seen, a vector each, to logits: averaged, side by side, or weighted by a gate."""
+"""Heads of fusion, from a vector of the sound and one of the video to logits: averaged, concatenated, or gated."""
 
 from typing import NamedTuple
 

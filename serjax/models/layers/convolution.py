@@ -21,7 +21,7 @@ _LAYOUT = ("NWC", "WIO", "NWC")
 CACHE = 8 << 20
 """Bytes of patches that are made at once on a CPU: in its cache a product is up to twice as fast."""
 SMALL = 16
-"""Maps of so many positions, and smaller ones, are convolved as a product of what each position sees on a CPU."""
+"""Maps of so many positions, and smaller ones, are convolved as a product of windows on a CPU."""
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -36,7 +36,7 @@ def strided(x: Float[Array, "b t i"], kernel: Float[Array, "k i o"], stride: int
 
 
 def _blocks(x: Float[Array, "b t i"], taps: int, stride: int) -> list[Float[Array, "b n si"]]:
-    """Return what each output sees, in blocks of `stride` samples, the last of them maybe shorter."""
+    """Return the window of each output, in blocks of `stride` samples, the last of them maybe shorter."""
     batch, length, inputs = x.shape
     count = (length - taps) // stride + 1
     blocks = -(-taps // stride)
@@ -48,7 +48,7 @@ def _blocks(x: Float[Array, "b t i"], taps: int, stride: int) -> list[Float[Arra
 
 
 def _windows(x: Float[Array, "b t i"], taps: int, stride: int) -> Float[Array, "b n ki"]:
-    """Return what each output sees."""
+    """Return the window of each output."""
     return jnp.concatenate(_blocks(x, taps, stride), axis=-1)
 
 
@@ -82,7 +82,7 @@ def planar(x: Float[Array, "b h w i"], kernel: Float[Array, "k k i o"], stride: 
 
 
 def _patches(x: Float[Array, "b h w i"], taps: int, stride: int) -> Float[Array, "b m n ki"]:
-    """Return what each output of `planar` sees, row by row of the kernel."""
+    """Return the window of each output of `planar`, row by row of the kernel."""
     side = taps // 2
     x = jnp.pad(x, ((0, 0), (side, side), (side, side), (0, 0)))
     high, wide = ((size - taps) // stride * stride + 1 for size in x.shape[1:3])

@@ -62,7 +62,7 @@ def _library(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
 
 
 def _windows(x: Array, taps: tuple[int, ...], stride: int, padding: Padding) -> dict[tuple[int, int], Array]:
-    """Return what each tap sees, by tap."""
+    """Return the input under each tap of the kernel, by tap."""
     x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
     high, wide = ((x.shape[axis + 1] - taps[axis]) // stride + 1 for axis in (0, 1))
     span = [(count - 1) * stride + 1 for count in (high, wide)]

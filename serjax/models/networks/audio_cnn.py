@@ -42,7 +42,7 @@ class SpectrogramNetwork(nnx.Module):
         weight: Float[Array, "b"] | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "b 128"]:
-        """Return what the last layer sees; arguments as for a call."""
+        """Return the features before the last layer; arguments as for a call."""
         return self.pool(self.map(image, None if key is None else real_columns(image, frames, weight)))
 
     def sequence(
@@ -67,7 +67,7 @@ class SpectrogramNetwork(nnx.Module):
         raise NotImplementedError  # each network has its own
 
     def pool(self, x: Float[Array, "b h w c"]) -> Float[Array, "b 128"]:
-        """Return what the last layer sees of a map."""
+        """Return the features before the last layer, from a map."""
         raise NotImplementedError  # each network has its own
 
 
@@ -95,7 +95,7 @@ class AudioCNN(SpectrogramNetwork):
         return x
 
     def pool(self, x: Float[Array, "b h w 64"]) -> Float[Array, "b 128"]:
-        """Return what the last layer sees of a map."""
+        """Return the features before the last layer, from a map."""
         # PyTorch flattens channels first.
         return jax.nn.relu(self.fc1(adaptive_average(x, 4).transpose(0, 3, 1, 2).reshape(len(x), -1)))
 
@@ -144,5 +144,5 @@ class AudioResNet18(SpectrogramNetwork):
         return x
 
     def pool(self, x: Float[Array, "b h w 512"]) -> Float[Array, "b 128"]:
-        """Return what the last layer sees of a map."""
+        """Return the features before the last layer, from a map."""
         return self.fc1(jnp.mean(x, axis=(1, 2)))

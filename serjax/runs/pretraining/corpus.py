@@ -25,13 +25,13 @@ class Part(NamedTuple):
 
     Attributes:
         fold: number of the fold it is for; 0 for all.
-        heard: positions of clips.
-        tested: positions of the clips that the fold tests; none where it is for all.
+        train: positions of the clips to pretrain on.
+        test: positions of the clips that the fold tests; none where it is for all.
     """
 
     fold: int
-    heard: tuple[int, ...]
-    tested: tuple[int, ...]
+    train: tuple[int, ...]
+    test: tuple[int, ...]
 
 
 class Clips:
@@ -111,15 +111,15 @@ def read_material(experiment: PretrainExperiment, *, by_fold: bool) -> Material:
         log.info(f"{len(further) - len(fresh)} clips of --tapt.more are clips of --data.root too; they are left out.")
     everything = (*range(len(data.store)), *fresh)
     if tapt.corpus == "all":
-        log.info("Pretraining hears every clip, tested ones too, without their labels (tapt.corpus all).")
+        log.info("Pretraining uses every clip, tested ones too, without their labels (tapt.corpus all).")
         if not by_fold:
             return Material(clips, (Part(0, everything, ()),), data)
     parts = []
     for fold in chosen_folds(data.folds, experiment.folds.only):
         # Not all that is not tested: copies of what is tested stand in no part.
         own = sorted(set(fold.train) | (set(fold.validation) - set(fold.test)))
-        heard = everything if tapt.corpus == "all" else (*own, *fresh)
-        parts.append(Part(fold.number, heard, fold.test))
+        train = everything if tapt.corpus == "all" else (*own, *fresh)
+        parts.append(Part(fold.number, train, fold.test))
     return Material(clips, tuple(parts), data)
 
 

@@ -70,10 +70,10 @@ def _of_part(experiment: PretrainExperiment, clips: Clips, part: Part, encoders:
     cluster = replace(settings.cluster, seed=settings.cluster.seed + experiment.seed)
     began = time.monotonic()
     if settings.centroids is None:
-        found = fit_minibatch(table.select(part.heard), cluster)
+        found = fit_minibatch(table.select(part.train), cluster)
         centroids = found.centroids
         log.info(
-            f"{_whose(part)}{len(centroids)} clusters of {table.lengths[list(part.heard)].sum():,} frames in "
+            f"{_whose(part)}{len(centroids)} clusters of {table.lengths[list(part.train)].sum():,} frames in "
             f"{time.monotonic() - began:.1f} s; mean squared distance {found.inertia:.4g}."
         )
     else:
@@ -86,7 +86,7 @@ def _of_part(experiment: PretrainExperiment, clips: Clips, part: Part, encoders:
         "encoder": None if encoders is None else encoders.source,
         "centroids": settings.centroids,
         "seed": cluster.seed,
-        "clips_heard": len(part.heard),
+        "clips_heard": len(part.train),
     }
     written = write_labels(folder / LABELS, labels, len(centroids), source.grid, noted)
     if encoders is not None and not encoders.shared:

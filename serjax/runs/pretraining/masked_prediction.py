@@ -56,7 +56,7 @@ def predict_masked(
     waiting = []
     for part, own in zip(material.parts, labels, strict=True):
         clips = material.clips
-        own.check({clips.names[i]: int(clips.lengths[i]) for i in part.heard}, grid)
+        own.check({clips.names[i]: int(clips.lengths[i]) for i in part.train}, grid)
         if not (part_folder(experiment.run_dir, part) / ENCODER / "config.json").is_file():
             waiting.append((part, own))
     together, config = False, experiment.masked
@@ -69,7 +69,7 @@ def predict_masked(
     shapes = plan(
         material.clips.lengths,
         grid,
-        only=sorted({i for part in material.parts for i in part.heard}),
+        only=sorted({i for part in material.parts for i in part.train}),
         seconds=config.seconds,
         shortest=config.shortest,
         longest=config.longest,
@@ -120,10 +120,10 @@ def _train(
         if done:
             log.info(f"Resuming after update {done}.")
         task = bar.add_task("masked prediction", total=config.updates, completed=done, rate="")
-        began, heard = time.monotonic(), 0.0
+        began, seconds = time.monotonic(), 0.0
 
         def batches(done: int) -> Iterator[LabelledBatch]:
-            nonlocal heard
+            nonlocal seconds
             runs = [
                 labelled_batches(
                     clips,
@@ -133,19 +133,19 @@ def _train(
                     seed=(experiment.seed, part.fold),
                     updates=config.updates,
                     done=done,
-                    only=frozenset(part.heard),
+                    only=frozenset(part.train),
                 )
                 for part, own in group
             ]
             for batch in side_by_side(runs):
                 yield batch
                 # The step of this batch has been sent off.
-                heard += batch.wave.size / SAMPLE_RATE
-                rate = heard / (time.monotonic() - began)
+                seconds += batch.wave.size / SAMPLE_RATE
+                rate = seconds / (time.monotonic() - began)
                 bar.update(task, advance=1, rate=f"{rate:.0f} s of audio/s")
 
         def report(updates: int, means: dict[str, Float[np.ndarray, "k"]]) -> None:
-            rate = heard / (time.monotonic() - began)
+            rate = seconds / (time.monotonic() - began)
             for k, (metrics, (part, _)) in enumerate(zip(logs, group, strict=True)):
                 values = {f"train_{name}": float(value[k]) for name, value in means.items()}
                 metrics.write([{"fold": part.fold, "epoch": updates, **values, "train_audio_per_second": rate}])
@@ -164,7 +164,7 @@ def _train(
 
 
 def _extent(shapes: Sequence[Shape], updates: int, grid: FrameGrid, part: Part) -> str:
-    counts = [len(set(shape.clips).intersection(part.heard)) for shape in shapes]
+    counts = [len(set(shape.clips).intersection(part.train)) for shape in shapes]
     clips = sum(counts)
     audio = sum(count * grid.samples(shape.frames) for count, shape in zip(counts, shapes, strict=True)) / SAMPLE_RATE
     batch = np.mean([shape.rows * grid.samples(shape.frames) for shape in shapes]) / SAMPLE_RATE

@@ -41,7 +41,7 @@ def spreads_of(labels: FrameLabels, data: Data, clips: Sequence[int]) -> dict[st
 
 def looked_at(part: Part, data: Data) -> tuple[int, ...]:
     """Return the clips whose labels are looked at: those that a fold tests, or all of the corpus."""
-    return part.tested or tuple(range(len(data.store)))
+    return part.test or tuple(range(len(data.store)))
 
 
 def write_spreads(folder: Path, spreads: Spreads, what: str) -> str:
@@ -72,7 +72,7 @@ def write_spreads(folder: Path, spreads: Spreads, what: str) -> str:
 def draw_timeline(path: Path, labels: FrameLabels, data: Data, part: Part) -> str:
     """Draw one clip's labels and what they say of its emotion, by how those of other clips spread; return its name."""
     chosen = looked_at(part, data)[0]
-    others = [i for i in part.heard if i < len(data.store) and i != chosen]
+    others = [i for i in part.train if i < len(data.store) and i != chosen]
     emotions = spreads_of(labels, data, others)["emotion"]
     clip, wave = data.store.utterances[chosen], data.store.clip(chosen)
     own = labels.of(clip.id)
@@ -118,21 +118,21 @@ def write_page(
         f"{config.seconds:g} s a device, from "
         f"{f'random weights of size {start.size}' if start.size else f'`{start.checkpoint}`'}.",
         "",
-        f"{_heard(experiment, material)} {warning or ''}".rstrip(),
+        f"{_material(experiment, material)} {warning or ''}".rstrip(),
         "",
-        "| fold | clips heard | loss of masked frames | accuracy, masked | accuracy, others | share masked |",
+        "| fold | clips pretrained on | loss of masked frames | accuracy, masked | accuracy, others | share masked |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     for part in material.parts:
         row = last[part.fold]
-        cells = [part.fold or "all", len(part.heard), f"{row['train_masked_loss']:.3f}"]
+        cells = [part.fold or "all", len(part.train), f"{row['train_masked_loss']:.3f}"]
         cells += [f"{100 * row[f'train_{name}']:.1f} %" for name in ("masked_accuracy", "unmasked_accuracy", "masked")]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     lines += ["", "![Loss and accuracy](progress.png)", ""]
     if data is not None:
         part = material.parts[0]
-        unheard = "" if warning or set(part.heard) & set(part.tested) else ", which it has not heard,"
-        what = f"the clips that fold {part.fold} tests{unheard}" if part.tested else "all clips"
+        unknown = "" if warning or set(part.train) & set(part.test) else ", which it was not pretrained on,"
+        what = f"the clips that fold {part.fold} tests{unknown}" if part.test else "all clips"
         lines += ["## What the labels say", ""]
         lines.append(write_spreads(folder, {"labels": spreads_of(labels[0], data, looked_at(part, data))}, what))
         name = draw_timeline(folder / "timeline.png", labels[0], data, part)
@@ -142,11 +142,11 @@ def write_page(
     write_text(folder / "README.md", "\n".join(lines))
 
 
-def _heard(experiment: PretrainExperiment, material: Material) -> str:
+def _material(experiment: PretrainExperiment, material: Material) -> str:
     minutes = _minutes(material.clips, range(len(material.clips)))
     rule = {
-        "train": "Each fold's encoder has heard no clip here that the fold tests.",
-        "all": "Every clip was heard, tested ones too, without their labels (tapt.corpus all).",
+        "train": "Each fold's encoder was pretrained without the clips that the fold tests.",
+        "all": "Every clip was pretrained on, tested ones too, without their labels (tapt.corpus all).",
         "unlabelled": "Labels of the recordings were not looked at.",
     }[experiment.tapt.corpus]
     return f"{len(material.clips)} clips, {minutes:.0f} min. {rule}"

@@ -62,7 +62,7 @@ def _pretrain(experiment: PretrainExperiment, command: str, step: Step | None) -
     material = read_material(experiment, by_fold=not all(one.shared for one in known))
     for one in known:
         for part in material.parts:
-            one.check(part.fold, [material.clips.names[i] for i in part.tested])
+            one.check(part.fold, [material.clips.names[i] for i in part.test])
     for note in start.notes:
         log.info(note)
     begin_run(experiment, begun, _made_from(experiment, material, start, known))

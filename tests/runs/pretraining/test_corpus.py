@@ -22,18 +22,18 @@ def test_each_part_hears_all_but_what_its_fold_tests(corpus, tmp_path):
     assert [part.fold for part in material.parts] == [1, 2]
     speakers = [clip.speaker for clip in material.data.store.utterances]
     for part in material.parts:
-        assert sorted(part.heard + part.tested) == list(range(24))
-        assert not {speakers[i] for i in part.heard} & {speakers[i] for i in part.tested}
+        assert sorted(part.train + part.test) == list(range(24))
+        assert not {speakers[i] for i in part.train} & {speakers[i] for i in part.test}
 
 
 def test_one_part_hears_everything_where_asked(corpus, tmp_path, caplog):
     caplog.set_level("INFO", "serjax")
     (part,) = read(corpus, tmp_path, tapt=TaptConfig(corpus="all")).parts
-    assert (part.fold, part.heard, part.tested) == (0, tuple(range(24)), ())
-    assert "Pretraining hears every clip, tested ones too" in caplog.text
+    assert (part.fold, part.train, part.test) == (0, tuple(range(24)), ())
+    assert "Pretraining uses every clip, tested ones too" in caplog.text
     parts = read(corpus, tmp_path, tapt=TaptConfig(corpus="all"), by_fold=True).parts
-    assert [len(part.heard) for part in parts] == [24, 24]
-    assert all(part.tested for part in parts)
+    assert [len(part.train) for part in parts] == [24, 24]
+    assert all(part.test for part in parts)
 
 
 def test_only_chosen_folds_are_parts(corpus, tmp_path):
@@ -56,14 +56,14 @@ def test_further_recordings_are_heard_by_every_part_and_copies_left_out(corpus, 
     assert len(material.clips) == 24 + 13
     new = material.clips.names.index("more/another")
     for part in material.parts:
-        assert {i for i in part.heard if i >= 24} == {new}
+        assert {i for i in part.train if i >= 24} == {new}
     assert "12 clips of --tapt.more are clips of --data.root too; they are left out." in caplog.text
 
 
-def test_validation_clips_are_heard_unless_they_are_tested(corpus, tmp_path):
+def test_validation_clips_are_used_unless_they_are_tested(corpus, tmp_path):
     folds = FoldsConfig(kind="speaker", count=2, validation="test")
     for part in read(corpus, tmp_path, folds=folds).parts:
-        assert not set(part.heard) & set(part.tested)
+        assert not set(part.train) & set(part.test)
 
 
 def test_folders_of_one_name_and_missing_ones_are_refused(corpus, tmp_path):

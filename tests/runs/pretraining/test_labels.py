@@ -29,7 +29,7 @@ def test_labels_are_of_every_clip_and_frame(run):
             assert len(own) == found.grid.frames(int(length))
             assert own.max() < len(centroids)
         assert found.source["of"] == "mfcc"
-        assert found.source["clips_heard"] == len(part.heard)
+        assert found.source["clips_heard"] == len(part.train)
 
 
 def test_centroids_are_fitted_on_what_a_part_hears(run):

@@ -1,4 +1,4 @@
-"""The page of a pretraining: what was heard, losses, and how labels spread over what is known of clips."""
+"""The page of a pretraining: its clips, losses, and how labels spread over what is known of clips."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def labels(run):
 
 def test_tested_clips_are_looked_at_or_all(material):
     first = material.parts[0]
-    assert looked_at(first, material.data) == first.tested
+    assert looked_at(first, material.data) == first.test
     assert looked_at(Part(0, (1, 2), ()), material.data) == tuple(range(24))
 
 
@@ -56,12 +56,12 @@ def test_page_says_what_was_heard_and_shows_losses_and_figures(run, material, la
     page = (run.run_dir / "README.md").read_text()
     assert "Masked prediction of 4 clusters of 39 MFCC values, 4 updates of 4 s a device" in page
     assert "from random weights of size tiny." in page
-    assert "24 clips, 0 min. Each fold's encoder has heard no clip here that the fold tests." in page
+    assert "24 clips, 0 min. Each fold's encoder was pretrained without the clips that the fold tests." in page
     rows = [line for line in page.splitlines() if line.startswith(("| 1 |", "| 2 |"))]
     last = {fold: history[-1] for fold, history in histories(run, material).items()}
     for fold, row in enumerate(rows, 1):
-        assert f"| {fold} | {len(material.parts[fold - 1].heard)} | {last[fold]['train_masked_loss']:.3f} |" in row
-    assert "the clips that fold 1 tests, which it has not heard," in page
+        assert f"| {fold} | {len(material.parts[fold - 1].train)} | {last[fold]['train_masked_loss']:.3f} |" in row
+    assert "the clips that fold 1 tests, which it was not pretrained on," in page
     assert page.rstrip().endswith("the command")
     for picture in ("progress.png", "frame_labels.png", "timeline.png"):
         assert f"({picture})" in page

@@ -33,7 +33,7 @@ def test_every_fold_has_labels_centroids_and_an_encoder_of_its_own(run, corpus):
         assert (len(labels), labels.clusters) == (24, 4)
         assert (folder / f"fold_{fold}" / "centres.safetensors").is_file()
     page = (folder / "README.md").read_text()
-    assert "has heard no clip here that the fold tests" in page
+    assert "was pretrained without the clips that the fold tests" in page
     for picture in ("progress.png", "frame_labels.png", "timeline.png"):
         # Several hundred pixels each way, of more than one colour.
         image = imread(folder / picture)
@@ -42,8 +42,8 @@ def test_every_fold_has_labels_centroids_and_an_encoder_of_its_own(run, corpus):
     assert not list(folder.glob("**/resume"))
     material = read_material(run, by_fold=False)
     for part in material.parts:
-        assert not set(part.heard) & set(part.tested)
-        assert len(part.heard) + len(part.tested) == 24
+        assert not set(part.train) & set(part.test)
+        assert len(part.train) + len(part.test) == 24
 
 
 @pytest.mark.slow
@@ -123,7 +123,7 @@ def test_each_fold_is_pretrained_further_from_its_own_encoder(run, corpus, tmp_p
         for name in start:
             assert np.array_equal(found[name], start[name]) == name.startswith("feature_extractor"), name
         assert FrameLabels(experiment.run_dir / f"fold_{fold}" / "labels").source["layer"] == 1
-    # What the start had heard is said of all that rests on it.
+    # What the start was pretrained on is said of all that rests on it.
     assert f"The encoder of {source} was pretrained on all clips" in (experiment.run_dir / "README.md").read_text()
     assert f"The encoder of {experiment.run_dir} was" in find_encoders(str(experiment.run_dir)).warning
 
@@ -138,7 +138,7 @@ def test_one_encoder_hears_everything_where_asked_and_the_report_says_so(run, co
     pretrain(experiment, "")
     assert len(FrameLabels(experiment.run_dir / "labels")) == 24 + 13
     material = read_material(experiment, by_fold=False)
-    assert len(material.parts[0].heard) == 25
+    assert len(material.parts[0].train) == 25
     finetuned = finetuning(experiment, tmp_path)
     report = train(finetuned, "")
     assert "pretrained on all clips, tested ones too" in " ".join(report["facts"]["leakage_notes"])

@@ -42,7 +42,7 @@ def checked(function):
 
 
 # Before anything imports serjax.
-install_import_hook(os.environ.get("CHK", "serjax").split(), f"{__name__}.checked")
+install_import_hook("serjax", f"{__name__}.checked")
 
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")

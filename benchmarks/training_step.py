@@ -6,18 +6,23 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import nnx
 
 from serjax.audio.config import AugmentConfig
 from serjax.models.base import Path
 from serjax.training.classification import Classification, LabelledInputs
 from serjax.training.config import OptimizerConfig, TrainConfig
-from serjax.training.optimizer import Optimizer, make_optimizer
+from serjax.training.optimizer import make_optimizer
 from serjax.training.update import TrialConstants, init_state, update
 
 
 def classifying(
-    graphdef: nnx.GraphDef[Any], optimizer: Optimizer, *, train: TrainConfig | None = None, dtype: str = "float32"
+    graphdef: nnx.GraphDef[Any],
+    optimizer: optax.GradientTransformation,
+    *,
+    train: TrainConfig | None = None,
+    dtype: str = "float32",
 ) -> Callable[..., Any]:
     """Return the update of a classifier without augmentation: (state, batch, constants, frozen) -> (state, metrics)."""
     objective = Classification(train or TrainConfig(), AugmentConfig(), dtype)

@@ -197,6 +197,7 @@ def stopped_after_an_epoch(experiment, monkeypatch):
             train(experiment, "x")
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_with_other_recordings(tmp_path, monkeypatch):
     root = write_corpus(tmp_path / "tones", speakers=4, clips=2)
     experiment = small(root, tmp_path)

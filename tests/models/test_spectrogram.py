@@ -138,6 +138,7 @@ def test_each_augmentation_is_for_training_and_follows_its_key(augment):
         assert not np.allclose(answer[0], answer[2], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_banks_are_mixed_in_and_not_saved():
     augment = AugmentConfig(noise="folder", noise_snr=(0.0, 0.0), noise_p=1.0, rir="folder", rir_p=1.0)
     network = model("audio_cnn", augment, {"noise": (2, 4000), "rir": (1, 100)})

@@ -51,6 +51,7 @@ def test_b0_has_the_published_parameters():
     assert sum(leaf.size for leaf in jax.tree.leaves(nnx.state(network, nnx.Param))) == 5_288_548 - 1_281_000
 
 
+@pytest.mark.slow
 def test_what_fill_up_rows_hold_changes_no_statistic(tiny):
     graphdef, *state = tiny
     image, weight = images(*SHAPE), jnp.array([1.0, 1.0, 0.0])

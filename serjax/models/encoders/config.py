@@ -124,9 +124,10 @@ def _check(config: EncoderConfig, source: str) -> None:
 def preset(family: EncoderFamily, size: Size) -> EncoderConfig:
     """Return a published layout (base, large) or one of ours for training from scratch (tiny, small).
 
-    base is facebook/hubert-base-ls960, facebook/wav2vec2-base and microsoft/wavlm-base; large is
-    facebook/hubert-large-ll60k, facebook/wav2vec2-large-xlsr-53 and microsoft/wavlm-large. tiny learns from some
-    hundred clips, small is a size to pretrain on a desk.
+    base is facebook/hubert-base-ls960, facebook/wav2vec2-base, microsoft/wavlm-base and microsoft/unispeech-sat-base;
+    large is facebook/hubert-large-ll60k, facebook/wav2vec2-large-xlsr-53, microsoft/wavlm-large,
+    microsoft/unispeech-large-1500h-cv and microsoft/unispeech-sat-large. tiny learns from some hundred clips, small is
+    a size to pretrain on a desk.
     """
     layer_norm: dict[str, Any] = {"feat_extract_norm": "layer", "conv_bias": True, "do_stable_layer_norm": True}
     sizes: dict[str, dict[str, Any]] = {

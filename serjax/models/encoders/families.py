@@ -34,7 +34,7 @@ _BUCKETS = frozenset({"num_buckets", "max_bucket_distance"})
 FAMILIES: dict[str, Family] = {
     "hubert": Family("Hubert", "hubert.", keys=frozenset({"feat_proj_layer_norm"})),
     "unispeech": Family("UniSpeech", "unispeech."),
-    "unispeech-sat": Family("UniSpeechSat", "unispeech_sat.", always_mask_embed=True),
+    "unispeech-sat": Family("UniSpeechSat", "unispeech_sat.", large={"conv_bias": False}, always_mask_embed=True),
     "wav2vec2": Family("Wav2Vec2", "wav2vec2."),
     "wavlm": Family("WavLM", "wavlm.", keys=_BUCKETS, large={"conv_bias": False}),
 }

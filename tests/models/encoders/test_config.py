@@ -33,6 +33,8 @@ def test_numbers_of_parameters():
     counts = {size: parameters(preset("hubert", size)) for size in ("tiny", "small", "base", "large")}
     assert counts == {"tiny": 617_184, "small": 5_518_656, "base": 94_371_712, "large": 315_438_720}
     assert [parameters(preset("wavlm", size)) for size in ("base", "large")] == [94_381_936, 315_453_120]
+    # unispeech-sat-large has no biases in its convolutions, as its config.json says.
+    assert parameters(preset("unispeech-sat", "large")) == 315_438_720 - 7 * 512
 
 
 @given(samples=st.integers(0, 100_000), layers=st.integers(1, 7))

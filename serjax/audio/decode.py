@@ -69,7 +69,7 @@ def decode(
 
 
 def resample(
-    samples: Shaped[np.ndarray, "t"] | Shaped[np.ndarray, "t c"],
+    samples: Shaped[np.ndarray, "t *c"],
     from_rate: float,
     to_rate: float,
     *,

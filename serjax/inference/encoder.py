@@ -45,7 +45,7 @@ class PretrainedEncoder:
     def __call__(
         self,
         clips: Any,
-        lengths: Sequence[int] | Int[np.ndarray, "b"] | None = None,
+        lengths: Sequence[int] | np.ndarray | Array | None = None,
         *,
         padding: Padding = "exact",
         attentions: bool = False,
@@ -61,7 +61,8 @@ class PretrainedEncoder:
             clips: One clip or a list of clips: samples [t] at 16 kHz, floats in -1..1 or integers; (samples, rate in
                 Hz) or {"array": samples, "sampling_rate": rate in Hz}, which are resampled with a warning where the
                 rate is another; or a path. Or a batch [b t] at 16 kHz.
-            lengths: True samples of each clip of a batch [b t]; by default all. What follows them is not read.
+            lengths: True samples of each clip of a batch [b t], integers [b]; by default all. What follows them is not
+                read.
             padding: exact: each clip gives what it gives alone, so that a batch equals `transformers` called with one
                 clip after another, whatever the checkpoint. transformers: a batch equals theirs. Statistics of group
                 norm include the padding; and where `return_attention_mask` is false, so do normalisation and attention.
@@ -97,7 +98,7 @@ class PretrainedEncoder:
         """True where transformers' results depend on the length to which clips are padded."""
         return not self.preprocessor.return_attention_mask or self.config.feat_extract_norm == "group"
 
-    def _read(self, clips: Any, lengths: Sequence[int] | Int[np.ndarray, "b"] | None) -> list[Wave]:
+    def _read(self, clips: Any, lengths: Sequence[int] | np.ndarray | Array | None) -> list[Wave]:
         """Return the clips' samples, mono at 16 kHz."""
         array = hasattr(clips, "ndim")
         if array and clips.ndim == 2:

@@ -28,7 +28,7 @@ class BiLSTM(nnx.Module):
                 value = jax.random.uniform(rngs.params(), shape, jnp.float32, -bound, bound)
                 setattr(self, f"{name}_l0{direction}", nnx.Param(value))
 
-    def __call__(self, x: Float[Array, "b n i"], frames: Int[Array, "b"]) -> Float[Array, "b n 2*s"]:
+    def __call__(self, x: Float[Array, "b n i"], frames: Int[Array, "b"]) -> Float[Array, "b n {2*self.size}"]:
         """Return forward and backward states side by side; zeros beyond a clip's true frames."""
         within = length_mask(frames, x.shape[1])
         return jnp.concatenate([self._run(x, within, ""), self._run(x, within, "_reverse")], axis=-1)

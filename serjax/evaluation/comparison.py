@@ -10,7 +10,7 @@ import numpy as np
 from serjax.evaluation.metrics import METRICS, bootstrap_differences, bootstrap_intervals, confusion, confusions, scores
 from serjax.evaluation.out_of_fold import OutOfFold, read_oof_csv
 from serjax.evaluation.report import DRAWS, LEVEL
-from serjax.runtime.errors import UserError
+from serjax.runtime.errors import UserError, reason
 
 Scored = dict[str, tuple[float, float, float]]
 """Score, and the low and high end of its interval, of each of `METRICS`."""
@@ -50,7 +50,7 @@ def read_runs(runs: Sequence[Path]) -> tuple[str, OutOfFold]:
         try:
             path, is_folder = run.expanduser(), run.expanduser().is_dir()
         except (OSError, RuntimeError) as error:
-            raise UserError(f"{run}: cannot be read ({error}); give the folder of a finished run.") from None
+            raise UserError(f"{run}: cannot be read ({reason(error)}); give the folder of a finished run.") from None
         if is_folder and not (path / "oof.csv").is_file():
             raise UserError(f"{run}: there is no oof.csv in this folder; give the folder of a finished run.")
         parts.append((str(run), read_oof_csv(path / "oof.csv" if is_folder else path)))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from serjax.runtime.disk import write_text
-from serjax.runtime.errors import UserError
+from serjax.runtime.errors import UserError, reason
 
 _COLUMNS = ["clip", "fold", "label", "prediction", "speaker"]
 _PROBABILITY = "p_"
@@ -75,7 +75,7 @@ def read_oof_csv(path: Path) -> OutOfFold:
         with path.open(newline="", encoding="utf-8") as file:
             header, *rows = list(csv.reader(file)) or [[]]
     except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read ({error}); give the oof.csv of a finished run.") from None
+        raise UserError(f"{path}: cannot be read ({reason(error)}); give the oof.csv of a finished run.") from None
     labels = tuple(name.removeprefix(_PROBABILITY) for name in header[len(_COLUMNS) :])
     if header != _COLUMNS + [_PROBABILITY + label for label in labels]:
         raise UserError(

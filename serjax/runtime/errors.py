@@ -17,6 +17,11 @@ class MissingPackage(UserError):
         super().__init__(f"{task} by {package}, which is not installed; pip install 'serjax[{extra}]'.")
 
 
+def reason(error: Exception) -> str:
+    """Return why something failed, in the system's words without its number and path, which a message names itself."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
 def one_of(names: list[str], limit: int = 8) -> str:
     """Return names as `a, b, c and 5 more` for use in a message."""
     shown = ", ".join(names[:limit])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serjax.runtime.errors import one_of
+from serjax.runtime.errors import one_of, reason
 
 names = st.lists(st.text("abc", min_size=1, max_size=3), max_size=20)
 
@@ -25,3 +25,10 @@ def test_one_of_accounts_for_every_name(names, limit):
     assert bool(more) == (len(names) > limit)
     if more:
         assert rest == f"{len(names) - limit} more"
+
+
+def test_reasons_of_the_system_have_no_number_and_no_path(tmp_path):
+    with pytest.raises(OSError, match="Errno") as caught:
+        (tmp_path / "nothing").open()
+    assert reason(caught.value) == "No such file or directory"
+    assert reason(ValueError("line 3")) == "line 3"

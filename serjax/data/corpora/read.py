@@ -16,7 +16,7 @@ from serjax.data.corpora.iemocap import find_sessions, read_iemocap
 from serjax.data.corpora.lists import LIST_SUFFIXES, ListKind, read_list
 from serjax.data.corpora.synthetic import corpus as synthetic
 from serjax.data.utterance import Utterance
-from serjax.runtime.errors import UserError, one_of
+from serjax.runtime.errors import UserError, one_of, reason
 
 _LIST_KINDS: dict[str, ListKind] = {kind: kind for kind in LIST_SUFFIXES.values()}
 
@@ -244,7 +244,9 @@ def read_label_map(path: str) -> dict[str, str]:
     try:
         mapping = json.loads(Path(path).read_text())
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: the label map cannot be read ({error}); give a JSON object of strings.") from None
+        raise UserError(
+            f"{path}: the label map cannot be read ({reason(error)}); give a JSON object of strings."
+        ) from None
     if not isinstance(mapping, dict) or not all(value and isinstance(value, str) for value in mapping.values()):
         raise UserError(
             f'{path}: a label map is a JSON object of strings, none empty, such as {{"exc": "happy"}}; rewrite it so.'

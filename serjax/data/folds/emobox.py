@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from serjax.data.utterance import Utterance
-from serjax.runtime.errors import UserError, one_of
+from serjax.runtime.errors import UserError, one_of, reason
 
 _PART_OF_WORD = {"train": "train", "valid": "validation", "val": "validation", "dev": "validation", "test": "test"}
 
@@ -59,7 +59,7 @@ def _read_part(path: Path, by_id: Mapping[str, int], by_stem: Mapping[str, int])
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: the list cannot be read ({error}); correct --folds.path.") from None
+        raise UserError(f"{path}: the list cannot be read ({reason(error)}); correct --folds.path.") from None
     clips, unknown = set(), []
     for number, line in enumerate(lines, 1):
         if not line.strip():

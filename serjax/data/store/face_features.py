@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Int, Int32
 
 from serjax.data.utterance import Utterance
-from serjax.runtime.errors import UserError, one_of
+from serjax.runtime.errors import UserError, one_of, reason
 
 
 class FaceFeatures:
@@ -43,7 +43,7 @@ def read_archive(path: str) -> tuple[list[str], Float32[np.ndarray, "clips d"]]:
             ids, values = archive["ids"].astype(str).tolist(), np.asarray(archive["au"], np.float32)
     except (OSError, KeyError, ValueError) as error:
         raise UserError(
-            f"--model.video.face-features {path}: cannot be read ({error}); give an .npz of ids and au."
+            f"--model.video.face-features {path}: cannot be read ({reason(error)}); give an .npz of ids and au."
         ) from None
     if values.ndim != 2 or len(values) != len(ids) or not np.isfinite(values).all():
         raise UserError(

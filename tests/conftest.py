@@ -76,6 +76,27 @@ def tiny_encoder():
     )
 
 
+@pytest.fixture
+def stop_after_an_epoch(monkeypatch):
+    """A function that makes a call until the first epoch is saved, then as if Ctrl-C was pressed."""
+
+    def stop(call, *given):
+        from serjax.training.resume import ResumePoint
+
+        save = ResumePoint.save
+
+        def save_and_stop(self, epoch, tree):
+            save(self, epoch, tree)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ResumePoint, "save", save_and_stop)
+            with pytest.raises(KeyboardInterrupt):
+                call(*given)
+
+    return stop
+
+
 CODECS = {".mp4": ("libx264", "aac"), ".flv": ("flv1", "aac"), ".webm": ("libvpx", "libopus"), ".avi": ("mpeg4", "mp2")}
 
 

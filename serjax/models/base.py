@@ -131,11 +131,11 @@ class Model:
 
     def resolved(self, resolution: "Resolution") -> Self:
         """Return the settings with all that they leave to the run, so that they can be built."""
-        raise NotImplementedError
+        raise NotImplementedError  # each family has its own
 
     def build(self, num_classes: int, *, augmentation: Augmentation | None = None, rngs: nnx.Rngs) -> nnx.Module:
         """Return the model with random weights; resolved settings only (see `runs.setup`)."""
-        raise NotImplementedError
+        raise NotImplementedError  # each family has its own
 
     @property
     def required(self) -> frozenset[Modality]:
@@ -179,4 +179,4 @@ class Model:
 
     def heads_only(self) -> Self:
         """Return the settings of a first stage, which trains heads on frozen encoders."""
-        raise NotImplementedError
+        raise NotImplementedError  # of the families with encoders

@@ -47,7 +47,7 @@ def train_together(
         experiments: with other names and peak learning rates, and other `values`; alike in all else.
         values: of each experiment, settings of `serjax.training.trials.VALUES`.
         command: by which they were asked for.
-        states: folder of the states from which a stopped call goes on.
+        states: folder of the states from which a stopped call goes on; of several experiments it stays.
 
     Returns:
         A report each; None for one that was given up, since a fold's numbers were no longer finite.
@@ -125,9 +125,7 @@ def _train(
         reports.append(write_run(one, data, trials, chosen, answers, setup, fitted, plan, command))
         end_run(one)
         log.info(f"Written to {one.run_dir}: README.md, confusion.png, curves.png, oof.csv, report.json, fold_N.")
-    if together:
-        shutil.rmtree(states, ignore_errors=True)
-    else:
+    if not together:
         show_example(first.run_dir, data, "sound" in plan.model.modalities)
     return reports
 

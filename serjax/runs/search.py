@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from statistics import fmean, stdev
@@ -29,6 +30,9 @@ log = logging.getLogger(__name__)
 
 SIDE_BY_SIDE = ("optimizer.max_lr", *VALUES)
 """Fields of which one program trains several values."""
+
+_UNFINISHED = "unfinished-"
+"""Beginning of the folders of the states from which groups go on."""
 
 
 def combinations(experiment: Experiment) -> Iterator[tuple[dict[str, Any], Experiment]]:
@@ -75,13 +79,17 @@ def search(experiment: Experiment, command: str) -> Report:
         else:
             log.info(f"{one.run_dir} is finished.")
     for group in side_by_side(unfinished):
+        numbers = f"{done + 1}" if len(group) == 1 else f"{done + 1} to {done + len(group)}"
         done += len(group)
         names = ", ".join(one.name for one in group)
-        log.info(f"Search, {done} of {len(unfinished)}: {names}")
+        log.info(f"Search, {numbers} of {len(unfinished)}{', side by side' * (len(group) > 1)}: {names}")
         try:
             _train(experiment, group, command)
         except Diverged as error:
             log.warning(f"{names}: {error}")
+    # Those of groups of earlier calls too, which stopped while they wrote.
+    for states in experiment.run_dir.glob(f"{_UNFINISHED}*"):
+        shutil.rmtree(states, ignore_errors=True)
     rows = [_row(chosen, one) for chosen, one in every]
     if all(row["validation_macro_f1"] is None for row in rows):
         raise UserError("the numbers of no combination stayed finite; lower the learning rates.")
@@ -126,7 +134,7 @@ def _train(experiment: Experiment, group: Sequence[Experiment], command: str) ->
     values = [tuple((name, _value(one, name)) for name in VALUES) for one in group]
     differing = [name for name, *column in zip(VALUES, *values, strict=True) if len({value for _, value in column}) > 1]
     values = [tuple((name, value) for name, value in own if name in differing) for own in values]
-    folder = experiment.run_dir / f"unfinished-{fingerprint([one.name for one in group])[:12]}"
+    folder = experiment.run_dir / f"{_UNFINISHED}{fingerprint([one.name for one in group])[:12]}"
     train_together(group, values, command, folder)
 
 

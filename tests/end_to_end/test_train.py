@@ -30,7 +30,6 @@ from serjax.runtime.constraints import from_json
 from serjax.runtime.errors import UserError
 from serjax.training.config import OptimizerConfig, TrainConfig
 from serjax.training.metric_log import read_history
-from serjax.training.resume import ResumePoint
 
 RUN_FILES = {
     "README.md",
@@ -183,25 +182,11 @@ def test_a_rate_that_diverges_is_given_up_and_the_others_go_on(corpus, tmp_path,
     assert not (alone.run_dir / "report.json").exists()
 
 
-def stopped_after_an_epoch(experiment, monkeypatch):
-    """Train until the first epoch is saved, then as if Ctrl-C was pressed."""
-    save = ResumePoint.save
-
-    def save_and_stop(self, epoch, tree):
-        save(self, epoch, tree)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ResumePoint, "save", save_and_stop)
-        with pytest.raises(KeyboardInterrupt):
-            train(experiment, "x")
-
-
 @pytest.mark.slow
-def test_a_run_does_not_go_on_with_other_recordings(tmp_path, monkeypatch):
+def test_a_run_does_not_go_on_with_other_recordings(tmp_path, stop_after_an_epoch):
     root = write_corpus(tmp_path / "tones", speakers=4, clips=2)
     experiment = small(root, tmp_path)
-    stopped_after_an_epoch(experiment, monkeypatch)
+    stop_after_an_epoch(train, experiment, "x")
     folds = (experiment.run_dir / "folds.json").read_text()
     (root / "low" / "spk0_0.wav").rename(root / "low" / "spk9_0.wav")
     with pytest.raises(UserError, match=r"recordings.*changed"):
@@ -264,7 +249,7 @@ def pretrained(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_stages_train_heads_and_then_the_last_layers(corpus, tmp_path, pretrained, monkeypatch, caplog):
+def test_two_stages_train_heads_and_then_the_last_layers(corpus, tmp_path, pretrained, stop_after_an_epoch, caplog):
     model = Speech(checkpoint=pretrained, freeze="layers", frozen_layers=1, pooling="mean", head="relu")
     settings = TrainConfig(epochs=2, head_epochs=3, head_lr=1e-2, batch_size=8)
     folds = FoldsConfig(count=3, together="yes")
@@ -293,7 +278,7 @@ def test_two_stages_train_heads_and_then_the_last_layers(corpus, tmp_path, pretr
     # One after the other, and stopped in both stages, it ends the same.
     broken = replace(experiment, name="broken", folds=replace(folds, together="no"))
     for _ in range(4):
-        stopped_after_an_epoch(broken, monkeypatch)
+        stop_after_an_epoch(train, broken, "x")
     again = train(broken, "x")
     for fold, other in zip(report["folds"], again["folds"], strict=True):
         assert fold["ua"] == pytest.approx(other["ua"])

@@ -53,7 +53,7 @@ def make_step(options: argparse.Namespace, together: bool) -> tuple[harness.Call
     shape, samples = (options.folds, options.batch), round(options.seconds * SAMPLE_RATE)
     wave = np.random.default_rng(0).normal(0, 0.1, (*shape, samples)).astype(np.float32)
     arrays = wave, np.full(shape, samples, np.int32)
-    batch = axis.shard(LabelledInputs(Inputs(*arrays), np.zeros(shape, np.int32), np.ones(shape, np.float32)), BATCH)
+    batch = axis.feed(LabelledInputs(Inputs(*arrays), np.zeros(shape, np.int32), np.ones(shape, np.float32)))
     ones = jnp.ones(options.folds)
     constants = axis.shard(
         TrialConstants(keys, 1000 * ones.astype(jnp.int32), 1e-5 * ones, jnp.ones((options.folds, CLASSES)))

@@ -117,7 +117,7 @@ def serjax_side(folder: Path, inputs: Any, dtype: str) -> Calls:
     from serjax import cli
     from serjax.checkpoints.huggingface import load_encoder
     from serjax.models.functional import flat, merge
-    from serjax.training.fold_axis import BATCH, fold_axis
+    from serjax.training.fold_axis import fold_axis
     from serjax.training.initialize import first_states
     from serjax.training.masked_prediction import Counts, FrameBatch, MaskedPrediction, Part
     from serjax.training.pretrain_loop import set_up
@@ -130,7 +130,7 @@ def serjax_side(folder: Path, inputs: Any, dtype: str) -> Calls:
     axis = fold_axis(1, 1, together=True, devices=jax.devices()[:1])
     wave, label, mask = inputs
     frames = FrameBatch(wave, np.full(len(wave), wave.shape[1], np.int32), label.astype(np.int32))
-    placed = axis.shard(jax.tree.map(lambda x: x[None], frames), BATCH)
+    placed = axis.feed(jax.tree.map(lambda x: x[None], frames))
 
     def prepared(mult: float) -> Any:
         config = replace(CONFIG, feature_grad_mult=mult, dtype=dtype)

@@ -6,13 +6,16 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 # What takes long to import is imported by the functions that need it: help and errors are there at once.
 from serjax.runtime.allocator import keep_memory
 from serjax.runtime.errors import UserError
+from serjax.runtime.preemption import Terminated, heed_sigterm
 
 if TYPE_CHECKING:
     from serjax.config.registry import Kind
@@ -31,6 +34,8 @@ def add_ensemble_options(parser: argparse.ArgumentParser) -> None:
 def parse(module: str, argv: Sequence[str], kind: "type[Kind]", default: str) -> "Kind":
     """Return the experiment that `--exp` names, with the other arguments laid over its fields.
 
+    Where `--hosts` or a scheduler names other processes, this one joins them; the first of them alone shows the log.
+
     Args:
         module: whose command line it is.
         argv: the arguments.
@@ -38,13 +43,15 @@ def parse(module: str, argv: Sequence[str], kind: "type[Kind]", default: str) ->
         default: whose options --help shows when none is named.
 
     Raises:
-        UserError: no --exp, or one that does not exist.
+        UserError: no --exp, or one that does not exist; or other processes do not come.
         SystemExit: --help, or an argument that does not fit (tyro says which).
     """
     import tyro
 
     from serjax.config.options import choose_families, refuse_old_names
     from serjax.config.registry import locate, names, read
+    from serjax.runtime.constraints import validate
+    from serjax.runtime.hosts import Hosts
 
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--exp")
@@ -56,16 +63,31 @@ def parse(module: str, argv: Sequence[str], kind: "type[Kind]", default: str) ->
     refuse_old_names(rest)
     name = known.exp or default
     path = locate(name, kind)
-    found: Kind = tyro.cli(
-        tyro.conf.AvoidSubcommands[kind],  # type: ignore[misc, valid-type]
-        default=choose_families(read(path, kind), rest),
+    # Where a run is computed is no part of its settings.
+    command: Any = make_dataclass(
+        "Command",
+        [("settings", Annotated[kind, tyro.conf.arg(name="")]), ("hosts", Hosts)],
+    )
+    found = tyro.cli(
+        tyro.conf.AvoidSubcommands[command],  # type: ignore[misc]
+        default=command(choose_families(read(path, kind), rest), Hosts()),
         args=rest,
         prog=f"python -m {module} --exp {name}",
         description=f"Experiments: {known_names}. Defaults below are those of {name}.",
     )
-    show_log()
+    validate(found.hosts)
+
+    # Now that help and mistakes are done with: this imports JAX.
+    from serjax.runtime.distributed import first, join
+
+    join(found.hosts, _print_error)
+    if first():
+        show_log()
+    else:
+        logging.getLogger("serjax").setLevel(logging.CRITICAL)
     log.info(f"Experiment: {path}")
-    return found
+    settings: Kind = found.settings
+    return settings
 
 
 class _Sentences(logging.Handler):
@@ -133,11 +155,14 @@ def heed_ctrl_c() -> None:
 
 
 def run(main: Callable[[Sequence[str]], int], stopped: str = "stopped.") -> None:
-    """Call an entry point with the command line's arguments and exit: 2 after a `UserError`, 130 after Ctrl-C.
+    """Call an entry point with the command line's arguments, and exit.
+
+    The status is 2 after a `UserError`, 130 after Ctrl-C, 143 after SIGTERM. Other processes of the same run end with
+    it.
 
     Args:
         main: takes the arguments, returns the exit status.
-        stopped: what to say after Ctrl-C.
+        stopped: what to say after Ctrl-C and SIGTERM.
     """
     try:
         # Orbax logs tracebacks of errors that it also raises, and that are answered with a sentence.
@@ -146,15 +171,53 @@ def run(main: Callable[[Sequence[str]], int], stopped: str = "stopped.") -> None
         logging.getLogger("serjax").propagate = False
         keep_memory()
         heed_ctrl_c()
+        heed_sigterm()
         compilation_cache()
         status = main(sys.argv[1:])
     except UserError as error:
-        from rich.console import Console
-
-        Console(stderr=True).print("[bold red]error:[/] ", end="")
-        print(error, file=sys.stderr)
+        _end(2, str(error), lambda: _print_error(str(error)))
         status = 2
+    except Terminated:
+        # All processes stopped after the same step.
+        status = 143
+        _print_once(stopped)
     except KeyboardInterrupt:
-        print(stopped, file=sys.stderr)
         status = 130
+        _end(status, stopped, lambda: print(stopped, file=sys.stderr))
+    except Exception as error:
+        distributed = sys.modules.get("serjax.runtime.distributed")
+        if distributed is None or not distributed.several():
+            raise
+        if distributed.lost(error):
+            sentence: str = distributed.LOST
+            _end(1, "", lambda: _print_error(sentence))
+        _end(1, f"it failed with {type(error).__name__}; see its output.", lambda: traceback.print_exc())
+    distributed = sys.modules.get("serjax.runtime.distributed")
+    if distributed is not None:
+        distributed.finish()
     sys.exit(status)
+
+
+def _end(status: int, sentence: str, say: Callable[[], None]) -> None:
+    """Say why this process ends before its time; one of several tells the others, and ends here."""
+    distributed = sys.modules.get("serjax.runtime.distributed")
+    if distributed is None:
+        say()
+    else:
+        if distributed.tell_end(status, sentence):
+            say()
+        distributed.leave(status)
+
+
+def _print_once(sentence: str) -> None:
+    """Print on standard error, as the one process of several that speaks."""
+    distributed = sys.modules.get("serjax.runtime.distributed")
+    if distributed is None or distributed.first():
+        print(sentence, file=sys.stderr)
+
+
+def _print_error(sentence: str) -> None:
+    from rich.console import Console
+
+    Console(stderr=True).print("[bold red]error:[/] ", end="")
+    print(sentence, file=sys.stderr)

@@ -20,9 +20,12 @@ def main(argv: Sequence[str]) -> int:
     from serjax.evaluation.tables import score_tables
     from serjax.runs.run import run
     from serjax.runs.search import search_table
+    from serjax.runtime.distributed import first
     from serjax.runtime.progress import console
 
     report = run(experiment, f"python -m serjax.train {shlex.join(argv)}")
+    if not first():
+        return 0
     if experiment.search:
         print(search_table(report["search"]))
     else:

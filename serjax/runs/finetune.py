@@ -11,10 +11,13 @@ from serjax.config.experiment import Experiment, cache_folder
 from serjax.data.dataset import Data, read_data
 from serjax.evaluation.report import Report
 from serjax.runs.folder import FIRST_STAGE, RESUME, begin_run, claim, end_run, find_run, write_folds
-from serjax.runs.results import choose_rates, predict_tests, show_example, write_run
+from serjax.runs.processes import check_alike, check_shared
+from serjax.runs.results import choose_rates, predict_tests, read_trained, show_example, write_run
 from serjax.runs.setup import Setup, experiment_trials, first_stage, make_plan, set_up
+from serjax.runtime import distributed
 from serjax.runtime.constraints import validate
 from serjax.runtime.fingerprint import fingerprint
+from serjax.runtime.mesh import describe_mesh
 from serjax.training.loop import Fitted, fit
 from serjax.training.metric_log import MetricLog
 from serjax.training.reporter import Reporter
@@ -60,6 +63,7 @@ def train_together(
         for one in experiments:
             validate(one)
             claims.enter_context(claim(one))
+        check_alike(experiments)
         return _train(experiments, values, command, states)
 
 
@@ -80,8 +84,8 @@ def _train(
     experiments: Sequence[Experiment], values: Sequence[Values], command: str, states: Path
 ) -> list[Report | None]:
     first = experiments[0]
-    begun = all([find_run(one, states) for one in experiments])
-    data = experiment_data(first)
+    begun = distributed.from_first("run folder", lambda: all([find_run(one, states) for one in experiments]))
+    data = distributed.first_then_rest("data", lambda: experiment_data(first))
     trials = [
         replace(trial, run=run, values=own)
         for run, (one, own) in enumerate(zip(experiments, values, strict=True))
@@ -92,42 +96,52 @@ def _train(
         log.info(note)
     setup = set_up(first, data, trials, plan)
     axis = setup.engine.axis
-    shape = f"{axis.mesh.shape['fold']} x {axis.mesh.shape['data']}"
-    log.info(f"{setup.trainable:,} of {setup.parameters:,} parameters are trained; devices: {shape} (fold x data).")
+    log.info(f"{setup.trainable:,} of {setup.parameters:,} parameters are trained.")
+    log.info(describe_mesh(axis.mesh, first.train.batch_size))
 
     # Only now, with data and models at hand, do the folders change.
-    layout = (axis.together, axis.padded)
     seen = () if data.frames is None else data.frames.hashes
     starts = [start.leaves for start in plan.starts]
-    made_from = fingerprint(data.store.hashes, seen, data.classes, data.folds, layout, dict(plan.given), starts)
-    goes_on = [begin_run(one, begun, made_from) for one in experiments]
-    together = len(experiments) > 1
-    if together and not all(goes_on):
-        shutil.rmtree(states, ignore_errors=True)
-    for one in experiments:
-        write_folds(one, data)
+    rests_on = (data.store.hashes, seen, data.classes, data.folds, axis.together, dict(plan.given), starts)
+    made_from = fingerprint(*rests_on)
+    distributed.same({"data, or other pretrained weights (their fingerprint)": made_from})
+
+    def begin() -> None:
+        goes_on = [begin_run(one, begun, made_from) for one in experiments]
+        if len(experiments) > 1 and not all(goes_on):
+            shutil.rmtree(states, ignore_errors=True)
+        for one in experiments:
+            write_folds(one, data)
+
+    distributed.from_first("run folder", begin)
+    check_shared(first.run_dir)
     if first.first_epochs:
         log.info("First stage: heads on frozen encoders.")
         stage, heads = first_stage(first, data, trials, plan)
         log.info(f"{heads.trainable:,} parameters are trained in this stage.")
         logs = [one.run_dir / FIRST_STAGE for one in experiments]
-        trained = fit_stage(stage, heads, data, logs, states / FIRST_STAGE)
-        setup = setup.after(heads.engine.axis.gather(trained.best))
+        best = fit_stage(stage, heads, data, logs, states / FIRST_STAGE).best
+        setup = setup.after(heads.engine.axis.gather(best))
         log.info("Second stage.")
     fitted = fit_stage(first, setup, data, [one.run_dir for one in experiments], states)
     answers = predict_tests(setup, fitted, plan, first)
-    reports: list[Report | None] = []
-    for run, one in enumerate(experiments):
-        if run in fitted.given_up:
-            reports.append(None)
-            continue
-        chosen = choose_rates(trials, fitted, run)
-        reports.append(write_run(one, data, trials, chosen, answers, setup, fitted, plan, command))
-        end_run(one)
-        log.info(f"Written to {one.run_dir}: README.md, confusion.png, curves.png, oof.csv, report.json, fold_N.")
-    if not together:
-        show_example(first.run_dir, data, "sound" in plan.model.modalities)
-    return reports
+    trained = read_trained(setup, fitted)
+
+    def write() -> list[Report | None]:
+        reports: list[Report | None] = []
+        for run, one in enumerate(experiments):
+            if run in fitted.given_up:
+                reports.append(None)
+                continue
+            chosen = choose_rates(trials, fitted, run)
+            reports.append(write_run(one, data, trials, chosen, answers, setup, trained, plan, command))
+            end_run(one)
+            log.info(f"Written to {one.run_dir}: README.md, confusion.png, curves.png, oof.csv, report.json, fold_N.")
+        if len(experiments) == 1:
+            show_example(first.run_dir, data, "sound" in plan.model.modalities)
+        return reports
+
+    return distributed.from_first("reports", write)
 
 
 def fit_stage(experiment: Experiment, setup: Setup, data: Data, logs: Sequence[Path], states: Path) -> Fitted:
@@ -137,6 +151,8 @@ def fit_stage(experiment: Experiment, setup: Setup, data: Data, logs: Sequence[P
         restored = resume.latest() or 0
         if restored:
             log.info(f"Resuming after epoch {restored}.")
+        # One process of several writes and speaks.
+        logs = logs if distributed.first() else ()
         with Reporter([MetricLog(folder, restored) for folder in logs], experiment.train.epochs) as reporter:
             return fit(setup.engine, setup.params, data.classes, len(data.labels), experiment.train, resume, reporter)
     finally:

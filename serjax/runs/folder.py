@@ -18,7 +18,9 @@ from serjax.data.folds.make import fold_kind
 from serjax.runs.starts import PRETRAINED
 from serjax.runtime.constraints import to_json
 from serjax.runtime.disk import disk_errors, write_text
+from serjax.runtime.distributed import from_first
 from serjax.runtime.errors import UserError, one_of
+from serjax.training.resume import PARTIAL
 
 AnyExperiment = Experiment | PretrainExperiment
 """Settings that have a run folder."""
@@ -34,11 +36,18 @@ _MADE_FROM = "made_from.txt"
 
 @contextlib.contextmanager
 def claim(experiment: AnyExperiment) -> Iterator[None]:
-    """Keep other processes from training into the same run folder.
+    """Keep other runs from training into the same run folder; of several processes of a run the first claims it.
 
     Raises:
-        UserError: another process does so already, or the folder's parent cannot be written.
+        UserError: another run does so already, or the folder's parent cannot be written.
     """
+    with contextlib.ExitStack() as claimed:
+        from_first("claim", lambda: claimed.enter_context(_claim(experiment)))
+        yield
+
+
+@contextlib.contextmanager
+def _claim(experiment: AnyExperiment) -> Iterator[None]:
     folder = experiment.run_dir
     with disk_errors(folder.parent, "--out"):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -71,11 +80,11 @@ def find_run(experiment: AnyExperiment, states: Path | None = None) -> bool:
             raise UserError(f"{folder}: the folder is not empty and holds no run; choose another --name or --out.")
         return False
     try:
-        changed = _differences(json.loads(path.read_text()), json.loads(to_json(_kept(experiment))))
+        changed = differences(json.loads(path.read_text()), json.loads(to_json(kept_settings(experiment))))
     except ValueError:
         changed = ["contents (experiment.json is damaged)"]
     # A run that has saved no epoch, and no labels of frames, is no loss.
-    kept = (f"**/{RESUME}/[0-9]*", "**/labels/index.json")
+    kept = (f"**/{RESUME}/[0-9]*", f"**/{RESUME}/{PARTIAL}/[0-9]*", "**/labels/index.json")
     trained = finished or any(path for pattern in kept for path in (states or folder).glob(pattern))
     if changed and trained and not experiment.overwrite:
         raise UserError(
@@ -95,7 +104,7 @@ def is_finished(experiment: AnyExperiment) -> bool:
     path = experiment.run_dir / "experiment.json"
     if not path.is_file() or not _last(experiment).is_file():
         return False
-    return not _differences(json.loads(path.read_text()), json.loads(to_json(_kept(experiment))))
+    return not differences(json.loads(path.read_text()), json.loads(to_json(kept_settings(experiment))))
 
 
 def begin_run(experiment: AnyExperiment, begun: bool, made_from: str) -> bool:
@@ -127,7 +136,7 @@ def begin_run(experiment: AnyExperiment, begun: bool, made_from: str) -> bool:
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
     write_text(path, made_from)
-    write_text(folder / "experiment.json", to_json(_kept(experiment)) + "\n")
+    write_text(folder / "experiment.json", to_json(kept_settings(experiment)) + "\n")
     return False
 
 
@@ -144,15 +153,16 @@ def _last(experiment: AnyExperiment) -> Path:
     return experiment.run_dir / ("report.json" if isinstance(experiment, Experiment) else PRETRAINED)
 
 
-def _kept(experiment: AnyExperiment) -> AnyExperiment:
+def kept_settings(experiment: AnyExperiment) -> AnyExperiment:
     """Return the experiment without what does not bear on its numbers: where it is written."""
     return replace(experiment, out="checkpoints", overwrite=False)
 
 
-def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
+def differences(old: Any, new: Any, prefix: str = "") -> list[str]:
+    """Return the dotted names of the fields in which two settings, as JSON has them, differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = dict.fromkeys([*old, *new])
-        return [name for key in keys for name in _differences(old.get(key), new.get(key), f"{prefix}{key}.")]
+        return [name for key in keys for name in differences(old.get(key), new.get(key), f"{prefix}{key}.")]
     return [] if old == new else [prefix.removesuffix(".")]
 
 

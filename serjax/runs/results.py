@@ -3,15 +3,14 @@
 import json
 import logging
 import os
-import platform
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from flax import nnx
 
 from serjax.audio import SAMPLE_RATE
 from serjax.checkpoints.run_models import RunModels, save_models
@@ -24,9 +23,11 @@ from serjax.evaluation.out_of_fold import OutOfFold
 from serjax.evaluation.report import Report, Row, RunFacts, build_report
 from serjax.inference.ensemble import load
 from serjax.models.base import Modality
+from serjax.models.functional import Params
 from serjax.runs.setup import Plan, Setup
+from serjax.runtime import distributed
 from serjax.runtime.constraints import to_json
-from serjax.runtime.version import __version__
+from serjax.runtime.version import versions
 from serjax.training.loop import Fitted
 from serjax.training.metric_log import read_history
 from serjax.training.streamed import StreamedEngine
@@ -49,6 +50,34 @@ class Answers(NamedTuple):
     alone: Mapping[str, Sequence[np.ndarray]]
 
 
+class Trained(NamedTuple):
+    """Trained models on the host.
+
+    Attributes:
+        graphdef: definition of one trial's model.
+        params: trained parameters [k ...].
+        frozen: what is not trained: one state, or [k ...].
+        shared: whether it is one state for all trials.
+    """
+
+    graphdef: nnx.GraphDef[Any]
+    params: Params
+    frozen: Params
+    shared: bool
+
+    def model(self, k: int) -> nnx.Module:
+        """Return trial k's model."""
+        frozen = self.frozen if self.shared else jax.tree.map(lambda x: x[k], self.frozen)
+        return nnx.merge(self.graphdef, jax.tree.map(lambda x: x[k], self.params), frozen)
+
+
+def read_trained(setup: Setup, fitted: Fitted) -> Trained:
+    """Return the best model of each trial; every process must ask."""
+    axis = setup.engine.axis
+    frozen = setup.frozen if setup.shared else axis.gather(setup.frozen)
+    return Trained(setup.graphdef, axis.gather(fitted.best), frozen, setup.shared)
+
+
 def predict_tests(setup: Setup, fitted: Fitted, plan: Plan, experiment: Experiment) -> Answers:
     """Let each trial answer for the clips that it tests."""
     predict = setup.engine.predict
@@ -69,7 +98,7 @@ def write_run(
     chosen: Sequence[dict[int, int]],
     answers: Answers,
     setup: Setup,
-    fitted: Fitted,
+    trained: Trained,
     plan: Plan,
     command: str,
 ) -> Report:
@@ -82,7 +111,7 @@ def write_run(
     best = scored(answers.best)
     last = None if answers.last is None else scored(answers.last)[0]
     alone = {name: scored(probabilities)[0] for name, probabilities in answers.alone.items()}
-    save_trained(experiment, data, chosen[0], setup, fitted, plan)
+    save_trained(experiment, data, chosen[0], trained, plan)
     facts = run_facts(data, setup, experiment, plan, history, command)
     report = build_report(json.loads(to_json(experiment)), facts, best, history, last, alone)
     write_all(experiment.run_dir, report, best[0], history)
@@ -122,11 +151,8 @@ def out_of_fold(
     return results
 
 
-def save_trained(
-    experiment: Experiment, data: Data, chosen: dict[int, int], setup: Setup, fitted: Fitted, plan: Plan
-) -> None:
+def save_trained(experiment: Experiment, data: Data, chosen: dict[int, int], trained: Trained, plan: Plan) -> None:
     """Write each fold's best model (of the first seed, at the chosen rate)."""
-    best = setup.engine.axis.gather(fitted.best)
     settings = experiment.data
     models = RunModels(
         labels=data.labels,
@@ -136,7 +162,7 @@ def save_trained(
         eval_crop=settings.eval_crop,
         vad=settings.vad,
     )
-    save_models(experiment.run_dir, models, {fold: setup.model_of(k, best) for fold, k in chosen.items()})
+    save_models(experiment.run_dir, models, {fold: trained.model(k) for fold, k in chosen.items()})
 
 
 def run_facts(
@@ -148,7 +174,6 @@ def run_facts(
     seconds: dict[int, float] = {}
     for row in history:
         seconds[row["epoch"]] = max(row["seconds"], seconds.get(row["epoch"], 0.0))
-    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
     return RunFacts(
         corpus=data.corpus,
         clips_per_class=dict(Counter(clip.label for clip in clips)),
@@ -158,15 +183,12 @@ def run_facts(
         trainable=setup.trainable,
         seconds=sum(seconds.values()),
         command=command,
-        device=f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        device=f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+        + (f" of {distributed.count()} processes" if distributed.several() else ""),
         family=plan.model.description,
         model=plan.model.summary,
         modalities=tuple(sorted(plan.model.modalities)),
-        versions={
-            "python": platform.python_version(),
-            "serjax": __version__,
-            **{name: metadata.version(name) for name in packages},
-        },
+        versions=versions(),
         corpus_notes=data.corpus_notes,
         leakage_notes=(*data.leakage_notes, *plan.warnings),
         skipped=data.store.skipped,

@@ -196,11 +196,6 @@ class Setup(NamedTuple):
         axis = self.engine.axis
         return self._replace(params=axis.jit(overlay, (FOLD, FOLD))(self.params, axis.shard(trained)))
 
-    def model_of(self, k: int, params: Params) -> nnx.Module:
-        """Return trial k's model with parameters [k, ...]."""
-        frozen = self.frozen if self.shared else jax.tree.map(lambda x: x[k], self.engine.axis.gather(self.frozen))
-        return nnx.merge(self.graphdef, jax.tree.map(lambda x: x[k], params), frozen)
-
 
 def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Plan) -> Setup:
     """Build the model of every trial, on all devices, and the engine that trains it.
@@ -242,7 +237,7 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
 
     if isinstance(model, Speech) and model.frozen_encoder:
         # One model, for its encoder; every trial gets a head of its own.
-        single = fold_axis(1, 1, together=True, devices=jax.devices()[:1])
+        single = fold_axis(1, 1, together=True, devices=jax.local_devices()[:1])
         graphdef, params, frozen = initial(make, frozen_path, keys[:1], shared_key, single, plan.given)
         features = encode(
             nnx.merge(graphdef, single.first(params), frozen),
@@ -261,7 +256,7 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
             {},
         )
         params = axis.jit(_in_head, (FOLD,))(heads)
-        one = axis.first(params)
+        one = axis.shape(params)
         _check_trained(one)
         engine: Engine = ResidentEngine(graphdef, one, frozen, trials, features, classes, axis, **settings)
         return Setup(engine, params, graphdef, frozen, count(one), count(one) + count(frozen))
@@ -279,7 +274,7 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
     if own is not None:
         params = axis.jit(overlay, (FOLD, FOLD))(params, axis.shard(own))
         frozen = axis.jit(overlay, (SHARED, FOLD))(axis.replicate(frozen), axis.shard(own))
-    one, still = axis.first(params), frozen if own is None else axis.first(frozen)
+    one, still = axis.shape(params), frozen if own is None else axis.shape(frozen)
     _check_trained(one)
     engine = StreamedEngine(
         graphdef,

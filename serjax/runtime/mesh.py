@@ -1,36 +1,175 @@
-"""The mesh of devices: an axis for folds, an axis for the clips of a batch. A laptop is a 1x1 mesh."""
+"""The mesh of devices: an axis for folds, an axis for the clips of a batch. A laptop is a 1x1 mesh.
 
+Devices of several processes (`serjax.runtime.distributed`) make one mesh; arrays go to it and come back here.
+"""
+
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Shaped
+
+from serjax.runtime.distributed import several, wait_for_all
+from serjax.runtime.errors import UserError
 
 
-def mesh_shape(folds: int, batch: int, devices: int) -> tuple[int, int]:
+def mesh_shape(folds: int, batch: int, devices: int, processes: int = 1) -> tuple[int, int]:
     """Return the (fold, data) shape on which one step of `folds` batches of `batch` clips takes the fewest turns.
 
     A device works through ceil(folds / fold) times (batch / data) clips; data must divide the batch. Among equals the
-    one with more of the fold axis wins, as folds never talk to each other, and then the one with fewer devices.
+    one with more of the fold axis wins, as folds never talk to each other, and then the one with fewer devices. Each
+    process takes part with as many devices as any other: whole folds, or an even share of one.
+
+    Args:
+        folds: how many train at once.
+        batch: clips of each.
+        devices: of all processes.
+        processes: that share them evenly.
+
+    Raises:
+        UserError: no shape gives every process an even share.
     """
     shapes = [
         (fold, data)
         for fold in range(1, min(folds, devices) + 1)
         for data in range(1, devices // fold + 1)
-        if batch % data == 0
+        if batch % data == 0 and _is_even(fold * data, data, processes)
     ]
+    if not shapes:
+        raise UserError(
+            f"{folds} fold{'s' * (folds > 1)} at once in batches of {batch} clips cannot be shared evenly by "
+            f"{processes} processes; start a number of them that divides the batch, or set --train.batch-size to a "
+            f"multiple of {processes}."
+        )
     return min(shapes, key=lambda shape: (math.ceil(folds / shape[0]) * (batch // shape[1]), -shape[0], shape[1]))
 
 
+def _is_even(used: int, data: int, processes: int) -> bool:
+    own = used // processes
+    return used % processes == 0 and (own % data == 0 or data % own == 0)
+
+
 def make_mesh(folds: int, batch: int, devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Return a mesh with the axes `fold` and `data` over (as many as are useful of) the devices."""
+    """Return a mesh with the axes `fold` and `data` over (as many as are useful of) the devices.
+
+    Raises:
+        UserError: processes cannot share the work evenly.
+    """
     devices = jax.devices() if devices is None else devices
-    fold, data = mesh_shape(folds, batch, len(devices))
+    hosts: dict[int, list[jax.Device]] = {}
+    for device in devices:
+        hosts.setdefault(device.process_index, []).append(device)
+    least, most = min(map(len, hosts.values())), max(map(len, hosts.values()))
+    if least < most:
+        raise UserError(f"processes have {least} to {most} devices; give each of them as many.")
+    fold, data = mesh_shape(folds, batch, len(devices), len(hosts))
+    # A process's devices follow each other: folds lie across processes, and a fold's gradients are summed inside one.
+    used = [device for own in hosts.values() for device in own[: fold * data // len(hosts)]]
     # Mesh rather than make_mesh: the latter's explicit axes want annotations inside the model.
-    return Mesh(np.asarray(devices[: fold * data]).reshape(fold, data), ("fold", "data"))
+    return Mesh(np.asarray(used).reshape(fold, data), ("fold", "data"))
+
+
+def describe_mesh(mesh: Mesh, batch: int) -> str:
+    """Return a sentence on the mesh, with the number of devices that it leaves idle and what would use them."""
+    fold, data = mesh.shape["fold"], mesh.shape["data"]
+    hosts = len({device.process_index for device in mesh.devices.flat})
+    shape = f"devices: {fold} x {data} (fold x data){f' of {hosts} processes' if hosts > 1 else ''}"
+    total = len(jax.devices())
+    idle = total - fold * data
+    if idle <= 0:
+        return f"{shape}."
+    return f"{shape}; {idle} of {total} are idle, which a --train.batch-size of {-(-batch // total) * total} would use."
 
 
 def sharding(mesh: Mesh, *axes: str | None) -> NamedSharding:
     """Return the sharding whose leading dimensions lie along the named mesh axes; no axes: a copy on each device."""
     return NamedSharding(mesh, PartitionSpec(*axes))
+
+
+def place(tree: Any, at: NamedSharding) -> Any:
+    """Put arrays that every process has whole on the devices.
+
+    Args:
+        tree: pytree of NumPy or JAX arrays, random keys too.
+        at: sharding of all of them.
+    """
+    if at.is_fully_addressable:
+        return jax.device_put(tree, at)
+    return jax.tree.map(lambda leaf: _place(leaf, at), tree)
+
+
+def _place(leaf: Any, at: NamedSharding) -> jax.Array:
+    if isinstance(leaf, jax.Array):
+        if not leaf.is_fully_addressable:
+            return leaf if leaf.sharding == at else jax.device_put(leaf, at)
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(_place(jax.random.key_data(leaf), at), impl=jax.random.key_impl(leaf))
+    host = np.asarray(leaf)
+    return jax.make_array_from_callback(host.shape, at, lambda part: host[part])
+
+
+def place_rows(tree: Any, at: NamedSharding, shape: tuple[int, ...]) -> Any:
+    """Put arrays on the devices of which every process has its own part.
+
+    Args:
+        tree: pytree of NumPy arrays: the rows that this process's devices hold.
+        at: sharding of all of them.
+        shape: leading dimensions of the whole arrays, as many as `at` shards.
+    """
+    if at.is_fully_addressable:
+        return jax.device_put(tree, at)
+    return jax.tree.map(
+        lambda leaf: jax.make_array_from_process_local_data(at, leaf, (*shape, *leaf.shape[len(shape) :])), tree
+    )
+
+
+def fetch(tree: Any) -> Any:
+    """Return arrays as NumPy arrays, whole on every process; all of them must call it."""
+    if not several():
+        return jax.device_get(tree)
+    # One by one: a copy of all of them at once might not fit on a device.
+    return jax.tree.map(lambda leaf: jax.device_get(_whole(leaf)), tree)
+
+
+def _whole(leaf: Any) -> Any:
+    if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated:
+        return leaf
+    assert isinstance(leaf.sharding, NamedSharding)
+    return _copies(leaf.sharding.mesh)(leaf)
+
+
+@functools.cache
+def _copies(mesh: Mesh) -> Callable[[jax.Array], jax.Array]:
+    return together(jax.jit(lambda x: x, out_shardings=sharding(mesh)))
+
+
+def own_rows(leaf: jax.Array) -> Shaped[np.ndarray, "rows ..."]:
+    """Return the rows that this process's devices hold of an array that is sharded along its leading axis alone."""
+    rows = {shard.index[0].start or 0: shard.data for shard in leaf.addressable_shards}
+    return np.concatenate([np.asarray(rows[start]) for start in sorted(rows)])
+
+
+def together(compiled: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a jitted function that all processes enter at the same time.
+
+    Their first collective waits half a minute for its peers, and compiling takes longer on some: so all compile first,
+    and meet. A process that is alone gets the function as it is.
+    """
+    programs: dict[Any, Callable[..., Any]] = {}
+
+    def call(*arguments: Any) -> Any:
+        if not several():
+            return compiled(*arguments)
+        leaves, structure = jax.tree.flatten(arguments)
+        key = structure, tuple((np.shape(leaf), jax.dtypes.result_type(leaf)) for leaf in leaves)
+        if key not in programs:
+            programs[key] = compiled.lower(*arguments).compile()  # type: ignore[attr-defined]
+            wait_for_all("compiled")
+        return programs[key](*arguments)
+
+    return call

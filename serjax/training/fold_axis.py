@@ -15,7 +15,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Bool
 
-from serjax.runtime.mesh import make_mesh, sharding
+from serjax.runtime.distributed import several
+from serjax.runtime.mesh import fetch, make_mesh, own_rows, place, place_rows, sharding, together
 
 
 class Placement(Enum):
@@ -56,30 +57,77 @@ class FoldAxis:
         fold = ["fold"] if self.together else []
         return sharding(self.mesh, *{FOLD: fold, BATCH: [*fold, "data"], SHARED: []}[placement])
 
-    def shard(self, tree: Any, placement: Placement = FOLD) -> PerFold:
-        """Place a pytree of arrays with a leading axis of `count` on the devices, as `FOLD` or `BATCH`."""
+    @property
+    def shared(self) -> NamedSharding:
+        """Sharding of what all folds read."""
+        return self._sharding(SHARED)
+
+    @property
+    def own(self) -> list[int]:
+        """Numbers of the folds whose batches this process reads; of those that only fill up the mesh, the first."""
         if not self.together:
-            return [
-                jax.device_put(jax.tree.map(lambda x, k=k: x[k], tree), self._sharding(placement))
-                for k in range(self.count)
-            ]
+            return list(range(self.count))
+        return [k for k in self._own_part()[0] if k < self.count] or [0]
 
-        def fill(x: Any) -> Any:
-            # Folds that only fill up the mesh are copies of the first, and never active.
-            missing = self.padded - self.count
-            return jnp.concatenate([x, jnp.repeat(x[:1], missing, axis=0)]) if missing else x
+    def own_rows(self, batch: int) -> slice:
+        """Return the rows that this process reads of a batch of `batch` rows."""
+        _, rows = self._own_part()
+        size = batch // self.mesh.shape["data"]
+        return slice(rows.start * size, rows.stop * size)
 
-        return jax.device_put(jax.tree.map(fill, tree), self._sharding(placement))
+    def _own_part(self) -> tuple[range, range]:
+        """Return the folds, filling ones too, and the rows of the mesh that this process has devices of."""
+        mine = np.argwhere([[d.process_index == jax.process_index() for d in row] for row in self.mesh.devices])
+        (fold, data), (last_fold, last_data) = mine.min(0), mine.max(0)
+        size = self.padded // self.mesh.shape["fold"]
+        return range(int(fold) * size, (int(last_fold) + 1) * size), range(int(data), int(last_data) + 1)
+
+    def shard(self, tree: Any) -> PerFold:
+        """Place a pytree of arrays with a leading axis of `count`, whole on every process, on the devices."""
+        if not self.together:
+            return [place(jax.tree.map(lambda x, k=k: x[k], tree), self._sharding(FOLD)) for k in range(self.count)]
+        return place(jax.tree.map(lambda x: _fill(x, self.padded), tree), self._sharding(FOLD))
+
+    def feed(self, tree: Any) -> PerFold:
+        """Place batches [own rows ...] on the devices, of which this process read the part of `own` and `own_rows`."""
+        at = self._sharding(BATCH)
+        folds, rows = self._own_part()
+
+        def whole(part: Any) -> int:
+            """Return the rows of the whole batch."""
+            axis = 1 if self.together else 0
+            return jax.tree.leaves(part)[0].shape[axis] // len(rows) * self.mesh.shape["data"]
+
+        if not self.together:
+            parts = [jax.tree.map(lambda x, k=k: x[k], tree) for k in range(self.count)]
+            return [place_rows(part, at, (whole(part),)) for part in parts]
+        return place_rows(jax.tree.map(lambda x: _fill(x, len(folds)), tree), at, (self.padded, whole(tree)))
 
     def gather(self, values: PerFold) -> Any:
-        """Return a value a fold as numpy arrays with a leading axis of `count`."""
+        """Return a value a fold as numpy arrays with a leading axis of `count`; every process must ask."""
         if not self.together:
-            return jax.tree.map(lambda *x: np.stack(x), *jax.device_get(values))
-        return jax.tree.map(lambda x: x[: self.count], jax.device_get(values))
+            return jax.tree.map(lambda *x: np.stack(x), *fetch(values))
+        return jax.tree.map(lambda x: x[: self.count], fetch(values))
+
+    def read(self, values: PerFold) -> Any:
+        """Return the part of a value a fold that is on this process's devices, for `merge`; wait for no other."""
+        if self.together and several():
+            return jax.tree.map(own_rows, values)
+        return self.gather(values)
+
+    def merge(self, parts: Any) -> Any:
+        """Return what `gather` would have of values that were `read`, or of arrays of them; every process must ask."""
+        if self.together and several():
+            return self.gather(place_rows(parts, self._sharding(FOLD), (self.padded,)))
+        return parts
 
     def first(self, values: PerFold) -> Any:
-        """Return the first fold's value."""
+        """Return the first fold's value, where this process has all devices."""
         return jax.tree.map(lambda x: x[0], values) if self.together else values[0]
+
+    def shape(self, values: PerFold) -> Any:
+        """Return shapes and dtypes of one fold's value."""
+        return jax.eval_shape(self.first, values)
 
     def field(self, values: PerFold, name: str) -> PerFold:
         """Return one field of a named tuple a fold."""
@@ -87,7 +135,7 @@ class FoldAxis:
 
     def replicate(self, tree: Any) -> Any:
         """Place arrays that all folds read on every device."""
-        return jax.device_put(tree, self._sharding(SHARED))
+        return place(tree, self._sharding(SHARED))
 
     def jit(
         self, function: Callable[..., Any], in_axes: Sequence[Placement], out_axes: Placement = FOLD
@@ -104,8 +152,8 @@ class FoldAxis:
             "out_shardings": self._sharding(out_axes),
         }
         if self.together:
-            return jax.jit(_mapped(function, in_axes), **shardings)
-        single = jax.jit(function, **shardings)
+            return together(jax.jit(_mapped(function, in_axes), **shardings))
+        single = together(jax.jit(function, **shardings))
         return lambda *arguments: [single(*_at(k, arguments, in_axes)) for k in range(self.count)]
 
     def jit_step(
@@ -125,16 +173,17 @@ class FoldAxis:
                 new, metrics = step(state, *rest)
                 return jax.tree.map(lambda a, b: jnp.where(active, a, b), new, state), metrics
 
-            together = jax.jit(
+            mapped = jax.jit(
                 _mapped(guarded, (FOLD, *in_axes)),
                 in_shardings=(self._sharding(FOLD), *inputs),
                 donate_argnums=1,
                 **shardings,
             )
-            return lambda active, *arguments: together(self._mask(active), *arguments)
+            every = together(mapped)
+            return lambda active, *arguments: every(self._mask(active), *arguments)
 
         # A loop here and not lax.map: in a compiled loop XLA's CPU convolutions ran 13 times slower.
-        single = jax.jit(step, in_shardings=inputs, donate_argnums=0, **shardings)
+        single = together(jax.jit(step, in_shardings=inputs, donate_argnums=0, **shardings))
         idle: list[Any] = []
 
         def one_by_one(active: Bool[np.ndarray, "k"], *arguments: Any) -> tuple[PerFold, PerFold]:
@@ -154,7 +203,7 @@ class FoldAxis:
         return _select(self._mask(mask), new, old)
 
     def _mask(self, active: Bool[np.ndarray, "k"]) -> jax.Array:
-        return jax.device_put(np.pad(active, (0, self.padded - self.count)), self._sharding(FOLD))
+        return place(np.pad(active, (0, self.padded - self.count)), self._sharding(FOLD))
 
 
 def fold_axis(count: int, batch: int, *, together: bool, devices: Sequence[jax.Device] | None = None) -> FoldAxis:
@@ -175,6 +224,16 @@ def choose_together(wish: Literal["auto", "yes", "no"], *, backend: str, frozen_
     if backend == "cpu":
         return False, "folds train one after the other: on a CPU a trained encoder is faster so."
     return True, f"folds train together: one {backend} step keeps the device busier than several small ones."
+
+
+def _fill(x: Any, size: int) -> Any:
+    """Return an array with a leading axis of `size`: folds that only fill up the mesh are copies of the first."""
+    missing = size - len(x)
+    if not missing:
+        return x
+    if isinstance(x, np.ndarray):
+        return np.concatenate([x, np.repeat(x[:1], missing, axis=0)])
+    return jnp.concatenate([x, jnp.repeat(x[:1], missing, axis=0)])
 
 
 def _mapped(function: Callable[..., Any], in_axes: Sequence[Placement]) -> Callable[..., Any]:

@@ -44,7 +44,8 @@ def initial(
     graphdef = split(abstract(make))[0]
     given = axis.replicate(dict(given))
     params = axis.jit(lambda key, given: draw(1, key, given), (FOLD, SHARED))(axis.shard(keys), given)
-    return graphdef, params, jax.jit(lambda key, given: draw(2, key, given))(shared_key, given)
+    shared = jax.jit(lambda key, given: draw(2, key, given), out_shardings=axis.shared)
+    return graphdef, params, shared(axis.replicate(shared_key), given)
 
 
 def first_states(params: PerFold, optimizer: optax.GradientTransformation, axis: FoldAxis) -> PerFold:

@@ -13,7 +13,9 @@ from jaxtyping import Bool, Float, Int
 
 from serjax.evaluation.metrics import confusion, scores
 from serjax.runtime.errors import UserError
+from serjax.runtime.preemption import Terminated, stop_asked
 from serjax.training.config import TrainConfig
+from serjax.training.epoch_sums import EpochSums
 from serjax.training.fold_axis import FoldAxis, PerFold
 from serjax.training.initialize import first_states, make_evaluated
 from serjax.training.metric_log import Row
@@ -32,9 +34,14 @@ class Engine(Protocol):
         """Return how many clips an epoch reads."""
 
     def train_epoch(
-        self, state: PerFold, epoch: int, active: Bool[np.ndarray, "k"], tick: Callable[[int], None]
-    ) -> tuple[PerFold, Float[np.ndarray, "k"], Float[np.ndarray, "k"]]:
-        """Return the state after the epoch, mean losses and last learning rates."""
+        self,
+        state: PerFold,
+        epoch: int,
+        active: Bool[np.ndarray, "k"],
+        sums: EpochSums,
+        tick: Callable[[int], None],
+    ) -> tuple[PerFold, EpochSums]:
+        """Return the state and the sums after the epoch, or after the step where the program was asked to stop."""
 
     def predict(self, params: PerFold, part: str) -> list[Float[np.ndarray, "_ c"]]:
         """Return each trial's class probabilities for its clips of a part."""
@@ -88,8 +95,8 @@ def fit(
 
     A trial's best state is that of the highest validation macro-F1, of equal ones the first; after `patience` epochs
     without a higher one the trial stops, and at once where its numbers are no longer finite. With `keep` last every
-    epoch counts as better than those before it. After each epoch everything is saved, so that a run killed at any
-    moment goes on to the same numbers.
+    epoch counts as better than those before it. After each epoch everything is saved, and after the step in which
+    SIGTERM comes, so that a run stopped at any moment goes on to the same numbers.
 
     Args:
         engine: trains and predicts.
@@ -102,6 +109,7 @@ def fit(
 
     Raises:
         Diverged: the loss of a fold is no longer a number, at none of its learning rates, in every run.
+        Terminated: SIGTERM came; everything is saved.
     """
     trials, axis = engine.trials, engine.axis
     count, evaluated = len(trials), make_evaluated(axis)
@@ -112,6 +120,7 @@ def fit(
         "epoch": np.zeros(count, np.int64),
         "waited": np.zeros(count, np.int64),
         "diverged": np.zeros(count, bool),
+        "sums": EpochSums.zero(count).arrays(),
     }
     epoch = 0
     restored = resume.restore(tree)
@@ -119,6 +128,7 @@ def fit(
         epoch, tree = restored
     score, best_epoch, waited, diverged = (np.array(tree[name]) for name in ("score", "epoch", "waited", "diverged"))
     state, best = tree["state"], tree["best"]
+    sums = EpochSums.from_arrays(tree["sums"])
     del tree, restored
     given_up = {trial.run for k, trial in enumerate(trials) if _lost(k, trials, diverged)}
 
@@ -126,7 +136,12 @@ def fit(
         epoch += 1
         began = time.monotonic()
         tick = reporter.begin(epoch, engine.epoch_clips(active))
-        state, loss, rate = engine.train_epoch(state, epoch, active, tick)
+        state, sums = engine.train_epoch(state, epoch, active, sums, tick)
+        kept = {"score": score, "epoch": best_epoch, "waited": waited, "diverged": diverged}
+        if not sums.complete:
+            resume.save(epoch - 1, {"state": state, "best": best, **kept, "sums": sums.arrays()}, partial=True)
+            raise Terminated
+        loss, rate, sums = sums.mean_loss, sums.rate, EpochSums.zero(count)
         rows, notes = [], []
         params = evaluated(state)
         for k, probability in enumerate(engine.predict(params, "validation")):
@@ -156,8 +171,9 @@ def fit(
         del params
         # The log first: rows of an epoch that was not saved are dropped on resuming, lost rows would stay lost.
         reporter.end(epoch, rows, notes)
-        kept = {"score": score, "epoch": best_epoch, "waited": waited, "diverged": diverged}
-        resume.save(epoch, {"state": state, "best": best, **kept})
+        resume.save(epoch, {"state": state, "best": best, **kept, "sums": sums.arrays()})
+        if stop_asked():
+            raise Terminated
     return Fitted(best, evaluated(state), best_epoch, score, frozenset(given_up))
 
 

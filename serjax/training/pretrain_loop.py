@@ -17,6 +17,7 @@ from serjax.models.encoders.masked_prediction import MaskedPredictor
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.functional import Params, flat, overlay
 from serjax.runtime.errors import UserError
+from serjax.runtime.preemption import Terminated, stop_asked, stoppable
 from serjax.training.config import MaskedConfig
 from serjax.training.dispatch import LateMetrics
 from serjax.training.fold_axis import BATCH, FOLD, SHARED, FoldAxis, PerFold
@@ -101,7 +102,7 @@ def set_up(
         params = axis.jit(overlay, (FOLD, FOLD))(params, axis.shard(own))
         frozen = axis.jit(overlay, (SHARED, FOLD))(frozen, axis.shard(own))
     still = frozen[0] if isinstance(frozen, list) else frozen
-    optimizer = make_optimizer(config.optimizer, axis.first(params), still)
+    optimizer = make_optimizer(config.optimizer, axis.shape(params), still)
     one = partial(
         update,
         objective=MaskedPrediction(config, encoder),
@@ -130,7 +131,8 @@ def pretrain(
 
     Args:
         setup: What to train; its first parameters are used up.
-        batches: Given a number of updates made, yields the batches from there on, the runs' axis in front [k b ...].
+        batches: Given a number of updates made, yields the batches from there on, the runs' axis in front [k b ...]; of
+            several processes each its own part (`FoldAxis.own`, `FoldAxis.own_rows`).
         updates: Number of updates of the whole run.
         resume: Where states are saved and restored.
         report: Told how it is going.
@@ -138,6 +140,7 @@ def pretrain(
 
     Raises:
         UserError: the loss is no longer a number, or the disk is full.
+        Terminated: SIGTERM came; the state is saved.
     """
     axis = setup.axis
     state = first_states(setup.params, setup.optimizer, axis)
@@ -145,16 +148,20 @@ def pretrain(
     done, state = (restored[0], restored[1]["state"]) if restored else (0, state)
     metrics = LateMetrics(axis)
     everyone = np.ones(axis.count, bool)
-    # Asked for no batch that there is no update for.
-    for batch in batches(done) if done < updates else ():
-        state, told = setup.step(everyone, state, axis.shard(batch, BATCH), setup.keys, setup.frozen)
-        done += 1
-        metrics.add(told)
-        if done % every == 0 or done == updates:
-            report(done, _means(metrics.take(), done))
-            resume.save(done, {"state": state})
-        if done == updates:
-            break
+    with stoppable():
+        # Asked for no batch that there is no update for.
+        for batch in batches(done) if done < updates else ():
+            state, told = setup.step(everyone, state, axis.feed(batch), setup.keys, setup.frozen)
+            done += 1
+            metrics.add(told)
+            stop = stop_asked() and done < updates
+            if done % every == 0 or done == updates or stop:
+                report(done, _means(metrics.take(), done))
+                resume.save(done, {"state": state})
+            if stop:
+                raise Terminated
+            if done == updates:
+                break
     return make_evaluated(axis)(state)
 
 
@@ -166,9 +173,8 @@ def encoder_of(setup: Pretraining, params: Params, run: int = 0) -> SpeechEncode
     return nnx.merge(setup.graphdef, params, frozen).speech_encoder
 
 
-def _means(metrics: list[Any], done: int) -> dict[str, Float[np.ndarray, "k"]]:
-    columns = {name: [told[name] for told in metrics] for name in metrics[0]}
-    found = {name: np.asarray(np.mean(values, axis=0, dtype=np.float64)) for name, values in columns.items()}
+def _means(metrics: dict[str, Float[np.ndarray, "k s"]], done: int) -> dict[str, Float[np.ndarray, "k"]]:
+    found = {name: np.asarray(np.mean(values, axis=1, dtype=np.float64)) for name, values in metrics.items()}
     if not np.isfinite(found["loss"]).all():
         raise UserError(
             f"The loss of masked prediction is no longer a number after {done} updates; lower the learning rate "

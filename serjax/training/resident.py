@@ -16,9 +16,10 @@ from serjax.models.functional import Params
 from serjax.models.inputs import Features, Inputs
 from serjax.training.classification import LabelledInputs, make_step, probabilities
 from serjax.training.config import OptimizerConfig, TrainConfig
+from serjax.training.epoch_sums import EpochSums
 from serjax.training.fold_axis import FOLD, SHARED, FoldAxis, PerFold
 from serjax.training.optimizer import make_optimizer
-from serjax.training.trials import Trial, class_weights, last_rates, trial_constants
+from serjax.training.trials import Trial, class_weights, trial_constants
 from serjax.training.update import TrainState, TrialConstants
 
 
@@ -119,19 +120,20 @@ class ResidentEngine:
         return clip.reshape(shape), weight.reshape(shape)
 
     def train_epoch(
-        self, state: PerFold, epoch: int, active: Bool[np.ndarray, "k"], tick: Callable[[int], None]
-    ) -> tuple[PerFold, Float[np.ndarray, "k"], Float[np.ndarray, "k"]]:
-        """Train every active trial for one epoch; return the state, the mean losses and the last learning rates."""
+        self,
+        state: PerFold,
+        epoch: int,
+        active: Bool[np.ndarray, "k"],
+        sums: EpochSums,
+        tick: Callable[[int], None],
+    ) -> tuple[PerFold, EpochSums]:
+        """Train every active trial for one epoch; return the state and the sums of its steps."""
         clip, weight = self._batches([self._order(trial, epoch) for trial in self.trials])
         inputs = self.axis.shard(clip), self.axis.shard(weight)
         state, metrics = self._epoch(active, state, *inputs, self.constants, self.features, self.frozen)
-        metrics = self.axis.gather(metrics)
         tick(self.epoch_clips(active))
-        return (
-            state,
-            metrics["loss"].sum(1) / np.maximum(metrics["weight"].sum(1), 1e-9),
-            last_rates(metrics["rate"], self.trials, self.size),
-        )
+        made = active[:, None] & (weight.sum(2) > 0)
+        return state, sums.plus(self.axis.gather(metrics), made, complete=True)
 
     def predict(self, params: PerFold, part: str) -> list[Float[np.ndarray, "_ c"]]:
         """Return each trial's class probabilities for its own clips of `validation` or `test`, in their order."""

@@ -1,4 +1,7 @@
-"""Resume points of killed runs: the training state of the last epochs, written by Orbax while training continues."""
+"""Resume points of stopped runs: the training state of the last epochs, written by Orbax while training continues.
+
+All processes of a run write one folder, each what its devices hold.
+"""
 
 import contextlib
 import errno
@@ -12,7 +15,11 @@ import jax
 import orbax.checkpoint as ocp
 
 from serjax.runtime.disk import unwritable
+from serjax.runtime.distributed import from_first
 from serjax.runtime.errors import UserError
+
+PARTIAL = "partial"
+"""Folder, in that of the states, of the state in the middle of an epoch."""
 
 
 class ResumePoint:
@@ -22,25 +29,47 @@ class ResumePoint:
         """Open or create the folder."""
         # Orbax wants absolute paths.
         self.folder = folder.absolute()
-        options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=True)
-        self._manager = ocp.CheckpointManager(self.folder, options=options)
+        self._epochs = self._manager(self.folder, 2)
+        partial = from_first("resume point", (self.folder / PARTIAL).is_dir)
+        self._partial = self._manager(self.folder / PARTIAL, 1) if partial else None
+
+    @staticmethod
+    def _manager(folder: Path, kept: int) -> ocp.CheckpointManager:
+        options = ocp.CheckpointManagerOptions(max_to_keep=kept, enable_async_checkpointing=True)
+        return ocp.CheckpointManager(folder, options=options)
 
     def latest(self) -> int | None:
-        """Return the last epoch saved, counted from 1."""
-        return self._manager.latest_step()
+        """Return the last epoch saved when it was over, counted from 1; 0 for a part of the first."""
+        return self._latest()[0]
+
+    def _latest(self) -> tuple[int | None, bool]:
+        """Return that epoch, and whether a state after it is saved, too; network file systems tell one process."""
+
+        def look() -> tuple[int | None, bool]:
+            epoch = self._epochs.latest_step()
+            partial = None if self._partial is None else self._partial.latest_step()
+            # A part of an epoch that is over counts no more.
+            return (partial, True) if partial is not None and partial >= (epoch or 0) else (epoch, False)
+
+        epoch, partial = from_first("resume point", look)
+        return epoch, partial
 
     def restore(self, like: Any) -> tuple[int, Any] | None:
         """Return the last epoch saved (counted from 1) and its pytree, laid out as the arrays of `like`; or None.
 
+        Folds that only fill up the mesh may be more or fewer than when it was saved.
+
         Raises:
             UserError: what was saved is laid out otherwise, as another version of serjax saves it.
         """
-        epoch = self.latest()
+        epoch, partial = self._latest()
         if epoch is None:
             return None
+        manager = self._partial if partial else self._epochs
+        assert manager is not None
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         try:
-            return epoch, self._manager.restore(epoch, args=ocp.args.StandardRestore(abstract))
+            return epoch, manager.restore(epoch, args=ocp.args.StandardRestore(abstract, strict=False))
         except ValueError as error:
             if not re.search("tree structures do not match|not compatible with the stored", str(error)):
                 raise
@@ -49,14 +78,25 @@ class ResumePoint:
                 "that began the run, or give --overwrite to start it again."
             ) from None
 
-    def save(self, epoch: int, tree: Any) -> None:
+    def save(self, epoch: int, tree: Any, *, partial: bool = False) -> None:
         """Write the pytree in the background.
+
+        Args:
+            epoch: the last that is over.
+            tree: arrays.
+            partial: it is the state after a part of the next epoch.
 
         Raises:
             UserError: the disk is full, now or when the epoch before was written.
         """
         with self._sentence():
-            self._manager.save(epoch, args=ocp.args.StandardSave(tree))
+            if not partial:
+                self._epochs.save(epoch, args=ocp.args.StandardSave(tree))
+                return
+            self._partial = self._partial or self._manager(self.folder / PARTIAL, 1)
+            if self._partial.latest_step() == epoch:
+                self._partial.delete(epoch)  # the same epoch was stopped before
+            self._partial.save(epoch, args=ocp.args.StandardSave(tree))
 
     def close(self) -> None:
         """Wait for what is being written.
@@ -65,8 +105,10 @@ class ResumePoint:
             UserError: the disk is full.
         """
         with self._sentence():
-            self._manager.wait_until_finished()
-            self._manager.close()
+            for manager in (self._epochs, self._partial):
+                if manager is not None:
+                    manager.wait_until_finished()
+                    manager.close()
 
     @contextlib.contextmanager
     def _sentence(self) -> Iterator[None]:

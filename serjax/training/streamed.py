@@ -1,11 +1,9 @@
 """An engine that trains whole models on clips streamed from the store."""
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import jax
 import numpy as np
 from flax import nnx
 from jaxtyping import Bool, Float, Int
@@ -25,12 +23,14 @@ from serjax.data.batching.lengths import Crop
 from serjax.models.base import Modality
 from serjax.models.functional import Params
 from serjax.models.inputs import Inputs
+from serjax.runtime.preemption import stop_asked, stoppable
 from serjax.training.classification import LabelledInputs, make_step, probabilities
 from serjax.training.config import OptimizerConfig, TrainConfig
 from serjax.training.dispatch import LateMetrics
+from serjax.training.epoch_sums import EpochSums
 from serjax.training.fold_axis import BATCH, FOLD, SHARED, FoldAxis, PerFold
 from serjax.training.optimizer import make_optimizer
-from serjax.training.trials import Trial, last_rates, trial_constants
+from serjax.training.trials import Trial, trial_constants
 
 Tick = Callable[[int], None]
 """Called with the number of clips that a step has just read, for the progress bar."""
@@ -83,6 +83,7 @@ class StreamedEngine:
         """
         self.trials, self.clips, self.labels, self.classes = trials, clips, labels, classes
         self.axis, self.frames = axis, frames
+        self._filler: Batch | None = None
         self.train, self.seed, self.samples, self.crop = train, seed, samples, crop
         self.constants = axis.shard(trial_constants(trials, labels, classes, train, seed))
         self.frozen = axis.replicate(frozen) if shared else frozen
@@ -99,45 +100,52 @@ class StreamedEngine:
         return sum(len(trial.train) for trial, on in zip(self.trials, active, strict=True) if on)
 
     def train_epoch(
-        self, state: PerFold, epoch: int, active: Bool[np.ndarray, "k"], tick: Tick
-    ) -> tuple[PerFold, Float[np.ndarray, "k"], Float[np.ndarray, "k"]]:
-        """Train every active trial for one epoch; return the state, the mean losses and the last learning rates."""
-        size = self.train.batch_size
-        counts = [steps_per_epoch(len(trial.train), size) for trial in self.trials]
-        streams = [
-            iter(
+        self, state: PerFold, epoch: int, active: Bool[np.ndarray, "k"], sums: EpochSums, tick: Tick
+    ) -> tuple[PerFold, EpochSums]:
+        """Train every active trial for the rest of an epoch; return the state and the sums of its steps.
+
+        Where the program is asked to stop, the sums say after which step it did.
+        """
+        size, begun = self.train.batch_size, sums.step
+        counts = np.array([steps_per_epoch(len(trial.train), size) for trial in self.trials])
+        steps = int(counts[active].max())
+        streams = {
+            k: iter(
                 train_batches(
                     self.clips,
                     self.labels,
-                    trial.train,
+                    self.trials[k].train,
                     batch_size=size,
                     samples=self.samples,
-                    seed=(self.seed, trial.seed, trial.fold, epoch),
+                    seed=(self.seed, self.trials[k].seed, self.trials[k].fold, epoch),
                     sampling="balanced" if self.train.balance == "sampling" else "shuffle",
                     frames=self.frames,
+                    rows=self.axis.own_rows(size),
+                    first=begun,
                 )
             )
-            if on
-            else iter(())
-            for trial, on in zip(self.trials, active, strict=True)
-        ]
+            for k in self.axis.own
+            if active[k]
+        }
         metrics = LateMetrics(self.axis)
-        steps = max(count for count, on in zip(counts, active, strict=True) if on)
 
         def batches() -> Iterator[tuple[Bool[np.ndarray, "k"], Batch]]:
-            for number in range(steps):
-                now = np.array([on and number < count for on, count in zip(active, counts, strict=True)])
-                yield now, _side_by_side([next(s) if on else None for s, on in zip(streams, now, strict=True)])
+            for number in range(begun, steps):
+                now = active & (number < counts)
+                yield now, self._side_by_side({k: next(stream) for k, stream in streams.items() if now[k]})
 
-        for now, batch in read_ahead(batches()):
-            inputs = self.axis.shard(LabelledInputs._make((self._inputs(batch), batch.label, batch.weight)), BATCH)
-            state, new = self._step(now, state, inputs, self.constants, self.frozen)
-            metrics.add(new)
-            tick(int((batch.weight * now[:, None]).sum()))
-        total = jax.tree.map(lambda *x: np.stack(x, axis=1), *metrics.take())
-        made = np.arange(steps) < np.array(counts)[:, None]
-        loss = (total["loss"] * made).sum(1) / np.maximum((total["weight"] * made).sum(1), 1e-9)
-        return state, loss, last_rates(total["rate"], self.trials, size)
+        step = begun
+        with stoppable():
+            for now, batch in read_ahead(batches()):
+                inputs = LabelledInputs._make((self._inputs(batch), batch.label, batch.weight))
+                state, new = self._step(now, state, self.axis.feed(inputs), self.constants, self.frozen)
+                metrics.add(new)
+                tick(sum(min(size, len(t.train) - step * size) for t, on in zip(self.trials, now, strict=True) if on))
+                step += 1
+                if stop_asked() and step < steps:
+                    break
+        made = active[:, None] & (np.arange(begun, step) < counts[:, None])
+        return state, sums.plus(metrics.take(), made, complete=step == steps)
 
     def _inputs(self, batch: Batch, without: Modality | None = None) -> Inputs:
         """Return what the model is called with; the modality it goes without has lengths of 0."""
@@ -156,40 +164,52 @@ class StreamedEngine:
         parts = [trial.clips(part) for trial in self.trials]
         results = [np.zeros((len(clips), self.classes), np.float32) for clips in parts]
         size = self.train.batch_size
-        streams = [
-            iter(
+        streams = {
+            k: iter(
                 eval_batches(
                     self.clips,
                     self.labels,
-                    clips,
+                    parts[k],
                     batch_size=size,
                     samples=self.samples,
                     crop=self.crop,
                     frames=self.frames,
+                    rows=self.axis.own_rows(size),
                 )
             )
-            for clips in parts
-        ]
-        for start, batches, batch in read_ahead(_in_step(streams, size)):
-            inputs = self.axis.shard(self._inputs(batch, without), BATCH)
+            for k in self.axis.own
+        }
+
+        def batches() -> Iterator[tuple[int, Batch]]:
+            for start in range(0, max(map(len, parts)), size):
+                yield start, self._side_by_side({k: next(s) for k, s in streams.items() if start < len(parts[k])})
+
+        for start, batch in read_ahead(batches()):
+            inputs = self.axis.feed(self._inputs(batch, without))
             probability = self.axis.gather(self._predict(params, inputs, self.frozen))
-            for k, one in enumerate(batches):
-                if one is not None:
-                    rows = one.weight > 0
-                    results[k][start : start + int(rows.sum())] = probability[k][rows]
+            for result, rows in zip(results, probability, strict=True):
+                rest = result[start : start + size]
+                rest[:] = rows[: len(rest)]
         return results
 
-
-def _in_step(streams: list[Iterator[Batch]], size: int) -> Iterator[tuple[int, list[Batch | None], Batch]]:
-    """Yield the position of the first clip, the streams' batches, and them side by side, until all have ended."""
-    for start in itertools.count(0, size):
-        batches = [next(stream, None) for stream in streams]
-        if all(batch is None for batch in batches):
-            return
-        yield start, batches, _side_by_side(batches)
-
-
-def _side_by_side(batches: Sequence[Batch | None]) -> Batch:
-    """Stack the trials' batches; a trial without one gets its neighbour's, which nobody looks at."""
-    some = next(batch for batch in batches if batch is not None)
-    return stack([batch or some for batch in batches])
+    def _side_by_side(self, batches: Mapping[int, Batch]) -> Batch:
+        """Stack this process's batches; a trial without one gets its neighbour's, which nobody looks at."""
+        some = next(iter(batches.values()), None)
+        if some is None:
+            if self._filler is None:
+                # Other processes still have some: any clips will do.
+                self._filler = next(
+                    iter(
+                        eval_batches(
+                            self.clips,
+                            self.labels,
+                            self.trials[0].train,
+                            batch_size=self.train.batch_size,
+                            samples=self.samples,
+                            frames=self.frames,
+                            rows=self.axis.own_rows(self.train.batch_size),
+                        )
+                    )
+                )
+            some = self._filler
+        return stack([batches.get(k, some) for k in self.axis.own])

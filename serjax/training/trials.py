@@ -59,12 +59,6 @@ class Trial:
         return {"train": self.train, "validation": self.validation, "test": self.test}[part]
 
 
-def last_rates(rate: Float[np.ndarray, "k s"], trials: Sequence[Trial], batch: int) -> Float[np.ndarray, "k"]:
-    """Return each trial's learning rate in its last step of an epoch, 0 for a trial that made none."""
-    last = [min(steps_per_epoch(len(trial.train), batch), rate.shape[1]) - 1 for trial in trials]
-    return rate[np.arange(len(trials)), last]
-
-
 def class_weights(labels: Int[np.ndarray, "clips"], classes: int) -> Float[np.ndarray, "c"]:
     """Return inverse class frequencies with a mean of 1 over the clips (scikit-learn's `balanced`)."""
     counts = np.bincount(labels, minlength=classes)

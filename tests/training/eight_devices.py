@@ -15,6 +15,7 @@ from serjax.models.base import EncoderLayout
 from serjax.models.encoders.config import EncoderConfig
 from serjax.models.speech import Speech
 from serjax.training.config import TrainConfig
+from serjax.training.epoch_sums import EpochSums
 from serjax.training.fold_axis import FoldAxis, fold_axis
 from serjax.training.initialize import first_states, initial
 from serjax.training.streamed import StreamedEngine
@@ -119,8 +120,9 @@ def train(trials, axis, config=CONFIG, **settings):
     state = first_states(params, engine.optimizer, axis)
     losses = []
     for epoch in (1, 2):
-        state, loss, _ = engine.train_epoch(state, epoch, np.ones(len(trials), bool), lambda count: None)
-        losses.append(loss.tolist())
+        everyone, zero = np.ones(len(trials), bool), EpochSums.zero(len(trials))
+        state, sums = engine.train_epoch(state, epoch, everyone, zero, lambda count: None)
+        losses.append(sums.mean_loss.tolist())
     probabilities = engine.predict(axis.field(state, "params"), "test")
     return {
         "losses": np.array(losses).T.tolist(),

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from serjax.features.kmeans import ClusterConfig, fit_minibatch
 from serjax.models.encoders.config import EncoderConfig, frames
 from serjax.training.config import MaskedConfig
-from serjax.training.fold_axis import BATCH, FoldAxis
+from serjax.training.fold_axis import FoldAxis
 from serjax.training.initialize import first_states
 from serjax.training.masked_prediction import FrameBatch
 from serjax.training.pretrain_loop import set_up
@@ -46,7 +46,7 @@ def masked(devices, accumulate=1, encoder=ENCODER):
         wave = rng.normal(size=(1, 8, 6000)).astype(np.float32)
         length = rng.integers(4000, 6000, (1, 8)).astype(np.int32)
         batch = FrameBatch(wave, length, rng.integers(0, 5, (1, 8, frames(encoder, 6000))))
-        batch = axis.shard(batch, BATCH)
+        batch = axis.feed(batch)
         assert len(batch.wave.sharding.device_set) == devices
         state, metrics = setup.step(np.ones(1, bool), state, batch, setup.keys, setup.frozen)
         found += [float(value[0]) for value in metrics.values()]

@@ -9,6 +9,7 @@ import pytest
 
 from serjax.runtime.errors import UserError
 from serjax.training.config import OptimizerConfig, TrainConfig
+from serjax.training.epoch_sums import EpochSums
 from serjax.training.fold_axis import fold_axis
 from serjax.training.loop import Diverged, fit
 from serjax.training.optimizer import make_optimizer
@@ -32,12 +33,13 @@ class Engine:
     def epoch_clips(self, active):
         return 2 * int(active.sum())
 
-    def train_epoch(self, state, epoch, active, tick):
+    def train_epoch(self, state, epoch, active, sums, tick):
         self.active.append(active.tolist())
         tick(2)
         grown = jax.tree.map(lambda leaf: leaf + jnp.asarray(active), state.params)
         loss = np.array([self.losses.get((k, epoch), 1.0) for k in range(len(self.trials))])
-        return state._replace(params=grown), loss, np.full(len(self.trials), 1e-3)
+        one = np.ones(len(self.trials))
+        return state._replace(params=grown), EpochSums(1, loss, one, 1e-3 * one, complete=True)
 
     def predict(self, params, part):
         epochs = np.asarray(self.axis.gather(params)["epoch"]).astype(int)

@@ -51,7 +51,7 @@ def test_a_full_disk_gets_a_sentence(tmp_path, monkeypatch):
     def full(*arguments, **settings):
         raise ValueError('RESOURCE_EXHAUSTED: Error writing "x": No space left on device')
 
-    monkeypatch.setattr(point._manager, "save", full)
+    monkeypatch.setattr(point._epochs, "save", full)
     with pytest.raises(UserError, match=r"the disk is full .*--out"):
         point.save(1, {"x": jnp.zeros(2)})
     monkeypatch.undo()

@@ -10,7 +10,7 @@ from serjax.data.config import FoldsConfig
 from serjax.data.folds.fold import Fold
 from serjax.runtime.errors import UserError
 from serjax.training.config import OptimizerConfig, TrainConfig
-from serjax.training.trials import class_weights, last_rates, make_trials, trial_constants, trial_key
+from serjax.training.trials import class_weights, make_trials, trial_constants, trial_key
 
 
 @given(st.lists(st.integers(1, 30), min_size=2, max_size=6))
@@ -72,9 +72,3 @@ def test_constants_are_stacked_by_trial():
     np.testing.assert_allclose(found.class_weight[0], class_weights(labels[[0, 1, 2]], 2))
     plain = trial_constants(trials(), labels, 2, TrainConfig(), 0)
     np.testing.assert_array_equal(plain.class_weight, np.ones((2, 2)))
-
-
-def test_last_rate_is_that_of_a_trials_own_last_step():
-    rate = np.arange(6.0).reshape(2, 3)
-    assert last_rates(rate, trials(), 2).tolist() == [1, 4]
-    assert last_rates(rate, trials(), 1).tolist() == [2, 5]

@@ -20,6 +20,9 @@ Clips are views of a memory-mapped file, so a batch is a few copies of memory: o
 threads make it 26,000 and 4,000 at the price of as many threads a fold. Four batches bridge a slow read.
 """
 
+ALL = slice(None)
+"""All rows of a batch."""
+
 
 class Clips(Protocol):
     """Decoded clips, such as a `ClipStore`."""
@@ -80,6 +83,8 @@ def train_batches(
     seed: tuple[int, ...],
     sampling: Literal["shuffle", "balanced"] = "shuffle",
     frames: Frames | None = None,
+    rows: slice = ALL,
+    first: int = 0,
     read: grain.ReadOptions = READ,
 ) -> grain.IterDataset[Batch]:
     """Return one epoch of training batches: random order, random crops, zeros on the right of short clips.
@@ -96,6 +101,8 @@ def train_batches(
         seed: not negative; give every epoch of every fold its own, always of the same number of values.
         sampling: shuffle uses every clip once. balanced draws as many, with replacement, each class as likely.
         frames: video of every clip of the store.
+        rows: of each batch that are read, where other processes read the others.
+        first: number of the first batch, where the epoch goes on.
         read: threads and batches ahead.
     """
     rng = np.random.default_rng(seed)
@@ -106,7 +113,8 @@ def train_batches(
     else:
         order = rng.permutation(order)
     spare = np.maximum(clips.lengths[order] - samples, 0)
-    return _dataset(clips, labels, order, rng.integers(spare + 1), batch_size, samples, frames, read)
+    starts = rng.integers(spare + 1)
+    return _dataset(clips, labels, order, starts, batch_size, samples, frames, rows, first, read)
 
 
 def eval_batches(
@@ -118,6 +126,7 @@ def eval_batches(
     samples: int,
     crop: Crop = "head",
     frames: Frames | None = None,
+    rows: slice = ALL,
     read: grain.ReadOptions = READ,
 ) -> grain.IterDataset[Batch]:
     """Return batches of the clips in the order of `indices`, each cut as `crop_clip` does and padded with zeros.
@@ -130,11 +139,12 @@ def eval_batches(
         samples: length of every row.
         crop: the part of a longer clip.
         frames: video of every clip of the store.
+        rows: of each batch that are read, where other processes read the others.
         read: threads and batches ahead.
     """
     order = np.asarray(indices, np.int64)
     starts = crop_start(clips.lengths[order], samples, crop)
-    return _dataset(clips, labels, order, starts, batch_size, samples, frames, read)
+    return _dataset(clips, labels, order, starts, batch_size, samples, frames, rows, 0, read)
 
 
 def steps_per_epoch(clips: int, batch_size: int) -> int:
@@ -182,24 +192,25 @@ def _dataset(
     batch_size: int,
     samples: int,
     frames: Frames | None,
+    rows: slice,
+    first: int,
     read: grain.ReadOptions,
 ) -> grain.IterDataset[Batch]:
     """Lay out clip `order[i]`, from sample `starts[i]` on, as row `i % batch_size` of batch `i // batch_size`."""
 
     def fill(number: int) -> Batch:
-        rows = slice(number * batch_size, (number + 1) * batch_size)
-        chosen, missing = order[rows], max(0, (number + 1) * batch_size - len(order))
-        chosen = np.concatenate([chosen, np.repeat(chosen[:1], missing)])
+        places = np.arange(number * batch_size, (number + 1) * batch_size)[rows]
+        real = places < len(order)
+        places = np.where(real, places, number * batch_size)
+        chosen = order[places]
         length = np.minimum(clips.lengths[chosen], samples)
-        wave = np.zeros((batch_size, samples), np.float32)
-        for row, start in enumerate(starts[rows]):
-            wave[row, : length[row]] = clips.clip(int(chosen[row]))[start : start + samples]
-        wave[batch_size - missing :] = wave[0]
-        weight = np.ones(batch_size, np.float32)
-        weight[batch_size - missing :] = 0
+        wave = np.zeros((len(places), samples), np.float32)
+        for row, (clip, start) in enumerate(zip(chosen.tolist(), starts[places].tolist(), strict=True)):
+            wave[row, : length[row]] = clips.clip(clip)[start : start + samples]
+        weight = real.astype(np.float32)
         video = () if frames is None else frames.rows(chosen)
         values = (length.astype(np.int32), labels[chosen].astype(np.int32), weight, chosen.astype(np.int32))
         return Batch(wave, *values, *video)
 
     # Grain spends some 30 microseconds on an element, so an element is a whole batch and not a clip.
-    return grain.MapDataset.range(steps_per_epoch(len(order), batch_size)).map(fill).to_iter_dataset(read)
+    return grain.MapDataset.range(first, steps_per_epoch(len(order), batch_size)).map(fill).to_iter_dataset(read)

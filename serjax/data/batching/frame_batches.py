@@ -1,6 +1,6 @@
 """Batches of clips with their frames' labels, by seconds of audio, in few shapes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import grain
@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Int, Int32, Integer
 
 from serjax.audio import SAMPLE_RATE
-from serjax.data.batching.batches import READ, Clips
+from serjax.data.batching.batches import ALL, READ, Clips
 from serjax.data.store.frame_labels import FrameGrid
 from serjax.runtime.errors import UserError
 
@@ -112,6 +112,7 @@ def labelled_batches(
     updates: int,
     done: int = 0,
     only: frozenset[int] | None = None,
+    own_rows: Callable[[int], slice] = lambda _: ALL,
     read: grain.ReadOptions = READ,
 ) -> Iterator[LabelledBatch]:
     """Return the batches of a run from update number `done` on.
@@ -128,6 +129,7 @@ def labelled_batches(
         updates: of the whole run.
         done: updates made already.
         only: clips that the run may see; by default all of the shapes'.
+        own_rows: rows to read of a batch of so many, where other processes read the others.
         read: threads and batches ahead.
 
     Raises:
@@ -149,14 +151,16 @@ def labelled_batches(
         chosen = _round_robin(shape, int(turn[update]), (*seed, 2, number))
         counts = np.array([len(labels[clip]) for clip in chosen])
         starts = rng.integers(counts - shape.frames + 1)
+        rows = own_rows(shape.rows)
+        chosen, starts = chosen[rows], starts[rows]
         samples = grid.samples(shape.frames)
-        wave = np.empty((shape.rows, samples), np.float32)
-        label = np.empty((shape.rows, shape.frames), np.int32)
+        wave = np.empty((len(chosen), samples), np.float32)
+        label = np.empty((len(chosen), shape.frames), np.int32)
         for row, (clip, start) in enumerate(zip(chosen.tolist(), starts.tolist(), strict=True)):
             # A crop begins with a frame, so that its labels are those of exactly these samples.
             wave[row] = clips.clip(clip)[grid.hop_length * start :][:samples]
             label[row] = labels[clip][start : start + shape.frames]
-        return LabelledBatch(wave, np.full(shape.rows, samples, np.int32), label)
+        return LabelledBatch(wave, np.full(len(chosen), samples, np.int32), label)
 
     return iter(grain.MapDataset.range(done, updates).map(one).to_iter_dataset(read))
 

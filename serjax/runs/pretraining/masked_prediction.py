@@ -134,13 +134,14 @@ def _train(
                     updates=config.updates,
                     done=done,
                     only=frozenset(part.train),
+                    own_rows=axis.own_rows,
                 )
-                for part, own in group
+                for part, own in (group[k] for k in axis.own)
             ]
             for batch in side_by_side(runs):
                 yield batch
                 # The step of this batch has been sent off.
-                seconds += batch.wave.size / SAMPLE_RATE
+                seconds += count() * batch.wave.size / SAMPLE_RATE
                 rate = seconds / (time.monotonic() - began)
                 bar.update(task, advance=1, rate=f"{rate:.0f} s of audio/s")
 

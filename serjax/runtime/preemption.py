@@ -1,0 +1,54 @@
+"""SIGTERM, by which clusters announce that a machine is taken away: training stops after a step, saves and ends."""
+
+import contextlib
+import itertools
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+
+class Terminated(KeyboardInterrupt):
+    """The program was asked to end by SIGTERM; what is running cleans up as after Ctrl-C."""
+
+
+_asked = threading.Event()
+_steps = itertools.count()
+_between_steps = False
+
+
+def heed_sigterm() -> None:
+    """Let SIGTERM raise `Terminated`, or stop training after its step.
+
+    Among several processes it is JAX that takes the signal and finds the step after which all of them stop.
+    """
+    signal.signal(signal.SIGTERM, _note)
+
+
+def _note(_number: int, _frame: FrameType | None) -> None:
+    if not _between_steps or _asked.is_set():
+        raise Terminated
+    _asked.set()
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGTERM wait for the next `stop_asked` while the block runs."""
+    global _between_steps
+    _between_steps = True
+    try:
+        yield
+    finally:
+        _between_steps = False
+
+
+def stop_asked() -> bool:
+    """Return whether to save and raise `Terminated` now; every process asks after each of its steps."""
+    # The command line imports this module before JAX.
+    from jax.experimental import multihost_utils
+
+    from serjax.runtime.distributed import several
+
+    if several():
+        return multihost_utils.reached_preemption_sync_point(next(_steps))
+    return _asked.is_set()

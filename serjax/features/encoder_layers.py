@@ -86,12 +86,12 @@ def frame_features(
         only: clips to compute; the others have no frames. By default all.
         seconds: of audio in a batch on each device.
         longest: stretch of a clip that is computed at once, in s.
-        mesh: devices; batches are spread over its data axis. By default all there are.
+        mesh: devices; batches are spread over its data axis. By default all of this process.
 
     Raises:
         UserError: as `extract`, or no clip is as long as a frame.
     """
-    mesh = make_mesh(1, len(jax.devices())) if mesh is None else mesh
+    mesh = make_mesh(1, jax.local_device_count(), jax.local_devices()) if mesh is None else mesh
     frames = np.zeros(len(clips), np.int64)
     wanted = np.arange(len(clips)) if only is None else np.asarray(only, np.int64)
     frames[wanted] = [grid.frames(length) for length in np.asarray(clips.lengths)[wanted].tolist()]

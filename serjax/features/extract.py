@@ -1,5 +1,6 @@
 """One pass over all clips: features computed batch by batch into a ragged array, resumed where it was stopped."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,9 +14,11 @@ from serjax.data.batching.batches import Clips, fill_rows
 from serjax.data.batching.lengths import Crop, bucket, crop_start
 from serjax.data.store.ragged import Ragged, RaggedWriter, make_once
 from serjax.models.functional import Params
+from serjax.runtime import distributed
 from serjax.runtime.errors import UserError
 from serjax.runtime.mesh import make_mesh, sharding
 from serjax.runtime.progress import progress_bar
+from serjax.runtime.shared_folder import blind_processes
 
 Function = Callable[[Params, Float[Array, "b t"], Int[Array, "b"]], tuple[Float[Array, "b ..."], Int[Array, "b"]]]
 """From weights, waves and true lengths in samples to features and true frames of each clip."""
@@ -92,7 +95,8 @@ def extract(
     """Return the features of clips, rows of which are frames; from disk where they have been computed before.
 
     Features go to the file as they come, so that memory holds two batches, and a call that was stopped goes on where it
-    was. Another process that wants the same features waits for them.
+    was. Another run that wants the same features waits for them. The processes of one run share the batches where they
+    share the folder; the first then puts their parts together.
 
     Args:
         function: compiled here, once for each shape of batches.
@@ -104,21 +108,59 @@ def extract(
         lengths: frames of each clip, where they are known beforehand; pieces of clips and rows in the order of the
             clips are possible only then.
         frame_axis: axis of the function's features that is frames.
-        mesh: devices; batches are spread over its data axis. By default the first device alone.
+        mesh: devices of this process; batches are spread over its data axis. By default the first device alone.
 
     Raises:
         UserError: the disk is full or the folder cannot be written; what was written stays. Or features of a clip are
             not finite.
     """
-    make_once(
-        target,
-        lambda unfinished: _fill(function, weights, clips, names, batches, unfinished, lengths, frame_axis, mesh),
-        _OPTION,
-    )
+    mesh = make_mesh(1, 1, jax.local_devices()[:1]) if mesh is None else mesh
+
+    def fill(folder: Path, batches: Sequence[Batch], lengths: Int[np.ndarray, "clips"] | None) -> None:
+        _fill(function, weights, clips, names, batches, folder, lengths, frame_axis, mesh)
+
+    if blind_processes(target.parent) or not distributed.several():
+        make_once(target, lambda unfinished: fill(unfinished, batches, lengths), _OPTION)
+    elif not distributed.from_first("features", target.is_dir):
+        _share(fill, len(clips), batches, target, lengths)
     try:
         return Ragged(target)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{target}: these stored features are damaged ({error}); delete them.") from None
+
+
+def _share(
+    fill: Callable[[Path, Sequence[Batch], Int[np.ndarray, "clips"] | None], None],
+    clips: int,
+    batches: Sequence[Batch],
+    target: Path,
+    lengths: Int[np.ndarray, "clips"] | None,
+) -> None:
+    """Compute every batch in one of the processes, and let the first put the parts together."""
+    count = distributed.count()
+    parts = [target.with_name(f"{target.name}.{i}-of-{count}") for i in range(count)]
+    own = batches[distributed.index() :: count]
+    if own:
+        make_once(parts[distributed.index()], lambda unfinished: fill(unfinished, own, lengths), _OPTION)
+    distributed.wait_for_all("features")
+
+    def merge(unfinished: Path) -> None:
+        read = [Ragged(part) for part in parts[: len(batches)]]
+        rows = read[0].rows
+        with RaggedWriter(
+            unfinished, rows.dtype.str, rows.shape[1:], items=clips, lengths=lengths, option=_OPTION
+        ) as writer:
+            # In the order in which one process would have written them.
+            for number in range(writer.done, len(batches)):
+                for piece in batches[number].pieces:
+                    found = read[number % count][piece.clip]
+                    kept = found if piece.frames is None else found[piece.frame : piece.frame + piece.frames]
+                    writer.write(piece.clip, kept, piece.frame)
+                writer.step()
+            writer.finish()
+
+    distributed.from_first("features", lambda: make_once(target, merge, _OPTION))
+    shutil.rmtree(parts[distributed.index()], ignore_errors=True)
 
 
 def _fill(
@@ -130,9 +172,8 @@ def _fill(
     folder: Path,
     lengths: Int[np.ndarray, "clips"] | None,
     frame_axis: int,
-    mesh: Mesh | None,
+    mesh: Mesh,
 ) -> None:
-    mesh = make_mesh(1, 1) if mesh is None else mesh
     spread = sharding(mesh, "data")
     call = jax.jit(function, out_shardings=(spread, spread))
     weights = jax.device_put(weights, sharding(mesh))

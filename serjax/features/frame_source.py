@@ -49,7 +49,7 @@ class FrameSource:
         if len(frames.shape) != 2 or not len(frames):
             raise UserError(f"Frames to cluster have the shape {frames.shape}; give a table [frames, values] of some.")
         self.frames = frames
-        self.mesh = make_mesh(1, len(jax.devices())) if mesh is None else mesh
+        self.mesh = make_mesh(1, jax.local_device_count(), jax.local_devices()) if mesh is None else mesh
         self.devices = self.mesh.shape["data"]
         self._rows = sharding(self.mesh, "data")
         self._resident = self._place() if _fits(frames, self.mesh) else None

@@ -113,7 +113,7 @@ def fit_minibatch(frames: Frames, config: ClusterConfig | None = None, mesh: Mes
     Args:
         frames: An array, a memory-mapped file, or rows of one.
         config: Settings.
-        mesh: Devices; batches are spread over its data axis. By default all there are.
+        mesh: Devices; batches are spread over its data axis. By default all of this process.
 
     Raises:
         UserError: fewer frames than clusters, or a frame that is not finite.

@@ -1,9 +1,6 @@
 """Checks that the processes of a run can work together, before any of them trains."""
 
-import contextlib
 import json
-import time
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,12 +9,9 @@ from serjax.config.pretraining import PretrainExperiment
 from serjax.runs.folder import differences, kept_settings
 from serjax.runtime import distributed
 from serjax.runtime.constraints import to_json
-from serjax.runtime.disk import write_text
 from serjax.runtime.errors import UserError, one_of
+from serjax.runtime.shared_folder import blind_processes
 from serjax.runtime.version import versions
-
-_SEEN_WITHIN = 60.0
-"""Seconds after which a network file system shows what another machine has written."""
 
 
 def check_alike(experiments: Sequence[Experiment | PretrainExperiment]) -> None:
@@ -47,31 +41,9 @@ def check_shared(folder: Path) -> None:
     Raises:
         UserError: a process does not see it.
     """
-    if not distributed.several():
-        return
-    token = uuid.uuid4().hex
-    path = folder / ".seen_by_all"
-
-    def write() -> str:
-        write_text(path, token)
-        return token
-
-    token = distributed.from_first("shared folder", write)
-    until = time.monotonic() + _SEEN_WITHIN
-    while not (seen := _reads(path, token)) and time.monotonic() < until:
-        time.sleep(0.2)
-    answers = distributed.exchange("shared folder", "yes" if seen else "no")
-    if distributed.first():
-        path.unlink(missing_ok=True)
-    blind = [str(i) for i, answer in enumerate(answers) if answer == "no"]
+    blind = [str(i) for i in blind_processes(folder)]
     if blind:
         raise UserError(
             f"{folder}: process{'es' * (len(blind) > 1)} {one_of(blind)} cannot see what process 0 writes there; give "
             "--out a folder that all machines share."
         )
-
-
-def _reads(path: Path, token: str) -> bool:
-    with contextlib.suppress(OSError):
-        return path.read_text() == token
-    return False

@@ -19,6 +19,7 @@ from serjax.evaluation.tables import SCORES, percent
 from serjax.runs.finetune import train, train_together
 from serjax.runs.folder import is_finished
 from serjax.runtime.disk import write_text
+from serjax.runtime.distributed import from_first
 from serjax.runtime.errors import UserError
 from serjax.runtime.fingerprint import fingerprint
 from serjax.training.fold_axis import choose_together
@@ -73,8 +74,9 @@ def search(experiment: Experiment, command: str) -> Report:
     """
     every = list(combinations(experiment))
     unfinished, done = [], 0
-    for _, one in every:
-        if one.overwrite or not is_finished(one):
+    finished = from_first("finished", lambda: [is_finished(one) and not one.overwrite for _, one in every])
+    for (_, one), ready in zip(every, finished, strict=True):
+        if not ready:
             unfinished.append(one)
         else:
             log.info(f"{one.run_dir} is finished.")
@@ -87,6 +89,11 @@ def search(experiment: Experiment, command: str) -> Report:
             _train(experiment, group, command)
         except Diverged as error:
             log.warning(f"{names}: {error}")
+    return {"search": from_first("table", lambda: _write_table(experiment, every))}
+
+
+def _write_table(experiment: Experiment, every: Sequence[tuple[dict[str, Any], Experiment]]) -> list[dict[str, Any]]:
+    """Write search.md; return its rows."""
     # Those of groups of earlier calls too, which stopped while they wrote.
     for states in experiment.run_dir.glob(f"{_UNFINISHED}*"):
         shutil.rmtree(states, ignore_errors=True)
@@ -96,7 +103,7 @@ def search(experiment: Experiment, command: str) -> Report:
     rows.sort(key=lambda row: 1.0 if row["validation_macro_f1"] is None else -row["validation_macro_f1"])
     write_text(experiment.run_dir / "search.md", search_table(rows))
     log.info(f"Written to {experiment.run_dir / 'search.md'}.")
-    return {"search": rows}
+    return rows
 
 
 def side_by_side(experiments: Sequence[Experiment]) -> list[list[Experiment]]:

@@ -165,12 +165,18 @@ def pretrain(
     return make_evaluated(axis)(state)
 
 
-def encoder_of(setup: Pretraining, params: Params, run: int = 0) -> SpeechEncoder:
-    """Return the encoder of run number `run`, whose parameters are given, for `save_pretrained`."""
-    frozen = setup.frozen
-    if not setup.shared:
-        frozen = jax.tree.map(lambda leaf: leaf[run], setup.axis.gather(frozen))
-    return nnx.merge(setup.graphdef, params, frozen).speech_encoder
+def encoder_of(setup: Pretraining, params: Params, frozen: Params, run: int = 0) -> SpeechEncoder:
+    """Return the encoder of a run, for `save_pretrained`.
+
+    Args:
+        setup: of all runs.
+        params: trained parameters [k ...], as `FoldAxis.gather` returns them.
+        frozen: `setup.frozen`; where each run has its own, gathered too.
+        run: its number.
+    """
+    own = jax.tree.map(lambda leaf: leaf[run], params)
+    still = frozen if setup.shared else jax.tree.map(lambda leaf: leaf[run], frozen)
+    return nnx.merge(setup.graphdef, own, still).speech_encoder
 
 
 def _means(metrics: dict[str, Float[np.ndarray, "k s"]], done: int) -> dict[str, Float[np.ndarray, "k"]]:

@@ -128,9 +128,7 @@ def test_held_out_parts_train_side_by_side_as_alone(tmp_path):
 def test_runs_with_starts_of_their_own_train_as_each_does_alone(tmp_path, together):
     config = replace(SETTINGS, feature_grad_mult=0.0)
     random = runs(count=2)
-    starts = [
-        nnx.state(encoder_of(random, jax.tree.map(lambda x, k=k: x[k], random.params)), nnx.Param) for k in (0, 1)
-    ]
+    starts = [nnx.state(encoder_of(random, random.params, random.frozen, k), nnx.Param) for k in (0, 1)]
     own = nnx.State({"speech_encoder": jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *starts)})
     keys = jax.random.split(jax.random.key(5), 2)
 
@@ -145,7 +143,7 @@ def test_runs_with_starts_of_their_own_train_as_each_does_alone(tmp_path, togeth
         params = axis.gather(pretrain(setup, batches, 2, resume, lambda *_: None))
         resume.close()
         return [
-            flat(nnx.state(encoder_of(setup, jax.tree.map(lambda x, k=k: x[k], params), k), nnx.Param))
+            flat(nnx.state(encoder_of(setup, params, setup.axis.gather(setup.frozen), k), nnx.Param))
             for k in range(len(keys))
         ]
 
@@ -189,7 +187,7 @@ def test_a_pretrained_encoder_is_a_checkpoint(tmp_path):
     from serjax.checkpoints.preprocessor import Preprocessor
 
     setup = runs()
-    encoder = encoder_of(setup, setup.axis.first(setup.params))
+    encoder = encoder_of(setup, setup.axis.gather(setup.params), setup.frozen)
     save_pretrained(encoder, tmp_path, preprocessor=Preprocessor())
     loaded = load_encoder(str(tmp_path)).encoder
     assert loaded.config == TINY

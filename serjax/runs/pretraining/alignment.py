@@ -12,6 +12,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from serjax.config.experiment import Experiment, cache_folder
 from serjax.config.pretraining import PretrainExperiment
@@ -32,6 +33,7 @@ from serjax.runs.pretraining.run import pretrain
 from serjax.runs.starts import PRETRAINED, find_encoders
 from serjax.runtime.constraints import validate
 from serjax.runtime.disk import write_text
+from serjax.runtime.distributed import from_first
 from serjax.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -59,7 +61,7 @@ def align(experiment: PretrainExperiment, command: str) -> Report:
     for one in (first, last):
         validate(one)
     with claim(experiment):
-        begin_run(experiment, find_run(experiment), "")
+        from_first("run folder", lambda: begin_run(experiment, find_run(experiment), ""))
         steps: tuple[tuple[str, AnyExperiment], ...] = (
             ("step 1: pretraining on the corpus", tapt),
             ("step 2: fine-tuning", first),
@@ -68,14 +70,18 @@ def align(experiment: PretrainExperiment, command: str) -> Report:
         )
         for title, step in steps:
             log.info(title)
-            if is_finished(step):
+            if from_first("finished", partial(is_finished, step)):
                 log.info(f"{step.run_dir} is finished.")
             elif isinstance(step, PretrainExperiment):
                 pretrain(step, command)
             else:
                 train(step, command)
-        _write(experiment, command, (tapt, cpt), (first, last))
-        end_run(experiment)
+
+        def write() -> None:
+            _write(experiment, command, (tapt, cpt), (first, last))
+            end_run(experiment)
+
+        from_first("page", write)
         return {"step": CPT}
 
 

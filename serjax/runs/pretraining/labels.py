@@ -19,6 +19,7 @@ from serjax.models.encoders.config import frame_hop, receptive_field
 from serjax.models.functional import Params
 from serjax.runs.pretraining.corpus import Clips, Material, Part, as_training
 from serjax.runs.starts import Encoders
+from serjax.runtime import distributed
 from serjax.runtime.fingerprint import fingerprint
 
 log = logging.getLogger(__name__)
@@ -62,37 +63,42 @@ def make_labels(experiment: PretrainExperiment, material: Material, encoders: En
 
 def _of_part(experiment: PretrainExperiment, clips: Clips, part: Part, encoders: Encoders | None) -> FrameLabels:
     settings, folder = experiment.labels, part_folder(experiment.run_dir, part)
-    if (folder / LABELS).is_dir():
+    if distributed.from_first("labels", (folder / LABELS).is_dir):
         return FrameLabels(folder / LABELS)
     source = _source(settings, clips, part, encoders)
     cache = cache_folder(as_training(experiment)) / "features"
     table = frame_features(source.function, source.weights, clips, clips.names, cache / source.key, grid=source.grid)
     cluster = replace(settings.cluster, seed=settings.cluster.seed + experiment.seed)
-    began = time.monotonic()
-    if settings.centroids is None:
-        found = fit_minibatch(table.select(part.train), cluster)
-        centroids = found.centroids
-        log.info(
-            f"{_whose(part)}{len(centroids)} clusters of {table.lengths[list(part.train)].sum():,} frames in "
-            f"{time.monotonic() - began:.1f} s; mean squared distance {found.inertia:.4g}."
-        )
-    else:
-        centroids = read_centroids(Path(settings.centroids))
-    labels = split_labels(assign(table.rows, centroids), clips.names, table.lengths)
-    write_centroids(folder / CENTROIDS, centroids)
-    noted = {
-        "of": settings.of,
-        "layer": settings.layer if settings.of == "layer" else None,
-        "encoder": None if encoders is None else encoders.source,
-        "centroids": settings.centroids,
-        "seed": cluster.seed,
-        "clips_heard": len(part.train),
-    }
-    written = write_labels(folder / LABELS, labels, len(centroids), source.grid, noted)
-    if encoders is not None and not encoders.shared:
-        # One table a fold would fill the disk, and no other run wants it.
-        shutil.rmtree(cache / source.key, ignore_errors=True)
-    return written
+
+    def write() -> None:
+        began = time.monotonic()
+        if settings.centroids is None:
+            found = fit_minibatch(table.select(part.train), cluster)
+            centroids = found.centroids
+            log.info(
+                f"{_whose(part)}{len(centroids)} clusters of {table.lengths[list(part.train)].sum():,} frames in "
+                f"{time.monotonic() - began:.1f} s; mean squared distance {found.inertia:.4g}."
+            )
+        else:
+            centroids = read_centroids(Path(settings.centroids))
+        labels = split_labels(assign(table.rows, centroids), clips.names, table.lengths)
+        write_centroids(folder / CENTROIDS, centroids)
+        noted = {
+            "of": settings.of,
+            "layer": settings.layer if settings.of == "layer" else None,
+            "encoder": None if encoders is None else encoders.source,
+            "centroids": settings.centroids,
+            "seed": cluster.seed,
+            "clips_heard": len(part.train),
+        }
+        write_labels(folder / LABELS, labels, len(centroids), source.grid, noted)
+        if encoders is not None and not encoders.shared:
+            # One table a fold would fill the disk, and no other run wants it.
+            shutil.rmtree(cache / source.key, ignore_errors=True)
+
+    # Mini-batches are small: the first process clusters on its own devices, the others wait.
+    distributed.from_first("labels", write)
+    return FrameLabels(folder / LABELS)
 
 
 def _source(settings: LabelsConfig, clips: Clips, part: Part, encoders: Encoders | None) -> _Source:

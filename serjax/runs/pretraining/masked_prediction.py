@@ -22,6 +22,7 @@ from serjax.runs.folder import RESUME
 from serjax.runs.pretraining.corpus import Material, Part
 from serjax.runs.pretraining.labels import part_folder
 from serjax.runs.starts import ENCODER, EncoderStart, encoder_start
+from serjax.runtime import distributed
 from serjax.runtime.progress import progress_bar
 from serjax.training.fold_axis import FoldAxis, choose_together, fold_axis
 from serjax.training.metric_log import MetricLog
@@ -53,11 +54,13 @@ def predict_masked(
             no number, or a full disk.
     """
     grid = FrameGrid(frame_hop(start.config), receptive_field(start.config))
+    encoders = [part_folder(experiment.run_dir, part) / ENCODER / "config.json" for part in material.parts]
+    made = distributed.from_first("encoders", lambda: [path.is_file() for path in encoders])
     waiting = []
-    for part, own in zip(material.parts, labels, strict=True):
+    for part, own, ready in zip(material.parts, labels, made, strict=True):
         clips = material.clips
         own.check({clips.names[i]: int(clips.lengths[i]) for i in part.train}, grid)
-        if not (part_folder(experiment.run_dir, part) / ENCODER / "config.json").is_file():
+        if not ready:
             waiting.append((part, own))
     together, config = False, experiment.masked
     if len(waiting) > 1:
@@ -111,7 +114,8 @@ def _train(
     done = resume.latest() or 0
     with contextlib.ExitStack() as stack:
         stack.callback(resume.close)
-        logs = [stack.enter_context(MetricLog(folder, done)) for folder in folders]
+        # One process of several writes and speaks.
+        logs = [stack.enter_context(MetricLog(folder, done)) for folder in folders] if distributed.first() else []
         bar = stack.enter_context(progress_bar("updates"))
         whose = ", ".join(f"fold {part.fold}" for part, _ in group if part.fold)
         log.info(
@@ -141,13 +145,14 @@ def _train(
             for batch in side_by_side(runs):
                 yield batch
                 # The step of this batch has been sent off.
-                seconds += count() * batch.wave.size / SAMPLE_RATE
+                seconds += distributed.count() * batch.wave.size / SAMPLE_RATE
                 rate = seconds / (time.monotonic() - began)
                 bar.update(task, advance=1, rate=f"{rate:.0f} s of audio/s")
 
         def report(updates: int, means: dict[str, Float[np.ndarray, "k"]]) -> None:
             rate = seconds / (time.monotonic() - began)
-            for k, (metrics, (part, _)) in enumerate(zip(logs, group, strict=True)):
+            for k, metrics in enumerate(logs):
+                part = group[k][0]
                 values = {f"train_{name}": float(value[k]) for name, value in means.items()}
                 metrics.write([{"fold": part.fold, "epoch": updates, **values, "train_audio_per_second": rate}])
             log.info(
@@ -157,11 +162,16 @@ def _train(
             )
 
         params = axis.gather(pretrain(setup, batches, config.updates, resume, report, every=config.save_every))
-    for k, folder in enumerate(folders):
-        encoder = encoder_of(setup, jax.tree.map(lambda leaf, k=k: leaf[k], params), k)
-        save_pretrained(encoder, folder / ENCODER, preprocessor=start.preprocessor)
-    # A fold's states are as large as its encoder many times over, and the next fold makes its own.
-    shutil.rmtree(folders[0] / RESUME, ignore_errors=True)
+    frozen = setup.frozen if setup.shared else axis.gather(setup.frozen)
+
+    def save() -> None:
+        for k, folder in enumerate(folders):
+            encoder = encoder_of(setup, params, frozen, k)
+            save_pretrained(encoder, folder / ENCODER, preprocessor=start.preprocessor)
+        # A fold's states are as large as its encoder many times over, and the next fold makes its own.
+        shutil.rmtree(folders[0] / RESUME, ignore_errors=True)
+
+    distributed.from_first("encoders", save)
 
 
 def _extent(shapes: Sequence[Shape], updates: int, grid: FrameGrid, part: Part) -> str:

@@ -16,9 +16,11 @@ from serjax.runs.pretraining.corpus import Material, as_training, read_material
 from serjax.runs.pretraining.labels import make_labels
 from serjax.runs.pretraining.masked_prediction import predict_masked
 from serjax.runs.pretraining.report import write_page
+from serjax.runs.processes import check_alike, check_shared
 from serjax.runs.starts import PRETRAINED, Encoders, EncoderStart, find_encoder, find_encoders
 from serjax.runtime.constraints import validate
 from serjax.runtime.disk import write_text
+from serjax.runtime.distributed import first_then_rest, from_first, same
 from serjax.runtime.errors import UserError
 from serjax.runtime.fingerprint import fingerprint
 
@@ -41,11 +43,12 @@ def pretrain(experiment: PretrainExperiment, command: str, step: Step | None = N
     """
     validate(experiment)
     with claim(experiment):
+        check_alike([experiment])
         return _pretrain(experiment, command, step)
 
 
 def _pretrain(experiment: PretrainExperiment, command: str, step: Step | None) -> Report:
-    begun = find_run(experiment)
+    begun = from_first("run folder", lambda: find_run(experiment))
     if step == "masked" and not begun:
         raise UserError(f"{experiment.run_dir}: there are no labels of this experiment; make them by the step labels.")
     settings = experiment.labels
@@ -59,26 +62,38 @@ def _pretrain(experiment: PretrainExperiment, command: str, step: Step | None) -
     known = list({one.source: one for one in (encoders, start.encoders) if one is not None}.values())
     for one in known:
         _check_apart(experiment, one)
-    material = read_material(experiment, by_fold=not all(one.shared for one in known))
+    by_fold = not all(one.shared for one in known)
+    material = first_then_rest("data", lambda: read_material(experiment, by_fold=by_fold))
     for one in known:
         for part in material.parts:
             one.check(part.fold, [material.clips.names[i] for i in part.test])
     for note in start.notes:
         log.info(note)
-    begin_run(experiment, begun, _made_from(experiment, material, start, known))
-    if material.data is not None:
-        write_folds(as_training(experiment), material.data)
+    made_from = _made_from(experiment, material, start, known)
+    same({"data, or other pretrained weights (their fingerprint)": made_from})
+
+    def begin() -> None:
+        begin_run(experiment, begun, made_from)
+        if material.data is not None:
+            write_folds(as_training(experiment), material.data)
+
+    from_first("run folder", begin)
+    check_shared(experiment.run_dir)
     labels = make_labels(experiment, material, encoders)
     if step == "labels":
         log.info(f"Labels are in {experiment.run_dir}.")
         return {}
     predict_masked(experiment, material, labels, start)
     warning = next((one.warning for one in known if one.warning is not None), None)
-    write_page(experiment, material, labels, command, warning)
     folds = [part.fold for part in material.parts if part.fold]
     made: Report = {"corpus": experiment.tapt.corpus if warning is None else "all", "folds": folds}
-    write_text(experiment.run_dir / PRETRAINED, json.dumps(made) + "\n")
-    end_run(experiment)
+
+    def write() -> None:
+        write_page(experiment, material, labels, command, warning)
+        write_text(experiment.run_dir / PRETRAINED, json.dumps(made) + "\n")
+        end_run(experiment)
+
+    from_first("page", write)
     log.info(f"Written to {experiment.run_dir}: README.md and, of each fold or for all, encoder, labels and centroids.")
     return made
 

@@ -1,0 +1,41 @@
+"""Folders that the processes of a run share, or each has of its own, as their file systems have it."""
+
+import contextlib
+import time
+import uuid
+from pathlib import Path
+
+from serjax.runtime import distributed
+from serjax.runtime.disk import write_text
+
+WITHIN = 60.0
+"""Seconds after which a network file system shows what another machine has written."""
+
+
+def blind_processes(folder: Path, within: float = WITHIN) -> list[int]:
+    """Return the numbers of the processes that do not see what process 0 writes into a folder; all of them must ask.
+
+    Args:
+        folder: made where it is missing.
+        within: seconds to look for it.
+
+    Raises:
+        UserError: process 0 cannot write there.
+    """
+    if not distributed.several():
+        return []
+    token = uuid.uuid4().hex
+
+    def write() -> str:
+        write_text(folder / f".seen-by-all-{token}", token)
+        return token
+
+    path = folder / f".seen-by-all-{distributed.from_first('shared folder', write)}"
+    until = time.monotonic() + within
+    while not (seen := path.is_file()) and time.monotonic() < until:
+        time.sleep(0.2)
+    answers = distributed.exchange("shared folder", "yes" if seen else "no")
+    if distributed.first():
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+    return [i for i, answer in enumerate(answers) if answer == "no"]

@@ -125,7 +125,7 @@ def labelled_batches(
         labels: of each clip of the store.
         shapes: as `plan` made them.
         grid: places of the frames.
-        seed: not negative.
+        seed: not negative. The first number decides the order of the shapes, which runs side by side must share.
         updates: of the whole run.
         done: updates made already.
         only: clips that the run may see; by default all of the shapes'.
@@ -139,7 +139,7 @@ def labelled_batches(
     # Of each shape so many batches that its clips come as often as those of others.
     share = np.cumsum([len(shape.clips) / shape.rows for shape in shapes])
     counts = np.diff(np.rint(updates * share / share[-1]).astype(int), prepend=0)
-    drawn = np.random.default_rng([*seed, 0]).permutation(np.repeat(np.arange(len(shapes)), counts))
+    drawn = np.random.default_rng([seed[0], 0]).permutation(np.repeat(np.arange(len(shapes)), counts))
     turn = np.zeros(updates, np.int64)
     for number in range(len(shapes)):
         turn[drawn == number] = np.arange(counts[number])
@@ -166,7 +166,7 @@ def labelled_batches(
 
 
 def side_by_side(runs: Sequence[Iterator[LabelledBatch]]) -> Iterator[LabelledBatch]:
-    """Yield the runs' batches with a leading axis; those of one seed and the same shapes are of one shape at a time."""
+    """Yield the runs' batches with a leading axis; the first number of their seeds must be the same."""
     for batches in zip(*runs, strict=True):
         yield LabelledBatch(*map(np.stack, zip(*batches, strict=True)))
 

@@ -97,6 +97,15 @@ def save_models(run_dir: Path, models: RunModels, members: Mapping[int, Any]) ->
             extra_tensors=head,
             extra_config={**names, "label2id": {label: i for i, label in enumerate(models.labels)}},
         )
+    write_model_json(run_dir, models)
+
+
+def write_model_json(run_dir: Path, models: RunModels) -> None:
+    """Write model.json, which says that the models of its folds are there.
+
+    Raises:
+        UserError: it cannot be written.
+    """
     write_text(run_dir / "model.json", to_json(models) + "\n")
 
 

@@ -15,6 +15,9 @@ from serjax.runtime.constraints import Seed
 from serjax.runtime.errors import UserError
 from serjax.training.config import OptimizerConfig, TrainConfig
 
+JOBS = "jobs"
+"""Folder of the jobs of a run, in the run folder."""
+
 
 @dataclass(frozen=True)
 class WarmStart:
@@ -52,6 +55,9 @@ class Experiment:
     """Folder in which the run folder is made."""
     overwrite: bool = False
     """Delete what a finished run, or one of another experiment, left under this name, and start again."""
+    job: bool = False
+    """Train the folds of folds.only as a job with a folder of its own, jobs/folds_N in the run folder, beside jobs that
+    train the other folds; python -m serjax.gather puts them together."""
 
     @property
     def first_epochs(self) -> int:
@@ -60,9 +66,16 @@ class Experiment:
         return {"auto": epochs, "one": 0, "two": epochs or 10}[self.stages]
 
     @property
-    def run_dir(self) -> Path:
-        """The run folder, absolute."""
+    def whole_dir(self) -> Path:
+        """The run folder, absolute; of a job that of the run whose folds it trains."""
         return (Path(self.out) / self.name).absolute()
+
+    @property
+    def run_dir(self) -> Path:
+        """The folder that is written, absolute: the run folder, or a job's own in it."""
+        if not self.job:
+            return self.whole_dir
+        return self.whole_dir / JOBS / "_".join(["folds", *map(str, sorted(set(self.folds.only or ())))])
 
     def check(self) -> None:
         """Refuse combinations that no experiment can have.
@@ -72,6 +85,8 @@ class Experiment:
         """
         check_name(self.name)
         model, augment = self.model, self.augment
+        if self.job and not self.folds.only:
+            raise UserError("job is given without folds.only; name the folds of this job, such as --folds.only 2.")
         if self.train.learning_rates and self.optimizer.max_lr is not None:
             raise UserError("optimizer.max_lr and train.learning_rates are both given; leave out one of them.")
         if self.first_epochs and not model.two_stages:
@@ -120,4 +135,4 @@ def check_name(name: str) -> None:
 
 def cache_folder(experiment: Experiment) -> Path:
     """Return the folder that holds those of decoded clips, frames and features: data.cache, or that of the run."""
-    return Path(experiment.data.cache or experiment.run_dir.parent).absolute()
+    return Path(experiment.data.cache or experiment.whole_dir.parent).absolute()

@@ -178,6 +178,11 @@ def _protocol(report: Report) -> str:
 def _use(report: Report) -> str:
     experiment = report["experiment"]
     run = (PurePath(experiment["out"]) / experiment["name"]).as_posix()
+    if experiment.get("job"):
+        return (
+            "These are the folds of one job. When the jobs of all folds are finished, put them together:\n\n"
+            f"```sh\npython -m serjax.gather {run}\n```"
+        )
     clip = "clip.mp4" if "video" in report["facts"]["modalities"] else "clip.wav"
     return (
         f"```sh\npython -m serjax.predict {run} {clip}\n```\n\n"

@@ -11,6 +11,7 @@ from serjax.config.experiment import Experiment, cache_folder
 from serjax.data.dataset import Data, read_data
 from serjax.evaluation.report import Report
 from serjax.runs.folder import FIRST_STAGE, RESUME, begin_run, claim, end_run, find_run, write_folds
+from serjax.runs.jobs import write_sources
 from serjax.runs.processes import check_alike, check_shared
 from serjax.runs.results import choose_rates, predict_tests, read_trained, show_example, write_run
 from serjax.runs.setup import Setup, experiment_trials, first_stage, make_plan, set_up
@@ -112,6 +113,8 @@ def _train(
             shutil.rmtree(states, ignore_errors=True)
         for one in experiments:
             write_folds(one, data)
+            if one.job:
+                write_sources(one.run_dir, data, dict(plan.given), starts)
 
     distributed.from_first("run folder", begin)
     check_shared(first.run_dir)

@@ -10,7 +10,7 @@ from typing import Any
 
 import filelock
 
-from serjax.config.experiment import Experiment
+from serjax.config.experiment import JOBS, Experiment
 from serjax.config.pretraining import PretrainExperiment
 from serjax.data.dataset import Data
 from serjax.data.folds.fold import save_folds
@@ -76,11 +76,16 @@ def find_run(experiment: AnyExperiment, states: Path | None = None) -> bool:
     path = folder / "experiment.json"
     finished = _last(experiment).is_file()
     if not path.is_file():
+        if (folder / JOBS).is_dir():
+            raise UserError(
+                f"{folder}: it holds jobs that train a run's folds; put them together with python -m serjax.gather, or "
+                "choose another --name or --out."
+            )
         if folder.is_dir() and any(folder.iterdir()):
             raise UserError(f"{folder}: the folder is not empty and holds no run; choose another --name or --out.")
         return False
     try:
-        changed = differences(json.loads(path.read_text()), json.loads(to_json(kept_settings(experiment))))
+        changed = differences(json.loads(path.read_text()), json.loads(experiment_json(experiment)))
     except ValueError:
         changed = ["contents (experiment.json is damaged)"]
     # A run that has saved no epoch, and no labels of frames, is no loss.
@@ -104,7 +109,7 @@ def is_finished(experiment: AnyExperiment) -> bool:
     path = experiment.run_dir / "experiment.json"
     if not path.is_file() or not _last(experiment).is_file():
         return False
-    return not differences(json.loads(path.read_text()), json.loads(to_json(kept_settings(experiment))))
+    return not differences(json.loads(path.read_text()), json.loads(experiment_json(experiment)))
 
 
 def begin_run(experiment: AnyExperiment, begun: bool, made_from: str) -> bool:
@@ -136,7 +141,7 @@ def begin_run(experiment: AnyExperiment, begun: bool, made_from: str) -> bool:
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
     write_text(path, made_from)
-    write_text(folder / "experiment.json", to_json(kept_settings(experiment)) + "\n")
+    write_text(folder / "experiment.json", experiment_json(experiment))
     return False
 
 
@@ -153,13 +158,13 @@ def _last(experiment: AnyExperiment) -> Path:
     return experiment.run_dir / ("report.json" if isinstance(experiment, Experiment) else PRETRAINED)
 
 
-def kept_settings(experiment: AnyExperiment) -> AnyExperiment:
-    """Return the experiment without what does not bear on its numbers: where it is written."""
-    return replace(experiment, out="checkpoints", overwrite=False)
+def experiment_json(experiment: AnyExperiment) -> str:
+    """Return the contents of experiment.json: all settings but those of the place, which no number depends on."""
+    return to_json(replace(experiment, out="checkpoints", overwrite=False)) + "\n"
 
 
 def differences(old: Any, new: Any, prefix: str = "") -> list[str]:
-    """Return the dotted names of the fields in which two settings, as JSON has them, differ."""
+    """Return the dotted names of the values in which two JSON objects differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = dict.fromkeys([*old, *new])
         return [name for key in keys for name in differences(old.get(key), new.get(key), f"{prefix}{key}.")]

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from serjax.config.experiment import Experiment
 from serjax.config.pretraining import PretrainExperiment
-from serjax.runs.folder import differences, kept_settings
+from serjax.runs.folder import differences, experiment_json
 from serjax.runtime import distributed
-from serjax.runtime.constraints import to_json
 from serjax.runtime.errors import UserError, one_of
 from serjax.runtime.shared_folder import blind_processes
 from serjax.runtime.version import versions
@@ -21,7 +20,7 @@ def check_alike(experiments: Sequence[Experiment | PretrainExperiment]) -> None:
         UserError: names what differs, and on which process.
     """
     distributed.same({f"version of {name}": version for name, version in versions().items()})
-    settings = [json.loads(to_json(kept_settings(one))) for one in experiments]
+    settings = [json.loads(experiment_json(one)) for one in experiments]
     every = distributed.exchange("settings", json.dumps(settings))
     for i, text in enumerate(every):
         changed = [

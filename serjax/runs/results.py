@@ -6,6 +6,7 @@ import os
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +25,7 @@ from serjax.evaluation.report import Report, Row, RunFacts, build_report
 from serjax.inference.ensemble import load
 from serjax.models.base import Modality
 from serjax.models.functional import Params
+from serjax.runs.jobs import Results, save_results
 from serjax.runs.setup import Plan, Setup
 from serjax.runtime import distributed
 from serjax.runtime.constraints import to_json
@@ -108,13 +110,24 @@ def write_run(
         return out_of_fold(data, trials, probabilities, chosen)
 
     history = read_history(experiment.run_dir)
-    best = scored(answers.best)
-    last = None if answers.last is None else scored(answers.last)[0]
-    alone = {name: scored(probabilities)[0] for name, probabilities in answers.alone.items()}
+    results = Results(
+        seeds=scored(answers.best),
+        last=None if answers.last is None else scored(answers.last)[0],
+        alone={name: scored(probabilities)[0] for name, probabilities in answers.alone.items()},
+    )
     save_trained(experiment, data, chosen[0], trained, plan)
+    if experiment.job:
+        save_results(experiment.run_dir, results)
     facts = run_facts(data, setup, experiment, plan, history, command)
-    report = build_report(json.loads(to_json(experiment)), facts, best, history, last, alone)
-    write_all(experiment.run_dir, report, best[0], history)
+    return write_results(experiment.run_dir, experiment, facts, results, history)
+
+
+def write_results(
+    folder: Path, experiment: Experiment, facts: RunFacts, results: Results, history: Sequence[Row]
+) -> Report:
+    """Write the scores and pictures of a run, whose models are written, to `folder`; return its report."""
+    report = build_report(json.loads(to_json(experiment)), facts, results.seeds, history, results.last, results.alone)
+    write_all(folder, report, results.seeds[0], history)
     return report
 
 

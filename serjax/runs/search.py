@@ -44,6 +44,8 @@ def combinations(experiment: Experiment) -> Iterator[tuple[dict[str, Any], Exper
     """
     tried = [(str(name).replace("-", "_"), values) for name, *values in experiment.search]
     names = [name for name, _ in tried]
+    if experiment.job:
+        raise UserError("--search and --job are both given; leave out --job, or train one combination at a time.")
     for name, values in tried:
         if name in ("name", "out", "overwrite", "search") or not values:
             give = "give values after it" if not values else "it does not change what is trained"

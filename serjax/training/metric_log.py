@@ -8,7 +8,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -101,6 +101,16 @@ class MetricLog:
             self._writers[fold] = EventsWriter(str(folder / "events"))
             self._open_files.callback(self._writers[fold].close)
         return self._writers[fold]
+
+
+def write_history(run_dir: Path, rows: Sequence[Row]) -> None:
+    """Write a log that is complete, and its TensorBoard events, to a folder that has none; the folder is made.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    write_text(run_dir / "metrics.jsonl", "".join(map(_line, rows)))
+    MetricLog(run_dir, max(row["epoch"] for row in rows)).close()
 
 
 def read_history(run_dir: Path) -> list[Row]:

@@ -5,8 +5,9 @@ from math import inf, nan
 
 import pytest
 
-from serjax.config.experiment import Experiment
+from serjax.config.experiment import Experiment, cache_folder
 from serjax.config.registry import find, names
+from serjax.data.config import FoldsConfig
 from serjax.data.corpora.read import read_label_map
 from serjax.models.speech import Speech
 from serjax.runtime.constraints import from_json, to_json, validate
@@ -68,6 +69,16 @@ def test_two_ways_to_give_the_rate_are_one_too_many():
     experiment = with_value("train.learning_rates", (1e-3,))
     with pytest.raises(UserError, match="leave out one"):
         validate(replace(experiment, optimizer=replace(experiment.optimizer, max_lr=1e-3)))
+
+
+def test_jobs_have_folders_of_their_own_below_the_run_and_its_cache(tmp_path):
+    one = Experiment("run", out=str(tmp_path), job=True, folds=FoldsConfig(only=(3, 1, 3)))
+    assert one.run_dir == tmp_path / "run" / "jobs" / "folds_1_3"
+    assert one.whole_dir == replace(one, job=False).run_dir == tmp_path / "run"
+    assert cache_folder(one) == cache_folder(replace(one, job=False)) == tmp_path
+    validate(one)
+    with pytest.raises(UserError, match=r"job is given without folds\.only"):
+        validate(replace(one, folds=FoldsConfig()))
 
 
 @pytest.mark.parametrize("name", names(Experiment))

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from serjax.config.experiment import Experiment
+from serjax.data.config import FoldsConfig
 from serjax.models.spectrogram import Functionals
 from serjax.models.speech import Speech
 from serjax.runs.search import combinations, search_table, side_by_side
@@ -48,6 +49,12 @@ def test_families_and_paths_can_be_varied(tmp_path):
 def test_what_cannot_be_varied_gets_a_sentence(tmp_path, search, message):
     with pytest.raises(UserError, match=message):
         list(combinations(searched(tmp_path, *search)))
+
+
+def test_jobs_of_a_search_are_refused(tmp_path):
+    one = replace(searched(tmp_path, ("seed", 0, 1)), job=True, folds=FoldsConfig(only=(1,)))
+    with pytest.raises(UserError, match="--search and --job are both given; leave out --job"):
+        list(combinations(one))
 
 
 def test_the_table_has_a_row_for_every_run_and_their_spread():

@@ -83,6 +83,18 @@ def read_parts(path: Path) -> dict[str, dict[int, str]]:
         raise UserError(f"{path}: it cannot be read as folds ({error!r}); give a run that is complete.") from None
 
 
+def read_numbers(path: Path) -> tuple[int, ...]:
+    """Return the numbers of the folds that a folds.json holds, in its order.
+
+    Raises:
+        UserError: the file cannot be read, or is not such a file.
+    """
+    try:
+        return tuple(int(fold["number"]) for fold in json.loads(path.read_text(encoding="utf-8"))["folds"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: it cannot be read as folds ({error!r}); give a run that is complete.") from None
+
+
 def load_folds(path: Path, utterances: Sequence[Utterance]) -> tuple[Fold, ...]:
     """Read what `save_folds` wrote; clips are found by their ids, in whatever order they are now.
 

@@ -26,6 +26,7 @@ SMALLEST = {
     "input_pipeline": "--rounds 1 --clips 4 --batch 2 --folds 2 --train-step 100",
     "kmeans": "--rounds 1 --count 2000 --width 16 --clusters 5 --batch-size 200 --starts 2",
     "masked_prediction": "--rounds 1 --turn 0 --sizes tiny --seconds 2 --clip 1",
+    "million_clips": "--clips 400 --speakers 20 --files 50",
     "yardsticks": "--exp bilstm_kfold --data.corpus synthetic --data.max-clips 80",
 }
 """Arguments; FOLDER has a video."""

@@ -3,10 +3,11 @@
 import csv
 import json
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
@@ -23,7 +24,7 @@ LIST_SUFFIXES: Mapping[str, ListKind] = {
 """Format of a list by its suffix."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Entry:
     """One clip as its list spells it; None stands for what the list leaves out."""
 
@@ -64,11 +65,14 @@ def read_list(
         UserError: the list cannot be read, lacks a field, gives an id twice, or names files that do not exist.
     """
     root = (audio_root or path.parent).absolute()
+    files: dict[str, _File] = {}
     seen: dict[str, int] = {}
     utterances: list[Utterance] = []
     missing: list[str] = []
     for entry in _READERS[kind](path):
-        clip = _utterance(entry, path, root)
+        # Clips are often stretches of one file, which is looked for once.
+        file = files.get(entry.path) or files.setdefault(entry.path, _find(entry.path, root))
+        clip = _utterance(entry, path, file)
         if clip.id in seen:
             raise UserError(
                 f"{path}:{entry.line}: the id {clip.id} stands in line {seen[clip.id]} already; "
@@ -76,7 +80,7 @@ def read_list(
             )
         seen[clip.id] = entry.line
         utterances.append(clip)
-        if not clip.path.is_file():
+        if not file.exists:
             missing.append(f"line {entry.line}: {entry.path}")
     if not utterances:
         raise UserError(f"{path}: the list has no entry; write one clip a line.")
@@ -88,7 +92,21 @@ def read_list(
     return utterances
 
 
-def _utterance(entry: _Entry, path: Path, root: Path) -> Utterance:
+class _File(NamedTuple):
+    """A file that a list names: its absolute path, its name in ids, and whether it is there."""
+
+    path: Path
+    id: str
+    exists: bool
+
+
+def _find(name: str, root: Path) -> _File:
+    file = root / name  # an absolute path replaces root
+    written = file.relative_to(root) if file.is_relative_to(root) else Path(name)
+    return _File(file, written.with_suffix("").as_posix() if written.name else name, file.is_file())
+
+
+def _utterance(entry: _Entry, path: Path, file: _File) -> Utterance:
     """Check an entry and give it its id and absolute path."""
     where = f"{path}:{entry.line}"
     if not entry.path or not entry.label or entry.id == "":
@@ -100,15 +118,14 @@ def _utterance(entry: _Entry, path: Path, root: Path) -> Utterance:
             f"{where}: the stretch of {entry.id or entry.path} goes from {start:g} s to {entry.end} s; "
             "give a start from 0 on and a later end."
         )
-    file = root / entry.path  # an absolute path replaces root
-    written = file.relative_to(root) if file.is_relative_to(root) else Path(entry.path)
     stretch = "" if entry.start is None and entry.end is None else f"[{start:g}-{entry.end or ''}]"
     return Utterance(
-        id=entry.id or written.with_suffix("").as_posix() + stretch,
-        path=file,
-        label=entry.label,
-        speaker=entry.speaker or None,
-        session=entry.session or None,
+        id=entry.id or file.id + stretch,
+        path=file.path,
+        # One object for all clips that have the same.
+        label=sys.intern(entry.label),
+        speaker=sys.intern(entry.speaker) if entry.speaker else None,
+        session=sys.intern(entry.session) if entry.session else None,
         start=start,
         end=entry.end,
     )
@@ -138,9 +155,8 @@ def _read_tsv(path: Path) -> Iterator[_Entry]:
 
 
 def _read_scp(path: Path) -> Iterator[_Entry]:
-    lines = list(_lines(path))
-    commas = all(line.count(",") == 2 for _, line in lines)
-    for number, line in lines:
+    commas = all(line.count(",") == 2 for _, line in _lines(path))
+    for number, line in _lines(path):
         if commas:
             fields = [field.strip() for field in line.split(",")]
         else:  # a path may hold blanks, a name and a label may not
@@ -155,8 +171,14 @@ def _read_scp(path: Path) -> Iterator[_Entry]:
 
 
 def _read_csv(path: Path) -> Iterator[_Entry]:
-    lines = list(_lines(path))
-    rows = csv.reader(f"{line}\n" for _, line in lines)
+    read: list[int] = []  # numbers of the lines of a row, as an editor counts
+
+    def lines() -> Iterator[str]:
+        for number, line in _lines(path):
+            read.append(number)
+            yield f"{line}\n"
+
+    rows = csv.reader(lines())
     header = [column.strip() for column in next(rows, [])]
     for column in ("path", "label"):
         if column not in header:
@@ -165,13 +187,16 @@ def _read_csv(path: Path) -> Iterator[_Entry]:
                 "path and label, and may name id, speaker, session, start and end."
             )
     while True:
-        number = lines[min(rows.line_num, len(lines) - 1)][0]  # where the next row begins, as an editor counts
+        del read[:-1]
+        last = read[-1:]
         try:
             row = next(rows, None)
         except csv.Error as error:
+            number = next(iter(read[len(last) :] or last), 1)
             raise UserError(f"{path}:{number}: this is not CSV ({error}); correct the line.") from None
         if row is None:
             return
+        number = read[len(last)]
         if len(row) != len(header):
             raise UserError(
                 f"{path}:{number}: {row[0]} comes with {len(row)} fields where the header has {len(header)}; "

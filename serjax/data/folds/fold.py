@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from serjax.data.folds.emobox import read_emobox
 from serjax.data.utterance import Utterance
 from serjax.runtime.disk import write_text
@@ -51,18 +53,23 @@ def save_folds(path: Path, folds: Sequence[Fold], utterances: Sequence[Utterance
     Raises:
         UserError: the disk is full or the folder cannot be written to.
     """
-    rows = {clip.id: [_UNUSED] * len(folds) for clip in utterances}
+    rows = np.zeros((len(utterances), len(folds)), np.int8)
     for column, fold in enumerate(folds):
-        for part in PARTS:  # test comes last, and so wins over a validation part that equals it
-            for i in getattr(fold, part):
-                rows[utterances[i].id][column] = part
+        for number, part in enumerate(PARTS, 1):  # test comes last, and so wins over a validation part that equals it
+            rows[list(getattr(fold, part)), column] = number
+    words = (_UNUSED, *PARTS)
+    # There are few different rows, however many clips.
+    texts = {row: " ".join(words[number] for number in row) for row in map(tuple, np.unique(rows, axis=0).tolist())}
     head = {
         "kind": kind,
         "seed": seed,
         "validation": "test" if any(fold.validation == fold.test for fold in folds) else "train",
     }
     summaries = [json.dumps(_summary(fold, utterances), ensure_ascii=False) for fold in folds]
-    lines = [f'{json.dumps(name, ensure_ascii=False)}: "{" ".join(parts)}"' for name, parts in rows.items()]
+    lines = [
+        f'{json.dumps(clip.id, ensure_ascii=False)}: "{texts[tuple(row)]}"'
+        for clip, row in zip(utterances, rows.tolist(), strict=True)
+    ]
     text = json.dumps(head, indent=1)[:-2]
     text += ',\n "folds": [\n  ' + ",\n  ".join(summaries) + "\n ],\n"
     text += ' "clips": {\n  ' + ",\n  ".join(lines) + "\n }\n}\n"
@@ -78,7 +85,10 @@ def read_parts(path: Path) -> dict[str, dict[int, str]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         numbers = [int(fold["number"]) for fold in content["folds"]]
-        return {clip: dict(zip(numbers, row.split(), strict=True)) for clip, row in content["clips"].items()}
+        clips: dict[str, str] = content["clips"]
+        # Clips with the same parts share one object.
+        parts = {row: dict(zip(numbers, row.split(), strict=True)) for row in set(clips.values())}
+        return {clip: parts[row] for clip, row in clips.items()}
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: it cannot be read as folds ({error!r}); give a run that is complete.") from None
 

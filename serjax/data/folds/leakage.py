@@ -1,10 +1,10 @@
 """The check before training that no fold tests what it has seen: the same speaker, clip or samples."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from serjax.data.folds.fold import Fold
+from serjax.data.folds.fold import PARTS, Fold
 from serjax.data.folds.make import require_classes
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
@@ -89,8 +89,9 @@ def _sides(fold: Fold) -> list[tuple[str, tuple[int, ...], str, tuple[int, ...]]
 
 
 def _refuse_shared_clips(fold: Fold, utterances: Sequence[Utterance]) -> None:
-    for name, part, other_name, other in _sides(fold):
-        shared = sorted({utterances[i].id for i in part} & {utterances[i].id for i in other})
+    ids = {part: {utterances[i].id for i in getattr(fold, part)} for part in PARTS}
+    for name, _, other_name, _ in _sides(fold):
+        shared = sorted(ids[name] & ids[other_name])
         if shared:
             raise UserError(
                 f"fold {fold.number}: {len(shared)} clips are in its {name} part and in its {other_name} part "
@@ -101,8 +102,9 @@ def _refuse_shared_clips(fold: Fold, utterances: Sequence[Utterance]) -> None:
 def _check_speakers(folds: Sequence[Fold], utterances: Sequence[Utterance], allowed: bool) -> list[str]:
     overlap = defaultdict(list)
     for fold in folds:
+        speakers = {part: {utterances[i].speaker for i in getattr(fold, part)} for part in PARTS}
         for name, part, other_name, other in _sides(fold):
-            shared = {utterances[i].speaker for i in part} & {utterances[i].speaker for i in other} - {None}
+            shared = speakers[name] & speakers[other_name] - {None}
             if not shared:
                 continue
             if not allowed:
@@ -132,10 +134,13 @@ def _check_speakers(folds: Sequence[Fold], utterances: Sequence[Utterance], allo
 
 def _copies(utterances: Sequence[Utterance], hashes: Sequence[str]) -> list[list[int]]:
     """Return groups of clips that hold the same samples."""
+    # Nearly all clips have no copy, and need no list of their own.
+    repeated = {digest for digest, times in Counter(hashes).items() if times > 1}
     groups = defaultdict(list)
     for i, digest in enumerate(hashes):
-        groups[digest].append(i)
-    copies = [group for group in groups.values() if len(group) > 1]
+        if digest in repeated:
+            groups[digest].append(i)
+    copies = list(groups.values())
     for group in copies:
         labels = sorted({utterances[i].label for i in group})
         if len(labels) > 1:

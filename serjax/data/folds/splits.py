@@ -221,8 +221,7 @@ def _class_shares(
     counts = np.zeros((len(groups), len(classes)))
     ordered = [groups[name] for name in sorted(groups, key=str)]
     for row, members in enumerate(ordered):
-        for i in members:
-            counts[row, classes[utterances[i].label]] += 1
+        counts[row] = np.bincount([classes[utterances[i].label] for i in members], minlength=len(classes))
     return ordered, counts / counts.sum(0)
 
 

@@ -1,7 +1,9 @@
 """Sound files, videos and arrays in, mono float32 at one rate out: soundfile or PyAV decodes, soxr resamples."""
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -10,6 +12,7 @@ from jaxtyping import Float32, Shaped
 
 from serjax.audio import SAMPLE_RATE
 from serjax.runtime.errors import UserError
+from serjax.runtime.remote import as_path, is_remote
 
 AUDIO_SUFFIXES = frozenset(
     (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64")
@@ -52,12 +55,12 @@ def decode(
         UserError: the file is missing, empty, silent film, no sound file or damaged; the stretch lies outside of it; or
             its samples are NaN, infinite or too few for one frame.
     """
-    path = Path(path)
+    path = as_path(path)
     check_readable(path)
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return _decode_track(path, start, end, rate)
     try:
-        with soundfile.SoundFile(path) as file:
+        with _opened(path) as source, soundfile.SoundFile(source) as file:
             return resample(_read(file, path, start, end), file.samplerate, rate, source=str(path))
     except soundfile.LibsndfileError:
         # libsndfile's own text is left out: its error state is global, and another thread may have changed it.
@@ -108,6 +111,11 @@ def resample(
     return mono if from_rate == to_rate else soxr.resample(mono, from_rate, to_rate, quality="HQ")
 
 
+def _opened(path: Path) -> AbstractContextManager[Any]:
+    """Return what libsndfile is to open: the path, or the open file of a URL."""
+    return path.open("rb") if is_remote(path) else nullcontext(path)
+
+
 def sample_rate(path: str | Path) -> int:
     """Return the rate of a sound file, or of a video's sound, that `decode` reads, in Hz."""
     if Path(path).suffix.lower() in VIDEO_SUFFIXES:
@@ -154,6 +162,8 @@ def _decode_track(path: Path, start: float, end: float | None, rate: int) -> Flo
     """Decode the sound of a video."""
     from serjax.audio.container import silent, track
 
+    if is_remote(path):
+        raise UserError(f"{path}: the sound of videos is read from a disk; copy them there, or convert it to FLAC.")
     found = track(path)
     if found is None:
         raise silent(path)

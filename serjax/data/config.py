@@ -13,14 +13,15 @@ class DataConfig:
     """Recordings, and how a clip becomes an input."""
 
     root: str = ""
-    """Folder of recordings, or a list file (.tsv, .txt, .scp, .csv, .jsonl). Empty with corpus=synthetic."""
+    """Folder of recordings, or a list file (.tsv, .txt, .scp, .csv, .jsonl), or the URL of one (gs://, s3://, hf://).
+    Empty with corpus=synthetic."""
     corpus: Literal[
         "auto", "folder", "ravdess", "emodb", "cremad", "iemocap", "tsv", "scp", "csv", "jsonl", "synthetic"
     ] = "auto"
     """Layout of root. auto looks at names of files and folders: RAVDESS, EMO-DB, CREMA-D, IEMOCAP (four classes),
     else a folder a class, or a list by its suffix."""
     audio_root: str | None = None
-    """Folder where relative paths of a list start; by default the folder that holds the list."""
+    """Folder, or URL, where relative paths of a list start; by default the folder that holds the list."""
     label_map: str | None = None
     """JSON file that maps a corpus's labels to the experiment's ({"exc": "happy"}); unmapped labels are an error."""
     labels: tuple[str, ...] | None = None

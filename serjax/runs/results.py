@@ -29,6 +29,7 @@ from serjax.runs.jobs import Results, save_results
 from serjax.runs.setup import Plan, Setup
 from serjax.runtime import distributed
 from serjax.runtime.constraints import to_json
+from serjax.runtime.remote import is_remote
 from serjax.runtime.version import versions
 from serjax.training.loop import Fitted
 from serjax.training.metric_log import read_history
@@ -227,6 +228,6 @@ def show_example(run_dir: Any, data: Data, hears: bool) -> None:
         answer = load(run_dir)({"audio": heard, "video": frames[0, : count[0]]})
     scores = ", ".join(f"{entry['label']} {entry['score']:.1%}" for entry in answer)
     shown = shlex.join(["python", "-m", "serjax.predict", os.path.relpath(run_dir), *arguments(clip, hears)])
-    if not hears and clip.video is None:
-        shown = clip.id  # what was seen is drawn, or values: no file can be named
+    if is_remote(clip.path) or (not hears and clip.video is None):
+        shown = clip.id  # no file on a disk can be named: it is a URL, or what was seen is drawn, or values
     log.info(f"{shown}\n{scores}  (its label: {clip.label})")

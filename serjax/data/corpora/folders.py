@@ -4,11 +4,13 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
+from typing import cast
 
 from serjax.audio.decode import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES
 from serjax.data.corpora.filenames import parse_cremad, parse_emodb, parse_ravdess
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
+from serjax.runtime.remote import RemotePath
 
 _PARTS = frozenset(("train", "training", "test", "val", "valid", "validation", "dev", "eval"))
 """Names of folders that hold a part of a corpus, not a class."""
@@ -209,6 +211,12 @@ def read_named(
 
 def walk(root: Path) -> Iterator[Path]:
     """Yield all visible files below root; a folder that links lead to twice is entered once."""
+    if isinstance(root, RemotePath):
+        for file in root.walk():
+            below = file.relative_to(root).parts
+            if not any(part.startswith(".") or part == "__MACOSX" for part in below):
+                yield cast(Path, file)
+        return
     entered: set[Path] = set()
     for folder, folders, names in os.walk(root, followlinks=True):
         real = Path(folder).resolve()

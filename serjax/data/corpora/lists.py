@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
+from serjax.runtime.remote import as_path, exists_once, is_remote
 
 ListKind = Literal["tsv", "scp", "csv", "jsonl"]
 
@@ -54,7 +55,7 @@ def read_list(
     Args:
         path: the list, in UTF-8.
         kind: its format.
-        audio_root: where relative paths start; by default the folder that holds the list.
+        audio_root: where relative paths start, a folder or a URL; by default the folder that holds the list.
         skip_missing: keep clips whose files do not exist, for a store that will skip them; where not one file exists
             it is an error all the same.
 
@@ -66,12 +67,13 @@ def read_list(
     """
     root = (audio_root or path.parent).absolute()
     files: dict[str, _File] = {}
+    exists = exists_once()
     seen: dict[str, int] = {}
     utterances: list[Utterance] = []
     missing: list[str] = []
     for entry in _READERS[kind](path):
         # Clips are often stretches of one file, which is looked for once.
-        file = files.get(entry.path) or files.setdefault(entry.path, _find(entry.path, root))
+        file = files.get(entry.path) or files.setdefault(entry.path, _find(entry.path, root, exists))
         clip = _utterance(entry, path, file)
         if clip.id in seen:
             raise UserError(
@@ -100,10 +102,10 @@ class _File(NamedTuple):
     exists: bool
 
 
-def _find(name: str, root: Path) -> _File:
-    file = root / name  # an absolute path replaces root
-    written = file.relative_to(root) if file.is_relative_to(root) else Path(name)
-    return _File(file, written.with_suffix("").as_posix() if written.name else name, file.is_file())
+def _find(name: str, root: Path, exists: Callable[[Path], bool]) -> _File:
+    file = as_path(name, below=root)  # an absolute path, or a URL, replaces root
+    written = file.relative_to(root) if file.is_relative_to(root) else file if is_remote(file) else Path(name)
+    return _File(file, written.with_suffix("").as_posix() if written.name else name, exists(file))
 
 
 def _utterance(entry: _Entry, path: Path, file: _File) -> Utterance:

@@ -17,6 +17,7 @@ from serjax.data.corpora.lists import LIST_SUFFIXES, ListKind, read_list
 from serjax.data.corpora.synthetic import corpus as synthetic
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of, reason
+from serjax.runtime.remote import as_path, is_remote
 
 _LIST_KINDS: dict[str, ListKind] = {kind: kind for kind in LIST_SUFFIXES.values()}
 
@@ -71,7 +72,7 @@ def read_corpus(config: DataConfig, *, seed: int = 0, videos: bool = False, sile
     corpus = _find(config, seed, videos, silent)
     clips, order, notes = list(corpus.utterances), corpus.labels, list(corpus.notes)
     if config.speaker_pattern is not None:
-        clips = _name_speakers(clips, config.speaker_pattern, Path(config.audio_root or config.root))
+        clips = _name_speakers(clips, config.speaker_pattern, as_path(config.audio_root or config.root))
         notes.append(f"Speakers are what --data.speaker-pattern finds in the clips' paths: {config.speaker_pattern}")
     if config.label_map is not None:
         clips, order = map_labels(clips, order, config.label_map)
@@ -93,7 +94,7 @@ def _find(config: DataConfig, seed: int, videos: bool, silent: bool) -> Corpus:
         return _render(config, seed)
     if not config.root:
         raise UserError("--data.root is empty; give a folder of recordings or a list, or say --data.corpus synthetic.")
-    root = Path(config.root)
+    root = as_path(config.root)
     if not root.exists():
         raise UserError(f"--data.root {root}: there is no such folder or list; correct the path.")
     if root.is_file() and videos:
@@ -105,12 +106,15 @@ def _find(config: DataConfig, seed: int, videos: bool, silent: bool) -> Corpus:
                 f"--data.root {root}: a file is read as a list, known by its suffix ({', '.join(LIST_SUFFIXES)}) or "
                 f"by --data.corpus ({', '.join(_LIST_KINDS)}), which is {config.corpus}; give such a list or a folder."
             )
-        audio_root = None if config.audio_root is None else Path(config.audio_root)
+        audio_root = None if config.audio_root is None else as_path(config.audio_root)
         clips = read_list(root, kind, audio_root=audio_root, skip_missing=config.skip_bad)
         return Corpus(root.stem, tuple(clips), (), (f"The clips are read from the list {root.name} ({kind}).",))
     if config.corpus in _LIST_KINDS:
         raise UserError(f"--data.root {root}: it is a folder; --data.corpus {config.corpus} reads a list file.")
-    if config.corpus == "iemocap" or (config.corpus == "auto" and find_sessions(root)):
+    if is_remote(root) and (videos or config.corpus == "iemocap"):
+        these = "videos are" if videos else "IEMOCAP is"
+        raise UserError(f"--data.root {root}: {these} read from a disk; copy the folder there.")
+    if config.corpus == "iemocap" or (config.corpus == "auto" and not is_remote(root) and find_sessions(root)):
         if videos:
             raise UserError(f"--data.root {root}: of IEMOCAP sound alone is read; choose a model without video.")
         utterances, found = read_iemocap(root, skip_missing=config.skip_bad)

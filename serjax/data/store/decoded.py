@@ -16,6 +16,7 @@ from serjax.data.store.ragged import FORMAT, Ragged, RaggedWriter, make_once
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError
 from serjax.runtime.progress import progress_bar
+from serjax.runtime.remote import RemotePath
 
 _THREADS = os.cpu_count() or 1
 
@@ -160,8 +161,13 @@ def unusable(error: UserError, source: Path, rows: Shaped[np.ndarray, "0 ..."], 
 
 
 def _digest(path: Path) -> str:
-    """Return a hash of a file's bytes, or why there is none: then the file is tried again each time."""
+    """Return a hash of a file's bytes, or why there is none: then the file is tried again each time.
+
+    Of a URL the store's own record of the file counts: its bytes would be fetched for nothing at each start.
+    """
     try:
+        if isinstance(path, RemotePath):
+            return path.digest()
         with path.open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError as error:

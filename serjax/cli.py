@@ -165,8 +165,9 @@ def run(main: Callable[[Sequence[str]], int], stopped: str = "stopped.") -> None
         stopped: what to say after Ctrl-C and SIGTERM.
     """
     try:
-        # Orbax logs tracebacks of errors that it also raises, and that are answered with a sentence.
-        logging.getLogger("absl").setLevel(logging.CRITICAL)
+        # Orbax and gcsfs log tracebacks of errors that they also raise, and that are answered with a sentence.
+        for name in ("absl", "gcsfs"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         # Some packages give the root logger a handler, which would print everything again.
         logging.getLogger("serjax").propagate = False
         keep_memory()

@@ -74,7 +74,8 @@ class FoldsConfig:
     groups: tuple[str, ...] = ()
     """kind=speaker_groups: for each fold the speakers that it tests, separated by commas, such as 01,11,20,21."""
     only: tuple[int, ...] | None = None
-    """Train only these folds, counted from 1; their numbers are the same as with all of them."""
+    """Train only these folds, counted from 1; their numbers are the same as with all of them. Jobs that train
+    the others at the same time need --job."""
     validation: Literal["train", "test"] = "train"
     """Early stopping watches clips held out of the training part, or (as many notebooks do) the test fold itself."""
     validation_share: Share = 0.2

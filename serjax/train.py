@@ -5,10 +5,15 @@ folds are trained, each keeps its best state; every clip is answered by the fold
 scores and pictures are written, and the ensemble that was saved answers for one clip.
 """
 
+import logging
+import os
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 
 from serjax import cli
+
+log = logging.getLogger("serjax.train")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -21,8 +26,12 @@ def main(argv: Sequence[str]) -> int:
     from serjax.runs.run import run
     from serjax.runs.search import search_table
     from serjax.runtime.distributed import first
+    from serjax.runtime.hosts import array_task
     from serjax.runtime.progress import console
 
+    if experiment.folds.only == (array_task(os.environ),) and not experiment.job:
+        log.info("The fold is the number of this task of an array: it is trained as a job (--job).")
+        experiment = replace(experiment, job=True)
     report = run(experiment, f"python -m serjax.train {shlex.join(argv)}")
     if not first():
         return 0

@@ -118,6 +118,12 @@ def first_node(nodes: str) -> str:
     return prefix + rest.replace("-", ",").replace("]", ",").partition(",")[0]
 
 
+def array_task(environ: Mapping[str, str]) -> int | None:
+    """Return the number of this task of a SLURM array; None: it is none."""
+    number = environ.get("SLURM_ARRAY_TASK_ID", "")
+    return int(number) if number.isdecimal() else None
+
+
 def slurm_devices(environ: Mapping[str, str]) -> tuple[int, ...] | None:
     """Return which of the GPUs that a task can see are its own; None: all, or none of them is a GPU.
 

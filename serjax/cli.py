@@ -19,6 +19,7 @@ from serjax.runtime.preemption import Terminated, heed_sigterm
 
 if TYPE_CHECKING:
     from serjax.config.registry import Kind
+    from serjax.runtime.hosts import Hosts
 
 MODEL_HELP = "folder of a finished run, such as checkpoints/quickstart; or a Hugging Face directory or hub id"
 
@@ -29,6 +30,32 @@ def add_ensemble_options(parser: argparse.ArgumentParser) -> None:
     """Give a parser the options of whatever answers with an ensemble."""
     parser.add_argument("--weights", type=float, nargs="+", help="how much each fold counts")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="precision; bfloat16 is faster, errs by 1 %%")
+
+
+def add_host_options(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the options of several processes, see `serjax.runtime.hosts.Hosts`."""
+    parser.add_argument("--hosts.coordinator", metavar="HOST:PORT", help="where other processes reach process 0")
+    parser.add_argument("--hosts.count", type=int, metavar="N", help="number of processes")
+    parser.add_argument("--hosts.index", type=int, metavar="I", help="number of this process, from 0")
+    parser.add_argument("--hosts.patience", type=float, default=300.0, metavar="S", help="seconds to wait for all")
+
+
+def join(hosts: "Hosts") -> None:
+    """Join the processes of a run, and show the log of the first of them.
+
+    Raises:
+        UserError: options that do not fit, or processes that do not come.
+    """
+    # Now that help and mistakes are done with: this imports JAX.
+    from serjax.runtime import distributed
+    from serjax.runtime.constraints import validate
+
+    validate(hosts)
+    distributed.join(hosts, _print_error)
+    if distributed.first():
+        show_log()
+    else:
+        logging.getLogger("serjax").setLevel(logging.CRITICAL)
 
 
 def parse(module: str, argv: Sequence[str], kind: "type[Kind]", default: str) -> "Kind":
@@ -50,7 +77,6 @@ def parse(module: str, argv: Sequence[str], kind: "type[Kind]", default: str) ->
 
     from serjax.config.options import choose_families, refuse_old_names
     from serjax.config.registry import locate, names, read
-    from serjax.runtime.constraints import validate
     from serjax.runtime.hosts import Hosts
 
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -75,16 +101,7 @@ def parse(module: str, argv: Sequence[str], kind: "type[Kind]", default: str) ->
         prog=f"python -m {module} --exp {name}",
         description=f"Experiments: {known_names}. Defaults below are those of {name}.",
     )
-    validate(found.hosts)
-
-    # Now that help and mistakes are done with: this imports JAX.
-    from serjax.runtime.distributed import first, join
-
-    join(found.hosts, _print_error)
-    if first():
-        show_log()
-    else:
-        logging.getLogger("serjax").setLevel(logging.CRITICAL)
+    join(found.hosts)
     log.info(f"Experiment: {path}")
     settings: Kind = found.settings
     return settings

@@ -27,6 +27,7 @@ PARSER.add_argument("--out", type=Path, metavar="DIR", help="folder of the resul
 PARSER.add_argument("--overwrite", action="store_true", help="delete an earlier evaluation in that folder")
 PARSER.add_argument("--seed", type=int, default=0, help="decides the draws of the intervals")
 cli.add_ensemble_options(PARSER)
+cli.add_host_options(PARSER)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -36,11 +37,13 @@ def main(argv: Sequence[str]) -> int:
     from serjax.data.config import DataConfig
     from serjax.evaluation.tables import evaluation_tables
     from serjax.runs.evaluate import evaluate
+    from serjax.runtime.distributed import first
+    from serjax.runtime.hosts import Hosts
     from serjax.runtime.progress import console
 
     data = {name.removeprefix("data."): value for name, value in options.items() if name.startswith("data.")}
     data["labels"] = tuple(data["labels"]) if data["labels"] else None
-    cli.show_log()
+    cli.join(Hosts(**{name: options[f"hosts.{name}"] for name in ("coordinator", "count", "index", "patience")}))
     report = evaluate(
         options["model"],
         DataConfig(**{name.replace("-", "_"): value for name, value in data.items()}),
@@ -51,7 +54,8 @@ def main(argv: Sequence[str]) -> int:
         overwrite=options["overwrite"],
         command=f"python -m serjax.evaluate {shlex.join(argv)}",
     )
-    console.print(evaluation_tables(report))
+    if first():
+        console.print(evaluation_tables(report))
     return 0
 
 

@@ -43,4 +43,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main, "stopped; the same command goes on from the last epoch that was saved.")
+    cli.run(main, "stopped; the same command goes on from the last state that was saved.")

@@ -3,9 +3,11 @@
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -13,15 +15,15 @@ from jaxtyping import Float
 from serjax.audio import SAMPLE_RATE
 from serjax.data.config import DataConfig
 from serjax.data.corpora.read import describe, read_corpus
-from serjax.data.store.clips import open_store
+from serjax.data.store.clips import ClipStore, open_store
 from serjax.data.utterance import Utterance
 from serjax.evaluation.model_card import evaluation_page
 from serjax.evaluation.out_of_fold import OutOfFold, read_oof_csv, write_oof_csv
 from serjax.evaluation.plots import confusion_figure, save_png
 from serjax.evaluation.report import Report, evaluation_report
 from serjax.inference.ensemble import BATCH, Ensemble, load
-from serjax.inference.inputs import Sample
 from serjax.models.functional import DType
+from serjax.runtime import distributed
 from serjax.runtime.constraints import validate
 from serjax.runtime.disk import disk_errors, write_text
 from serjax.runtime.errors import MissingPackage, UserError, one_of
@@ -45,7 +47,8 @@ def evaluate(
 ) -> Report:
     """Score a model on labelled clips, write a folder of results, and return the report.
 
-    Clips are cut and cleared of silence as the run's own were: `data` says only which clips there are.
+    Clips are cut and cleared of silence as the run's own were: `data` says only which clips there are. Several
+    processes (`serjax.runtime.distributed`) share the clips; the first writes.
 
     Args:
         source: folder of a finished run; or a Hugging Face directory or hub id of a classifier.
@@ -66,8 +69,7 @@ def evaluate(
             raise UserError(f"data.{name} is given, but it is the run's own; leave it out.")
     run_dir = Path(source).expanduser()
     folder = Path(out) if out is not None else (run_dir if run_dir.is_dir() else Path()) / "evaluation"
-    if folder.is_dir() and any(folder.iterdir()) and not (overwrite and (folder / "report.json").is_file()):
-        raise UserError(f"{folder}: the folder is not empty; choose another --out, or --overwrite an evaluation.")
+    distributed.from_first("evaluation", lambda: _check_free(folder, overwrite))
     ensemble = load(source, weights, dtype)
     if ensemble.outputs == "identity":
         raise UserError(f"{source}: it gives values and no classes, which labels cannot be compared with.")
@@ -83,6 +85,17 @@ def evaluate(
         )
     report = evaluation_report(answers, name=f"{run_dir.name} on {corpus}", seed=seed, notes=notes)
     report |= {"model": str(source), "data": asdict(data), "command": command}
+    distributed.from_first("evaluation", lambda: _write(folder, report, answers))
+    log.info(f"Written to {folder}: README.md, confusion.png, predictions.csv, report.json.")
+    return report
+
+
+def _check_free(folder: Path, overwrite: bool) -> None:
+    if folder.is_dir() and any(folder.iterdir()) and not (overwrite and (folder / "report.json").is_file()):
+        raise UserError(f"{folder}: the folder is not empty; choose another --out, or --overwrite an evaluation.")
+
+
+def _write(folder: Path, report: Report, answers: OutOfFold) -> None:
     with disk_errors(folder, "--out"):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -90,8 +103,6 @@ def evaluate(
     save_png(folder / "confusion.png", confusion_figure(report))
     write_text(folder / "README.md", evaluation_page(report))
     write_text(folder / "report.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
-    log.info(f"Written to {folder}: README.md, confusion.png, predictions.csv, report.json.")
-    return report
 
 
 def _answers(ensemble: Ensemble, data: DataConfig, cache: Path, seed: int) -> tuple[str, OutOfFold, list[str]]:
@@ -108,26 +119,19 @@ def _answers(ensemble: Ensemble, data: DataConfig, cache: Path, seed: int) -> tu
     notes = list(corpus.notes)
     for note in notes:
         log.info(note)
-    skipped: list[str] = []
-    probability: list[Float[np.ndarray, "clips c"]] = []
-    answered: list[Utterance] = []
-    samples: list[Sample] = []
-    every = _filmed(corpus.utterances) if filmed else _sounds(corpus.utterances, cache, config.skip_bad, skipped)
-    for clip, given in every:
-        try:
-            samples.append(ensemble.read(given))
-            answered.append(clip)
-        except MissingPackage:
-            raise
-        except UserError as error:
-            skipped.append(str(error).replace("the clip: ", f"{clip.id}: "))
-            if not config.skip_bad:
-                raise UserError(f"{skipped[-1]} Or leave such clips out with --data.skip-bad.") from None
-        if len(samples) == _CHUNK:
-            probability.append(ensemble.probabilities(samples))
-            samples.clear()
-    if samples:
-        probability.append(ensemble.probabilities(samples))
+    opened = distributed.first_then_rest("data", lambda: _open(corpus.utterances, filmed, cache, config.skip_bad))
+    clips, given, skipped = opened
+    parts = [slice(start, start + _CHUNK) for start in range(0, len(clips), _CHUNK)]
+    found: list[_Answered] = []
+    for part in parts[distributed.index() :: distributed.count()]:
+        found.append(_answered(ensemble, clips[part], given[part], config.skip_bad))
+    # Each process tells of its parts in turn, so that all have them in the order of the clips.
+    every: list[_Answered] = []
+    while len(every) < len(parts):
+        own = found.pop(0).to_json() if found else ""
+        every += [_Answered.from_json(text) for text in distributed.exchange("answers", own) if text]
+    answered = [clips[part][i] for part, one in zip(parts, every, strict=True) for i in one.clips]
+    skipped = [*skipped, *(line for one in every for line in one.skipped)]
     for line in skipped:
         log.warning(f"skipped: {line}")
     log.info(describe(answered, corpus.labels))
@@ -137,28 +141,68 @@ def _answers(ensemble: Ensemble, data: DataConfig, cache: Path, seed: int) -> tu
         ids=tuple(clip.id for clip in answered),
         fold=np.ones(len(answered), int),
         label=np.array([ensemble.labels.index(clip.label) for clip in answered]),
-        probability=np.concatenate(probability),
+        probability=np.concatenate([one.probability for one in every if one.clips]),
         speaker=tuple(clip.speaker for clip in answered),
         labels=ensemble.labels,
     )
     return corpus.name, answers, notes
 
 
-def _sounds(
-    clips: Sequence[Utterance], cache: Path, skip_bad: bool, skipped: list[str]
-) -> Iterator[tuple[Utterance, tuple[np.ndarray, int]]]:
-    """Yield every clip's sound, decoded once; an ensemble leaves out silence itself."""
+class _Answered(NamedTuple):
+    """Answers for a part of the clips: which have one, their class probabilities, a sentence for each of the others."""
+
+    clips: list[int]
+    probability: Float[np.ndarray, "clips c"]
+    skipped: list[str]
+
+    def to_json(self) -> str:
+        """Return it as text that keeps every digit."""
+        return json.dumps([self.clips, self.probability.astype(float).tolist(), self.skipped])
+
+    @classmethod
+    def from_json(cls, text: str) -> "_Answered":
+        """Return what `to_json` returned as text."""
+        clips, probability, skipped = json.loads(text)
+        return cls(clips, np.array(probability, np.float32), skipped)
+
+
+def _answered(ensemble: Ensemble, clips: Sequence[Utterance], given: Sequence[Any], skip_bad: bool) -> _Answered:
+    """Let the ensemble answer for some clips."""
+    usable, samples, skipped = [], [], []
+    for i, (clip, sources) in enumerate(zip(clips, given, strict=True)):
+        try:
+            samples.append(ensemble.read(sources()))
+            usable.append(i)
+        except MissingPackage:
+            raise
+        except UserError as error:
+            skipped.append(str(error).replace("the clip: ", f"{clip.id}: "))
+            if not skip_bad:
+                raise UserError(f"{skipped[-1]} Or leave such clips out with --data.skip-bad.") from None
+    return _Answered(usable, ensemble.probabilities(samples), skipped)
+
+
+def _open(
+    clips: Sequence[Utterance], filmed: bool, cache: Path, skip_bad: bool
+) -> tuple[Sequence[Utterance], list[Callable[[], Any]], list[str]]:
+    """Return clips, what reads each of them, and a sentence for each that is left out.
+
+    Sounds are decoded once; an ensemble leaves out silence itself.
+    """
+    if filmed:
+        return clips, [partial(_files, clip) for clip in clips], []
     store = open_store(clips, cache / "clips", skip_bad=skip_bad)
-    skipped += store.skipped
-    for i, clip in enumerate(store.utterances):
-        yield clip, (np.asarray(store.clip(i)), SAMPLE_RATE)
+    return store.utterances, [partial(_sound, store, i) for i in range(len(store))], list(store.skipped)
 
 
-def _filmed(clips: Sequence[Utterance]) -> Iterator[tuple[Utterance, dict[str, Path]]]:
-    """Yield every clip's files of sound and video."""
-    for clip in clips:
-        video = clip.video or clip.path
-        yield clip, ({"video": video} if video == clip.path else {"audio": clip.path, "video": video})
+def _sound(store: ClipStore, i: int) -> tuple[np.ndarray, int]:
+    return np.asarray(store.clip(i)), SAMPLE_RATE
+
+
+def _files(clip: Utterance) -> dict[str, Path]:
+    """Return a clip's files of sound and video."""
+    video = clip.video or clip.path
+    return {"video": video} if video == clip.path else {"audio": clip.path, "video": video}
 
 
 def _trained_on(run_dir: Path) -> set[str]:

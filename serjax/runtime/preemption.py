@@ -49,6 +49,7 @@ def stop_asked() -> bool:
 
     from serjax.runtime.distributed import several
 
-    if several():
-        return multihost_utils.reached_preemption_sync_point(next(_steps))
+    # JAX says so of one step alone, the last of an epoch perhaps.
+    if several() and multihost_utils.reached_preemption_sync_point(next(_steps)):
+        _asked.set()
     return _asked.is_set()

@@ -21,6 +21,7 @@ from serjax.audio import SAMPLE_RATE
 from serjax.audio.spectrogram import decibels, mel_filters, spectrogram
 from serjax.audio.spectrogram import mfcc as spectrogram_mfcc
 from serjax.runtime.errors import UserError
+from serjax.runtime.platform import target_platform
 
 WINDOW, HOP = 2048, 512
 """Samples of a frame, and from one frame to the next."""
@@ -78,7 +79,7 @@ def functionals(wave: Float[Array, "b t"], *, pitch: Literal["frame", "original"
         raise UserError(f"pitch is {pitch!r}; it must be 'frame' or 'original'.")
     if wave.shape[1] < HOP:
         raise UserError(f"The clips have {wave.shape[1]} samples; functionals need {HOP} (32 ms) or more.")
-    if jax.default_backend() != "cpu":
+    if target_platform() != "cpu":
         return _values(wave, pitch)
     # One clip's spectrum fits into a core's cache, that of a batch does not.
     return lax.map(lambda row: _values(row[None], pitch)[0], wave)

@@ -22,6 +22,7 @@ from serjax.features.kmeans_init import plus_plus
 from serjax.runtime.constraints import AtLeastOne, Count, NotNegative
 from serjax.runtime.errors import UserError
 from serjax.runtime.mesh import sharding
+from serjax.runtime.platform import target_platform
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def totals(
     frames: Float[Array, "b d"], label: Int[Array, "b"], clusters: int
 ) -> tuple[Float[Array, "k d"], Float[Array, "k"]]:
     """Return the sum and the number of the frames of each cluster; labels of `clusters` and above count nowhere."""
-    if jax.default_backend() == "cpu":
+    if target_platform() == "cpu":
         both = jax.ops.segment_sum(jnp.pad(frames, ((0, 0), (0, 1)), constant_values=1), label, clusters)
         return both[:, :-1], both[:, -1]
     # Sums in an accelerator's memory would come in any order, and the same seed to other centroids.

@@ -13,6 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from serjax.models.functional import Params, merge, overlay
+from serjax.runtime.platform import target_platform
 from serjax.training.optimizer import evaluated_params
 
 
@@ -130,7 +131,7 @@ def update(
     zero = jax.tree.map(jnp.asarray, (0.0, objective.zero))
     nothing = (*zero, jax.tree.map(jnp.zeros_like, state.params), stats)
     # Unrolled on a CPU, where convolutions inside a compiled loop are an order of magnitude slower.
-    unroll = len(keys) == 1 or jax.default_backend() == "cpu"
+    unroll = len(keys) == 1 or target_platform() == "cpu"
     (value, sums, gradient, stats), _ = jax.lax.scan(add, nothing, (parts, keys), unroll=unroll)
     gradient, metrics = objective.finish(gradient, value, sums, totals)
     moves, moments = optax.with_extra_args_support(optimizer).update(

@@ -6,9 +6,11 @@ the backward pass differentiates an equal computation that consists of matrix pr
 gains stands in docs/results/speed.md.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 import jax
+import jax.custom_batching
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -16,6 +18,7 @@ from jaxtyping import Array, Float, Int
 
 from serjax.models.layers.masking import length_mask
 from serjax.models.layers.matmul import product
+from serjax.runtime.platform import target_platform
 
 _LAYOUT = ("NWC", "WIO", "NWC")
 CACHE = 8 << 20
@@ -24,11 +27,55 @@ SMALL = 16
 """Maps of so many positions, and smaller ones, are convolved as a product of windows on a CPU."""
 
 
+def library(
+    x: Float[Array, "b ... i"],
+    kernel: Float[Array, "... j o"],
+    strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    layout: tuple[str, str, str],
+    groups: int = 1,
+) -> Float[Array, "b ... o"]:
+    """Return XLA's convolution, in which rows of a batch stay on their devices where folds share the kernel.
+
+    `vmap` makes one batch of such folds' batches, fold by fold. No device then holds a stretch of it, and all rows are
+    gathered everywhere, where each chip convolves all of them. Clip by clip, every device keeps its own.
+
+    Args:
+        x: Batch first.
+        kernel: Outputs last.
+        strides: By axis.
+        padding: As XLA takes it.
+        layout: Names of the axes of x, kernel and result.
+        groups: Of channels.
+    """
+    plain = partial(
+        lax.conv_general_dilated,
+        window_strides=strides,
+        padding=padding,
+        dimension_numbers=layout,
+        feature_group_count=groups,
+    )
+    if target_platform() == "cpu":
+        return plain(x, kernel)
+
+    def rule(size: int, batched: list[bool], x: Array, kernel: Array) -> tuple[Array, bool]:
+        if batched != [True, False]:
+            return jax.vmap(plain, in_axes=[0 if one else None for one in batched])(x, kernel), True
+        rows = x.swapaxes(0, 1).reshape(-1, *x.shape[2:])
+        y = convolve(rows, kernel)
+        return y.reshape(-1, size, *y.shape[1:]).swapaxes(0, 1), True
+
+    convolve = jax.custom_batching.custom_vmap(lambda x, kernel: plain(x, kernel))
+    convolve.def_vmap(rule)
+    y: Array = convolve(x, kernel)
+    return y
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def strided(x: Float[Array, "b t i"], kernel: Float[Array, "k i o"], stride: int) -> Float[Array, "b n o"]:
     """Convolve without padding, n = (t - k) // stride + 1; the result is in float32."""
-    if x.dtype == jnp.float32 or jax.default_backend() != "cpu":
-        return lax.conv_general_dilated(x, kernel, (stride,), "VALID", dimension_numbers=_LAYOUT).astype(jnp.float32)
+    if x.dtype == jnp.float32 or target_platform() != "cpu":
+        return library(x, kernel, (stride,), "VALID", _LAYOUT).astype(jnp.float32)
     taps, _, outputs = kernel.shape
     parts = [kernel[j : j + stride].reshape(-1, outputs) for j in range(0, taps, stride)]
     pairs = zip(_blocks(x, taps, stride), parts, strict=True)
@@ -74,11 +121,11 @@ def planar(x: Float[Array, "b h w i"], kernel: Float[Array, "k k i o"], stride: 
     """Convolve maps padded with k // 2 zeros on every side; m = (h + 2 (k // 2) - k) // stride + 1."""
     taps, _, _, outputs = kernel.shape
     # XLA takes 30 to 100 times as long on a CPU where the map is smaller than the kernel (2 x 2, 512 channels).
-    if jax.default_backend() == "cpu" and x.shape[1] * x.shape[2] <= SMALL and stride == 1 and taps % 2:
+    if target_platform() == "cpu" and x.shape[1] * x.shape[2] <= SMALL and stride == 1 and taps % 2:
         seen = _patches(x, taps, stride)
         return product("bmnk,ko->bmno", seen, kernel.reshape(-1, outputs)).astype(x.dtype)
     pad = [(taps // 2,) * 2] * 2
-    return lax.conv_general_dilated(x, kernel, (stride, stride), pad, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return library(x, kernel, (stride, stride), pad, ("NHWC", "HWIO", "NHWC"))
 
 
 def _patches(x: Float[Array, "b h w i"], taps: int, stride: int) -> Float[Array, "b m n ki"]:
@@ -115,7 +162,7 @@ def _to_kernel(
 
     size = gradient[0].size // gradient.shape[3] * taps**2 * x.shape[3] * x.dtype.itemsize
     at_once = max(count for count in range(1, len(x) + 1) if len(x) % count == 0 and count * size <= max(size, CACHE))
-    if jax.default_backend() != "cpu" or at_once == len(x):
+    if target_platform() != "cpu" or at_once == len(x):
         return of(x, gradient)
     parts = (v.reshape(-1, at_once, *v.shape[1:]) for v in (x, gradient))
     start = jnp.zeros((taps**2 * x.shape[3], gradient.shape[3]), jnp.float32)
@@ -168,8 +215,8 @@ def grouped(x: Float[Array, "b n d"], kernel: Float[Array, "k i d"], groups: int
     """Convolve `groups` groups of i = d / groups channels; y[t] sums kernel[j] x[t + j - k // 2], x being 0 outside."""
     taps = kernel.shape[0]
     around = [(taps // 2, (taps - 1) // 2)]
-    if jax.default_backend() != "cpu":
-        return lax.conv_general_dilated(x, kernel, (1,), around, dimension_numbers=_LAYOUT, feature_group_count=groups)
+    if target_platform() != "cpu":
+        return library(x, kernel, (1,), around, _LAYOUT, groups)
     parts = zip(jnp.split(x, groups, axis=2), jnp.split(kernel, groups, axis=2), strict=True)
     return jnp.concatenate(
         [lax.conv_general_dilated(*part, (1,), around, dimension_numbers=_LAYOUT) for part in parts], axis=2

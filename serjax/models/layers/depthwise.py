@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from serjax.models.layers.matmul import product
+from serjax.runtime.platform import target_platform
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 _WEIGHTS = 6144
@@ -50,7 +51,7 @@ def depthwise(
         stride: From one window to the next, both ways.
         padding: Zeros before and after, by axis.
     """
-    if jax.default_backend() != "cpu":
+    if target_platform() != "cpu":
         return _library(x, kernel, stride, padding)
     return _taps(x, kernel, stride, padding)
 
@@ -89,7 +90,7 @@ def _forward(x: Array, kernel: Array, stride: int, padding: Padding) -> tuple[Ar
 
 
 def _backward(stride: int, padding: Padding, kept: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
-    if jax.default_backend() != "cpu":
+    if target_platform() != "cpu":
         return jax.vjp(partial(_library, stride=stride, padding=padding), *kept)[1](gradient)
     (x, kernel), full = kept, gradient.astype(jnp.float32)
     to_x = _to_input(full, kernel.astype(jnp.float32), x.shape, stride, padding)

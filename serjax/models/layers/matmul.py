@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from serjax.runtime.platform import target_platform
+
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def product(spec: str, left: Float[Array, "..."], right: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -22,7 +24,7 @@ def product(spec: str, left: Float[Array, "..."], right: Float[Array, "..."]) ->
         left: float32 or bfloat16.
         right: of the same dtype.
     """
-    sums = jnp.float32 if jax.default_backend() == "cpu" else left.dtype
+    sums = jnp.float32 if target_platform() == "cpu" else left.dtype
     return jnp.einsum(spec, left, right, preferred_element_type=sums).astype(jnp.float32)
 
 

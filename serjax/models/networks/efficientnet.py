@@ -21,6 +21,7 @@ from serjax.models.layers.activations import split
 from serjax.models.layers.batch_norm import BatchNorm, column_mask, real_columns, strided
 from serjax.models.layers.depthwise import Padding, depthwise, pointwise, silu
 from serjax.runtime.errors import UserError
+from serjax.runtime.platform import target_platform
 
 Positive = Annotated[int, pydantic.Field(gt=0)]
 Stages = tuple[Positive, ...]
@@ -311,7 +312,7 @@ class EfficientNet(nnx.Module):
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "b h w d"]:
         """Return the last map; arguments as for a call."""
-        if key is None and len(image) > 1 and jax.default_backend() == "cpu":
+        if key is None and len(image) > 1 and target_platform() == "cpu":
             # A few at a time, so that what one layer writes is still in the cache when the next reads it.
             part = next(count for count in (4, 3, 2, 1) if len(image) % count == 0)
             maps = lax.map(lambda part: self._map(part, None, None), image.reshape(-1, part, *image.shape[1:]))

@@ -10,6 +10,7 @@ from jax import lax
 
 from serjax.models.layers import convolution
 from serjax.models.layers.convolution import grouped, normalized, planar, strided
+from serjax.runtime.platform import compiling_for
 
 
 def plain_strided(x, kernel, stride):
@@ -138,3 +139,34 @@ def test_bfloat16_is_summed_in_float32():
     for got, want in zip(back(cotangent), exact_back(cotangent), strict=True):
         assert got.dtype == jnp.bfloat16
         np.testing.assert_allclose(got.astype(jnp.float32), want, rtol=2e-2, atol=5e-2)
+
+
+@pytest.mark.parametrize("axes", [(0, None), (0, 0), (None, 0)], ids=["shared kernel", "own kernels", "shared input"])
+def test_folds_convolve_for_other_platforms_as_each_alone(axes):
+    rng = np.random.default_rng(0)
+    shapes = ((3, 4, 20, 6), (3, 5, 3, 8))
+    folds = [jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes]
+    arrays = [array if axis == 0 else array[0] for array, axis in zip(folds, axes, strict=True)]
+
+    def one(x, kernel):
+        return convolution.library(x, kernel, (2,), "VALID", ("NWC", "WIO", "NWC"), 2)
+
+    def at(k):
+        return [array if axis is None else array[k] for array, axis in zip(arrays, axes, strict=True)]
+
+    outer = [array if axis is None else array[None] for array, axis in zip(arrays, axes, strict=True)]
+    expected = jnp.stack([one(*at(k)) for k in range(3)])
+    with compiling_for("tpu"):
+        found = jax.vmap(one, in_axes=axes)(*arrays)
+        nested = jax.vmap(jax.vmap(one, in_axes=axes), in_axes=axes)(*outer)[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(nested, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_rows_of_folds_that_share_a_kernel_are_laid_out_clip_by_clip():
+    x, kernel = jnp.ones((3, 4, 20, 6)), jnp.ones((5, 6, 8))
+    layout = ("NWC", "WIO", "NWC")
+    with compiling_for("tpu"):
+        text = str(jax.make_jaxpr(jax.vmap(lambda x: convolution.library(x, kernel, (2,), "VALID", layout)))(x))
+    assert "f32[4,3,20,6]" in text
+    assert "f32[12,20,6]" in text

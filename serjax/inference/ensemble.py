@@ -65,7 +65,7 @@ class Ensemble:
         self._models = models._replace(
             params=cast(models.params, models.dtype), shared=cast(models.shared, models.dtype)
         )
-        self._answer = jax.jit(_answer, static_argnames=("graphdef", "dtype", "outputs"))
+        self._answer = jax.jit(answer, static_argnames=("graphdef", "dtype", "outputs"))
         self._weights = (given / given.sum()).astype(np.float32)
 
     @overload
@@ -212,7 +212,7 @@ def _frames(
     return frames, counts
 
 
-def _answer(
+def answer(
     params: Any,
     shared: Any,
     inputs: Inputs,

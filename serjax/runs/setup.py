@@ -29,9 +29,9 @@ from serjax.models.speech import Speech, build_head
 from serjax.runs.starts import EncoderStart, Start, encoder_start, find_encoder, read_starts, stacked
 from serjax.runtime.errors import UserError, one_of
 from serjax.training.fold_axis import FOLD, SHARED, choose_together, fold_axis
+from serjax.training.frozen import make_is_frozen
 from serjax.training.initialize import initial
 from serjax.training.loop import Engine
-from serjax.training.optimizer import in_frozen_group
 from serjax.training.resident import ResidentEngine
 from serjax.training.streamed import StreamedEngine
 from serjax.training.trials import Trial, make_trials, trial_key
@@ -227,14 +227,7 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
     def make(rngs: nnx.Rngs) -> nnx.Module:
         return model.build(classes, augmentation=plan.augmentation, rngs=rngs)
 
-    moments_at = tuple(one.path for one in model.standardized)
-
-    def frozen_path(path: Any) -> bool:
-        path = tuple(path)
-        # The moments of a fold's clips are each fold's own, and what is frozen is shared.
-        own = any(path[: len(at)] == at for at in moments_at)
-        return not model.trainable(path) or (not own and in_frozen_group(path, groups))
-
+    frozen_path = make_is_frozen(model, groups)
     if isinstance(model, Speech) and model.frozen_encoder:
         # One model, for its encoder; every trial gets a head of its own.
         single = fold_axis(1, 1, together=True, devices=jax.local_devices()[:1])

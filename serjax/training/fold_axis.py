@@ -156,6 +156,26 @@ class FoldAxis:
         single = together(jax.jit(function, **shardings))
         return lambda *arguments: [single(*_at(k, arguments, in_axes)) for k in range(self.count)]
 
+    def compile_step(self, step: Callable[..., Any], in_axes: Sequence[Placement]) -> Any:
+        """Return what `jit_step` calls, to be lowered: folds together take a mask [k] of active ones first."""
+        # Output shardings are pinned, or the state comes back laid out otherwise and the next step compiles again.
+        shardings: dict[str, Any] = {"out_shardings": (self._sharding(FOLD), self._sharding(FOLD))}
+        inputs = tuple(map(self._sharding, in_axes))
+        if not self.together:
+            # A loop of calls and not lax.map: in a compiled loop XLA's CPU convolutions ran 13 times slower.
+            return jax.jit(step, in_shardings=inputs, donate_argnums=0, **shardings)
+
+        def guarded(active: Any, state: Any, *rest: Any) -> Any:
+            new, metrics = step(state, *rest)
+            return jax.tree.map(lambda a, b: jnp.where(active, a, b), new, state), metrics
+
+        return jax.jit(
+            _mapped(guarded, (FOLD, *in_axes)),
+            in_shardings=(self._sharding(FOLD), *inputs),
+            donate_argnums=1,
+            **shardings,
+        )
+
     def jit_step(
         self, step: Callable[..., Any], in_axes: Sequence[Placement]
     ) -> Callable[..., tuple[PerFold, PerFold]]:
@@ -164,32 +184,15 @@ class FoldAxis:
         What is returned takes a mask of the active folds before the step's arguments: the state of the others stays as
         it is, and their metrics mean nothing. The old state's memory is taken over by the new one.
         """
-        # Output shardings are pinned, or the state comes back laid out otherwise and the next step compiles again.
-        shardings: dict[str, Any] = {"out_shardings": (self._sharding(FOLD), self._sharding(FOLD))}
-        inputs = tuple(map(self._sharding, in_axes))
+        compiled = together(self.compile_step(step, in_axes))
         if self.together:
-
-            def guarded(active: Any, state: Any, *rest: Any) -> Any:
-                new, metrics = step(state, *rest)
-                return jax.tree.map(lambda a, b: jnp.where(active, a, b), new, state), metrics
-
-            mapped = jax.jit(
-                _mapped(guarded, (FOLD, *in_axes)),
-                in_shardings=(self._sharding(FOLD), *inputs),
-                donate_argnums=1,
-                **shardings,
-            )
-            every = together(mapped)
-            return lambda active, *arguments: every(self._mask(active), *arguments)
-
-        # A loop here and not lax.map: in a compiled loop XLA's CPU convolutions ran 13 times slower.
-        single = together(jax.jit(step, in_shardings=inputs, donate_argnums=0, **shardings))
+            return lambda active, *arguments: compiled(self._mask(active), *arguments)
         idle: list[Any] = []
 
         def one_by_one(active: Bool[np.ndarray, "k"], *arguments: Any) -> tuple[PerFold, PerFold]:
             states, metrics = list(arguments[0]), [None] * self.count
             for k in np.flatnonzero(active).tolist():
-                states[k], metrics[k] = single(*_at(k, (states, *arguments[1:]), in_axes))
+                states[k], metrics[k] = compiled(*_at(k, (states, *arguments[1:]), in_axes))
             if not idle:
                 idle.append(jax.tree.map(jnp.zeros_like, next(m for m in metrics if m is not None)))
             return states, [idle[0] if m is None else m for m in metrics]

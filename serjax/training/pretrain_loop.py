@@ -47,6 +47,43 @@ class Pretraining(NamedTuple):
     shared: bool = True
 
 
+def make_predictor(
+    config: MaskedConfig, encoder: EncoderConfig, clusters: int, *, normalize: bool
+) -> Callable[[nnx.Rngs], MaskedPredictor]:
+    """Return what builds the network with random weights; see `set_up`."""
+    return lambda rngs: MaskedPredictor(
+        encoder,
+        clusters,
+        projection=config.projection,
+        temperature=config.temperature,
+        normalize=normalize,
+        rngs=rngs,
+    )
+
+
+def still_frozen(config: MaskedConfig, path: Any) -> bool:
+    """Say whether a parameter stays as it is: by `is_frozen`, or by a group of the optimizer's."""
+    return is_frozen(path, config) or in_frozen_group(path, config.optimizer.groups)
+
+
+def make_step(
+    config: MaskedConfig,
+    encoder: EncoderConfig,
+    graphdef: nnx.GraphDef[Any],
+    optimizer: optax.GradientTransformation,
+) -> Callable[[TrainState, FrameBatch, Key[Array, ""], Params], tuple[TrainState, dict[str, Array]]]:
+    """Return the update of one run: of its state, a batch, its key and what is frozen."""
+    one = partial(update, objective=MaskedPrediction(config, encoder), graphdef=graphdef, optimizer=optimizer)
+
+    def step(
+        state: TrainState, batch: FrameBatch, key: Key[Array, ""], frozen: Params
+    ) -> tuple[TrainState, dict[str, Array]]:
+        peak = jnp.asarray(config.optimizer.max_lr, jnp.float32)
+        return one(state, batch, TrialConstants(key, jnp.asarray(config.updates), peak), frozen)
+
+    return step
+
+
 def set_up(
     config: MaskedConfig,
     encoder: EncoderConfig,
@@ -83,37 +120,15 @@ def set_up(
             "checkpoint, or a feature_grad_mult above 0 (0.1 is HuBERT's)."
         )
 
-    def make(rngs: nnx.Rngs) -> MaskedPredictor:
-        return MaskedPredictor(
-            encoder,
-            clusters,
-            projection=config.projection,
-            temperature=config.temperature,
-            normalize=normalize,
-            rngs=rngs,
-        )
-
-    def still_frozen(path: Any) -> bool:
-        return is_frozen(path, config) or in_frozen_group(path, config.optimizer.groups)
-
-    graphdef, params, frozen = initial(make, still_frozen, keys, keys[0], axis, given)
+    make = make_predictor(config, encoder, clusters, normalize=normalize)
+    graphdef, params, frozen = initial(make, partial(still_frozen, config), keys, keys[0], axis, given)
     frozen = axis.replicate(frozen)
     if own is not None:
         params = axis.jit(overlay, (FOLD, FOLD))(params, axis.shard(own))
         frozen = axis.jit(overlay, (SHARED, FOLD))(frozen, axis.shard(own))
     still = frozen[0] if isinstance(frozen, list) else frozen
     optimizer = make_optimizer(config.optimizer, axis.shape(params), still)
-    one = partial(
-        update,
-        objective=MaskedPrediction(config, encoder),
-        graphdef=graphdef,
-        optimizer=optimizer,
-    )
-
-    def step(state: TrainState, batch: FrameBatch, key: Key[Array, ""], frozen: Params) -> Any:
-        peak = jnp.asarray(config.optimizer.max_lr, jnp.float32)
-        return one(state, batch, TrialConstants(key, jnp.asarray(config.updates), peak), frozen)
-
+    step = make_step(config, encoder, graphdef, optimizer)
     run = axis.jit_step(step, (FOLD, BATCH, FOLD, SHARED) if own is None else (FOLD, BATCH, FOLD, FOLD))
     return Pretraining(graphdef, params, frozen, axis.shard(keys), run, axis, optimizer, own is None)
 

@@ -22,6 +22,36 @@ from serjax.training.optimizer import make_optimizer
 from serjax.training.trials import Trial, class_weights, trial_constants
 from serjax.training.update import TrainState, TrialConstants
 
+EPOCH_AXES = (FOLD, FOLD, FOLD, FOLD, SHARED, SHARED)
+"""Axes of the arguments of an epoch; see `make_epoch`."""
+
+
+def _stored(features: Features, clip: Int[Array, "b"]) -> Inputs:
+    return Inputs(hidden_states=features.states[clip], hidden_lengths=features.frames[clip])
+
+
+def make_epoch(step: Callable[..., Any]) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
+    """Return an epoch of one trial: the update `step` (of `make_step`) for each of its batches of stored features."""
+
+    def epoch(
+        state: TrainState,
+        clip: Int[Array, "s b"],
+        weight: Float[Array, "s b"],
+        constants: TrialConstants,
+        features: Features,
+        frozen: Params,
+    ) -> Any:
+        def body(state: TrainState, batch: tuple[Array, Array]) -> Any:
+            clip, weight = batch
+            inputs = LabelledInputs(_stored(features, clip), features.label[clip], weight)
+            new, metrics = step(state, inputs, constants, frozen)
+            # Folds of fewer clips than the largest end the epoch with batches of nothing.
+            return jax.tree.map(lambda a, b: jnp.where(weight.sum() > 0, a, b), new, state), metrics
+
+        return jax.lax.scan(body, state, (clip, weight))
+
+    return epoch
+
 
 class ResidentEngine:
     """Trains every trial's head on features that all of them share."""
@@ -68,32 +98,12 @@ class ResidentEngine:
         step = make_step(graphdef, params, frozen, train=train, optimizer=optimizer, augment=augment, dtype=dtype)
         call = partial(probabilities, graphdef=graphdef, dtype=dtype)
 
-        def stored(features: Features, clip: Int[Array, "b"]) -> Inputs:
-            return Inputs(hidden_states=features.states[clip], hidden_lengths=features.frames[clip])
-
-        def epoch(
-            state: TrainState,
-            clip: Int[Array, "s b"],
-            weight: Float[Array, "s b"],
-            constants: TrialConstants,
-            features: Features,
-            frozen: Params,
-        ) -> Any:
-            def body(state: TrainState, batch: tuple[Array, Array]) -> Any:
-                clip, weight = batch
-                inputs = LabelledInputs(stored(features, clip), features.label[clip], weight)
-                new, metrics = step(state, inputs, constants, frozen)
-                # Folds of fewer clips than the largest end the epoch with batches of nothing.
-                return jax.tree.map(lambda a, b: jnp.where(weight.sum() > 0, a, b), new, state), metrics
-
-            return jax.lax.scan(body, state, (clip, weight))
-
         def predict(
             params: Params, clip: Int[Array, "s b"], features: Features, frozen: Params
         ) -> Float[Array, "s b c"]:
-            return jax.lax.map(lambda c: call(params, stored(features, c), frozen), clip)
+            return jax.lax.map(lambda c: call(params, _stored(features, c), frozen), clip)
 
-        self._epoch = axis.jit_step(epoch, (FOLD, FOLD, FOLD, FOLD, SHARED, SHARED))
+        self._epoch = axis.jit_step(make_epoch(step), EPOCH_AXES)
         self._predict = axis.jit(predict, (FOLD, FOLD, SHARED, SHARED))
 
     def epoch_clips(self, active: Bool[np.ndarray, "k"]) -> int:

@@ -6,8 +6,9 @@ the backward pass differentiates an equal computation that consists of matrix pr
 gains stands in docs/results/speed.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Literal
 
 import jax
 import jax.custom_batching
@@ -31,51 +32,58 @@ def library(
     x: Float[Array, "b ... i"],
     kernel: Float[Array, "... j o"],
     strides: Sequence[int],
-    padding: str | Sequence[tuple[int, int]],
-    layout: tuple[str, str, str],
+    padding: Literal["VALID"] | Sequence[tuple[int, int]],
     groups: int = 1,
 ) -> Float[Array, "b ... o"]:
-    """Return XLA's convolution, in which rows of a batch stay on their devices where folds share the kernel.
+    """Return XLA's convolution, in which clips and folds stay on their devices where folds share the kernel.
 
-    `vmap` makes one batch of such folds' batches, fold by fold. No device then holds a stretch of it, and all rows are
-    gathered everywhere, where each chip convolves all of them. Clip by clip, every device keeps its own.
+    `vmap` makes one batch of such folds' batches. Of a batch whose clips are spread over devices no device then holds a
+    stretch, and all clips are gathered everywhere, where each device convolves all of them. Elsewhere than on a CPU
+    folds are one more axis of space, which the kernel is one wide along.
 
     Args:
-        x: Batch first.
-        kernel: Outputs last.
-        strides: By axis.
-        padding: As XLA takes it.
-        layout: Names of the axes of x, kernel and result.
+        x: Batch first, channels last.
+        kernel: Inputs and outputs last.
+        strides: By axis of space.
+        padding: VALID for none, or zeros before and after, by axis of space.
         groups: Of channels.
     """
-    plain = partial(
-        lax.conv_general_dilated,
-        window_strides=strides,
-        padding=padding,
-        dimension_numbers=layout,
-        feature_group_count=groups,
-    )
+
+    def plain(x: Array, kernel: Array, folds: int = 0) -> Array:
+        space = "EFGDHW"[8 - x.ndim :]
+        return lax.conv_general_dilated(
+            x,
+            kernel.reshape(*(1,) * folds, *kernel.shape),
+            (1,) * folds + tuple(strides),
+            padding if isinstance(padding, str) else [(0, 0)] * folds + list(padding),
+            dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
+            feature_group_count=groups,
+        )
+
     if target_platform() == "cpu":
         return plain(x, kernel)
 
-    def rule(size: int, batched: list[bool], x: Array, kernel: Array) -> tuple[Array, bool]:
-        if batched != [True, False]:
-            return jax.vmap(plain, in_axes=[0 if one else None for one in batched])(x, kernel), True
-        rows = x.swapaxes(0, 1).reshape(-1, *x.shape[2:])
-        y = convolve(rows, kernel)
-        return y.reshape(-1, size, *y.shape[1:]).swapaxes(0, 1), True
+    def behind(folds: int) -> Callable[[Array, Array], Array]:
+        """Return the convolution of x with so many axes of folds behind its batch."""
+        convolve = jax.custom_batching.custom_vmap(partial(plain, folds=folds))
 
-    convolve = jax.custom_batching.custom_vmap(lambda x, kernel: plain(x, kernel))
-    convolve.def_vmap(rule)
-    y: Array = convolve(x, kernel)
-    return y
+        def rule(size: int, batched: list[bool], x: Array, kernel: Array) -> tuple[Array, bool]:
+            if batched == [True, False]:
+                return behind(folds + 1)(x.swapaxes(0, 1), kernel).swapaxes(0, 1), True
+            axes = [0 if one else None for one in batched]
+            return jax.vmap(partial(plain, folds=folds), axes)(x, kernel), True
+
+        convolve.def_vmap(rule)
+        return convolve
+
+    return behind(0)(x, kernel)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def strided(x: Float[Array, "b t i"], kernel: Float[Array, "k i o"], stride: int) -> Float[Array, "b n o"]:
     """Convolve without padding, n = (t - k) // stride + 1; the result is in float32."""
     if x.dtype == jnp.float32 or target_platform() != "cpu":
-        return library(x, kernel, (stride,), "VALID", _LAYOUT).astype(jnp.float32)
+        return library(x, kernel, (stride,), "VALID").astype(jnp.float32)
     taps, _, outputs = kernel.shape
     parts = [kernel[j : j + stride].reshape(-1, outputs) for j in range(0, taps, stride)]
     pairs = zip(_blocks(x, taps, stride), parts, strict=True)
@@ -125,7 +133,7 @@ def planar(x: Float[Array, "b h w i"], kernel: Float[Array, "k k i o"], stride: 
         seen = _patches(x, taps, stride)
         return product("bmnk,ko->bmno", seen, kernel.reshape(-1, outputs)).astype(x.dtype)
     pad = [(taps // 2,) * 2] * 2
-    return library(x, kernel, (stride, stride), pad, ("NHWC", "HWIO", "NHWC"))
+    return library(x, kernel, (stride, stride), pad)
 
 
 def _patches(x: Float[Array, "b h w i"], taps: int, stride: int) -> Float[Array, "b m n ki"]:
@@ -216,7 +224,7 @@ def grouped(x: Float[Array, "b n d"], kernel: Float[Array, "k i d"], groups: int
     taps = kernel.shape[0]
     around = [(taps // 2, (taps - 1) // 2)]
     if target_platform() != "cpu":
-        return library(x, kernel, (1,), around, _LAYOUT, groups)
+        return library(x, kernel, (1,), around, groups)
     parts = zip(jnp.split(x, groups, axis=2), jnp.split(kernel, groups, axis=2), strict=True)
     return jnp.concatenate(
         [lax.conv_general_dilated(*part, (1,), around, dimension_numbers=_LAYOUT) for part in parts], axis=2

@@ -149,7 +149,7 @@ def test_folds_convolve_for_other_platforms_as_each_alone(axes):
     arrays = [array if axis == 0 else array[0] for array, axis in zip(folds, axes, strict=True)]
 
     def one(x, kernel):
-        return convolution.library(x, kernel, (2,), "VALID", ("NWC", "WIO", "NWC"), 2)
+        return convolution.library(x, kernel, (2,), "VALID", 2)
 
     def at(k):
         return [array if axis is None else array[k] for array, axis in zip(arrays, axes, strict=True)]
@@ -163,10 +163,14 @@ def test_folds_convolve_for_other_platforms_as_each_alone(axes):
     np.testing.assert_allclose(nested, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_rows_of_folds_that_share_a_kernel_are_laid_out_clip_by_clip():
+def test_folds_that_share_a_kernel_are_an_axis_of_space_elsewhere_than_on_a_cpu():
     x, kernel = jnp.ones((3, 4, 20, 6)), jnp.ones((5, 6, 8))
-    layout = ("NWC", "WIO", "NWC")
-    with compiling_for("tpu"):
-        text = str(jax.make_jaxpr(jax.vmap(lambda x: convolution.library(x, kernel, (2,), "VALID", layout)))(x))
-    assert "f32[4,3,20,6]" in text
-    assert "f32[12,20,6]" in text
+
+    def shapes(platform):
+        with compiling_for(platform):
+            traced = jax.make_jaxpr(jax.vmap(lambda x: convolution.library(x, kernel, (2,), "VALID")))(x)
+        found = [equation for equation in traced.eqns if "conv" in equation.primitive.name]
+        return [equation.invars[0].aval.shape for equation in found], str(traced)
+
+    assert shapes("cpu")[0] == [(12, 20, 6)]
+    assert "f32[4,3,8,8] = conv_general_dilated" in shapes("tpu")[1]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Bool
 
 from serjax.runtime.distributed import several
@@ -152,9 +152,28 @@ class FoldAxis:
             "out_shardings": self._sharding(out_axes),
         }
         if self.together:
-            return together(jax.jit(_mapped(function, in_axes), **shardings))
+            return together(jax.jit(self._side_by_side(function, in_axes), **shardings))
         single = together(jax.jit(function, **shardings))
         return lambda *arguments: [single(*_at(k, arguments, in_axes)) for k in range(self.count)]
+
+    def _side_by_side(self, function: Callable[..., Any], in_axes: Sequence[Placement]) -> Callable[..., Any]:
+        """Map a function over folds, those of each device on their own: nothing can travel along the fold axis.
+
+        XLA's partitioner would gather some operations of all folds, such as convolutions in groups.
+        """
+        mapped = _mapped(function, in_axes)
+        if self.mesh.shape["fold"] == 1:
+            return mapped
+        apart: Callable[..., Any] = jax.shard_map(
+            mapped,
+            mesh=self.mesh,
+            in_specs=tuple(PartitionSpec() if one is SHARED else PartitionSpec("fold") for one in in_axes),
+            out_specs=PartitionSpec("fold"),
+            # An axis of one device needs no partitioner.
+            axis_names={"fold"} if self.mesh.shape["data"] > 1 else {"fold", "data"},
+            check_vma=False,
+        )
+        return apart
 
     def compile_step(self, step: Callable[..., Any], in_axes: Sequence[Placement]) -> Any:
         """Return what `jit_step` calls, to be lowered: folds together take a mask [k] of active ones first."""
@@ -170,7 +189,7 @@ class FoldAxis:
             return jax.tree.map(lambda a, b: jnp.where(active, a, b), new, state), metrics
 
         return jax.jit(
-            _mapped(guarded, (FOLD, *in_axes)),
+            self._side_by_side(guarded, (FOLD, *in_axes)),
             in_shardings=(self._sharding(FOLD), *inputs),
             donate_argnums=1,
             **shardings,

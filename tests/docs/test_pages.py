@@ -173,7 +173,7 @@ def known_options():
     options |= {f"{group}.no-{name}" for group, _, name in (option.rpartition(".") for option in options)}
     for script in (ROOT / "benchmarks").glob("*.py"):
         options |= {f"--{name}" for name in re.findall(r'"(?:--)?([a-z][a-z-]*)"', script.read_text())}
-    for door in ("serjax.predict", "serjax.evaluate", "serjax.compare", "serjax.gather"):
+    for door in ("serjax.predict", "serjax.evaluate", "serjax.compare", "serjax.gather", "serjax.plan"):
         options |= set(re.findall(r"--[a-z][a-z.-]+", reference.help_page(door)))
     return options | {"--exp", "--no-overwrite"}
 

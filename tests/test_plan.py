@@ -1,0 +1,43 @@
+"""The command line of a plan: its own options and those of an experiment reach it, and its tables are printed."""
+
+import pytest
+
+from serjax.models.speech import Speech
+from serjax.plan import main
+
+
+def test_options_reach_the_plan(monkeypatch, capsys):
+    given = {}
+
+    def plan(experiment, on, **others):
+        given.update(experiment=experiment, on=on, **others)
+        return "the tables"
+
+    monkeypatch.setattr("serjax.runs.planning.run.plan", plan)
+    options = ["--on", "v5e-16", "--sweep", "--clips", "99", "--count-only", "--utilization", "0.5"]
+    assert main(["--exp", "hubert_kfold", *options, "--model.size", "large", "--train.batch-size", "8"]) == 0
+    experiment = given.pop("experiment")
+    assert isinstance(experiment.model, Speech)
+    assert (experiment.model.size, experiment.train.batch_size) == ("large", 8)
+    assert given == {
+        "on": "v5e-16",
+        "mesh": None,
+        "every_mesh": True,
+        "compile": False,
+        "clips": 99,
+        "utilization": 0.5,
+    }
+    assert "the tables" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argv", [["--exp", "hubert_kfold"], ["--exp", "hubert_kfold", "--on", "v5e-8", "--nonsense"]])
+def test_arguments_that_do_not_fit(argv, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(argv)
+    assert stopped.value.code == 2
+    assert ("--on" if len(argv) == 2 else "nonsense") in capsys.readouterr().err
+
+
+def test_help_names_the_options(capsys):
+    assert main(["--help"]) == 0
+    assert "--sweep" in capsys.readouterr().out

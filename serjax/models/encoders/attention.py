@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from serjax.models.encoders.config import EncoderConfig
-from serjax.models.layers.attention import mix
+from serjax.models.layers.attention import cudnn_serves, fused, mix
 from serjax.models.layers.matmul import Linear, product
 
 
@@ -46,10 +46,15 @@ class Attention(nnx.Module):
             position: What WavLM's `relative_position` returns.
         """
         query, keys, values = (self._per_head(layer(x)) for layer in (self.q_proj, self.k_proj, self.v_proj))
-        scores = product("bhqe,bhke->bhqk", query * query.shape[-1] ** -0.5, keys)
+        query = query * query.shape[-1] ** -0.5
+        scores = product("bhqe,bhke->bhqk", query, keys)
         if position is not None:
             scores = scores + self._gate(x) * position
         mixed, shares = mix(scores, values, mask, self.rate, key)
+        # WavLM's positions would be rounded to 16 bits there.
+        if position is None and cudnn_serves(values, self.rate, key):
+            # The compiler then leaves scores and shares out, unless somebody asks for shares.
+            mixed = fused(query, keys, values, mask)
         return self.out_proj(mixed.swapaxes(1, 2).reshape(x.shape)), shares
 
     def _per_head(self, x: Float[Array, "b n d"]) -> Float[Array, "b h n e"]:

@@ -11,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from noise import noisy
 
+from serjax.models.encoders import attention as module
 from serjax.models.encoders.attention import Attention, GatedAttention, bucket
+from serjax.models.encoders.config import EncoderConfig
+from serjax.models.layers.attention import fused
 
 N = 7
 X = np.random.default_rng(0).normal(size=(2, N, 16)).astype(np.float32)
@@ -99,3 +102,26 @@ def test_buckets_grow_with_distance_and_are_apart_by_direction(sizes, furthest):
     assert bucket(np.array([0]), buckets, limit) == 0
     if furthest >= limit:
         assert earlier[-1] == buckets // 2 - 1
+
+
+@pytest.mark.parametrize("family", ["hubert", "wavlm"])
+def test_fused_attention_stands_in_where_it_serves_and_never_for_relative_positions(monkeypatch, family):
+    calls = []
+
+    def stand_in(*arrays):
+        calls.append(arrays)
+        return fused(*arrays, implementation="xla")
+
+    config = EncoderConfig(model_type=family, hidden_size=32, num_attention_heads=2)
+    rngs = nnx.Rngs(0)
+    kind = GatedAttention(config, first=True, rngs=rngs) if family == "wavlm" else Attention(config, rngs=rngs)
+    x = jax.random.normal(jax.random.key(1), (3, 9, 32))
+    mask = jnp.arange(9) < jnp.array([9, 5, 2])[:, None]
+    position = kind.relative_position(9) if family == "wavlm" else None
+    expected, shares = kind(x, mask, None, position)
+    monkeypatch.setattr(module, "cudnn_serves", lambda *given: True)
+    monkeypatch.setattr(module, "fused", stand_in)
+    found, kept = kind(x, mask, None, position)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_array_equal(kept, shares)
+    assert len(calls) == (family == "hubert")

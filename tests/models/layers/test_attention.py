@@ -1,5 +1,7 @@
 """Mixtures of values by softmax of scores: equality with jax.nn, masks, dropout and bfloat16."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serjax.models.layers import attention
 from serjax.models.layers.attention import mix
+from serjax.runtime.platform import compiling_for
 
 KEY = jax.random.key(0)
 mixture = jax.jit(mix, static_argnums=3)
@@ -68,3 +72,61 @@ def test_mixtures_have_the_dtype_of_the_values():
     mixed, shares = mix(scores, values.astype(jnp.bfloat16), mask, 0.0, None)
     assert (mixed.dtype, shares.dtype) == (jnp.bfloat16, jnp.float32)
     np.testing.assert_allclose(mixed.astype(jnp.float32), mix(scores, values, mask, 0.0, None)[0], atol=0.03)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 2e-2)])
+def test_fused_attention_mixes_the_same(dtype, tolerance):
+    """By XLA's own implementation, which is the definition that cuDNN's is held to: there is no GPU here."""
+    rng = np.random.default_rng(0)
+    query, keys, values = (jnp.asarray(rng.normal(size=(3, 2, 7, 8)), dtype) for _ in range(3))
+    mask = jnp.arange(7) < jnp.array([7, 4, 1])[:, None]
+    scores = jnp.einsum("bhqe,bhke->bhqk", query, keys, preferred_element_type=jnp.float32)
+    expected, _ = attention.mix(scores, values, mask, 0.1, None)
+    found = attention.fused(query, keys, values, mask, implementation="xla")
+    np.testing.assert_allclose(found.astype(jnp.float32), expected.astype(jnp.float32), atol=tolerance)
+    assert found.dtype == values.dtype
+
+
+def test_fused_attention_of_a_row_without_frames_is_a_number():
+    x = jnp.ones((1, 1, 3, 8))
+    assert np.isfinite(attention.fused(x, x, x, jnp.zeros((1, 3), bool), implementation="xla")).all()
+
+
+GPU = SimpleNamespace(
+    platform="gpu", compute_capability="9.0", client=SimpleNamespace(platform_version="PJRT C API cuda 12090")
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, True),
+        ({"compute_capability": "7.5"}, False),
+        ({"client": SimpleNamespace(platform_version="rocm 60000")}, False),
+        ({"platform": "cpu"}, False),
+    ],
+)
+def test_devices_with_cudnn(changes, expected):
+    assert attention.has_cudnn(SimpleNamespace(**{**vars(GPU), **changes})) == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "rate", "key", "expected"),
+    [
+        ((1, 2, 3, 64), "bfloat16", 0.1, False, True),
+        ((1, 2, 3, 64), "bfloat16", 0.0, True, True),
+        ((1, 2, 3, 64), "bfloat16", 0.1, True, False),
+        ((1, 2, 3, 64), "float32", 0.1, False, False),
+        ((1, 2, 3, 60), "bfloat16", 0.1, False, False),
+        ((1, 2, 3, 256), "bfloat16", 0.1, False, False),
+    ],
+    ids=["evaluation", "no dropout", "dropout", "float32", "odd width", "wide"],
+)
+def test_where_cudnn_serves(monkeypatch, shape, dtype, rate, key, expected):
+    values, key = jnp.ones(shape, dtype), jax.random.key(0) if key else None
+    assert not attention.cudnn_serves(values, rate, key)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "devices", lambda: [GPU])
+    assert attention.cudnn_serves(values, rate, key) == expected
+    with compiling_for("cpu"):
+        assert not attention.cudnn_serves(values, rate, key)

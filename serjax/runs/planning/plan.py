@@ -63,6 +63,13 @@ class MeshPlan:
     collectives: tuple[Collective, ...] | None = None
     compiled_flops: float | None = None
 
+    def work_of_fold(self) -> Work:
+        """Return the work of one of the device's folds."""
+        work = self.work
+        return work._replace(
+            flops=work.flops / self.folds, memory=work.memory / self.folds, reduced=work.reduced / self.folds
+        )
+
     def fits(self, chip: Chip) -> bool:
         """Return whether the memory of a device is enough."""
         return self.memory <= SPARE * chip.memory

@@ -252,7 +252,7 @@ class Planner:
         seconds = measure(compiled, self.step.all_arguments(axis)) if self.topology.name == "local" else None
         return _Compiled(
             float(memory),
-            tuple(read_collectives(compiled.as_text(), (fold, data))),
+            tuple(read_collectives(compiled.as_text() or "", (fold, data))),
             float(cost.get("flops", math.nan)),
             float(cost.get("bytes accessed", math.nan)),
             seconds,

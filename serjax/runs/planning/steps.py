@@ -32,7 +32,8 @@ from serjax.training.pretrain_loop import make_step as make_pretraining_step
 from serjax.training.resident import EPOCH_AXES, make_epoch
 from serjax.training.update import TrainState, TrialConstants, init_state
 
-Shape = jax.ShapeDtypeStruct
+Shape: Any = jax.ShapeDtypeStruct
+"""An array without its values; it stands where one is expected."""
 
 
 class Step(NamedTuple):
@@ -124,8 +125,8 @@ def _parts(experiment: Experiment, classes: int) -> tuple[nnx.GraphDef[Any], Par
     # Recordings that are mixed in are read for their shapes alone, and are few: the plan goes without them.
     augmentation = Augmentation(replace(experiment.augment, noise=None, rir=None), {})
     module = abstract(lambda rngs: model.build(classes, augmentation=augmentation, rngs=rngs))
-    graphdef, params, frozen = nnx.split(module, lambda path, _: not frozen_path(path), ...)
-    return graphdef, params, frozen, replace(experiment.optimizer, groups=groups)
+    parts: Any = nnx.split(module, lambda path, _: not frozen_path(path), ...)
+    return *parts, replace(experiment.optimizer, groups=groups)
 
 
 def training_step(experiment: Experiment, classes: int) -> Step:
@@ -194,7 +195,8 @@ def pretraining_step(config: MaskedConfig, encoder: EncoderConfig, clusters: int
         seconds: of each.
     """
     module = abstract(make_predictor(config, encoder, clusters, normalize=True))
-    graphdef, params, frozen = nnx.split(module, lambda path, _: not still_frozen(config, path), ...)
+    parts: Any = nnx.split(module, lambda path, _: not still_frozen(config, path), ...)
+    graphdef, params, frozen = parts
     optimizer = make_optimizer(config.optimizer, params, frozen)
     state = jax.eval_shape(partial(init_state, optimizer=optimizer), params)
     samples = round(seconds * SAMPLE_RATE)

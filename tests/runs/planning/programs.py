@@ -68,7 +68,12 @@ def on_mesh(devices, kind, text):
     with compiling_for("tpu"):
         traced = jax.make_jaxpr(part.function)(*part.arguments)
     peak = count(traced, donated=len(jax.tree.leaves(part.state))).peak
+    # The positional convolution's gradient is added up as a spectrum: up to four products, in float32.
+    taps = ENCODER.num_conv_pos_embeddings
+    frequencies = (frames(ENCODER, round(SECONDS * 16000)) + taps // 2) // 2 + 1
+    spectrum = 4 * 4 * frequencies * ENCODER.hidden_size**2 // ENCODER.num_conv_pos_embedding_groups
     return facts(step.lower(axis).compile(), (mesh.shape["fold"], data)) | {
+        "spectrum": folds * spectrum,
         "gradient": 2 * folds * count_weights(step.state.params),
         "bound": folds * peak,
     }

@@ -147,6 +147,8 @@ def test_programs_for_tpus(on_tpu, name):
     if name.endswith(("x1", "ensemble")):
         assert collectives == []
     else:
-        # Gradients, in bfloat16; those of the positional convolution travel as a spectrum, which is longer.
-        assert found["gradient"] <= sum(size for _, size, _ in collectives) <= 2 * found["gradient"]
-    assert found["memory"] < found["bound"]
+        # Gradients, in bfloat16, and a few numbers; that of the positional convolution travels as a spectrum.
+        sent = sum(size for _, size, _ in collectives)
+        assert 0.8 * found["gradient"] <= sent <= found["gradient"] + found["spectrum"] + 100
+    # Counted without the tiles of 8 x 128 that a TPU pads arrays to, which so small a network feels.
+    assert found["memory"] < 1.5 * found["bound"]

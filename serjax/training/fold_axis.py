@@ -17,6 +17,7 @@ from jaxtyping import Bool
 
 from serjax.runtime.distributed import several
 from serjax.runtime.mesh import fetch, make_mesh, own_rows, place, place_rows, sharding, together
+from serjax.runtime.platform import target_platform
 
 
 class Placement(Enum):
@@ -159,10 +160,11 @@ class FoldAxis:
     def _side_by_side(self, function: Callable[..., Any], in_axes: Sequence[Placement]) -> Callable[..., Any]:
         """Map a function over folds, those of each device on their own: nothing can travel along the fold axis.
 
-        XLA's partitioner would gather some operations of all folds, such as convolutions in groups.
+        XLA's partitioner would gather some operations of all folds, such as convolutions in groups. A TPU's does not,
+        and there a step partitioned so held 1.6 times as much (HuBERT base, 5 x 1, docs/results/scaling.md).
         """
         mapped = _mapped(function, in_axes)
-        if self.mesh.shape["fold"] == 1:
+        if self.mesh.shape["fold"] == 1 or target_platform() == "tpu":
             return mapped
         apart: Callable[..., Any] = jax.shard_map(
             mapped,

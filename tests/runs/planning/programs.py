@@ -104,7 +104,7 @@ def for_cpus():
     for text in ("5x1", "1x8", "2x4"):
         mesh = mesh_of(jax.devices(), text)
         axis = FoldAxis(FOLDS, mesh, together=True)
-        with compiling_for("tpu"):
+        with compiling_for("gpu"):
             lowered = axis.compile_step(step.function, step.axes).lower(*step.all_arguments(axis))
         # The positional convolution's input, in float32, of the folds of a device.
         folds = axis.padded // mesh.shape["fold"]

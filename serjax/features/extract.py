@@ -119,7 +119,7 @@ def extract(
     def fill(folder: Path, batches: Sequence[Batch], lengths: Int[np.ndarray, "clips"] | None) -> None:
         _fill(function, weights, clips, names, batches, folder, lengths, frame_axis, mesh)
 
-    if blind_processes(target.parent) or not distributed.several():
+    if blind_processes(target.parent, 15.0) or not distributed.several():
         make_once(target, lambda unfinished: fill(unfinished, batches, lengths), _OPTION)
     elif not distributed.from_first("features", target.is_dir):
         _share(fill, len(clips), batches, target, lengths)

@@ -12,7 +12,7 @@ from serjax.data.dataset import Data, read_data
 from serjax.evaluation.report import Report
 from serjax.runs.folder import FIRST_STAGE, RESUME, begin_run, claim, end_run, find_run, write_folds
 from serjax.runs.jobs import write_sources
-from serjax.runs.processes import check_alike, check_shared
+from serjax.runs.processes import check_alike, check_shared, note_own_caches
 from serjax.runs.results import choose_rates, predict_tests, read_trained, show_example, write_run
 from serjax.runs.setup import Setup, experiment_trials, first_stage, make_plan, set_up
 from serjax.runtime import distributed
@@ -87,6 +87,7 @@ def _train(
     first = experiments[0]
     begun = distributed.from_first("run folder", lambda: all([find_run(one, states) for one in experiments]))
     data = distributed.first_then_rest("data", lambda: experiment_data(first))
+    note_own_caches(cache_folder(first))
     trials = [
         replace(trial, run=run, values=own)
         for run, (one, own) in enumerate(zip(experiments, values, strict=True))
@@ -98,7 +99,8 @@ def _train(
     setup = set_up(first, data, trials, plan)
     axis = setup.engine.axis
     log.info(f"{setup.trainable:,} of {setup.parameters:,} parameters are trained.")
-    log.info(describe_mesh(axis.mesh, first.train.batch_size))
+    layout = describe_mesh(axis.mesh, first.train.batch_size)
+    log.info(layout)
 
     # Only now, with data and models at hand, do the folders change.
     seen = () if data.frames is None else data.frames.hashes
@@ -108,7 +110,7 @@ def _train(
     distributed.same({"data, or other pretrained weights (their fingerprint)": made_from})
 
     def begin() -> None:
-        goes_on = [begin_run(one, begun, made_from) for one in experiments]
+        goes_on = [begin_run(one, begun, made_from, layout) for one in experiments]
         if len(experiments) > 1 and not all(goes_on):
             shutil.rmtree(states, ignore_errors=True)
         for one in experiments:

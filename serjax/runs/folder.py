@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,6 +22,8 @@ from serjax.runtime.disk import disk_errors, write_text
 from serjax.runtime.distributed import from_first
 from serjax.runtime.errors import UserError, one_of
 from serjax.training.resume import PARTIAL
+
+log = logging.getLogger(__name__)
 
 AnyExperiment = Experiment | PretrainExperiment
 """Settings that have a run folder."""
@@ -112,14 +115,15 @@ def is_finished(experiment: AnyExperiment) -> bool:
     return not differences(json.loads(path.read_text()), json.loads(experiment_json(experiment)))
 
 
-def begin_run(experiment: AnyExperiment, begun: bool, made_from: str) -> bool:
+def begin_run(experiment: AnyExperiment, begun: bool, made_from: str, layout: str = "") -> bool:
     """Make the folder anew, in place of whatever run `find_run` found there; one that was begun before stays.
 
     Args:
         experiment: what is run.
         begun: what `find_run` returned.
         made_from: fingerprint of all that training rests on and that the experiment does not say: recordings, folds,
-            pretrained weights, the layout on the devices.
+            pretrained weights.
+        layout: a sentence on the devices; on others the run goes on with other rounding.
 
     Returns:
         True where the run that was begun goes on.
@@ -129,7 +133,10 @@ def begin_run(experiment: AnyExperiment, begun: bool, made_from: str) -> bool:
     """
     folder = experiment.run_dir
     path = folder / _MADE_FROM
-    if begun and path.is_file() and path.read_text() == made_from:
+    if begun and path.is_file() and path.read_text().partition("\n")[0] == made_from:
+        before = path.read_text().partition("\n")[2]
+        if before and before != layout:
+            log.info(f"This run was begun on {before} On these its numbers agree with those to rounding alone.")
         return True
     if begun and not experiment.overwrite:
         raise UserError(
@@ -140,7 +147,7 @@ def begin_run(experiment: AnyExperiment, begun: bool, made_from: str) -> bool:
         if folder.is_dir():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
-    write_text(path, made_from)
+    write_text(path, f"{made_from}\n{layout}")
     write_text(folder / "experiment.json", experiment_json(experiment))
     return False
 

@@ -1,6 +1,7 @@
 """Checks that the processes of a run can work together, before any of them trains."""
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from serjax.runtime import distributed
 from serjax.runtime.errors import UserError, one_of
 from serjax.runtime.shared_folder import blind_processes
 from serjax.runtime.version import versions
+
+log = logging.getLogger(__name__)
 
 
 def check_alike(experiments: Sequence[Experiment | PretrainExperiment]) -> None:
@@ -32,6 +35,16 @@ def check_alike(experiments: Sequence[Experiment | PretrainExperiment]) -> None:
             raise UserError(
                 f"process {i} was given another {one_of(changed)} than process 0; give all processes the same command."
             )
+
+
+def note_own_caches(folder: Path) -> None:
+    """Say which processes have a cache of their own, in which they decode all clips again."""
+    blind = [str(i) for i in blind_processes(folder, 15.0)]
+    if blind:
+        log.info(
+            f"process{'es' * (len(blind) > 1)} {one_of(blind)} cannot see {folder} of process 0 and decoded the clips "
+            "again; --data.cache names a folder that all machines share."
+        )
 
 
 def check_shared(folder: Path) -> None:

@@ -145,7 +145,7 @@ def _whole(leaf: Any) -> Any:
 
 @functools.cache
 def _copies(mesh: Mesh) -> Callable[[jax.Array], jax.Array]:
-    return together(jax.jit(lambda x: x, out_shardings=sharding(mesh)))
+    return enter_together(jax.jit(lambda x: x, out_shardings=sharding(mesh)))
 
 
 def own_rows(leaf: jax.Array) -> Shaped[np.ndarray, "rows ..."]:
@@ -154,7 +154,7 @@ def own_rows(leaf: jax.Array) -> Shaped[np.ndarray, "rows ..."]:
     return np.concatenate([np.asarray(rows[start]) for start in sorted(rows)])
 
 
-def together(compiled: Callable[..., Any]) -> Callable[..., Any]:
+def enter_together(compiled: Callable[..., Any]) -> Callable[..., Any]:
     """Return a jitted function that all processes enter at the same time.
 
     Their first collective waits half a minute for its peers, and compiling takes longer on some: so all compile first,

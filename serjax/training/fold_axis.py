@@ -16,7 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Bool
 
 from serjax.runtime.distributed import several
-from serjax.runtime.mesh import fetch, make_mesh, own_rows, place, place_rows, sharding, together
+from serjax.runtime.mesh import enter_together, fetch, make_mesh, own_rows, place, place_rows, sharding
 from serjax.runtime.platform import target_platform
 
 
@@ -153,8 +153,8 @@ class FoldAxis:
             "out_shardings": self._sharding(out_axes),
         }
         if self.together:
-            return together(jax.jit(self._side_by_side(function, in_axes), **shardings))
-        single = together(jax.jit(function, **shardings))
+            return enter_together(jax.jit(self._side_by_side(function, in_axes), **shardings))
+        single = enter_together(jax.jit(function, **shardings))
         return lambda *arguments: [single(*_at(k, arguments, in_axes)) for k in range(self.count)]
 
     def _side_by_side(self, function: Callable[..., Any], in_axes: Sequence[Placement]) -> Callable[..., Any]:
@@ -205,7 +205,7 @@ class FoldAxis:
         What is returned takes a mask of the active folds before the step's arguments: the state of the others stays as
         it is, and their metrics mean nothing. The old state's memory is taken over by the new one.
         """
-        compiled = together(self.compile_step(step, in_axes))
+        compiled = enter_together(self.compile_step(step, in_axes))
         if self.together:
             return lambda active, *arguments: compiled(self._mask(active), *arguments)
         idle: list[Any] = []

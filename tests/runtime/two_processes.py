@@ -9,7 +9,7 @@ import numpy as np
 from serjax.runtime import distributed
 from serjax.runtime.errors import UserError
 from serjax.runtime.hosts import Hosts
-from serjax.runtime.mesh import fetch, make_mesh, own_rows, place, place_rows, sharding, together
+from serjax.runtime.mesh import enter_together, fetch, make_mesh, own_rows, place, place_rows, sharding
 
 
 def error_of(call):
@@ -31,7 +31,7 @@ def main(port, index):
     rows = np.arange(8.0).reshape(2, 4)
     spread = sharding(mesh, "fold", "data")
     own = rows[index : index + 1]
-    summed = together(jax.jit(lambda x: x.sum(1), out_shardings=sharding(mesh, "fold")))
+    summed = enter_together(jax.jit(lambda x: x.sum(1), out_shardings=sharding(mesh, "fold")))
     keys = place(jax.random.split(jax.random.key(1), 2), sharding(mesh, "fold"))
     found = {
         "place": [distributed.index(), distributed.count(), distributed.first(), jax.device_count()],

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from serjax.runtime.errors import UserError
+from serjax.runtime.preemption import Terminated
 from serjax.training.config import OptimizerConfig, TrainConfig
 from serjax.training.epoch_sums import EpochSums
 from serjax.training.fold_axis import fold_axis
@@ -123,6 +124,47 @@ def test_stopped_run_goes_on_to_the_same_numbers(tmp_path):
     for name in ("best", "last"):
         one, other = (engine.axis.gather(getattr(fitted, name))["epoch"] for fitted in (found, whole))
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_run_stopped_inside_an_epoch_goes_on_there(tmp_path):
+    engine = Engine((1, 2, 3), (1, 2, 3))
+    whole, half, seen = engine.train_epoch, np.array([0.5, 0.25]), []
+
+    def stopped(state, epoch, active, sums, tick):
+        if epoch < 2:
+            return whole(state, epoch, active, sums, tick)
+        state, _ = whole(state, epoch, active, sums, tick)
+        return state, EpochSums(7, half, half, half)
+
+    engine.train_epoch = stopped
+    with pytest.raises(Terminated):
+        run(engine, tmp_path, epochs=3)
+    again = Engine((1, 2, 3), (1, 2, 3))
+    rest = again.train_epoch
+
+    def noted(state, epoch, active, sums, tick):
+        seen.append((epoch, sums))
+        return rest(state, epoch, active, sums, tick)
+
+    again.train_epoch = noted
+    reporter = Reporter()
+    run(again, tmp_path, reporter, epochs=3)
+    assert [epoch for epoch, _ in seen] == [2, 3]
+    (_, first), (_, second) = seen
+    assert (first.step, first.loss.tolist(), first.complete) == (7, half.tolist(), False)
+    assert (second.step, second.loss.tolist()) == (0, [0.0, 0.0])
+    assert [row["epoch"] for _, row in reporter.rows] == [2, 2, 3, 3]
+
+
+def test_a_run_stops_after_an_epoch_too(tmp_path, monkeypatch):
+    engine = Engine((1, 2, 3), (1, 2, 3))
+    monkeypatch.setattr("serjax.training.loop.stop_asked", lambda: len(engine.active) == 2)
+    with pytest.raises(Terminated):
+        run(engine, tmp_path, epochs=3)
+    monkeypatch.undo()
+    again = Engine((1, 2, 3), (1, 2, 3))
+    run(again, tmp_path, epochs=3)
+    assert len(again.active) == 1
 
 
 def test_a_run_that_diverges_is_given_up_beside_others_and_all_of_them_are_refused(tmp_path):

@@ -1,0 +1,34 @@
+"""Folders that all processes see, or some do not."""
+
+from pathlib import Path
+
+from serjax.runtime import distributed
+from serjax.runtime.shared_folder import blind_processes
+
+
+def test_a_process_alone_sees_what_it_writes(tmp_path):
+    assert blind_processes(tmp_path / "new") == []
+    assert not (tmp_path / "new").exists()
+
+
+def as_process(monkeypatch, index, answers):
+    """Make this process one of two; the other's answer is `no` where it must be given."""
+    monkeypatch.setattr(distributed, "several", lambda: True)
+    monkeypatch.setattr(distributed, "first", lambda: index == 0)
+    monkeypatch.setattr(distributed, "from_first", lambda what, make: make() if index == 0 else "of-another-machine")
+    monkeypatch.setattr(distributed, "exchange", lambda what, text: answers.append(text) or [text, "no"])
+
+
+def test_processes_that_see_nothing_are_named_and_nothing_stays(monkeypatch, tmp_path):
+    answers = []
+    as_process(monkeypatch, 0, answers)
+    assert blind_processes(tmp_path) == [1]
+    assert answers == ["yes"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_sees_nothing_says_so(monkeypatch, tmp_path):
+    answers = []
+    as_process(monkeypatch, 1, answers)
+    assert blind_processes(Path(tmp_path), within=0.0) == [0, 1]
+    assert answers == ["no"]

@@ -22,6 +22,17 @@ PARTIAL = "partial"
 """Folder, in that of the states, of the state in the middle of an epoch."""
 
 
+class _Manager(ocp.CheckpointManager):
+    """Orbax's manager without its questions about preemption, which are asked once a step (`runtime.preemption`).
+
+    JAX has one count of steps; numbers of epochs in between would have it name a step that is over, and nobody stops.
+    """
+
+    def reached_preemption(self, step: int) -> bool:
+        """Return False."""
+        return False
+
+
 class ResumePoint:
     """Saves and restores a pytree of arrays after each epoch; the last two are kept, in case one is half written."""
 
@@ -36,7 +47,7 @@ class ResumePoint:
     @staticmethod
     def _manager(folder: Path, kept: int) -> ocp.CheckpointManager:
         options = ocp.CheckpointManagerOptions(max_to_keep=kept, enable_async_checkpointing=True)
-        return ocp.CheckpointManager(folder, options=options)
+        return _Manager(folder, options=options)
 
     def latest(self) -> int | None:
         """Return the last epoch saved when it was over, counted from 1; 0 for a part of the first."""

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental import multihost_utils
 
 from serjax.runtime.errors import UserError
 from serjax.training.config import OptimizerConfig
@@ -56,3 +57,14 @@ def test_a_full_disk_gets_a_sentence(tmp_path, monkeypatch):
         point.save(1, {"x": jnp.zeros(2)})
     monkeypatch.undo()
     point.close()
+
+
+def test_saving_leaves_the_count_of_steps_at_which_processes_stop_alone(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(multihost_utils, "reached_preemption_sync_point", asked.append)
+    point = ResumePoint(tmp_path)
+    point.save(1, {"weights": jnp.arange(3.0)})
+    point.save(1, {"weights": jnp.arange(3.0)}, partial=True)
+    point.close()
+    assert ResumePoint(tmp_path).latest() == 1
+    assert asked == []

@@ -116,7 +116,7 @@ def test_settings_that_differ_are_named_before_training(folder):
 
 @pytest.mark.slow
 def test_folds_that_processes_cannot_share_are_refused(folder):
-    settings = [*NETWORK, *SMALL, "--folds.kind", "split_speakers", "--train.batch-size", "7"]
+    settings = [*NETWORK, *SMALL, "--folds.count", "2", "--folds.only", "1", "--train.batch-size", "7"]
     statuses, _, error = Processes(folder, "uneven", 2, 1, settings).end()
     assert statuses == [2, 2]
     assert "1 fold at once in batches of 7 clips cannot be shared evenly by 2 processes" in error[0]

@@ -36,6 +36,8 @@ class Processes:
                 "JAX_NUM_CPU_DEVICES": str(devices),
                 "JAX_PLATFORMS": "cpu",
                 "SERJAX_CACHE": str(folder / "programs"),
+                # Programs are compared with each other.
+                "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
             }
             options = []
             if scheduler:

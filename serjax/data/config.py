@@ -84,6 +84,9 @@ class FoldsConfig:
     """Accept folds in which a speaker stands on both sides; the report says so."""
     together: Literal["auto", "yes", "no"] = "auto"
     """Train all folds in one vmapped step, or one after the other; auto knows what is faster where, and says so."""
+    at_once: AtLeastOne | None = None
+    """Of the folds (times seeds) that train together, at most so many at once, the others after them; by default as
+    many as fit in the memory of a GPU or TPU. No number depends on it."""
 
     def check(self) -> None:
         """Refuse a path that is not asked for."""

@@ -5,16 +5,18 @@ import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from serjax.config.experiment import Experiment, cache_folder
 from serjax.data.dataset import Data, read_data
 from serjax.evaluation.report import Report
 from serjax.runs.folder import FIRST_STAGE, RESUME, begin_run, claim, end_run, find_run, write_folds
+from serjax.runs.groups import group_trials, is_of, name_of
 from serjax.runs.jobs import write_sources
 from serjax.runs.processes import check_alike, check_shared, note_own_caches
-from serjax.runs.results import choose_rates, predict_tests, read_trained, show_example, write_run
-from serjax.runs.setup import Setup, experiment_trials, first_stage, make_plan, set_up
+from serjax.runs.results import Outcome, choose_rates, join_outcomes, read_outcome, show_example, write_run
+from serjax.runs.setup import Plan, Setup, experiment_trials, first_stage, make_plan, set_up
 from serjax.runtime import distributed
 from serjax.runtime.constraints import validate
 from serjax.runtime.fingerprint import fingerprint
@@ -23,6 +25,7 @@ from serjax.training.loop import Fitted, fit
 from serjax.training.metric_log import MetricLog
 from serjax.training.reporter import Reporter
 from serjax.training.resume import ResumePoint
+from serjax.training.trials import Trial
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +99,9 @@ def _train(
     plan = make_plan(first)
     for note in plan.notes:
         log.info(note)
-    setup = set_up(first, data, trials, plan)
+    groups = group_trials(first, plan.model, len(data.labels), trials)
+    trials = [trial for group in groups for trial in group]
+    setup = set_up(first, data, groups[0], plan)
     axis = setup.engine.axis
     log.info(f"{setup.trainable:,} of {setup.parameters:,} parameters are trained.")
     layout = describe_mesh(axis.mesh, first.train.batch_size)
@@ -120,26 +125,23 @@ def _train(
 
     distributed.from_first("run folder", begin)
     check_shared(first.run_dir)
-    if first.first_epochs:
-        log.info("First stage: heads on frozen encoders.")
-        stage, heads = first_stage(first, data, trials, plan)
-        log.info(f"{heads.trainable:,} parameters are trained in this stage.")
-        logs = [one.run_dir / FIRST_STAGE for one in experiments]
-        best = fit_stage(stage, heads, data, logs, states / FIRST_STAGE).best
-        setup = setup.after(heads.engine.axis.gather(best))
-        log.info("Second stage.")
-    fitted = fit_stage(first, setup, data, [one.run_dir for one in experiments], states)
-    answers = predict_tests(setup, fitted, plan, first)
-    trained = read_trained(setup, fitted)
+    outcomes: list[Outcome] = []
+    for group in groups:
+        if outcomes:
+            log.info(f"Folds {', '.join(sorted({str(trial.fold) for trial in group}))}.")
+            setup = set_up(first, data, group, plan)
+        fitted, setup = _train_stages(first, data, group, plan, setup, experiments, states, name_of(group, trials))
+        outcomes.append(read_outcome(setup, fitted, plan, first))
+    outcome = join_outcomes(outcomes)
 
     def write() -> list[Report | None]:
         reports: list[Report | None] = []
         for run, one in enumerate(experiments):
-            if run in fitted.given_up:
+            if run in outcome.given_up:
                 reports.append(None)
                 continue
-            chosen = choose_rates(trials, fitted, run)
-            reports.append(write_run(one, data, trials, chosen, answers, setup, trained, plan, command))
+            chosen = choose_rates(trials, outcome.score, run)
+            reports.append(write_run(one, data, trials, chosen, outcome, setup, plan, command))
             end_run(one)
             log.info(f"Written to {one.run_dir}: README.md, confusion.png, curves.png, oof.csv, report.json, fold_N.")
         if len(experiments) == 1:
@@ -149,16 +151,59 @@ def _train(
     return distributed.from_first("reports", write)
 
 
+def _train_stages(
+    experiment: Experiment,
+    data: Data,
+    trials: Sequence[Trial],
+    plan: Plan,
+    setup: Setup,
+    runs: Sequence[Experiment],
+    states: Path,
+    name: str,
+) -> tuple[Fitted, Setup]:
+    """Train some trials in one stage or two; return what training left, and the setup of the last stage.
+
+    Args:
+        experiment: how.
+        data: on what.
+        trials: which.
+        plan: of the model.
+        setup: of the last stage.
+        runs: that the trials belong to, for their logs.
+        states: folder of the states.
+        name: of the trials' part of the states, empty where there is one.
+    """
+    if experiment.first_epochs:
+        log.info("First stage: heads on frozen encoders.")
+        stage, heads = first_stage(experiment, data, trials, plan)
+        log.info(f"{heads.trainable:,} parameters are trained in this stage.")
+        logs = [one.run_dir / FIRST_STAGE for one in runs]
+        best = fit_stage(stage, heads, data, logs, states / FIRST_STAGE / RESUME / name).best
+        setup = setup.after(heads.engine.axis.gather(best))
+        log.info("Second stage.")
+    return fit_stage(experiment, setup, data, [one.run_dir for one in runs], states / RESUME / name), setup
+
+
 def fit_stage(experiment: Experiment, setup: Setup, data: Data, logs: Sequence[Path], states: Path) -> Fitted:
-    """Train all trials of a stage, whose logs are in `logs`, a folder a run, and whose resume point is in `states`."""
-    resume = ResumePoint(states / RESUME)
+    """Train all trials of a stage.
+
+    Args:
+        experiment: how.
+        setup: of the trials.
+        data: on what.
+        logs: a folder a run.
+        states: folder of the resume point.
+    """
+    resume = ResumePoint(states)
     try:
         restored = resume.latest() or 0
         if restored:
             log.info(f"Resuming after epoch {restored}.")
         # One process of several writes and speaks.
         logs = logs if distributed.first() else ()
-        with Reporter([MetricLog(folder, restored) for folder in logs], experiment.train.epochs) as reporter:
+        own = partial(is_of, group=setup.engine.trials)
+        metrics = [MetricLog(folder, restored, own) for folder in logs]
+        with Reporter(metrics, experiment.train.epochs) as reporter:
             return fit(setup.engine, setup.params, data.classes, len(data.labels), experiment.train, resume, reporter)
     finally:
         resume.close()

@@ -21,7 +21,6 @@ from serjax.runtime.constraints import to_json
 from serjax.runtime.disk import disk_errors, write_text
 from serjax.runtime.distributed import from_first
 from serjax.runtime.errors import UserError, one_of
-from serjax.training.resume import PARTIAL
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +91,7 @@ def find_run(experiment: AnyExperiment, states: Path | None = None) -> bool:
     except ValueError:
         changed = ["contents (experiment.json is damaged)"]
     # A run that has saved no epoch, and no labels of frames, is no loss.
-    kept = (f"**/{RESUME}/[0-9]*", f"**/{RESUME}/{PARTIAL}/[0-9]*", "**/labels/index.json")
+    kept = (f"**/{RESUME}/**/[0-9]*", "**/labels/index.json")
     trained = finished or any(path for pattern in kept for path in (states or folder).glob(pattern))
     if changed and trained and not experiment.overwrite:
         raise UserError(
@@ -166,8 +165,9 @@ def _last(experiment: AnyExperiment) -> Path:
 
 
 def experiment_json(experiment: AnyExperiment) -> str:
-    """Return the contents of experiment.json: all settings but those of the place, which no number depends on."""
-    return to_json(replace(experiment, out="checkpoints", overwrite=False)) + "\n"
+    """Return the contents of experiment.json: all settings but those of place and memory, which decide no number."""
+    folds = replace(experiment.folds, at_once=None)
+    return to_json(replace(experiment, out="checkpoints", overwrite=False, folds=folds)) + "\n"
 
 
 def differences(old: Any, new: Any, prefix: str = "") -> list[str]:

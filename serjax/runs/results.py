@@ -25,6 +25,7 @@ from serjax.evaluation.report import Report, Row, RunFacts, build_report
 from serjax.inference.ensemble import load
 from serjax.models.base import Modality
 from serjax.models.functional import Params
+from serjax.runs.groups import is_of
 from serjax.runs.jobs import Results, save_results
 from serjax.runs.setup import Plan, Setup
 from serjax.runtime import distributed
@@ -74,11 +75,58 @@ class Trained(NamedTuple):
         return nnx.merge(self.graphdef, jax.tree.map(lambda x: x[k], self.params), frozen)
 
 
-def read_trained(setup: Setup, fitted: Fitted) -> Trained:
-    """Return the best model of each trial; every process must ask."""
+class Outcome(NamedTuple):
+    """Outcome of a training on the host: of each trial its validation score, answers and model.
+
+    Attributes:
+        score: validation macro-F1 of the best epoch, 0 to 1.
+        given_up: numbers of the runs that no trial of a fold was left of.
+        answers: for the clips that a trial tests.
+        trained: models.
+        groups: trials that trained at once.
+    """
+
+    score: Sequence[float]
+    given_up: frozenset[int]
+    answers: Answers
+    trained: Trained
+    groups: Sequence[Sequence[Trial]]
+
+
+def read_outcome(setup: Setup, fitted: Fitted, plan: Plan, experiment: Experiment) -> Outcome:
+    """Return what all trials of a setup came to; every process must ask."""
     axis = setup.engine.axis
     frozen = setup.frozen if setup.shared else axis.gather(setup.frozen)
-    return Trained(setup.graphdef, axis.gather(fitted.best), frozen, setup.shared)
+    trained = Trained(setup.graphdef, axis.gather(fitted.best), frozen, setup.shared)
+    answers = predict_tests(setup, fitted, plan, experiment)
+    return Outcome(fitted.best_score.tolist(), fitted.given_up, answers, trained, [setup.engine.trials])
+
+
+def join_outcomes(parts: Sequence[Outcome]) -> Outcome:
+    """Return the outcomes of groups of trials as one."""
+    if len(parts) == 1:
+        return parts[0]
+
+    def stacked(*leaves: Any) -> Any:
+        return np.concatenate(leaves)
+
+    first = parts[0]
+    params = jax.tree.map(stacked, *(part.trained.params for part in parts))
+    frozen = first.trained.frozen
+    if not first.trained.shared:
+        frozen = jax.tree.map(stacked, *(part.trained.frozen for part in parts))
+    answers = [part.answers for part in parts]
+    return Outcome(
+        score=[score for part in parts for score in part.score],
+        given_up=frozenset().union(*(part.given_up for part in parts)),
+        answers=Answers(
+            best=[row for one in answers for row in one.best],
+            last=None if answers[0].last is None else [row for one in answers for row in one.last or ()],
+            alone={name: [row for one in answers for row in one.alone[name]] for name in answers[0].alone},
+        ),
+        trained=first.trained._replace(params=params, frozen=frozen),
+        groups=[group for part in parts for group in part.groups],
+    )
 
 
 def predict_tests(setup: Setup, fitted: Fitted, plan: Plan, experiment: Experiment) -> Answers:
@@ -99,9 +147,8 @@ def write_run(
     data: Data,
     trials: Sequence[Trial],
     chosen: Sequence[dict[int, int]],
-    answers: Answers,
+    outcome: Outcome,
     setup: Setup,
-    trained: Trained,
     plan: Plan,
     command: str,
 ) -> Report:
@@ -110,16 +157,16 @@ def write_run(
     def scored(probabilities: Sequence[np.ndarray]) -> list[OutOfFold]:
         return out_of_fold(data, trials, probabilities, chosen)
 
-    history = read_history(experiment.run_dir)
+    history, answers = read_history(experiment.run_dir), outcome.answers
     results = Results(
         seeds=scored(answers.best),
         last=None if answers.last is None else scored(answers.last)[0],
         alone={name: scored(probabilities)[0] for name, probabilities in answers.alone.items()},
     )
-    save_trained(experiment, data, chosen[0], trained, plan)
+    save_trained(experiment, data, chosen[0], outcome.trained, plan)
     if experiment.job:
         save_results(experiment.run_dir, results)
-    facts = run_facts(data, setup, experiment, plan, history, command)
+    facts = run_facts(data, setup, experiment, plan, history, outcome.groups, command)
     return write_results(experiment.run_dir, experiment, facts, results, history)
 
 
@@ -132,14 +179,14 @@ def write_results(
     return report
 
 
-def choose_rates(trials: Sequence[Trial], fitted: Fitted, run: int = 0) -> list[dict[int, int]]:
+def choose_rates(trials: Sequence[Trial], score: Sequence[float], run: int = 0) -> list[dict[int, int]]:
     """Return, seed by seed, the position of each fold's trial with the best validation score, of equals the first."""
     chosen: dict[int, dict[int, int]] = {}
     for k, trial in enumerate(trials):
         if trial.run != run:
             continue
         folds = chosen.setdefault(trial.seed, {})
-        if trial.fold not in folds or fitted.best_score[k] > fitted.best_score[folds[trial.fold]]:
+        if trial.fold not in folds or score[k] > score[folds[trial.fold]]:
             folds[trial.fold] = k
     return list(chosen.values())
 
@@ -180,14 +227,23 @@ def save_trained(experiment: Experiment, data: Data, chosen: dict[int, int], tra
 
 
 def run_facts(
-    data: Data, setup: Setup, experiment: Experiment, plan: Plan, history: Sequence[Row], command: str
+    data: Data,
+    setup: Setup,
+    experiment: Experiment,
+    plan: Plan,
+    history: Sequence[Row],
+    groups: Sequence[Sequence[Trial]],
+    command: str,
 ) -> RunFacts:
     """Return what the report tells beside the scores."""
     clips = data.store.utterances
     speakers = {clip.speaker for clip in clips}
-    seconds: dict[int, float] = {}
+    seconds: dict[tuple[int, int], float] = {}
     for row in history:
-        seconds[row["epoch"]] = max(row["seconds"], seconds.get(row["epoch"], 0.0))
+        # Groups train one after the other, the folds of a group at once.
+        group = next((number for number, trials in enumerate(groups) if is_of(row, trials)), 0)
+        key = group, row["epoch"]
+        seconds[key] = max(row["seconds"], seconds.get(key, 0.0))
     return RunFacts(
         corpus=data.corpus,
         clips_per_class=dict(Counter(clip.label for clip in clips)),

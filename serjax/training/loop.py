@@ -158,7 +158,7 @@ def fit(
                 if diverged.all():
                     raise Diverged(notes[-1])
                 continue
-            row = _row(trial, trials, epoch, probability, labels[list(trial.validation)], classes)
+            row = _row(trial, config, epoch, probability, labels[list(trial.validation)], classes)
             row |= {"train_loss": float(loss[k]), "lr": float(rate[k]), "seconds": time.monotonic() - began}
             if config.keep == "last":
                 row["keep"] = config.keep
@@ -199,15 +199,14 @@ def _divergence(k: int, trials: Sequence[Trial], epoch: int, lost: bool) -> str:
 
 def _row(
     trial: Trial,
-    trials: Sequence[Trial],
+    config: TrainConfig,
     epoch: int,
     probability: Float[np.ndarray, "clips c"],
     labels: Int[np.ndarray, "clips"],
     classes: int,
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"fold": trial.fold, "epoch": epoch}
-    own = [other.fold for other in trials if other.run == trial.run]
-    if len(own) > len(set(own)):
+    if config.seeds > 1 or len(config.learning_rates) > 1:
         row |= {"seed": trial.seed, "learning_rate": trial.peak}
     found = scores(confusion(labels, probability.argmax(-1), classes))
     likelihood = probability[np.arange(len(labels)), labels]

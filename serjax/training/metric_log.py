@@ -8,7 +8,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -36,12 +36,13 @@ class MetricLog:
     Ctrl-C can lose or hang on.
     """
 
-    def __init__(self, run_dir: Path, resume_after: int = 0) -> None:
+    def __init__(self, run_dir: Path, resume_after: int = 0, is_own: Callable[[Row], bool] = lambda row: True) -> None:
         """Open the log, dropping rows of epochs that will be trained again.
 
         Args:
             run_dir: the run folder, which exists.
             resume_after: the epoch that was restored, 0 for a fresh start.
+            is_own: whether a row is of the folds that are trained; those of others stay.
 
         Raises:
             UserError: metrics.jsonl is damaged before its last line, or cannot be written.
@@ -50,7 +51,7 @@ class MetricLog:
         self._events = run_dir / "tensorboard"
         self._writers: dict[int, EventsWriter] = {}
         self._open_files = contextlib.ExitStack()
-        kept = [row for row in read_history(run_dir) if row["epoch"] <= resume_after]
+        kept = [row for row in read_history(run_dir) if row["epoch"] <= resume_after or not is_own(row)]
         write_text(self._path, "".join(map(_line, kept)))
         with disk_errors(run_dir, _REMEDY):
             if self._events.exists():

@@ -19,7 +19,7 @@ from serjax.runs.planning.collectives import Collective, read_collectives
 from serjax.runs.planning.counting import Count, count, size
 from serjax.runs.planning.resolve import Extent
 from serjax.runs.planning.roofline import Times, Work, times
-from serjax.runs.planning.steps import Step, training_step
+from serjax.runs.planning.steps import Step, memory_of, training_step
 from serjax.runs.planning.topology import Topology
 from serjax.runtime.errors import UserError
 from serjax.runtime.mesh import mesh_shape
@@ -44,8 +44,7 @@ class MeshPlan:
         work: of a device.
         times: of a step.
         seconds: of a step: measured, or the `times` together.
-        seconds: of a step: measured, or the `times` together.
-    hours: of the whole run, at most.
+        hours: of the whole run, at most.
         collectives: of the compiled program; None where it was not compiled.
         compiled_flops: by the compiler's own count; None where it was not compiled.
     """
@@ -240,18 +239,10 @@ class Planner:
         mesh = Mesh(np.asarray(self.devices[: fold * data]).reshape(fold, data), ("fold", "data"))
         axis = FoldAxis(self.extent.folds, mesh, together=True)
         compiled = self.step.lower(axis).compile()
-        used: Any = compiled.memory_analysis()
-        memory = (
-            used.argument_size_in_bytes
-            + used.output_size_in_bytes
-            - used.alias_size_in_bytes
-            + used.temp_size_in_bytes
-            + used.generated_code_size_in_bytes
-        )
         cost: Any = compiled.cost_analysis() or {}
         seconds = measure(compiled, self.step.all_arguments(axis)) if self.topology.name == "local" else None
         return _Compiled(
-            float(memory),
+            float(memory_of(compiled)),
             tuple(read_collectives(compiled.as_text() or "", (fold, data))),
             float(cost.get("flops", math.nan)),
             float(cost.get("bytes accessed", math.nan)),

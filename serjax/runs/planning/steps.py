@@ -84,6 +84,18 @@ class Step(NamedTuple):
             return jax.export.export(compiled, platforms=[platform])(*self.all_arguments(axis))
 
 
+def memory_of(compiled: Any) -> int:
+    """Return the bytes of a device that a compiled program takes, with what it is called with and returns."""
+    used = compiled.memory_analysis()
+    return int(
+        used.argument_size_in_bytes
+        + used.output_size_in_bytes
+        - used.alias_size_in_bytes
+        + used.temp_size_in_bytes
+        + used.generated_code_size_in_bytes
+    )
+
+
 def _stacked(tree: Any, count: int) -> Any:
     return jax.tree.map(lambda leaf: Shape((count, *leaf.shape), leaf.dtype), tree)
 

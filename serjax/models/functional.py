@@ -57,14 +57,29 @@ def logits_of(
     inputs: Inputs,
     key: Key[Array, ""] | None,
     dtype: str,
+    gather: Callable[[Params], Params] = lambda params: params,
 ) -> Float[Array, "b c"]:
-    """Return the model's logits in float32, computed in `dtype`; no key means evaluation."""
-    return apply(merge(graphdef, params, frozen, dtype), inputs, key, dtype)
+    """Return the model's logits in float32, computed in `dtype`; no key means evaluation; see `merge` for `gather`."""
+    return apply(merge(graphdef, params, frozen, dtype, gather), inputs, key, dtype)
 
 
-def merge(graphdef: nnx.GraphDef[Any], params: Params, frozen: Params, dtype: str) -> Any:
-    """Return the model with its parameters in `dtype`, for one call inside a compiled function."""
-    return nnx.merge(graphdef, cast(params, dtype), cast(frozen, dtype), copy=True)
+def merge(
+    graphdef: nnx.GraphDef[Any],
+    params: Params,
+    frozen: Params,
+    dtype: str,
+    gather: Callable[[Params], Params] = lambda params: params,
+) -> Any:
+    """Return the model with its parameters in `dtype`, for one call inside a compiled function.
+
+    Args:
+        graphdef: of the model.
+        params: trained parameters.
+        frozen: the others.
+        dtype: to compute in.
+        gather: returns parameters laid out for the computation, where they are stored in parts.
+    """
+    return nnx.merge(graphdef, gather(cast(params, dtype)), gather(cast(frozen, dtype)), copy=True)
 
 
 def apply(

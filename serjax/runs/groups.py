@@ -12,7 +12,8 @@ from serjax.models.config import ModelConfig
 from serjax.models.functional import count
 from serjax.runs.planning.steps import memory_of, training_step
 from serjax.runtime import distributed
-from serjax.training.fold_axis import choose_together, fold_axis
+from serjax.training.choose_together import choose_together
+from serjax.training.fold_axis import fold_axis
 from serjax.training.metric_log import Row
 from serjax.training.trials import Trial
 

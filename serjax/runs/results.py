@@ -96,7 +96,7 @@ class Outcome(NamedTuple):
 def read_outcome(setup: Setup, fitted: Fitted, plan: Plan, experiment: Experiment) -> Outcome:
     """Return what all trials of a setup came to; every process must ask."""
     axis = setup.engine.axis
-    frozen = setup.frozen if setup.shared else axis.gather(setup.frozen)
+    frozen = axis.gather_shared(setup.frozen) if setup.shared else axis.gather(setup.frozen)
     trained = Trained(setup.graphdef, axis.gather(fitted.best), frozen, setup.shared)
     answers = predict_tests(setup, fitted, plan, experiment)
     return Outcome(fitted.best_score.tolist(), fitted.given_up, answers, trained, [setup.engine.trials])

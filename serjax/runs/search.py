@@ -22,7 +22,7 @@ from serjax.runtime.disk import write_text
 from serjax.runtime.distributed import from_first
 from serjax.runtime.errors import UserError
 from serjax.runtime.fingerprint import fingerprint
-from serjax.training.fold_axis import choose_together
+from serjax.training.choose_together import choose_together
 from serjax.training.loop import Diverged
 from serjax.training.metric_log import read_history
 from serjax.training.trials import VALUES

@@ -28,7 +28,8 @@ from serjax.models.fusion.model import Fusion
 from serjax.models.speech import Speech, build_head
 from serjax.runs.starts import EncoderStart, Start, encoder_start, find_encoder, read_starts, stacked
 from serjax.runtime.errors import UserError, one_of
-from serjax.training.fold_axis import FOLD, SHARED, choose_together, fold_axis
+from serjax.training.choose_together import choose_together
+from serjax.training.fold_axis import FOLD, SHARED, fold_axis
 from serjax.training.frozen import make_is_frozen
 from serjax.training.initialize import initial
 from serjax.training.loop import Engine

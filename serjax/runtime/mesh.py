@@ -1,4 +1,4 @@
-"""The mesh of devices: an axis for folds, an axis for the clips of a batch. A laptop is a 1x1 mesh.
+"""The mesh of devices: axes for folds, for the clips of a batch and for parts of parameters. A laptop is a 1x1x1 mesh.
 
 Devices of several processes (`serjax.runtime.distributed`) make one mesh; arrays go to it and come back here.
 """
@@ -17,28 +17,32 @@ from jaxtyping import Shaped
 from serjax.runtime.distributed import several, wait_for_all
 from serjax.runtime.errors import UserError
 
+ROWS = ("data", "shard")
+"""Mesh axes along which the clips of a batch lie."""
 
-def mesh_shape(folds: int, batch: int, devices: int, processes: int = 1) -> tuple[int, int]:
+
+def mesh_shape(folds: int, batch: int, devices: int, processes: int = 1, shard: int = 1) -> tuple[int, int]:
     """Return the (fold, data) shape on which one step of `folds` batches of `batch` clips takes the fewest turns.
 
-    A device works through ceil(folds / fold) times (batch / data) clips; data must divide the batch. Among equals the
-    one with more of the fold axis wins, as folds never talk to each other, and then the one with fewer devices. Each
-    process takes part with as many devices as any other: whole folds, or an even share of one.
+    A device works through ceil(folds / fold) times (batch / data / shard) clips; data times shard must divide the
+    batch. Among equals the one with more of the fold axis wins, as folds never talk to each other, and then the one
+    with fewer devices. Each process takes part with as many devices as any other: whole folds, or an even share of one.
 
     Args:
         folds: how many train at once.
         batch: clips of each.
         devices: of all processes.
         processes: that share them evenly.
+        shard: devices over which parameters are split.
 
     Raises:
         UserError: no shape gives every process an even share.
     """
     shapes = [
-        (fold, data)
+        (fold, rows)
         for fold in range(1, min(folds, devices) + 1)
-        for data in range(1, devices // fold + 1)
-        if batch % data == 0 and _is_even(fold * data, data, processes)
+        for rows in range(shard, devices // fold + 1, shard)
+        if batch % rows == 0 and _is_even(fold * rows, rows, processes)
     ]
     if not shapes:
         raise UserError(
@@ -46,16 +50,24 @@ def mesh_shape(folds: int, batch: int, devices: int, processes: int = 1) -> tupl
             f"{processes} processes; start a number of them that divides the batch, or set --train.batch-size to a "
             f"multiple of {processes}."
         )
-    return min(shapes, key=lambda shape: (math.ceil(folds / shape[0]) * (batch // shape[1]), -shape[0], shape[1]))
+    turns = {(fold, rows): math.ceil(folds / fold) * (batch // rows) for fold, rows in shapes}
+    fold, rows = min(shapes, key=lambda shape: (turns[shape], -shape[0], shape[1]))
+    return fold, rows // shard
 
 
-def _is_even(used: int, data: int, processes: int) -> bool:
+def _is_even(used: int, rows: int, processes: int) -> bool:
     own = used // processes
-    return used % processes == 0 and (own % data == 0 or data % own == 0)
+    return used % processes == 0 and (own % rows == 0 or rows % own == 0)
 
 
-def make_mesh(folds: int, batch: int, devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Return a mesh with the axes `fold` and `data` over (as many as are useful of) the devices.
+def make_mesh(folds: int, batch: int, devices: Sequence[jax.Device] | None = None, shard: int = 1) -> Mesh:
+    """Return a mesh with the axes `fold`, `data` and `shard` over (as many as are useful of) the devices.
+
+    Args:
+        folds: how many train at once.
+        batch: clips of each.
+        devices: by default all.
+        shard: size of the last axis.
 
     Raises:
         UserError: processes cannot share the work evenly.
@@ -67,26 +79,27 @@ def make_mesh(folds: int, batch: int, devices: Sequence[jax.Device] | None = Non
     least, most = min(map(len, hosts.values())), max(map(len, hosts.values()))
     if least < most:
         raise UserError(f"processes have {least} to {most} devices; give each of them as many.")
-    fold, data = mesh_shape(folds, batch, len(devices), len(hosts))
+    fold, data = mesh_shape(folds, batch, len(devices), len(hosts), shard)
     # A process's devices follow each other: folds lie across processes, and a fold's gradients are summed inside one.
-    used = [device for own in hosts.values() for device in own[: fold * data // len(hosts)]]
+    used = [device for own in hosts.values() for device in own[: fold * data * shard // len(hosts)]]
     # Mesh rather than make_mesh: the latter's explicit axes want annotations inside the model.
-    return Mesh(np.asarray(used).reshape(fold, data), ("fold", "data"))
+    return Mesh(np.asarray(used).reshape(fold, data, shard), ("fold", *ROWS))
 
 
 def describe_mesh(mesh: Mesh, batch: int) -> str:
     """Return a sentence on the mesh, with the number of devices that it leaves idle and what would use them."""
-    fold, data = mesh.shape["fold"], mesh.shape["data"]
+    axes = [name for name, size in mesh.shape.items() if name != "shard" or size > 1]
     hosts = len({device.process_index for device in mesh.devices.flat})
-    shape = f"devices: {fold} x {data} (fold x data){f' of {hosts} processes' if hosts > 1 else ''}"
+    sizes = " x ".join(str(mesh.shape[name]) for name in axes)
+    shape = f"devices: {sizes} ({' x '.join(axes)}){f' of {hosts} processes' if hosts > 1 else ''}"
     total = len(jax.devices())
-    idle = total - fold * data
+    idle = total - mesh.size
     if idle <= 0:
         return f"{shape}."
     return f"{shape}; {idle} of {total} are idle, which a --train.batch-size of {-(-batch // total) * total} would use."
 
 
-def sharding(mesh: Mesh, *axes: str | None) -> NamedSharding:
+def sharding(mesh: Mesh, *axes: str | tuple[str, ...] | None) -> NamedSharding:
     """Return the sharding whose leading dimensions lie along the named mesh axes; no axes: a copy on each device."""
     return NamedSharding(mesh, PartitionSpec(*axes))
 

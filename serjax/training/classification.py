@@ -104,6 +104,7 @@ def make_step(
     optimizer: OptimizerConfig,
     augment: AugmentConfig,
     dtype: str,
+    gather: Callable[[Params], Params] = lambda params: params,
 ) -> Callable[[TrainState, LabelledInputs, TrialConstants, Params], tuple[TrainState, dict[str, Array]]]:
     """Return the update of one trial, which follows the settings that the trial's constants have of their own.
 
@@ -115,6 +116,7 @@ def make_step(
         optimizer: of what is trained.
         augment: mixup.
         dtype: what to compute in.
+        gather: see `serjax.models.functional.merge`.
     """
     # Shapes and names alone: the arrays themselves would be kept as long as the step.
     params, still = jax.eval_shape(lambda *trees: trees, params, still)
@@ -130,6 +132,7 @@ def make_step(
             objective=Classification(with_values(train, "train", constants.values), augment, dtype),
             graphdef=graphdef,
             optimizer=make_optimizer(with_values(optimizer, "optimizer", constants.values), params, still),
+            gather=gather,
         )
 
     return step
@@ -158,6 +161,7 @@ def probabilities(
     *,
     graphdef: nnx.GraphDef[Any],
     dtype: str,
+    gather: Callable[[Params], Params] = lambda params: params,
 ) -> Float[Array, "b c"]:
-    """Return class probabilities in evaluation mode."""
-    return jax.nn.softmax(logits_of(graphdef, params, frozen, inputs, None, dtype))
+    """Return class probabilities in evaluation mode; see `serjax.models.functional.merge` for `gather`."""
+    return jax.nn.softmax(logits_of(graphdef, params, frozen, inputs, None, dtype, gather))

@@ -7,7 +7,8 @@ other). Both are pytrees; who holds one need not know which it is.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +16,12 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Bool
 
+from serjax.models.functional import path_name
 from serjax.runtime.distributed import several
-from serjax.runtime.mesh import enter_together, fetch, make_mesh, own_rows, place, place_rows, sharding
+from serjax.runtime.mesh import ROWS, enter_together, fetch, make_mesh, own_rows, place, place_rows, sharding
 from serjax.runtime.platform import target_platform
+from serjax.training.parameter_sharding import LEAST, gather, partition
+from serjax.training.split_program import SplitProgram
 
 
 class Placement(Enum):
@@ -40,13 +44,15 @@ class FoldAxis:
 
     Attributes:
         count: how many there are.
-        mesh: devices with the axes fold and data.
+        mesh: devices with the axes fold, data and shard.
         together: in one vmapped computation, or one after the other.
+        least: values of an array that is split over the axis shard, see `serjax.training.parameter_sharding`.
     """
 
     count: int
     mesh: Mesh
     together: bool
+    least: int = LEAST
 
     @property
     def padded(self) -> int:
@@ -54,14 +60,41 @@ class FoldAxis:
         rows = self.mesh.shape["fold"]
         return -(-self.count // rows) * rows
 
-    def _sharding(self, placement: Placement) -> NamedSharding:
-        fold = ["fold"] if self.together else []
-        return sharding(self.mesh, *{FOLD: fold, BATCH: [*fold, "data"], SHARED: []}[placement])
-
     @property
-    def shared(self) -> NamedSharding:
-        """Sharding of what all folds read."""
-        return self._sharding(SHARED)
+    def row_devices(self) -> int:
+        """Devices over which the rows of a batch are spread."""
+        return self.mesh.shape["data"] * self.mesh.shape["shard"]
+
+    def _sharding(self, placement: Placement) -> NamedSharding:
+        """Return the sharding of arrays that are too small to be split over the axis shard."""
+        fold = self._leading(placement)
+        return sharding(self.mesh, *fold, ROWS) if placement is BATCH else sharding(self.mesh, *fold)
+
+    def _leading(self, placement: Placement) -> list[str]:
+        """Return the mesh axis along which folds lie, if an array has them in front."""
+        return ["fold"] if self.together and placement is not SHARED else []
+
+    def layout(self, tree: Any, placement: Placement) -> Any:
+        """Return the sharding of every array of a pytree; one for all where the mesh's axis shard is of size 1.
+
+        Args:
+            tree: arrays (abstract will do), with the axis of folds in front where they have one.
+            placement: of all of them.
+        """
+        whole, shards = self._sharding(placement), self.mesh.shape["shard"]
+        if shards == 1 or placement is BATCH:
+            return whole
+        leading = self._leading(placement)
+
+        def one(path: Any, leaf: Any) -> NamedSharding:
+            shape = np.shape(leaf)[len(leading) :]
+            return sharding(self.mesh, *leading, *partition(path_name(path), shape, shards, self.least))
+
+        return jax.tree_util.tree_map_with_path(one, tree)
+
+    def _place(self, tree: Any, placement: Placement) -> Any:
+        at = self.layout(tree, placement)
+        return place(tree, at) if isinstance(at, NamedSharding) else jax.tree.map(place, tree, at)
 
     @property
     def own(self) -> list[int]:
@@ -73,12 +106,13 @@ class FoldAxis:
     def own_rows(self, batch: int) -> slice:
         """Return the rows that this process reads of a batch of `batch` rows."""
         _, rows = self._own_part()
-        size = batch // self.mesh.shape["data"]
+        size = batch // self.row_devices
         return slice(rows.start * size, rows.stop * size)
 
     def _own_part(self) -> tuple[range, range]:
         """Return the folds, filling ones too, and the rows of the mesh that this process has devices of."""
-        mine = np.argwhere([[d.process_index == jax.process_index() for d in row] for row in self.mesh.devices])
+        devices = self.mesh.devices.reshape(-1, self.row_devices)
+        mine = np.argwhere([[d.process_index == jax.process_index() for d in row] for row in devices])
         (fold, data), (last_fold, last_data) = mine.min(0), mine.max(0)
         size = self.padded // self.mesh.shape["fold"]
         return range(int(fold) * size, (int(last_fold) + 1) * size), range(int(data), int(last_data) + 1)
@@ -86,8 +120,8 @@ class FoldAxis:
     def shard(self, tree: Any) -> PerFold:
         """Place a pytree of arrays with a leading axis of `count`, whole on every process, on the devices."""
         if not self.together:
-            return [place(jax.tree.map(lambda x, k=k: x[k], tree), self._sharding(FOLD)) for k in range(self.count)]
-        return place(jax.tree.map(lambda x: _fill(x, self.padded), tree), self._sharding(FOLD))
+            return [self._place(jax.tree.map(lambda x, k=k: x[k], tree), FOLD) for k in range(self.count)]
+        return self._place(jax.tree.map(lambda x: _fill(x, self.padded), tree), FOLD)
 
     def feed(self, tree: Any) -> PerFold:
         """Place batches [own rows ...] on the devices, of which this process read the part of `own` and `own_rows`."""
@@ -97,7 +131,7 @@ class FoldAxis:
         def whole(part: Any) -> int:
             """Return the rows of the whole batch."""
             axis = 1 if self.together else 0
-            return jax.tree.leaves(part)[0].shape[axis] // len(rows) * self.mesh.shape["data"]
+            return jax.tree.leaves(part)[0].shape[axis] // len(rows) * self.row_devices
 
         if not self.together:
             parts = [jax.tree.map(lambda x, k=k: x[k], tree) for k in range(self.count)]
@@ -109,6 +143,10 @@ class FoldAxis:
         if not self.together:
             return jax.tree.map(lambda *x: np.stack(x), *fetch(values))
         return jax.tree.map(lambda x: x[: self.count], fetch(values))
+
+    def gather_shared(self, tree: Any) -> Any:
+        """Return what `replicate` has placed as numpy arrays; every process must ask."""
+        return fetch(tree)
 
     def read(self, values: PerFold) -> Any:
         """Return the part of a value a fold that is on this process's devices, for `merge`; wait for no other."""
@@ -135,8 +173,12 @@ class FoldAxis:
         return getattr(values, name) if self.together else [getattr(value, name) for value in values]
 
     def replicate(self, tree: Any) -> Any:
-        """Place arrays that all folds read on every device."""
-        return place(tree, self._sharding(SHARED))
+        """Place arrays that all folds read on every device; large ones are split over the axis shard."""
+        return self._place(tree, SHARED)
+
+    def gather_params(self, params: Any) -> Any:
+        """Return one fold's parameters whole on every device, inside a function that `jit` or `jit_step` compiles."""
+        return params if self.mesh.shape["shard"] == 1 else gather(params, self.mesh, self.least)
 
     def jit(
         self, function: Callable[..., Any], in_axes: Sequence[Placement], out_axes: Placement = FOLD
@@ -146,16 +188,45 @@ class FoldAxis:
         Args:
             function: takes one fold's values.
             in_axes: `FOLD`, `BATCH` or `SHARED` for each argument.
-            out_axes: `FOLD` or `BATCH`, of every array that is returned.
+            out_axes: `FOLD` or `BATCH`, of every array that is returned; `SHARED` where no argument is of a fold, and
+                the function is called once.
         """
-        shardings: dict[str, Any] = {
-            "in_shardings": tuple(map(self._sharding, in_axes)),
-            "out_shardings": self._sharding(out_axes),
-        }
-        if self.together:
-            return enter_together(jax.jit(self._side_by_side(function, in_axes), **shardings))
-        single = enter_together(jax.jit(function, **shardings))
-        return lambda *arguments: [single(*_at(k, arguments, in_axes)) for k in range(self.count)]
+        once = out_axes is SHARED
+        every = self._side_by_side(function, in_axes) if self.together and not once else function
+
+        def outputs(arguments: Sequence[Any]) -> Any:
+            if out_axes is BATCH:
+                return self._sharding(out_axes)
+            return self.layout(jax.eval_shape(every, *arguments), out_axes)
+
+        compiled = enter_together(self._compile(every, in_axes, self._sharding(out_axes), outputs))
+        if self.together or once:
+            return compiled
+        return lambda *arguments: [compiled(*_at(k, arguments, in_axes)) for k in range(self.count)]
+
+    def _compile(
+        self,
+        function: Callable[..., Any],
+        in_axes: Sequence[Placement],
+        whole: Any,
+        split: Callable[[Sequence[Any]], Any],
+        **options: Any,
+    ) -> Any:
+        """Return a jitted function with pinned shardings.
+
+        Args:
+            function: of all folds, or of one.
+            in_axes: of its arguments.
+            whole: shardings of its results, where no array is split over the axis shard.
+            split: returns them for some arguments, where arrays are.
+            options: for `jax.jit`.
+        """
+        # Output shardings are pinned, or the state comes back laid out otherwise and the next step compiles again. With
+        # that of the state split, XLA scatters the sums of gradients and updates each part where it is.
+        if self.mesh.shape["shard"] == 1:
+            inputs = tuple(map(self._sharding, in_axes))
+            return jax.jit(function, in_shardings=inputs, out_shardings=whole, **options)
+        return SplitProgram(function, lambda arguments: tuple(map(self.layout, arguments, in_axes)), split, options)
 
     def _side_by_side(self, function: Callable[..., Any], in_axes: Sequence[Placement]) -> Callable[..., Any]:
         """Map a function over folds, those of each device on their own: nothing can travel along the fold axis.
@@ -163,7 +234,11 @@ class FoldAxis:
         XLA's partitioner would gather some operations of all folds, such as convolutions in groups. A TPU's does not,
         and there a step partitioned so held 1.6 times as much (HuBERT base, 5 x 1, docs/results/scaling.md).
         """
-        mapped = _mapped(function, in_axes)
+        axes = tuple(None if placement is SHARED else 0 for placement in in_axes)
+        if self.mesh.shape["shard"] > 1:
+            # Constraints inside are of one fold; the name lays them along the mesh's axis of folds.
+            return jax.vmap(function, in_axes=axes, spmd_axis_name="fold")
+        mapped = jax.vmap(function, in_axes=axes)
         if self.mesh.shape["fold"] == 1 or target_platform() == "tpu":
             return mapped
         apart: Callable[..., Any] = jax.shard_map(
@@ -172,30 +247,29 @@ class FoldAxis:
             in_specs=tuple(PartitionSpec() if one is SHARED else PartitionSpec("fold") for one in in_axes),
             out_specs=PartitionSpec("fold"),
             # An axis of one device needs no partitioner.
-            axis_names={"fold"} if self.mesh.shape["data"] > 1 else {"fold", "data"},
+            axis_names={"fold"} if self.row_devices > 1 else set(self.mesh.axis_names),
             check_vma=False,
         )
         return apart
 
     def compile_step(self, step: Callable[..., Any], in_axes: Sequence[Placement]) -> Any:
         """Return what `jit_step` calls, to be lowered: folds together take a mask [k] of active ones first."""
-        # Output shardings are pinned, or the state comes back laid out otherwise and the next step compiles again.
-        shardings: dict[str, Any] = {"out_shardings": (self._sharding(FOLD), self._sharding(FOLD))}
-        inputs = tuple(map(self._sharding, in_axes))
-        if not self.together:
-            # A loop of calls and not lax.map: in a compiled loop XLA's CPU convolutions ran 13 times slower.
-            return jax.jit(step, in_shardings=inputs, donate_argnums=0, **shardings)
+        function, placed, state = step, tuple(in_axes), 0
+        # Of one fold a loop of calls and not lax.map: in a compiled loop XLA's CPU convolutions ran 13 times slower.
+        if self.together:
 
-        def guarded(active: Any, state: Any, *rest: Any) -> Any:
-            new, metrics = step(state, *rest)
-            return jax.tree.map(lambda a, b: jnp.where(active, a, b), new, state), metrics
+            def guarded(active: Any, state: Any, *rest: Any) -> Any:
+                new, metrics = step(state, *rest)
+                return jax.tree.map(lambda a, b: jnp.where(active, a, b), new, state), metrics
 
-        return jax.jit(
-            self._side_by_side(guarded, (FOLD, *in_axes)),
-            in_shardings=(self._sharding(FOLD), *inputs),
-            donate_argnums=1,
-            **shardings,
-        )
+            placed, state = (FOLD, *in_axes), 1
+            function = self._side_by_side(guarded, placed)
+
+        def split(arguments: Sequence[Any]) -> Any:
+            return self.layout(arguments[state], FOLD), self._sharding(FOLD)
+
+        whole = self._sharding(FOLD), self._sharding(FOLD)
+        return self._compile(function, placed, whole, split, donate_argnums=state)
 
     def jit_step(
         self, step: Callable[..., Any], in_axes: Sequence[Placement]
@@ -224,30 +298,33 @@ class FoldAxis:
         """Return a copy of `new` for the folds in `mask` and `old`, whose memory may be reused, for the others."""
         if not self.together:
             return [jax.tree.map(jnp.copy, new[k]) if mask[k] else old[k] for k in range(self.count)]
-        return _select(self._mask(mask), new, old)
+        return self._select(self._mask(mask), new, old)
+
+    @cached_property
+    def _select(self) -> Callable[..., PerFold]:
+        def split(arguments: Sequence[Any]) -> Any:
+            return self.layout(arguments[2], FOLD)
+
+        compiled = self._compile(_select_arrays, (FOLD,) * 3, self._sharding(FOLD), split, donate_argnums=2)
+        return enter_together(compiled)
 
     def _mask(self, active: Bool[np.ndarray, "k"]) -> jax.Array:
         return place(np.pad(active, (0, self.padded - self.count)), self._sharding(FOLD))
 
 
-def fold_axis(count: int, batch: int, *, together: bool, devices: Sequence[jax.Device] | None = None) -> FoldAxis:
-    """Return the axis for `count` folds with batches of `batch` clips on all (or the given) devices."""
-    return FoldAxis(count, make_mesh(count if together else 1, batch, devices), together)
+def fold_axis(
+    count: int, batch: int, *, together: bool, devices: Sequence[jax.Device] | None = None, shard: int = 1
+) -> FoldAxis:
+    """Return the axis for `count` folds with batches of `batch` clips on all (or the given) devices.
 
-
-def choose_together(wish: Literal["auto", "yes", "no"], *, backend: str, frozen_encoder: bool) -> tuple[bool, str]:
-    """Decide whether folds train in one vmapped computation, and say why in a sentence.
-
-    The rule rests on benchmarks/folds_together.py and not on a timing of this very run: a choice that hung on the
-    machine's mood would let the same seed give other numbers.
+    Args:
+        count: how many folds there are.
+        batch: clips of each.
+        together: in one computation.
+        devices: by default all.
+        shard: devices over which parameters are split.
     """
-    if wish != "auto":
-        return wish == "yes", f"folds.together={wish}: as asked."
-    if frozen_encoder:
-        return True, "folds train together: only heads are trained, and one step serves them all."
-    if backend == "cpu":
-        return False, "folds train one after the other: on a CPU a trained encoder is faster so."
-    return True, f"folds train together: one {backend} step keeps the device busier than several small ones."
+    return FoldAxis(count, make_mesh(count if together else 1, batch, devices, shard), together)
 
 
 def _fill(x: Any, size: int) -> Any:
@@ -260,10 +337,6 @@ def _fill(x: Any, size: int) -> Any:
     return jnp.concatenate([x, jnp.repeat(x[:1], missing, axis=0)])
 
 
-def _mapped(function: Callable[..., Any], in_axes: Sequence[Placement]) -> Callable[..., Any]:
-    return jax.vmap(function, in_axes=tuple(None if placement is SHARED else 0 for placement in in_axes))
-
-
 def _at(k: int, arguments: Sequence[Any], in_axes: Sequence[Placement]) -> list[Any]:
     return [
         argument if placement is SHARED else argument[k] for argument, placement in zip(arguments, in_axes, strict=True)
@@ -272,6 +345,3 @@ def _at(k: int, arguments: Sequence[Any], in_axes: Sequence[Placement]) -> list[
 
 def _select_arrays(mask: jax.Array, new: Any, old: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(mask.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old)
-
-
-_select = jax.jit(_select_arrays, donate_argnums=2)

@@ -10,8 +10,9 @@ from flax import nnx
 from jaxtyping import Array, Key
 
 from serjax.models.functional import Params, abstract, path_name
+from serjax.training.config import OptimizerConfig
 from serjax.training.fold_axis import FOLD, SHARED, FoldAxis, PerFold
-from serjax.training.optimizer import keeps_average
+from serjax.training.optimizer import keeps_average, make_optimizer
 from serjax.training.update import evaluated, init_state
 
 
@@ -34,18 +35,42 @@ def initial(
         given: parameters by name that come from a checkpoint; what they replace is never drawn.
     """
 
-    def split(model: nnx.Module) -> Any:
-        return nnx.split(model, lambda path, _: not frozen(path), ...)
-
     def draw(part: int, key: Key[Array, ""], given: Mapping[str, Array]) -> Params:
-        state = split(make(nnx.Rngs(key)))[part]
+        state = _split(make(nnx.Rngs(key)), frozen)[part]
         return jax.tree_util.tree_map_with_path(lambda path, leaf: given.get(path_name(path), leaf), state)
 
-    graphdef = split(abstract(make))[0]
+    graphdef = _split(abstract(make), frozen)[0]
     given = axis.replicate(dict(given))
     params = axis.jit(lambda key, given: draw(1, key, given), (FOLD, SHARED))(axis.shard(keys), given)
-    shared = jax.jit(lambda key, given: draw(2, key, given), out_shardings=axis.shared)
+    shared = axis.jit(lambda key, given: draw(2, key, given), (SHARED, SHARED), SHARED)
     return graphdef, params, shared(axis.replicate(shared_key), given)
+
+
+def _split(model: nnx.Module, frozen: Callable[[Any], bool]) -> Any:
+    return nnx.split(model, lambda path, _: not frozen(path), ...)
+
+
+def state_shapes(
+    make: Callable[[nnx.Rngs], nnx.Module],
+    frozen: Callable[[Any], bool],
+    optimizer: OptimizerConfig,
+    *,
+    best: bool = True,
+    shared: bool = True,
+) -> tuple[Any, Any]:
+    """Return shapes and dtypes of all arrays that each trial keeps while it trains, and of those that trials share.
+
+    Args:
+        make: builds one model.
+        frozen: whether the parameter at a path of the model's state is frozen.
+        optimizer: settings.
+        best: a trial keeps the parameters of its best epoch, too.
+        shared: what is frozen is one for all trials.
+    """
+    _, params, still = _split(abstract(make), frozen)
+    state = jax.eval_shape(partial(init_state, optimizer=make_optimizer(optimizer, params, still)), params)
+    own = {"state": state, "gradient": params, "best": params if best else ()}
+    return (own, still) if shared else (own | {"frozen": still}, ())
 
 
 def first_states(params: PerFold, optimizer: optax.GradientTransformation, axis: FoldAxis) -> PerFold:

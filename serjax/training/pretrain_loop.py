@@ -21,7 +21,7 @@ from serjax.runtime.preemption import Terminated, stop_asked, stoppable
 from serjax.training.config import MaskedConfig
 from serjax.training.dispatch import LateMetrics
 from serjax.training.fold_axis import BATCH, FOLD, SHARED, FoldAxis, PerFold
-from serjax.training.initialize import first_states, initial, make_evaluated
+from serjax.training.initialize import first_states, initial, make_evaluated, state_shapes
 from serjax.training.masked_prediction import FrameBatch, MaskedPrediction, is_frozen
 from serjax.training.optimizer import in_frozen_group, make_optimizer
 from serjax.training.resume import ResumePoint
@@ -71,9 +71,11 @@ def make_step(
     encoder: EncoderConfig,
     graphdef: nnx.GraphDef[Any],
     optimizer: optax.GradientTransformation,
+    gather: Callable[[Params], Params] = lambda params: params,
 ) -> Callable[[TrainState, FrameBatch, Key[Array, ""], Params], tuple[TrainState, dict[str, Array]]]:
-    """Return the update of one run: of its state, a batch, its key and what is frozen."""
-    one = partial(update, objective=MaskedPrediction(config, encoder), graphdef=graphdef, optimizer=optimizer)
+    """Return the update of one run: of its state, a batch, its key and what is frozen; `gather` as for `update`."""
+    objective = MaskedPrediction(config, encoder)
+    one = partial(update, objective=objective, graphdef=graphdef, optimizer=optimizer, gather=gather)
 
     def step(
         state: TrainState, batch: FrameBatch, key: Key[Array, ""], frozen: Params
@@ -128,9 +130,22 @@ def set_up(
         frozen = axis.jit(overlay, (SHARED, FOLD))(frozen, axis.shard(own))
     still = frozen[0] if isinstance(frozen, list) else frozen
     optimizer = make_optimizer(config.optimizer, axis.shape(params), still)
-    step = make_step(config, encoder, graphdef, optimizer)
+    step = make_step(config, encoder, graphdef, optimizer, axis.gather_params)
     run = axis.jit_step(step, (FOLD, BATCH, FOLD, SHARED) if own is None else (FOLD, BATCH, FOLD, FOLD))
     return Pretraining(graphdef, params, frozen, axis.shard(keys), run, axis, optimizer, own is None)
+
+
+def run_shapes(config: MaskedConfig, encoder: EncoderConfig, clusters: int, *, shared: bool) -> tuple[Any, Any]:
+    """Return shapes and dtypes of all arrays that each run keeps while it trains, and of those that runs share.
+
+    Args:
+        config: What to mask and how to learn.
+        encoder: Layout of the encoder.
+        clusters: Number of labels.
+        shared: What is frozen is one for all runs.
+    """
+    make = make_predictor(config, encoder, clusters, normalize=True)
+    return state_shapes(make, partial(still_frozen, config), config.optimizer, best=False, shared=shared)
 
 
 def pretrain(

@@ -91,9 +91,10 @@ class StreamedEngine:
         # For its names alone: with states one after the other, those of the first trial.
         still = frozen[0] if isinstance(frozen, list) else frozen
         self.optimizer = make_optimizer(optimizer, params, still)
-        step = make_step(graphdef, params, still, train=train, optimizer=optimizer, augment=augment, dtype=dtype)
+        settings: dict[str, Any] = {"dtype": dtype, "gather": axis.gather_params}
+        step = make_step(graphdef, params, still, train=train, optimizer=optimizer, augment=augment, **settings)
         self._step = axis.jit_step(step, (FOLD, BATCH, FOLD, role))
-        self._predict = axis.jit(partial(probabilities, graphdef=graphdef, dtype=dtype), (FOLD, BATCH, role), BATCH)
+        self._predict = axis.jit(partial(probabilities, graphdef=graphdef, **settings), (FOLD, BATCH, role), BATCH)
 
     def epoch_clips(self, active: Bool[np.ndarray, "k"]) -> int:
         """Return how many clips an epoch reads for the active trials."""

@@ -4,6 +4,7 @@ Trials and devices are added by `serjax.training.fold_axis`; nothing here knows 
 own, such as `serjax.training.classification`.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -94,6 +95,7 @@ def update(
     objective: Objective,
     graphdef: nnx.GraphDef[Any],
     optimizer: optax.GradientTransformation,
+    gather: Callable[[Params], Params] = lambda params: params,
 ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
     """Make one update from one batch.
 
@@ -107,6 +109,7 @@ def update(
         objective: the loss.
         graphdef: of the model.
         optimizer: any of optax; one that takes them is told `step`, `steps` and `peak`, as `make_optimizer`'s is.
+        gather: see `serjax.models.functional.merge`.
 
     Returns:
         The new state, and the objective's metrics with the gradient's `norm` and the learning `rate`, where the
@@ -116,7 +119,7 @@ def update(
     parts, keys, totals = objective.prepare(batch, constants, key)
 
     def loss(params: Params, part: Any, key: Key[Array, ""]) -> tuple[Array, tuple[Any, Params]]:
-        model = merge(graphdef, params, frozen, objective.dtype)
+        model = merge(graphdef, params, frozen, objective.dtype, gather)
         value, sums = objective.loss(model, part, totals, key)
         # A frozen part has statistics too, which are none of an update's.
         stats = overlay(nnx.filter_state(params, nnx.BatchStat), nnx.state(model, nnx.BatchStat))

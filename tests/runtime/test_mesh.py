@@ -10,6 +10,16 @@ from jax.sharding import PartitionSpec
 from serjax.runtime.mesh import make_mesh, mesh_shape, sharding
 
 
+@given(st.integers(1, 30), st.integers(1, 16), st.integers(1, 16), st.integers(1, 4))
+def test_parts_of_parameters_leave_fewer_devices_to_folds_and_batches(folds, rows, devices, shard):
+    devices, batch = devices * shard, rows * shard
+    fold, data = mesh_shape(folds, batch, devices, shard=shard)
+    assert fold * data * shard <= devices
+    assert batch % (data * shard) == 0
+    # The devices of a group work as one that takes as many clips at a time.
+    assert (fold, data) == mesh_shape(folds, rows, devices // shard)
+
+
 @given(st.integers(1, 30), st.integers(1, 64), st.integers(1, 16))
 def test_mesh_shape_fits_devices_and_batch(folds, batch, devices):
     fold, data = mesh_shape(folds, batch, devices)
@@ -41,7 +51,7 @@ def test_mesh_shape_of_usual_machines(folds, batch, devices, shape):
 def test_mesh_names_its_axes_and_leaves_out_useless_devices():
     device = jax.devices()[0]
     mesh = make_mesh(1, 12, [device] * 8)
-    assert dict(mesh.shape) == {"fold": 1, "data": 6}
+    assert dict(mesh.shape) == {"fold": 1, "data": 6, "shard": 1}
     assert dict(make_mesh(5, 32).shape)["fold"] <= 5
 
 

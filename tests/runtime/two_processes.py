@@ -42,7 +42,7 @@ def main(port, index):
         "refused": error_of(lambda: distributed.from_first("value", refuse)),
         "differs": error_of(lambda: distributed.same({"seed": 3, "version of jax": f"0.{index}"})),
         "alike": error_of(lambda: distributed.same({"seed": 3})),
-        "mesh": [[device.process_index for device in row] for row in mesh.devices],
+        "mesh": [[device.process_index for device in row] for row in mesh.devices[:, :, 0]],
         "whole": fetch(summed(place(rows, spread))).tolist(),
         "own": own_rows(place(rows, sharding(mesh, "fold"))).tolist(),
         "rows": fetch(place_rows(own, spread, (2, 4))).tolist(),

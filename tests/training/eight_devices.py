@@ -2,7 +2,9 @@
 
 import json
 import sys
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -18,10 +20,13 @@ from serjax.training.config import TrainConfig
 from serjax.training.epoch_sums import EpochSums
 from serjax.training.fold_axis import FoldAxis, fold_axis
 from serjax.training.initialize import first_states, initial
+from serjax.training.resume import ResumePoint
 from serjax.training.streamed import StreamedEngine
 from serjax.training.trials import Trial, trial_key
 
 CLASSES = 3
+LEAST = 16
+"""Values of an array that is split here, where all are small."""
 CONFIG = EncoderConfig(
     hidden_size=16,
     num_hidden_layers=1,
@@ -85,8 +90,27 @@ def folds():
     ]
 
 
-def train(trials, axis, config=CONFIG, **settings):
-    """Return every trial's losses over two epochs and its test probabilities."""
+def arrays(tree):
+    """Return the floating-point arrays of a pytree."""
+    return [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+
+
+def check_layout(tree, axis):
+    """See that on the device there is a part of every array that is large enough and has an axis that divides."""
+    shards, leading = axis.mesh.shape["shard"], axis.together
+    for leaf in arrays(tree):
+        fold = leading and leaf.sharding.spec[:1] == ("fold",)
+        shape = leaf.shape[1:] if fold else leaf.shape
+        split = np.prod(shape) >= axis.least and any(size % shards == 0 for size in shape)
+        parts = (axis.mesh.shape["fold"] if fold else 1) * (shards if split else 1)
+        assert leaf.addressable_shards[0].data.size * parts == leaf.size, (leaf.shape, leaf.sharding)
+
+
+def train(trials, axis, config=CONFIG, epochs=(1, 2), saved=None, restored=None, **settings):
+    """Return every trial's losses over the epochs, its test probabilities, and a device's and all bytes of the state.
+
+    The state after the last epoch is saved to `saved`; training goes on from that in `restored`.
+    """
     what, clips = experiment(**settings), Clips()
     if config is STILL:
         what = replace(what, model=replace(what.model, dropout=0.0))
@@ -100,6 +124,8 @@ def train(trials, axis, config=CONFIG, **settings):
         axis,
         {},
     )
+    for tree in (params, frozen):
+        check_layout(tree, axis)
     engine = StreamedEngine(
         graphdef,
         axis.first(params),
@@ -118,30 +144,44 @@ def train(trials, axis, config=CONFIG, **settings):
         crop="head",
     )
     state = first_states(params, engine.optimizer, axis)
+    if restored is not None:
+        _, state = ResumePoint(restored).restore(state)
     losses = []
-    for epoch in (1, 2):
+    for epoch in epochs:
         everyone, zero = np.ones(len(trials), bool), EpochSums.zero(len(trials))
         state, sums = engine.train_epoch(state, epoch, everyone, zero, lambda count: None)
         losses.append(sums.mean_loss.tolist())
-    probabilities = engine.predict(axis.field(state, "params"), "test")
+    params = axis.field(state, "params")
+    check_layout(state, axis)
+    check_layout(axis.select(np.arange(len(trials)) % 2 == 0, params, jax.tree.map(jnp.copy, params)), axis)
+    if saved is not None:
+        resume = ResumePoint(saved)
+        resume.save(epochs[-1], state)
+        resume.close()
+    probabilities = engine.predict(params, "test")
     return {
+        "bytes": sum(leaf.addressable_shards[0].data.nbytes for leaf in arrays(state)),
+        "whole": sum(leaf.nbytes for leaf in arrays(state)),
         "losses": np.array(losses).T.tolist(),
         "probabilities": [probability.tolist() for probability in probabilities],
     }
 
 
+def mesh(fold, data, shard=1):
+    return Mesh(np.array(jax.devices()[: fold * data * shard]).reshape(fold, data, shard), ("fold", "data", "shard"))
+
+
 def layouts():
     """Return the ways to compute five folds that must agree."""
-    devices = jax.devices()
-    one = Mesh(np.array(devices[:1]).reshape(1, 1), ("fold", "data"))
-
-    def mesh(fold, data):
-        return Mesh(np.array(devices[: fold * data]).reshape(fold, data), ("fold", "data"))
+    one = mesh(1, 1)
 
     return {
         "sequential": FoldAxis(5, one, together=False),
         "together": FoldAxis(5, one, together=True),
         "sequential on 1x8": FoldAxis(5, mesh(1, 8), together=False),
+        "2x2x2": FoldAxis(5, mesh(2, 2, 2), together=True, least=LEAST),
+        "1x1x8": FoldAxis(5, mesh(1, 1, 8), together=True, least=LEAST),
+        "sequential on 1x2x4": FoldAxis(5, mesh(1, 2, 4), together=False, least=LEAST),
         "chosen mesh": fold_axis(5, 8, together=True),
         "8x1, three folds of filling": FoldAxis(5, mesh(8, 1), together=True),
         "4x2": FoldAxis(5, mesh(4, 2), together=True),
@@ -157,4 +197,10 @@ if __name__ == "__main__":
     found["folds 2 and 5 alone"] = train([trials[1], trials[4]], pair)
     for parts in (1, 2):
         found[f"batch in {parts}"] = train(trials[:2], pair, STILL, accumulate=parts)
+    four, whole = (FoldAxis(2, mesh(*shape), together=True, least=LEAST) for shape in ((1, 2, 4), (1, 1, 1)))
+    with tempfile.TemporaryDirectory() as folder:
+        for axis, name in ((whole, "whole"), (four, "four")):
+            train(trials[:2], axis, epochs=(1,), saved=Path(folder) / name)
+        found["from 1 to 4"] = train(trials[:2], four, epochs=(2,), restored=Path(folder) / "whole")
+        found["from 4 to 1"] = train(trials[:2], whole, epochs=(2,), restored=Path(folder) / "four")
     json.dump(found, sys.stdout)

@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 
 from serjax.features.kmeans import ClusterConfig, fit_minibatch
 from serjax.models.encoders.config import EncoderConfig, frames
+from serjax.models.functional import flat
 from serjax.training.config import MaskedConfig
 from serjax.training.fold_axis import FoldAxis
 from serjax.training.initialize import first_states
@@ -30,14 +31,15 @@ ENCODER = EncoderConfig(
 CONFIG = MaskedConfig(projection=8, feature_grad_mult=0.1)
 
 
-def mesh(devices):
-    return Mesh(np.array(jax.devices()[:devices]).reshape(1, devices), ("fold", "data"))
+def mesh(devices, shard=1, fold=1):
+    shape = fold, devices // shard // fold, shard
+    return Mesh(np.array(jax.devices()[:devices]).reshape(shape), ("fold", "data", "shard"))
 
 
-def masked(devices, accumulate=1, encoder=ENCODER):
-    """Return metrics and a sum over weights of three steps."""
-    axis = FoldAxis(1, mesh(devices), together=True)
-    keys = jax.random.split(jax.random.key(0), 1)
+def masked(devices, accumulate=1, encoder=ENCODER, shard=1, runs=1):
+    """Return metrics of three steps of the first of so many runs."""
+    axis = FoldAxis(runs, mesh(devices, shard, runs), together=True, least=16)
+    keys = jax.random.split(jax.random.key(0), 2)[:runs]
     config = replace(CONFIG, accumulate=accumulate)
     setup = set_up(config, encoder, 5, normalize=True, keys=keys, axis=axis)
     state = first_states(setup.params, setup.optimizer, axis)
@@ -46,10 +48,12 @@ def masked(devices, accumulate=1, encoder=ENCODER):
         wave = rng.normal(size=(1, 8, 6000)).astype(np.float32)
         length = rng.integers(4000, 6000, (1, 8)).astype(np.int32)
         batch = FrameBatch(wave, length, rng.integers(0, 5, (1, 8, frames(encoder, 6000))))
-        batch = axis.feed(batch)
+        batch = axis.feed(jax.tree.map(lambda x: np.repeat(x, runs, axis=0), batch))
         assert len(batch.wave.sharding.device_set) == devices
-        state, metrics = setup.step(np.ones(1, bool), state, batch, setup.keys, setup.frozen)
+        state, metrics = setup.step(np.ones(runs, bool), state, batch, setup.keys, setup.frozen)
         found += [float(value[0]) for value in metrics.values()]
+    kernel = flat(state.params)["speech_encoder.encoder.layers.0.attention.q_proj.kernel"]
+    assert kernel.addressable_shards[0].data.shape[1:] == (16 // shard, 16)
     return found
 
 
@@ -66,6 +70,8 @@ def main():
     found = {
         "masked prediction": [masked(1), masked(4)],
         "masked prediction in parts": [masked(1, 1, still), masked(4, 2, still)],
+        "split masked prediction": [masked(1), masked(4, shard=4)],
+        "split masked prediction of two runs in parts": [masked(1, 1, still), masked(4, 2, still, shard=2, runs=2)],
         "mini-batches": [fit_minibatch(frames[:1000], even, mesh(count)).centroids.tolist() for count in (1, 4)],
     }
     fit_minibatch(frames, settings, mesh(4))

@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serjax.training.fold_axis import choose_together
-
 TOLERANCE = 2e-4
 """Two epochs of updates carry float32's rounding further than one product does."""
 
@@ -26,10 +24,10 @@ def found():
     return json.loads(done.stdout)
 
 
-def agree(one, other):
-    np.testing.assert_allclose(one["losses"], other["losses"], atol=TOLERANCE)
+def agree(one, other, tolerance=TOLERANCE):
+    np.testing.assert_allclose(one["losses"], other["losses"], atol=tolerance)
     for a, b in zip(one["probabilities"], other["probabilities"], strict=True):
-        np.testing.assert_allclose(a, b, atol=TOLERANCE)
+        np.testing.assert_allclose(a, b, atol=tolerance)
 
 
 @pytest.mark.slow
@@ -42,6 +40,25 @@ def test_layouts_agree(found, layout):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("layout", "like"), [("2x2x2", 4), ("1x1x8", 8), ("sequential on 1x2x4", 4)])
+def test_split_parameters_give_the_numbers_of_whole_ones(found, layout, like):
+    agree(found["together"], found[layout], 1e-5)
+    agree(found["sequential"], found[layout], 1e-5)
+    # Small arrays are whole on every device.
+    share = found[layout]["bytes"] / found[layout]["whole"]
+    assert 1 / like <= share < 1.5 / like
+    assert found["together"]["bytes"] == found["together"]["whole"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["from 1 to 4", "from 4 to 1"])
+def test_a_saved_state_goes_on_over_more_or_fewer_devices(found, case):
+    whole = found["together"]
+    second = {"losses": [[loss] for _, loss in whole["losses"][:2]], "probabilities": whole["probabilities"][:2]}
+    agree(second, found[case], 1e-5)
+
+
+@pytest.mark.slow
 def test_training_moved(found):
     losses = np.array(found["sequential"]["losses"])
     assert losses[:, 1].mean() < losses[:, 0].mean()
@@ -50,26 +67,10 @@ def test_training_moved(found):
 
 @pytest.mark.slow
 def test_a_fold_does_not_depend_on_its_neighbours(found):
-    picked = {name: [values[1], values[4]] for name, values in found["together"].items()}
+    picked = {name: [found["together"][name][k] for k in (1, 4)] for name in ("losses", "probabilities")}
     agree(picked, found["folds 2 and 5 alone"])
 
 
 @pytest.mark.slow
 def test_accumulated_parts_are_the_whole_batch(found):
     agree(found["batch in 1"], found["batch in 2"])
-
-
-@pytest.mark.parametrize(
-    ("wish", "backend", "frozen", "together", "why"),
-    [
-        ("auto", "cpu", False, False, "on a CPU a trained encoder is faster so"),
-        ("auto", "cpu", True, True, "only heads are trained"),
-        ("auto", "gpu", False, True, "one gpu step keeps the device busier"),
-        ("yes", "cpu", False, True, "as asked"),
-        ("no", "gpu", True, False, "as asked"),
-    ],
-)
-def test_folds_train_together_or_not_with_a_reason(wish, backend, frozen, together, why):
-    chosen, reason = choose_together(wish, backend=backend, frozen_encoder=frozen)
-    assert chosen is together
-    assert why in reason

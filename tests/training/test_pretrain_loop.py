@@ -142,10 +142,8 @@ def test_runs_with_starts_of_their_own_train_as_each_does_alone(tmp_path, togeth
         resume = ResumePoint(tmp_path / folder)
         params = axis.gather(pretrain(setup, batches, 2, resume, lambda *_: None))
         resume.close()
-        return [
-            flat(nnx.state(encoder_of(setup, params, setup.axis.gather(setup.frozen), k), nnx.Param))
-            for k in range(len(keys))
-        ]
+        frozen = (axis.gather_shared if setup.shared else axis.gather)(setup.frozen)
+        return [flat(nnx.state(encoder_of(setup, params, frozen, k), nnx.Param)) for k in range(len(keys))]
 
     both = trained("both", two, keys, own=own)
     for k, start in enumerate(starts):
@@ -180,6 +178,13 @@ def on_devices():
 def test_a_mesh_computes_what_one_device_does(on_devices, case):
     one, four = on_devices[case]
     np.testing.assert_allclose(one, four, rtol=2e-3, atol=2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["split masked prediction", "split masked prediction of two runs in parts"])
+def test_split_parameters_give_the_numbers_of_whole_ones(on_devices, case):
+    one, four = on_devices[case]
+    np.testing.assert_allclose(one, four, rtol=1e-5, atol=1e-5)
 
 
 def test_a_pretrained_encoder_is_a_checkpoint(tmp_path):

@@ -22,7 +22,7 @@ from serjax.runs.planning.roofline import Times, Work, times
 from serjax.runs.planning.steps import Step, memory_of, training_step
 from serjax.runs.planning.topology import Topology
 from serjax.runtime.errors import UserError
-from serjax.runtime.mesh import mesh_shape
+from serjax.runtime.mesh import ROWS, mesh_shape
 from serjax.runtime.platform import compiling_for
 from serjax.training.fold_axis import FoldAxis
 
@@ -236,7 +236,7 @@ class Planner:
             raise UserError(f"{told}: {data} does not divide {of} ({part}); give a divisor of it.")
 
     def _compile(self, fold: int, data: int) -> "_Compiled":
-        mesh = Mesh(np.asarray(self.devices[: fold * data]).reshape(fold, data), ("fold", "data"))
+        mesh = Mesh(np.asarray(self.devices[: fold * data]).reshape(fold, data, 1), ("fold", *ROWS))
         axis = FoldAxis(self.extent.folds, mesh, together=True)
         compiled = self.step.lower(axis).compile()
         cost: Any = compiled.cost_analysis() or {}

@@ -24,7 +24,8 @@ from serjax.runs.pretraining.labels import part_folder
 from serjax.runs.starts import ENCODER, EncoderStart, encoder_start
 from serjax.runtime import distributed
 from serjax.runtime.progress import progress_bar
-from serjax.training.fold_axis import FoldAxis, choose_together, fold_axis
+from serjax.training.choose_together import choose_together
+from serjax.training.fold_axis import FoldAxis, fold_axis
 from serjax.training.metric_log import MetricLog
 from serjax.training.pretrain_loop import encoder_of, pretrain, set_up
 from serjax.training.resume import ResumePoint

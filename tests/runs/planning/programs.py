@@ -17,6 +17,7 @@ from serjax.runs.planning import steps
 from serjax.runs.planning.collectives import read_collectives
 from serjax.runs.planning.counting import count
 from serjax.runs.planning.topology import find_topology, tpu_devices
+from serjax.runtime import mesh as meshes
 from serjax.runtime.platform import compiling_for
 from serjax.training.config import MaskedConfig, TrainConfig
 from serjax.training.fold_axis import FoldAxis
@@ -45,7 +46,7 @@ def step_of(kind, rows=ROWS):
 
 def mesh_of(devices, text):
     fold, data = map(int, text.split("x"))
-    return Mesh(np.asarray(devices[: fold * data]).reshape(fold, data), ("fold", "data"))
+    return Mesh(np.asarray(devices[: fold * data]).reshape(fold, data, 1), ("fold", *meshes.ROWS))
 
 
 def memory_of(compiled):

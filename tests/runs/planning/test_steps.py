@@ -20,6 +20,7 @@ from serjax.models.fusion.config import FusionConfig
 from serjax.models.speech import Speech
 from serjax.models.video import Video
 from serjax.runs.planning import steps
+from serjax.runtime.mesh import ROWS
 from serjax.training.config import MaskedConfig, TrainConfig
 from serjax.training.fold_axis import FoldAxis
 
@@ -34,7 +35,7 @@ def experiment(tiny_encoder, **model) -> Experiment:
 
 
 def axis_of(count, together=True):
-    return FoldAxis(count, Mesh(np.array(jax.devices()[:1]).reshape(1, 1), ("fold", "data")), together)
+    return FoldAxis(count, Mesh(np.array(jax.devices()[:1]).reshape(1, 1, 1), ("fold", *ROWS)), together)
 
 
 def all_steps(tiny_encoder):

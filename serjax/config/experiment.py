@@ -13,7 +13,7 @@ from serjax.models.spectrogram import Functionals
 from serjax.models.speech import Speech
 from serjax.runtime.constraints import Seed
 from serjax.runtime.errors import UserError
-from serjax.training.config import OptimizerConfig, TrainConfig
+from serjax.training.config import MeshConfig, OptimizerConfig, TrainConfig
 
 JOBS = "jobs"
 """Folder of the jobs of a run, in the run folder."""
@@ -40,6 +40,7 @@ class Experiment:
     model: ModelConfig = field(default_factory=Speech)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    mesh: MeshConfig = field(default_factory=MeshConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     warm_start: WarmStart = field(default_factory=WarmStart)
     search: Annotated[tuple[tuple[str | int | float, ...], ...], tyro.conf.UseAppendAction] = ()

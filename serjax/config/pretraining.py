@@ -13,7 +13,7 @@ from serjax.data.config import DataConfig, FoldsConfig
 from serjax.features.kmeans import ClusterConfig
 from serjax.runtime.constraints import Count, Seed
 from serjax.runtime.errors import UserError
-from serjax.training.config import MaskedConfig
+from serjax.training.config import MaskedConfig, MeshConfig
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ class PretrainExperiment:
     labels: LabelsConfig = field(default_factory=LabelsConfig)
     masked: MaskedConfig = field(default_factory=MaskedConfig)
     align: AlignConfig = field(default_factory=AlignConfig)
+    mesh: MeshConfig = field(default_factory=MeshConfig)
     steps: Literal["tapt", "cpt"] = "tapt"
     """tapt: labels and masked prediction. cpt: then fine-tuning, labels of the fine-tuned layer, masked prediction of
     these, and fine-tuning again."""

@@ -21,6 +21,7 @@ from serjax.runtime.constraints import to_json
 from serjax.runtime.disk import disk_errors, write_text
 from serjax.runtime.distributed import from_first
 from serjax.runtime.errors import UserError, one_of
+from serjax.training.config import MeshConfig
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +168,7 @@ def _last(experiment: AnyExperiment) -> Path:
 def experiment_json(experiment: AnyExperiment) -> str:
     """Return the contents of experiment.json: all settings but those of place and memory, which decide no number."""
     folds = replace(experiment.folds, at_once=None)
-    return to_json(replace(experiment, out="checkpoints", overwrite=False, folds=folds)) + "\n"
+    return to_json(replace(experiment, out="checkpoints", overwrite=False, folds=folds, mesh=MeshConfig())) + "\n"
 
 
 def differences(old: Any, new: Any, prefix: str = "") -> list[str]:

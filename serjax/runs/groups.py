@@ -68,9 +68,10 @@ def most_at_once(experiment: Experiment, classes: int, units: int, rates: int, l
     step = training_step(experiment, classes)
     best = 4 * count(step.state.params)
     batch = experiment.train.batch_size // experiment.train.accumulate
+    shard = 1 if experiment.mesh.shard == "auto" else experiment.mesh.shard
     most = units
     while most > 1:
-        axis = fold_axis(most * rates, batch, together=True)
+        axis = fold_axis(most * rates, batch, together=True, shard=shard)
         kept = best * axis.padded // axis.mesh.shape["fold"]
         needed = memory_of(step.lower(axis).compile()) + kept
         if needed <= SPARE * limit:

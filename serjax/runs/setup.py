@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -31,8 +32,9 @@ from serjax.runtime.errors import UserError, one_of
 from serjax.training.choose_together import choose_together
 from serjax.training.fold_axis import FOLD, SHARED, fold_axis
 from serjax.training.frozen import make_is_frozen
-from serjax.training.initialize import initial
+from serjax.training.initialize import initial, state_shapes
 from serjax.training.loop import Engine
+from serjax.training.parameter_sharding import choose_shards
 from serjax.training.resident import ResidentEngine
 from serjax.training.streamed import StreamedEngine
 from serjax.training.trials import Trial, make_trials, trial_key
@@ -210,7 +212,6 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
         experiment.folds.together, backend=jax.default_backend(), frozen_encoder=model.frozen_encoder
     )
     log.info(why)
-    axis = fold_axis(len(trials), experiment.train.batch_size // experiment.train.accumulate, together=together)
     keys = jnp.stack([trial_key(experiment.seed, trial) for trial in trials])
     shared_key = jax.random.key(experiment.seed)
     classes, train = len(data.labels), [trial.train for trial in trials]
@@ -229,6 +230,11 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
         return model.build(classes, augmentation=plan.augmentation, rngs=rngs)
 
     frozen_path = make_is_frozen(model, groups)
+    batch, shard = experiment.train.batch_size // experiment.train.accumulate, 1
+    if not model.frozen_encoder:
+        shapes = partial(state_shapes, make, frozen_path, settings["optimizer"], shared=not plan.starts)
+        shard = choose_shards(experiment.mesh.shard, shapes, folds=len(trials), batch=batch, together=together)
+    axis = fold_axis(len(trials), batch, together=together, shard=shard)
     if isinstance(model, Speech) and model.frozen_encoder:
         # One model, for its encoder; every trial gets a head of its own.
         single = fold_axis(1, 1, together=True, devices=jax.local_devices()[:1])

@@ -53,6 +53,16 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True)
+class MeshConfig:
+    """Layout on the devices; no number depends on it, up to rounding."""
+
+    shard: AtLeastOne | Literal["auto"] = "auto"
+    """Number of devices over which parameters, gradients, moments of the optimizer and best states are split, a divisor
+    of all devices. auto: 1 where they fit each device's memory, else the smallest number with which they do. Heads on a
+    frozen encoder are never split."""
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """How long, in what batches, against what loss."""
 

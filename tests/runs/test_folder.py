@@ -12,6 +12,7 @@ from serjax.config.pretraining import PretrainExperiment, StartConfig
 from serjax.runs.folder import RESUME, begin_run, claim, end_run, find_run, is_finished
 from serjax.runtime.constraints import from_json
 from serjax.runtime.errors import UserError
+from serjax.training.config import MeshConfig
 
 
 @pytest.fixture(params=["training", "pretraining"])
@@ -77,6 +78,12 @@ def test_experiment_json_comes_back_without_the_place(experiment):
     stored = from_json(type(experiment), text, "experiment.json")
     assert replace(stored, out=experiment.out) == experiment
     assert stored.out == "checkpoints"
+
+
+def test_a_run_goes_on_with_parameters_split_otherwise(experiment):
+    begin_run(replace(experiment, mesh=MeshConfig(shard=4)), False, "")
+    save_epoch(experiment)
+    assert find_run(experiment)
 
 
 def test_moved_run_is_still_the_same_experiment(experiment, tmp_path):

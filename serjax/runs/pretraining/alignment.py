@@ -113,6 +113,7 @@ def _finetuning(experiment: PretrainExperiment, name: str, source: PretrainExper
         out=str(experiment.run_dir),
         data=replace(source.data, max_seconds=own.max_seconds, eval_crop=own.eval_crop),
         folds=experiment.folds,
+        mesh=experiment.mesh,
         model=replace(found.model, checkpoint=str(source.run_dir), size=None),
         seed=experiment.seed,
     )

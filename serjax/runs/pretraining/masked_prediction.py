@@ -5,6 +5,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import jax
 import numpy as np
@@ -27,7 +28,8 @@ from serjax.runtime.progress import progress_bar
 from serjax.training.choose_together import choose_together
 from serjax.training.fold_axis import FoldAxis, fold_axis
 from serjax.training.metric_log import MetricLog
-from serjax.training.pretrain_loop import encoder_of, pretrain, set_up
+from serjax.training.parameter_sharding import choose_shards
+from serjax.training.pretrain_loop import encoder_of, pretrain, run_shapes, set_up
 from serjax.training.resume import ResumePoint
 
 log = logging.getLogger(__name__)
@@ -68,7 +70,13 @@ def predict_masked(
         together, why = choose_together(experiment.folds.together, backend=jax.default_backend(), frozen_encoder=False)
         log.info(why)
     groups = [waiting] if together else [[one] for one in waiting]
-    axis = fold_axis(len(waiting) if together else 1, len(jax.devices()), together=True)
+    count, devices = len(waiting) if together else 1, len(jax.devices())
+    shard = 1
+    if waiting:
+        clusters, alike = max(own.clusters for _, own in waiting), start.encoders is None or start.encoders.shared
+        shapes_of = partial(run_shapes, config, start.config, clusters, shared=alike)
+        shard = choose_shards(experiment.mesh.shard, shapes_of, folds=count, batch=devices, together=True)
+    axis = fold_axis(count, devices, together=True, shard=shard)
     # The same lengths for all parts, so that what is compiled for one serves the others.
     shapes = plan(
         material.clips.lengths,
@@ -77,7 +85,7 @@ def predict_masked(
         seconds=config.seconds,
         shortest=config.shortest,
         longest=config.longest,
-        devices=axis.mesh.shape["data"],
+        devices=axis.row_devices,
         parts=config.accumulate,
     )
     for group in groups:
@@ -163,7 +171,7 @@ def _train(
             )
 
         params = axis.gather(pretrain(setup, batches, config.updates, resume, report, every=config.save_every))
-    frozen = setup.frozen if setup.shared else axis.gather(setup.frozen)
+    frozen = axis.gather_shared(setup.frozen) if setup.shared else axis.gather(setup.frozen)
 
     def save() -> None:
         for k, folder in enumerate(folders):

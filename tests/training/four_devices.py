@@ -1,8 +1,11 @@
 """Run by test_pretrain_loop.py in a process with four CPU devices: prints what one and four devices find."""
 
 import json
+import math
+import re
 import sys
 from dataclasses import replace
+from unittest import mock
 
 import jax
 import numpy as np
@@ -57,6 +60,24 @@ def masked(devices, accumulate=1, encoder=ENCODER, shard=1, runs=1):
     return found
 
 
+def gathers():
+    """Return where, and of how many values, the compiled step of split parameters gathers arrays on every device."""
+    programs = []
+
+    def kept(compiled):
+        def call(*arguments):
+            programs.append(compiled.lower(*arguments).compile())
+            return programs[-1](*arguments)
+
+        return call
+
+    with mock.patch("serjax.training.fold_axis.together", kept):
+        masked(4, shard=4)
+    text = max((program.as_text() for program in programs), key=len)
+    found = re.findall(r"= \w+\[([\d,]*)\]\S* all-gather\(.*op_name=\"([^\"]*)\"", text)
+    return [(name, math.prod(int(size) for size in shape.split(","))) for shape, name in found]
+
+
 def main():
     assert jax.device_count() == 4
     rng = np.random.default_rng(0)
@@ -74,6 +95,7 @@ def main():
         "split masked prediction of two runs in parts": [masked(1, 1, still), masked(4, 2, still, shard=2, runs=2)],
         "mini-batches": [fit_minibatch(frames[:1000], even, mesh(count)).centroids.tolist() for count in (1, 4)],
     }
+    found["gathers"] = gathers()
     fit_minibatch(frames, settings, mesh(4))
     json.dump(found, sys.stdout)
 

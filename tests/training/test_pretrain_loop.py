@@ -187,6 +187,16 @@ def test_split_parameters_give_the_numbers_of_whole_ones(on_devices, case):
     np.testing.assert_allclose(one, four, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
+def test_split_parameters_are_all_that_a_step_gathers(on_devices):
+    sizes = {True: [], False: []}
+    for name, size in on_devices["gathers"]:
+        sizes[name.endswith("/sharding_constraint")].append(size)
+    assert len(sizes[True]) > 10
+    # The first layer's normalization rests on a 10 x 10 matrix of each of the eight clips.
+    assert sum(sizes[False]) <= 8 * 10 * 10
+
+
 def test_a_pretrained_encoder_is_a_checkpoint(tmp_path):
     from serjax.checkpoints.huggingface import load_encoder, save_pretrained
     from serjax.checkpoints.preprocessor import Preprocessor

@@ -203,7 +203,9 @@ def check_shards(shards: int, batch: int, devices: int) -> None:
         UserError: they cannot.
     """
     if shards > devices:
-        raise UserError(f"--mesh.shard {shards}: there are only {devices} devices; give a number that divides them.")
+        raise UserError(
+            f"--mesh.shard {shards}: it is more than the {devices} device{'s' * (devices > 1)} here; give fewer."
+        )
     if devices % shards:
         raise UserError(f"--mesh.shard {shards}: it does not divide the {devices} devices; give a number that does.")
     if batch % shards:

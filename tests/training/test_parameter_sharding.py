@@ -108,7 +108,7 @@ def test_arrays_lie_along_folds_and_parts(together):
 @pytest.mark.parametrize(
     ("shards", "batch", "message"),
     [
-        (16, 32, r"--mesh\.shard 16: there are only 8 devices; give a number that divides them\."),
+        (16, 32, r"--mesh\.shard 16: it is more than the 8 devices here; give fewer\."),
         (3, 32, r"--mesh\.shard 3: it does not divide the 8 devices; give a number that does\."),
         (4, 6, r"--mesh\.shard 4: a batch of 6 clips cannot be spread over as many devices; make --train\.batch-size"),
     ],

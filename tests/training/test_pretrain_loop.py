@@ -17,8 +17,9 @@ from serjax.models.functional import flat
 from serjax.runtime.errors import UserError
 from serjax.training.config import MaskedConfig, OptimizerConfig
 from serjax.training.fold_axis import fold_axis
+from serjax.training.initialize import first_states
 from serjax.training.masked_prediction import FrameBatch
-from serjax.training.pretrain_loop import encoder_of, pretrain, set_up
+from serjax.training.pretrain_loop import encoder_of, pretrain, run_shapes, set_up
 from serjax.training.resume import ResumePoint
 
 CLUSTERS = 11
@@ -98,6 +99,24 @@ def test_what_diverges_gets_a_sentence(tmp_path):
 def test_random_convolutions_are_not_frozen():
     with pytest.raises(UserError, match="freezes the convolutions, but they start from random weights"):
         runs(MaskedConfig())
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_shapes_of_a_run_are_known_before_it_is_set_up(shared):
+    still = replace(SETTINGS.optimizer, groups=((r".*\.feature_extractor\..*", None),))
+    config = replace(SETTINGS, optimizer=still)
+    own, common = run_shapes(config, TINY, CLUSTERS, shared=shared)
+    setup = runs(config)
+    state = first_states(setup.params, setup.optimizer, setup.axis)
+
+    def shapes(tree):
+        return [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]
+
+    assert shapes(own["state"]) == shapes(setup.axis.shape(state))
+    assert shapes(own["gradient"]) == shapes(setup.axis.shape(setup.params))
+    assert own["best"] == ()
+    assert jax.tree.leaves(setup.frozen)
+    assert shapes(common if shared else own["frozen"]) == shapes(setup.frozen)
 
 
 @pytest.mark.slow

@@ -68,7 +68,7 @@ def find_place(hosts: Hosts, environ: Mapping[str, str]) -> Place | None:
         return _slurm(environ)
     if int(environ.get("OMPI_COMM_WORLD_SIZE", "1")) > 1 or "," in environ.get("TPU_WORKER_HOSTNAMES", ""):
         return Place()
-    return None
+    return Place() if tpu_hosts() > 1 else None
 
 
 def _asked(hosts: Hosts, given: Mapping[str, Any]) -> Place | None:
@@ -147,6 +147,20 @@ def slurm_devices(environ: Mapping[str, str]) -> tuple[int, ...] | None:
         )
     own, local = gpus // tasks, int(environ["SLURM_LOCALID"])
     return tuple(range(local * own, (local + 1) * own))
+
+
+def tpu_hosts() -> int:
+    """Return the number of hosts of the TPU slices that this machine's TPU is part of, 1 where it has none.
+
+    JAX knows it from Google's metadata server: a TPU VM has nothing of it in its environment.
+    """
+    # JAX has no public name for it. Where there is no TPU, nobody is asked.
+    from jax._src.clusters.cloud_tpu_cluster import GceTpuCluster, GkeTpuCluster
+
+    for cluster in (GkeTpuCluster, GceTpuCluster):
+        if cluster.is_env_present():
+            return cluster.get_process_count()
+    return 1
 
 
 def meet(place: Place, patience: float) -> None:

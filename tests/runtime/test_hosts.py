@@ -4,6 +4,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from jax._src.clusters import cloud_tpu_cluster
 
 from serjax.runtime.errors import UserError
 from serjax.runtime.hosts import Hosts, Place, find_place, first_node, meet, slurm_devices
@@ -46,6 +47,26 @@ def test_pods_and_mpi_are_left_to_jax():
     assert find_place(Hosts(), {"TPU_WORKER_HOSTNAMES": "10.0.0.1,10.0.0.2"}) == Place()
     assert find_place(Hosts(), {"TPU_WORKER_HOSTNAMES": "localhost"}) is None
     assert find_place(Hosts(), {"OMPI_COMM_WORLD_SIZE": "4"}) == Place()
+
+
+METADATA = {
+    "agent-worker-number": "1",
+    "worker-network-endpoints": "unknown:unknown:10.0.0.1,unknown:unknown:10.0.0.2",
+    "tpu-env": "ACCELERATOR_TYPE: 'v5litepod-16'\nWORKER_ID: '1'",
+}
+"""Answers of Google's metadata server to a host of a TPU slice of two hosts."""
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "place"), [(METADATA["worker-network-endpoints"], Place()), ("unknown:unknown:10.0.0.1", None)]
+)
+def test_a_tpu_vm_has_its_place_from_the_metadata_server(endpoints, place, monkeypatch):
+    answers = METADATA | {"worker-network-endpoints": endpoints}
+    monkeypatch.setattr(cloud_tpu_cluster, "running_in_cloud_tpu_vm", True)
+    monkeypatch.setattr(cloud_tpu_cluster, "get_metadata", lambda key: (answers[key], 200))
+    for name in ("TPU_SKIP_MDS_QUERY", "TPU_WORKER_HOSTNAMES", "TPU_PROCESS_ADDRESSES", "MEGASCALE_NUM_SLICES"):
+        monkeypatch.delenv(name, raising=False)
+    assert find_place(Hosts(), {}) == place
 
 
 @pytest.mark.parametrize(

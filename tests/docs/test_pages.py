@@ -7,7 +7,8 @@ Comments in a page's source, each on a line of its own, say what is done with it
     <!-- setup: COMMAND -->     anywhere: run before the page's blocks; pages with the same command share what it leaves
     <!-- slow -->               anywhere: running the page takes minutes
 
-Python blocks that need nothing are run, in one namespace a page.
+Python blocks that need nothing are run, in one namespace a page. Commands of serjax that a launcher (srun, ssh, a YAML
+file) starts on other machines are parsed too.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from dataclasses import fields
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -32,6 +34,7 @@ import tyro
 from serjax.config.experiment import Experiment
 from serjax.config.pretraining import PretrainExperiment
 from serjax.runtime.constraints import validate
+from serjax.runtime.hosts import Hosts
 
 ROOT = Path(__file__).parents[2]
 SPEC = spec_from_file_location("reference", ROOT / "docs" / "hooks" / "reference.py")
@@ -42,8 +45,15 @@ BLOCK = re.compile(
     r"(?:^<!-- (?P<mark>needs: [^\n]+|run) -->\n)?^```(?P<language>\w+)[^\n]*\n(?P<text>.*?)^```$", re.M | re.S
 )
 MARK = re.compile(r"^<!-- (?:needs: \S.*|run|setup: \S.*|slow|(?:options|help|experiments): \S+|-+8<-+ .*) -->$")
-OUTSIDE = {"cd", "git", "pip", "pytest", "mypy", "ruff", "mkdocs", "http.server", "tensorboard"}
+OUTSIDE = {"cd", "git", "pip", "pytest", "mypy", "ruff", "mkdocs", "http.server", "tensorboard", "wait"}
 """Commands of others, which are left alone."""
+LAUNCHERS = {"[", "exit", "gcloud", "kubectl", "sbatch", "scontrol", "sky", "srun", "ssh", "xpk"}
+"""Commands of clusters, of which the command of serjax that they start is looked at."""
+OF_LAUNCHERS = {"--gpus-per-node", "--max-restarts", "--ntasks-per-node", "--worker"}
+"""Options of theirs that texts name."""
+ON_A_CLUSTER = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_JOB_ID": "1", "JOB_COMPLETION_INDEX": "1", "SKYPILOT_NODE_RANK": "1"}
+ON_A_CLUSTER |= {"SKYPILOT_NUM_NODES": "2", "HEAD": "10.0.0.1"}
+"""Variables that schedulers set, or a script from theirs."""
 DRIVER = """
 import json, subprocess, sys
 namespace = {"__name__": "__main__"}
@@ -81,7 +91,7 @@ def blocks(page: Path) -> Iterator[Block]:
 
 def commands(text: str) -> Iterator[list[str]]:
     """Yield the commands of a shell block, with what it has put into variables in place of their names."""
-    variables: dict[str, str] = {}
+    variables = dict(ON_A_CLUSTER)
     for line in re.sub(r"> \S+$", "", text.replace("\\\n", " "), flags=re.M).splitlines():
         tokens = shlex.shlex(line, posix=True, punctuation_chars="&;|")
         tokens.whitespace_split = True
@@ -91,21 +101,45 @@ def commands(text: str) -> Iterator[list[str]]:
                 if command:
                     yield command
                 command = []
-            elif not command and (assigned := re.fullmatch(r"([A-Z_]+)=(.*)", token, re.S)):
+            elif not command and (assigned := re.fullmatch(r"(\w+)=(.*)", token, re.S)):
                 variables[assigned[1]] = assigned[2]
-            elif token.startswith("$"):
-                command += shlex.split(variables[token[1:]])
+            elif re.match(r"\$\w", token):
+                command += shlex.split(re.sub(r"\$(\w+)", lambda found: variables[found[1]], token))
             else:
                 command.append(token)
 
 
+def started(command: list[str]) -> Iterator[list[str]]:
+    """Yield the commands that a command is or starts: those after a launcher's options, or in one of them."""
+    yield command
+    if command[0] in LAUNCHERS:
+        if "python" in command:
+            yield command[command.index("python") :]
+        for argument in command:
+            if argument.startswith("python "):
+                yield from commands(argument)
+
+
+def shell(block: Block) -> str:
+    """Return what a block has of shell: in YAML, the commands of serjax."""
+    if block.language != "yaml":
+        return block.text if block.language == "bash" else ""
+    return "\n".join(re.findall(r"python -m serjax.*", block.text.replace("\\\n", " ")))
+
+
 SHELL = [
-    (block.place, command)
+    (block.place, one)
     for page in PAGES
     for block in blocks(page)
-    if block.language == "bash"
-    for command in commands(block.text)
+    for command in commands(shell(block))
+    for one in started(command)
 ]
+
+
+def test_commands_that_launchers_start_are_found():
+    places = [command[:3] for place, command in SHELL if "cluster.md" in place and command[0] == "python"]
+    assert places.count(["python", "-m", "serjax.train"]) >= 8
+    assert ["python", "-m", "serjax.gather"] in places
 
 
 def and_stop(parser):
@@ -141,7 +175,7 @@ def test_command_is_accepted_by_the_parser_of_its_door(command, stop_after_parsi
         case [".ci/run"]:
             assert (ROOT / ".ci/run").is_file()
         case ["python", "-m", module, *_] | [module, *_]:
-            assert module in OUTSIDE
+            assert module in OUTSIDE | LAUNCHERS
 
 
 def check_door(module: str, arguments: list[str]) -> None:
@@ -151,7 +185,7 @@ def check_door(module: str, arguments: list[str]) -> None:
     with pytest.raises(SystemExit if asks_for_help else Parsed) as stopped:
         import_module(module).main(arguments)
     if isinstance(stopped.value, Parsed):
-        experiment = stopped.value.value
+        experiment = getattr(stopped.value.value, "settings", stopped.value.value)
         if isinstance(experiment, Experiment | PretrainExperiment):
             validate(experiment)
 
@@ -175,7 +209,8 @@ def known_options():
         options |= {f"--{name}" for name in re.findall(r'"(?:--)?([a-z][a-z-]*)"', script.read_text())}
     for door in ("serjax.predict", "serjax.evaluate", "serjax.compare", "serjax.gather", "serjax.plan"):
         options |= set(re.findall(r"--[a-z][a-z.-]+", reference.help_page(door)))
-    return options | {"--exp", "--no-overwrite"}
+    options |= {f"--hosts.{field.name}" for field in fields(Hosts)}
+    return options | {"--exp", "--no-overwrite"} | OF_LAUNCHERS
 
 
 def unknown_options(text: str, known: set[str]) -> set[str]:

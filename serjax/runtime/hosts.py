@@ -135,7 +135,7 @@ def slurm_devices(environ: Mapping[str, str]) -> tuple[int, ...] | None:
     """
     visible = environ.get("CUDA_VISIBLE_DEVICES", environ.get("SLURM_STEP_GPUS", ""))
     gpus = len([device for device in visible.split(",") if device])
-    tasks = int(environ.get("SLURM_TASKS_PER_NODE", "1").partition("(")[0].partition(",")[0])
+    tasks = _tasks_of_node(environ.get("SLURM_TASKS_PER_NODE", "1"), int(environ.get("SLURM_NODEID", "0")))
     if gpus <= 1 or tasks == 1:
         return None
     if environ.get("SLURM_GPUS_PER_TASK") or environ.get("SLURM_TRES_PER_TASK"):
@@ -161,6 +161,15 @@ def tpu_hosts() -> int:
         if cluster.is_env_present():
             return cluster.get_process_count()
     return 1
+
+
+def _tasks_of_node(counts: str, node: int) -> int:
+    """Return the tasks of a node of a step, from counts as SLURM writes them: `5,4(x2)` is 5, 4 and 4."""
+    every: list[int] = []
+    for part in counts.split(","):
+        tasks, _, times = part.rstrip(")").partition("(x")
+        every += [int(tasks)] * int(times or 1)
+    return every[min(node, len(every) - 1)]
 
 
 def meet(place: Place, patience: float) -> None:

@@ -87,6 +87,9 @@ def test_tasks_of_a_node_share_its_gpus():
     node = {"CUDA_VISIBLE_DEVICES": "0,1,2,3,4,5,6,7", "SLURM_TASKS_PER_NODE": "8(x2)", "SLURM_LOCALID": "3"}
     assert slurm_devices(node) == (3,)
     assert slurm_devices(node | {"SLURM_TASKS_PER_NODE": "4", "SLURM_LOCALID": "1"}) == (2, 3)
+    # Nodes may have different numbers of tasks.
+    uneven = node | {"SLURM_TASKS_PER_NODE": "8,4(x2)", "SLURM_LOCALID": "1"}
+    assert [slurm_devices(uneven | {"SLURM_NODEID": str(i)}) for i in range(3)] == [(1,), (2, 3), (2, 3)]
     # One task has all of them, a task whose GPU SLURM has bound has that, and a CPU has none.
     assert slurm_devices(node | {"SLURM_TASKS_PER_NODE": "1(x2)"}) is None
     assert slurm_devices(node | {"CUDA_VISIBLE_DEVICES": "5"}) is None

@@ -51,6 +51,8 @@ def plan(
         raise UserError(f"--clips {clips}: give two clips or more.")
     if mesh is not None and every_mesh:
         raise UserError("--mesh and --sweep are both given; leave out one of them.")
+    if experiment.mesh.shard not in ("auto", 1):
+        raise UserError("--mesh.shard: a plan counts parameters that are whole on every device; leave it out.")
     shape = _shape(mesh)
     local = on == "local"
     topology = local_topology(jax.devices()) if local else find_topology(on)
@@ -102,4 +104,7 @@ def _verdict(found: MeshPlan | None, plans: list[MeshPlan]) -> str:
             if len(plans) > 1
             else (f"A mesh of {found.fold} x {found.data} (fold x data) fits.")
         )
-    return "Nothing fits: give a smaller train.batch-size, train.accumulate, model.remat, or folds.only."
+    return (
+        "Nothing fits with parameters whole on every device: give a smaller train.batch-size, train.accumulate, "
+        "model.remat, folds.at-once or folds.only; or split parameters (mesh.shard), which a plan does not count."
+    )

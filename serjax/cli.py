@@ -164,7 +164,8 @@ def heed_ctrl_c() -> None:
 
     def again(what: "sys.UnraisableHookArgs") -> None:
         if issubclass(what.exc_type, KeyboardInterrupt):
-            threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
+            number = signal.SIGTERM if issubclass(what.exc_type, Terminated) else signal.SIGINT
+            threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, number)).start()
         else:
             before(what)
 

@@ -29,7 +29,7 @@ def main(argv: Sequence[str]) -> int:
     from serjax.runtime.hosts import array_task
     from serjax.runtime.progress import console
 
-    if experiment.folds.only == (array_task(os.environ),) and not experiment.job:
+    if experiment.folds.only == (array_task(os.environ),) and not (experiment.job or experiment.search):
         log.info("The fold is the number of this task of an array: it is trained as a job (--job).")
         experiment = replace(experiment, job=True)
     report = run(experiment, f"python -m serjax.train {shlex.join(argv)}")

@@ -7,6 +7,7 @@ from serjax.runtime.errors import UserError
 from serjax.train import main as train_main
 
 
+@pytest.mark.slow
 def test_jobs_of_an_array_are_put_together(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     options = "--exp bilstm --data.corpus synthetic --data.max-clips 24 --folds.kind stratified --folds.count 2"

@@ -1,5 +1,6 @@
 """One pass over all clips: features computed batch by batch into a ragged array, resumed where it was stopped."""
 
+import hashlib
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from serjax.data.batching.lengths import Crop, bucket, crop_start
 from serjax.data.store.ragged import Ragged, RaggedWriter, make_once
 from serjax.models.functional import Params
 from serjax.runtime import distributed
+from serjax.runtime.disk import disk_errors
 from serjax.runtime.errors import UserError
 from serjax.runtime.mesh import make_mesh, sharding
 from serjax.runtime.progress import progress_bar
@@ -24,6 +26,8 @@ Function = Callable[[Params, Float[Array, "b t"], Int[Array, "b"]], tuple[Float[
 """From weights, waves and true lengths in samples to features and true frames of each clip."""
 
 _OPTION = "--data.cache"
+_DIVISION = "division.txt"
+"""File of an unfinished folder that says how clips are divided into batches."""
 
 
 class Piece(NamedTuple):
@@ -137,14 +141,16 @@ def _share(
     lengths: Int[np.ndarray, "clips"] | None,
 ) -> None:
     """Compute every batch in one of the processes, and let the first put the parts together."""
-    count = distributed.count()
-    parts = [target.with_name(f"{target.name}.{i}-of-{count}") for i in range(count)]
+    count, division = distributed.count(), _division(batches)
+    distributed.same({"number of devices, or other clips": division})
+    parts = [target.with_name(f"{target.name}.{division}.{i}-of-{count}") for i in range(count)]
     own = batches[distributed.index() :: count]
     if own:
         make_once(parts[distributed.index()], lambda unfinished: fill(unfinished, own, lengths), _OPTION)
     distributed.wait_for_all("features")
 
     def merge(unfinished: Path) -> None:
+        _begin(unfinished, f"{division} in {count} parts")
         read = [Ragged(part) for part in parts[: len(batches)]]
         rows = read[0].rows
         with RaggedWriter(
@@ -158,9 +164,26 @@ def _share(
                     writer.write(piece.clip, kept, piece.frame)
                 writer.step()
             writer.finish()
+        (unfinished / _DIVISION).unlink()
 
     distributed.from_first("features", lambda: make_once(target, merge, _OPTION))
     shutil.rmtree(parts[distributed.index()], ignore_errors=True)
+
+
+def _division(batches: Sequence[Batch]) -> str:
+    """Return a hash of how clips are divided into batches."""
+    return hashlib.blake2b(repr(batches).encode(), digest_size=6).hexdigest()
+
+
+def _begin(folder: Path, division: str) -> None:
+    """Empty an unfinished folder whose steps are of other batches, as other devices divide clips."""
+    path = folder / _DIVISION
+    with disk_errors(folder, _OPTION):
+        if path.is_file() and path.read_text() == division:
+            return
+        for old in folder.iterdir():
+            old.unlink()
+        path.write_text(division)
 
 
 def _fill(
@@ -174,6 +197,7 @@ def _fill(
     frame_axis: int,
     mesh: Mesh,
 ) -> None:
+    _begin(folder, _division(batches))
     spread = sharding(mesh, "data")
     call = jax.jit(function, out_shardings=(spread, spread))
     weights = jax.device_put(weights, sharding(mesh))
@@ -212,3 +236,4 @@ def _fill(
             writer.step()
             bar.advance(task)
         writer.finish()
+    (folder / _DIVISION).unlink()

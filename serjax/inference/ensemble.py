@@ -22,6 +22,7 @@ from serjax.models.functional import DType, cast, logits_of
 from serjax.models.fusion.cross_attention import CrossAttentionFusion
 from serjax.models.inputs import Inputs
 from serjax.runtime.errors import UserError
+from serjax.runtime.fingerprint import fingerprint
 from serjax.video.config import VideoConfig
 
 BATCH = 8
@@ -120,6 +121,12 @@ class Ensemble:
             alone = f"{name}: answered from {min(sample.modalities)} alone."
             return sample._replace(notes=(*sample.notes, alone))
         return sample
+
+    def fingerprint(self) -> str:
+        """Return a hash of the members' parameters and weights, and of the settings that decide their answers."""
+        models = self._models
+        settings = models.dtype, models.outputs, models.max_seconds, models.crop, models.vad, self.labels
+        return fingerprint(models.params, models.shared, self._weights, settings)
 
     def rate(self, clip: Clip) -> float:
         """Return the rate in Hz from which a clip's sound is brought to that of the models."""

@@ -27,6 +27,8 @@ from serjax.runtime import distributed
 from serjax.runtime.constraints import validate
 from serjax.runtime.disk import disk_errors, write_text
 from serjax.runtime.errors import MissingPackage, UserError, one_of
+from serjax.runtime.fingerprint import fingerprint
+from serjax.runtime.version import versions
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +72,7 @@ def evaluate(
     run_dir = Path(source).expanduser()
     folder = Path(out) if out is not None else (run_dir if run_dir.is_dir() else Path()) / "evaluation"
     distributed.from_first("evaluation", lambda: _check_free(folder, overwrite))
+    distributed.same({f"version of {name}": version for name, version in versions().items()})
     ensemble = load(source, weights, dtype)
     if ensemble.outputs == "identity":
         raise UserError(f"{source}: it gives values and no classes, which labels cannot be compared with.")
@@ -120,7 +123,14 @@ def _answers(ensemble: Ensemble, data: DataConfig, cache: Path, seed: int) -> tu
     for note in notes:
         log.info(note)
     opened = distributed.first_then_rest("data", lambda: _open(corpus.utterances, filmed, cache, config.skip_bad))
-    clips, given, skipped = opened
+    clips, given, skipped, hashes = opened
+    names = [(clip.id, clip.label, clip.start, clip.end) for clip in clips]
+    distributed.same(
+        {
+            "list of clips, or other recordings (their fingerprint)": fingerprint(names, hashes),
+            "model, or other weights (their fingerprint)": ensemble.fingerprint(),
+        }
+    )
     parts = [slice(start, start + _CHUNK) for start in range(0, len(clips), _CHUNK)]
     found: list[_Answered] = []
     for part in parts[distributed.index() :: distributed.count()]:
@@ -184,15 +194,15 @@ def _answered(ensemble: Ensemble, clips: Sequence[Utterance], given: Sequence[An
 
 def _open(
     clips: Sequence[Utterance], filmed: bool, cache: Path, skip_bad: bool
-) -> tuple[Sequence[Utterance], list[Callable[[], Any]], list[str]]:
-    """Return clips, what reads each of them, and a sentence for each that is left out.
+) -> tuple[Sequence[Utterance], list[Callable[[], Any]], list[str], tuple[str, ...]]:
+    """Return clips, a reader of each, a sentence for each that is left out, and hashes of the decoded sounds.
 
     Sounds are decoded once; an ensemble leaves out silence itself.
     """
     if filmed:
-        return clips, [partial(_files, clip) for clip in clips], []
+        return clips, [partial(_files, clip) for clip in clips], [], ()
     store = open_store(clips, cache / "clips", skip_bad=skip_bad)
-    return store.utterances, [partial(_sound, store, i) for i in range(len(store))], list(store.skipped)
+    return store.utterances, [partial(_sound, store, i) for i in range(len(store))], list(store.skipped), store.hashes
 
 
 def _sound(store: ClipStore, i: int) -> tuple[np.ndarray, int]:

@@ -11,10 +11,10 @@ from pathlib import Path
 from serjax.config.experiment import Experiment, cache_folder
 from serjax.data.dataset import Data, read_data
 from serjax.evaluation.report import Report
-from serjax.runs.folder import FIRST_STAGE, RESUME, begin_run, claim, end_run, find_run, write_folds
+from serjax.runs.folder import FIRST_STAGE, RESUME, begin_run, begun_at_once, claim, end_run, find_run, write_folds
 from serjax.runs.groups import group_trials, is_of, name_of
 from serjax.runs.jobs import write_sources
-from serjax.runs.processes import check_alike, check_shared, note_own_caches
+from serjax.runs.processes import check_shared, note_own_caches
 from serjax.runs.results import Outcome, choose_rates, join_outcomes, read_outcome, show_example, write_run
 from serjax.runs.setup import Plan, Setup, experiment_trials, first_stage, make_plan, set_up
 from serjax.runtime import distributed
@@ -67,7 +67,6 @@ def train_together(
         for one in experiments:
             validate(one)
             claims.enter_context(claim(one))
-        check_alike(experiments)
         return _train(experiments, values, command, states)
 
 
@@ -99,7 +98,10 @@ def _train(
     plan = make_plan(first)
     for note in plan.notes:
         log.info(note)
-    groups = group_trials(first, plan.model, len(data.labels), trials)
+    kept = distributed.from_first("groups", lambda: begun_at_once(first) if begun else None)
+    grouped = first if kept is None else replace(first, folds=replace(first.folds, at_once=kept))
+    groups = group_trials(grouped, plan.model, len(data.labels), trials, shared=not plan.starts)
+    at_once = len({(trial.fold, trial.seed) for trial in groups[0]})
     trials = [trial for group in groups for trial in group]
     setup = set_up(first, data, groups[0], plan)
     axis = setup.engine.axis
@@ -115,7 +117,7 @@ def _train(
     distributed.same({"data, or other pretrained weights (their fingerprint)": made_from})
 
     def begin() -> None:
-        goes_on = [begin_run(one, begun, made_from, layout) for one in experiments]
+        goes_on = [begin_run(one, begun, made_from, layout, at_once) for one in experiments]
         if len(experiments) > 1 and not all(goes_on):
             shutil.rmtree(states, ignore_errors=True)
         for one in experiments:
@@ -126,12 +128,14 @@ def _train(
     distributed.from_first("run folder", begin)
     check_shared(first.run_dir)
     outcomes: list[Outcome] = []
-    for group in groups:
-        if outcomes:
+    for number, group in enumerate(groups):
+        if number:
             log.info(f"Folds {', '.join(sorted({str(trial.fold) for trial in group}))}.")
             setup = set_up(first, data, group, plan)
         fitted, setup = _train_stages(first, data, group, plan, setup, experiments, states, name_of(group, trials))
         outcomes.append(read_outcome(setup, fitted, plan, first))
+        # What a group left on the devices goes before the next one comes.
+        del fitted, setup
     outcome = join_outcomes(outcomes)
 
     def write() -> list[Report | None]:
@@ -141,7 +145,7 @@ def _train(
                 reports.append(None)
                 continue
             chosen = choose_rates(trials, outcome.score, run)
-            reports.append(write_run(one, data, trials, chosen, outcome, setup, plan, command))
+            reports.append(write_run(one, data, trials, chosen, outcome, plan, command))
             end_run(one)
             log.info(f"Written to {one.run_dir}: README.md, confusion.png, curves.png, oof.csv, report.json, fold_N.")
         if len(experiments) == 1:

@@ -115,7 +115,16 @@ def is_finished(experiment: AnyExperiment) -> bool:
     return not differences(json.loads(path.read_text()), json.loads(experiment_json(experiment)))
 
 
-def begin_run(experiment: AnyExperiment, begun: bool, made_from: str, layout: str = "") -> bool:
+def begun_at_once(experiment: AnyExperiment) -> int | None:
+    """Return how many folds train at once in a run that was begun; None where it does not say."""
+    path = experiment.run_dir / _MADE_FROM
+    noted = path.read_text().splitlines() if path.is_file() else []
+    return int(noted[1]) if len(noted) > 1 and noted[1].isdecimal() else None
+
+
+def begin_run(
+    experiment: AnyExperiment, begun: bool, made_from: str, layout: str = "", at_once: int | None = None
+) -> bool:
     """Make the folder anew, in place of whatever run `find_run` found there; one that was begun before stays.
 
     Args:
@@ -124,6 +133,7 @@ def begin_run(experiment: AnyExperiment, begun: bool, made_from: str, layout: st
         made_from: fingerprint of all that training rests on and that the experiment does not say: recordings, folds,
             pretrained weights.
         layout: a sentence on the devices; on others the run goes on with other rounding.
+        at_once: how many folds train at once, which a run that goes on keeps.
 
     Returns:
         True where the run that was begun goes on.
@@ -133,21 +143,22 @@ def begin_run(experiment: AnyExperiment, begun: bool, made_from: str, layout: st
     """
     folder = experiment.run_dir
     path = folder / _MADE_FROM
-    if begun and path.is_file() and path.read_text().partition("\n")[0] == made_from:
-        before = path.read_text().partition("\n")[2]
+    noted = path.read_text().split("\n") if path.is_file() else []
+    if begun and noted and noted[0] == made_from:
+        before = noted[2] if len(noted) > 2 else ""
         if before and before != layout:
             log.info(f"This run was begun on {before} On these its numbers agree with those to rounding alone.")
         return True
     if begun and not experiment.overwrite:
         raise UserError(
-            f"{folder}: since this run was stopped, its recordings, folds or pretrained weights changed, or it ran on "
-            "other devices; restore them, choose another --name, or --overwrite to start again."
+            f"{folder}: since this run was stopped, its recordings, folds or pretrained weights changed, or whether "
+            "folds train together; restore them, choose another --name, or --overwrite to start again."
         )
     with disk_errors(folder, "--out"):
         if folder.is_dir():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
-    write_text(path, f"{made_from}\n{layout}")
+    write_text(path, "\n".join([made_from, "" if at_once is None else str(at_once), layout]))
     write_text(folder / "experiment.json", experiment_json(experiment))
     return False
 

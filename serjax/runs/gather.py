@@ -45,12 +45,12 @@ def gather(run: str | Path, *, overwrite: bool = False, command: str | None = No
     Raises:
         UserError: the jobs do not make one run (see `find_jobs`), or the folder holds a run already.
     """
-    run = Path(run).expanduser()
+    run = Path(run).expanduser().absolute()
     jobs = find_jobs(run)
     first = jobs[0].experiment
     whole = replace(
         first,
-        name=run.absolute().name,
+        name=run.name,
         out=str(run.parent),
         overwrite=overwrite,
         job=False,

@@ -15,6 +15,7 @@ from serjax.runtime import distributed
 from serjax.training.choose_together import choose_together
 from serjax.training.fold_axis import fold_axis
 from serjax.training.metric_log import Row
+from serjax.training.parameter_sharding import memory_limit
 from serjax.training.trials import Trial
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ SPARE = 0.9
 
 
 def group_trials(
-    experiment: Experiment, model: ModelConfig, classes: int, trials: Sequence[Trial]
+    experiment: Experiment, model: ModelConfig, classes: int, trials: Sequence[Trial], *, shared: bool = True
 ) -> list[list[Trial]]:
     """Return the trials in groups, in their order; all learning rates of a fold and seed are in one.
 
@@ -33,6 +34,7 @@ def group_trials(
         model: its model, resolved.
         classes: number of classes.
         trials: of one run, or of several side by side, which are not parted.
+        shared: what is frozen is one for all.
     """
     frozen = model.frozen_encoder
     together, _ = choose_together(experiment.folds.together, backend=jax.default_backend(), frozen_encoder=frozen)
@@ -44,9 +46,9 @@ def group_trials(
         return [list(trials)]
     if experiment.folds.at_once is not None:
         most = experiment.folds.at_once
-    elif (limit := _memory()) and not frozen:
+    elif (limit := distributed.from_first("memory", memory_limit)) and not frozen:
         rates = max(map(len, units.values()))
-        most = most_at_once(replace(experiment, model=model), classes, len(units), rates, limit)
+        most = most_at_once(replace(experiment, model=model), classes, len(units), rates, limit, shared)
     every = list(units.values())
     groups = [list(itertools.chain(*every[start : start + most])) for start in range(0, len(every), most)]
     if len(groups) == 1:
@@ -55,7 +57,7 @@ def group_trials(
     return groups
 
 
-def most_at_once(experiment: Experiment, classes: int, units: int, rates: int, limit: int) -> int:
+def most_at_once(experiment: Experiment, classes: int, units: int, rates: int, limit: int, shared: bool = True) -> int:
     """Return how many folds (times seeds) fit in a device's memory at once, by the compiler's own figures; at least 1.
 
     Args:
@@ -64,15 +66,17 @@ def most_at_once(experiment: Experiment, classes: int, units: int, rates: int, l
         units: how many there are.
         rates: learning rates of each.
         limit: bytes of a device.
+        shared: what is frozen is one for all folds.
     """
     step = training_step(experiment, classes)
-    best = 4 * count(step.state.params)
+    # The step does not take the best state; and of what is frozen it takes one.
+    own = 4 * count(step.state.params) + (0 if shared else 4 * count(step.frozen))
     batch = experiment.train.batch_size // experiment.train.accumulate
     shard = 1 if experiment.mesh.shard == "auto" else experiment.mesh.shard
     most = units
     while most > 1:
         axis = fold_axis(most * rates, batch, together=True, shard=shard)
-        kept = best * axis.padded // axis.mesh.shape["fold"]
+        kept = own * axis.padded // axis.mesh.shape["fold"]
         needed = memory_of(step.lower(axis).compile()) + kept
         if needed <= SPARE * limit:
             break
@@ -101,10 +105,3 @@ def is_of(row: Row, group: Sequence[Trial]) -> bool:
         and row.get("learning_rate", trial.peak) == trial.peak
         for trial in group
     )
-
-
-def _memory() -> int | None:
-    """Return the bytes of a device's memory; None on a CPU, whose memory is the machine's."""
-    device = jax.local_devices()[0]
-    stats = device.memory_stats() if device.platform != "cpu" else None
-    return (stats or {}).get("bytes_limit")

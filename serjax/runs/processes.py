@@ -3,12 +3,14 @@
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from serjax.config.experiment import Experiment
 from serjax.config.pretraining import PretrainExperiment
-from serjax.runs.folder import differences, experiment_json
+from serjax.runs.folder import differences
 from serjax.runtime import distributed
+from serjax.runtime.constraints import to_json
 from serjax.runtime.errors import UserError, one_of
 from serjax.runtime.shared_folder import blind_processes
 from serjax.runtime.version import versions
@@ -23,7 +25,8 @@ def check_alike(experiments: Sequence[Experiment | PretrainExperiment]) -> None:
         UserError: names what differs, and on which process.
     """
     distributed.same({f"version of {name}": version for name, version in versions().items()})
-    settings = [json.loads(experiment_json(one)) for one in experiments]
+    # Where and under what name is the first process's business; how folds and parameters are laid out is not.
+    settings = [json.loads(to_json(replace(one, out="", overwrite=False))) for one in experiments]
     every = distributed.exchange("settings", json.dumps(settings))
     for i, text in enumerate(every):
         changed = [

@@ -84,6 +84,8 @@ class Outcome(NamedTuple):
         answers: for the clips that a trial tests.
         trained: models.
         groups: trials that trained at once.
+        trainable: number of weights of one trial that are trained.
+        parameters: number of all weights of one trial's model.
     """
 
     score: Sequence[float]
@@ -91,6 +93,8 @@ class Outcome(NamedTuple):
     answers: Answers
     trained: Trained
     groups: Sequence[Sequence[Trial]]
+    trainable: int
+    parameters: int
 
 
 def read_outcome(setup: Setup, fitted: Fitted, plan: Plan, experiment: Experiment) -> Outcome:
@@ -99,7 +103,15 @@ def read_outcome(setup: Setup, fitted: Fitted, plan: Plan, experiment: Experimen
     frozen = axis.gather_shared(setup.frozen) if setup.shared else axis.gather(setup.frozen)
     trained = Trained(setup.graphdef, axis.gather(fitted.best), frozen, setup.shared)
     answers = predict_tests(setup, fitted, plan, experiment)
-    return Outcome(fitted.best_score.tolist(), fitted.given_up, answers, trained, [setup.engine.trials])
+    return Outcome(
+        score=fitted.best_score.tolist(),
+        given_up=fitted.given_up,
+        answers=answers,
+        trained=trained,
+        groups=[setup.engine.trials],
+        trainable=setup.trainable,
+        parameters=setup.parameters,
+    )
 
 
 def join_outcomes(parts: Sequence[Outcome]) -> Outcome:
@@ -126,6 +138,8 @@ def join_outcomes(parts: Sequence[Outcome]) -> Outcome:
         ),
         trained=first.trained._replace(params=params, frozen=frozen),
         groups=[group for part in parts for group in part.groups],
+        trainable=first.trainable,
+        parameters=first.parameters,
     )
 
 
@@ -148,7 +162,6 @@ def write_run(
     trials: Sequence[Trial],
     chosen: Sequence[dict[int, int]],
     outcome: Outcome,
-    setup: Setup,
     plan: Plan,
     command: str,
 ) -> Report:
@@ -166,7 +179,7 @@ def write_run(
     save_trained(experiment, data, chosen[0], outcome.trained, plan)
     if experiment.job:
         save_results(experiment.run_dir, results)
-    facts = run_facts(data, setup, experiment, plan, history, outcome.groups, command)
+    facts = run_facts(data, outcome, experiment, plan, history, command)
     return write_results(experiment.run_dir, experiment, facts, results, history)
 
 
@@ -227,13 +240,7 @@ def save_trained(experiment: Experiment, data: Data, chosen: dict[int, int], tra
 
 
 def run_facts(
-    data: Data,
-    setup: Setup,
-    experiment: Experiment,
-    plan: Plan,
-    history: Sequence[Row],
-    groups: Sequence[Sequence[Trial]],
-    command: str,
+    data: Data, outcome: Outcome, experiment: Experiment, plan: Plan, history: Sequence[Row], command: str
 ) -> RunFacts:
     """Return what the report tells beside the scores."""
     clips = data.store.utterances
@@ -241,7 +248,7 @@ def run_facts(
     seconds: dict[tuple[int, int], float] = {}
     for row in history:
         # Groups train one after the other, the folds of a group at once.
-        group = next((number for number, trials in enumerate(groups) if is_of(row, trials)), 0)
+        group = next((number for number, trials in enumerate(outcome.groups) if is_of(row, trials)), 0)
         key = group, row["epoch"]
         seconds[key] = max(row["seconds"], seconds.get(key, 0.0))
     return RunFacts(
@@ -249,8 +256,8 @@ def run_facts(
         clips_per_class=dict(Counter(clip.label for clip in clips)),
         speakers=None if None in speakers else len(speakers),
         fold_kind=fold_kind(clips, experiment.folds),
-        parameters=setup.parameters,
-        trainable=setup.trainable,
+        parameters=outcome.parameters,
+        trainable=outcome.trainable,
         seconds=sum(seconds.values()),
         command=command,
         device=f"{jax.device_count()} x {jax.devices()[0].device_kind}"

@@ -5,6 +5,7 @@ from typing import Literal
 from serjax.config.experiment import Experiment
 from serjax.config.pretraining import PretrainExperiment
 from serjax.evaluation.report import Report
+from serjax.runs.processes import check_alike
 from serjax.runtime.errors import UserError
 
 
@@ -30,6 +31,7 @@ def run(
         UserError: settings, data, checkpoints or the run folder are not as they must be.
     """
     command = f"serjax.run(experiment)  # {experiment.name}" if command is None else command
+    check_alike([experiment])
     if isinstance(experiment, PretrainExperiment):
         if experiment.steps == "cpt":
             from serjax.runs.pretraining.alignment import align

@@ -10,6 +10,7 @@ import ctypes
 import json
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -30,6 +31,8 @@ _FOREVER = 30 * 86_400_000
 _HEARTBEAT = 30
 """Seconds without a sign of life after which a process counts as dead."""
 _END = "serjax/end"
+_CONNECTION = r"(?i)gloo|nccl|coordination|connection|heartbeat|peer|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED"
+"""Words of JAX's errors of connections; others, such as of memory, are this process's own."""
 
 LOST = (
     "another process of this run died, or the connection to it was lost; see its output. The same command goes on from "
@@ -223,11 +226,11 @@ def finish() -> None:
 
 
 def lost(error: BaseException) -> bool:
-    """Return whether an error is that of a connection to a process that is no more.
+    """Return whether an error is that of a connection to another process.
 
-    Where that process could say why it ended, this one ends with its sentence and does not come back from here.
+    It waits a moment first: where that process could say why it ended, the thread that watches for it ends this one.
     """
-    if not (several() and isinstance(error, jax.errors.JaxRuntimeError)):
+    if not (several() and isinstance(error, jax.errors.JaxRuntimeError) and re.search(_CONNECTION, str(error))):
         return False
     time.sleep(3)
     return True

@@ -123,7 +123,7 @@ def fit(
         "sums": EpochSums.zero(count).arrays(),
     }
     epoch = 0
-    restored = resume.restore(tree)
+    restored = resume.restore(tree, axis.count if axis.together else None)
     if restored is not None:
         epoch, tree = restored
     score, best_epoch, waited, diverged = (np.array(tree[name]) for name in ("score", "epoch", "waited", "diverged"))

@@ -174,8 +174,18 @@ def pretrain(
     """
     axis = setup.axis
     state = first_states(setup.params, setup.optimizer, axis)
-    restored = resume.restore({"state": state})
-    done, state = (restored[0], restored[1]["state"]) if restored else (0, state)
+    # Batches are as large as the devices that share them: on others a run would go on with other clips.
+    spread = np.array(axis.row_devices)
+    done = 0
+    restored = resume.restore({"state": state, "row_devices": spread}, axis.count if axis.together else None)
+    if restored is not None:
+        done, tree = restored
+        state, before = tree["state"], int(tree["row_devices"])
+        if before != axis.row_devices:
+            raise UserError(
+                f"{resume.folder}: its batches were spread over {before} devices, and would be over {axis.row_devices} "
+                "here; go on with as many devices (and --mesh.shard) as before, or --overwrite to start again."
+            )
     metrics = LateMetrics(axis)
     everyone = np.ones(axis.count, bool)
     with stoppable():
@@ -187,7 +197,7 @@ def pretrain(
             stop = stop_asked() and done < updates
             if done % every == 0 or done == updates or stop:
                 report(done, _means(metrics.take(), done))
-                resume.save(done, {"state": state})
+                resume.save(done, {"state": state, "row_devices": spread})
             if stop:
                 raise Terminated
             if done == updates:

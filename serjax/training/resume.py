@@ -6,7 +6,6 @@ All processes of a run write one folder, each what its devices hold.
 import contextlib
 import errno
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,7 @@ class ResumePoint:
     @staticmethod
     def _manager(folder: Path, kept: int) -> ocp.CheckpointManager:
         options = ocp.CheckpointManagerOptions(max_to_keep=kept, enable_async_checkpointing=True)
-        return _Manager(folder, options=options)
+        return _Manager(folder, options=options, item_handlers=ocp.StandardCheckpointHandler())
 
     def latest(self) -> int | None:
         """Return the last epoch saved when it was over, counted from 1; 0 for a part of the first."""
@@ -65,10 +64,13 @@ class ResumePoint:
         epoch, partial = from_first("resume point", look)
         return epoch, partial
 
-    def restore(self, like: Any) -> tuple[int, Any] | None:
+    def restore(self, like: Any, folds: int | None = None) -> tuple[int, Any] | None:
         """Return the last epoch saved (counted from 1) and its pytree, laid out as the arrays of `like`; or None.
 
-        Folds that only fill up the mesh may be more or fewer than when it was saved.
+        Args:
+            like: pytree of arrays.
+            folds: of the leading axis of arrays, how many entries count: those beyond only fill up the mesh, and may be
+                more or fewer than when it was saved. None: all shapes must be the same.
 
         Raises:
             UserError: what was saved is laid out otherwise, as another version of serjax saves it.
@@ -79,15 +81,19 @@ class ResumePoint:
         manager = self._partial if partial else self._epochs
         assert manager is not None
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        other = UserError(
+            f"{self.folder}: the state saved there is not one of this version of serjax; go on with the version "
+            "that began the run, or give --overwrite to start it again."
+        )
+        pairs = _differing_shapes(manager.item_metadata(epoch), abstract)
+        if not all(_differ_in_filling(old, new, folds) for old, new in pairs):
+            raise other
         try:
-            return epoch, manager.restore(epoch, args=ocp.args.StandardRestore(abstract, strict=False))
+            return epoch, manager.restore(epoch, args=ocp.args.StandardRestore(abstract, strict=not pairs))
         except ValueError as error:
-            if not re.search("tree structures do not match|not compatible with the stored", str(error)):
+            if "tree structures do not match" not in str(error):
                 raise
-            raise UserError(
-                f"{self.folder}: the state saved there is not one of this version of serjax; go on with the version "
-                "that began the run, or give --overwrite to start it again."
-            ) from None
+            raise other from None
 
     def save(self, epoch: int, tree: Any, *, partial: bool = False) -> None:
         """Write the pytree in the background.
@@ -131,3 +137,20 @@ class ResumePoint:
                 raise
             full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             raise unwritable(self.folder, full, "--out") from None
+
+
+def _differing_shapes(saved: Any, like: Any) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Return the saved and the wanted shape of each array that has another; none where names differ, too."""
+    stored = {leaf.name: leaf.shape for leaf in jax.tree.leaves(saved.tree, is_leaf=lambda x: hasattr(x, "name"))}
+    wanted = {
+        ".".join(str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))) for key in path): leaf.shape
+        for path, leaf in jax.tree_util.tree_leaves_with_path(like)
+    }
+    if stored.keys() != wanted.keys():
+        return []
+    return [(stored[name], wanted[name]) for name in wanted if stored[name] != wanted[name]]
+
+
+def _differ_in_filling(old: tuple[int, ...], new: tuple[int, ...], folds: int | None) -> bool:
+    """Return whether two shapes differ in nothing but how many folds fill up the mesh."""
+    return folds is not None and len(old) == len(new) > 0 and old[1:] == new[1:] and min(old[0], new[0]) >= folds

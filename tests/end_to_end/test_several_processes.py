@@ -96,6 +96,7 @@ def assert_equal(found, wanted):
     assert epochs[0] == epochs[1]
 
 
+@pytest.mark.slow
 def test_two_tasks_of_a_scheduler_train_as_one_process(folder):
     settings = [*NETWORK, *SMALL, "--folds.count", "2"]
     one, _ = trained(folder, "network 1", 1, 1, settings)

@@ -9,7 +9,7 @@ import pytest
 
 from serjax.config.experiment import Experiment
 from serjax.config.pretraining import PretrainExperiment, StartConfig
-from serjax.runs.folder import RESUME, begin_run, claim, end_run, find_run, is_finished
+from serjax.runs.folder import RESUME, begin_run, begun_at_once, claim, end_run, find_run, is_finished
 from serjax.runtime.constraints import from_json
 from serjax.runtime.errors import UserError
 from serjax.training.config import MeshConfig
@@ -29,6 +29,20 @@ def save_epoch(experiment):
 def finish(experiment):
     name = "report.json" if isinstance(experiment, Experiment) else "pretrained.json"
     (experiment.run_dir / name).write_text("{}")
+
+
+def test_a_run_keeps_how_many_folds_train_at_once_and_says_when_devices_change(tmp_path, caplog):
+    caplog.set_level("INFO")
+    experiment = replace(Experiment("run"), out=str(tmp_path))
+    assert begun_at_once(experiment) is None
+    begin_run(experiment, False, "made from", "devices: 1 x 1.", 2)
+    assert begun_at_once(experiment) == 2
+    assert begin_run(experiment, True, "made from", "devices: 1 x 1.", 2)
+    assert not caplog.messages
+    assert begin_run(experiment, True, "made from", "devices: 2 x 1.", 2)
+    assert "This run was begun on devices: 1 x 1." in caplog.messages[0]
+    begin_run(replace(experiment, overwrite=True), False, "made from")
+    assert begun_at_once(experiment) is None
 
 
 def test_two_claims_of_one_run_exclude_each_other(experiment):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import jax
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,6 +63,7 @@ def test_rows_of_a_log_belong_to_their_group():
     assert not is_of({"fold": 1, "learning_rate": 0.5}, one)
 
 
+@pytest.mark.slow
 def test_as_many_folds_as_fit_train_at_once():
     experiment = resolved(TINY)
     step = training_step(experiment, 4)
@@ -81,8 +83,8 @@ def test_as_many_folds_as_fit_train_at_once():
 
 
 def test_memory_decides_where_there_is_a_device_with_its_own(monkeypatch):
-    monkeypatch.setattr(groups, "_memory", lambda: 1)
-    monkeypatch.setattr(groups, "most_at_once", lambda experiment, classes, units, rates, limit: 2)
+    monkeypatch.setattr(groups, "memory_limit", lambda: 1)
+    monkeypatch.setattr(groups, "most_at_once", lambda experiment, classes, units, rates, limit, shared: 2)
     assert [len(group) for group in group_trials(TINY, TINY.model, 4, trials(5))] == [2, 2, 1]
     heads = replace(TINY, model=Speech(size="tiny", freeze="encoder"))
     assert len(group_trials(heads, heads.model, 4, trials(5))) == 1

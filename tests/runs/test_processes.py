@@ -49,6 +49,16 @@ def test_another_version_is_named(monkeypatch):
         check_alike([Experiment("run")])
 
 
+def test_how_parameters_and_folds_are_laid_out_must_be_the_same(monkeypatch):
+    def change(what, value):
+        if what == "settings":
+            value[0]["mesh"]["shard"] = 2
+
+    other(monkeypatch, change)
+    with pytest.raises(UserError, match=r"another mesh\.shard than process 0"):
+        check_alike([Experiment("run")])
+
+
 def test_the_place_of_a_run_may_be_named_differently(monkeypatch, tmp_path):
     texts = []
     monkeypatch.setattr(distributed, "exchange", lambda what, text: texts.append(text) or [text])

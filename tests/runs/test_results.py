@@ -8,7 +8,6 @@ import numpy as np
 from serjax.data.dataset import Data
 from serjax.data.utterance import Utterance
 from serjax.runs.results import arguments, choose_rates, out_of_fold
-from serjax.training.loop import Fitted
 from serjax.training.trials import Trial
 
 
@@ -32,24 +31,20 @@ TRIALS = [
 ]
 
 
-def fitted(scores):
-    return Fitted(None, None, np.ones(len(scores), int), np.array(scores))
-
-
 def test_each_fold_keeps_its_best_rate_and_of_equals_the_first():
-    chosen = choose_rates(TRIALS, fitted([0.5, 0.5, 0.5, 0.6, 0.1, 0.2, 0.3, 0.1]))
+    chosen = choose_rates(TRIALS, [0.5, 0.5, 0.5, 0.6, 0.1, 0.2, 0.3, 0.1])
     assert chosen == [{1: 0, 2: 3}, {1: 6, 2: 5}]
 
 
 def test_rates_are_chosen_among_the_trials_of_a_run():
     both = [replace(trial, run=run) for run in (0, 1) for trial in TRIALS[:4]]
-    scores = fitted([0.1, 0.2, 0.3, 0.1, 0.9, 0.1, 0.8, 0.2])
+    scores = [0.1, 0.2, 0.3, 0.1, 0.9, 0.1, 0.8, 0.2]
     assert choose_rates(both, scores, 0) == [{1: 2, 2: 1}]
     assert choose_rates(both, scores, 1) == [{1: 4, 2: 7}]
 
 
 def test_rate_that_diverged_is_never_chosen():
-    chosen = choose_rates(TRIALS[:4], fitted([-np.inf, 0.1, 0.2, -np.inf]))
+    chosen = choose_rates(TRIALS[:4], [-np.inf, 0.1, 0.2, -np.inf])
     assert chosen == [{1: 2, 2: 1}]
 
 

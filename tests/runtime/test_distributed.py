@@ -37,6 +37,21 @@ def test_an_error_of_one_that_is_alone_comes_out_as_it_is():
     assert not distributed.lost(jax.errors.JaxRuntimeError("Gloo all-reduce failed"))
 
 
+@pytest.mark.parametrize(
+    ("message", "lost"),
+    [
+        ("UNKNOWN: Gloo all-reduce failed: Connection reset by peer", True),
+        ("INTERNAL: NCCL operation ncclAllReduce failed", True),
+        ("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 9 bytes", False),
+    ],
+)
+def test_errors_of_connections_are_told_from_those_of_memory(monkeypatch, message, lost):
+    monkeypatch.setattr(distributed, "several", lambda: True)
+    monkeypatch.setattr(distributed.time, "sleep", lambda seconds: None)
+    assert distributed.lost(jax.errors.JaxRuntimeError(message)) is lost
+    assert not distributed.lost(ValueError(message))
+
+
 @pytest.fixture(scope="module")
 def found(cpu_processes):
     return [json.loads(out.splitlines()[-1]) for out in cpu_processes("two_processes.py")]

@@ -103,7 +103,7 @@ def test_fold_that_diverges_at_its_only_rate_is_refused(tmp_path):
 def test_one_of_several_rates_that_diverges_is_given_up(tmp_path):
     trials = [replace(TRIALS[0], peak=peak) for peak in (1e30, 1e-3)]
     engine, reporter = Engine((2, 2), (2, 3), losses={(0, 1): np.inf}, trials=trials), Reporter()
-    found = run(engine, tmp_path, reporter, epochs=3)
+    found = run(engine, tmp_path, reporter, epochs=3, learning_rates=(1e30, 1e-3))
     assert reporter.notes == [
         "fold 1: the numbers of epoch 1 are not finite at learning rate 1e+30; that rate is given up."
     ]

@@ -46,6 +46,29 @@ def test_a_state_of_another_version_is_refused_in_a_sentence(tmp_path):
     again.close()
 
 
+@pytest.mark.parametrize(
+    ("folds", "rows", "width", "restored"),
+    [(4, 6, 3, True), (4, 4, 3, True), (4, 3, 3, False), (4, 6, 4, False), (None, 6, 3, False)],
+)
+def test_folds_that_fill_up_the_mesh_may_be_more_or_fewer_and_nothing_else(tmp_path, folds, rows, width, restored):
+    def state(rows, width):
+        params = {"w": jnp.broadcast_to(jnp.arange(float(width)), (rows, width))}
+        return {"state": init_state(params, make_optimizer(OptimizerConfig(), params)), "score": np.zeros(4)}
+
+    point = ResumePoint(tmp_path)
+    point.save(1, state(5, 3))
+    point.close()
+    again = ResumePoint(tmp_path)
+    if restored:
+        _, tree = again.restore(state(rows, width), folds)
+        assert tree["state"].params["w"].shape == (rows, width)
+        np.testing.assert_array_equal(tree["state"].params["w"][:4], state(4, 3)["state"].params["w"])
+    else:
+        with pytest.raises(UserError, match="not one of this version"):
+            again.restore(state(rows, width), folds)
+    again.close()
+
+
 def test_a_full_disk_gets_a_sentence(tmp_path, monkeypatch):
     point = ResumePoint(tmp_path)
 

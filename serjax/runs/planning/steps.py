@@ -145,7 +145,7 @@ def training_step(experiment: Experiment, classes: int) -> Step:
     """Return the step of an experiment whose model is resolved, as the streamed engine makes it.
 
     Args:
-        experiment: what to train; see `serjax.runs.planning.model.resolve`.
+        experiment: what to train; see `serjax.runs.planning.resolve`.
         classes: number of classes.
     """
     graphdef, params, frozen, settings = _parts(experiment, classes)

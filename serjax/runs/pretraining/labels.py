@@ -92,12 +92,12 @@ def _of_part(experiment: PretrainExperiment, clips: Clips, part: Part, encoders:
             "clips_heard": len(part.train),
         }
         write_labels(folder / LABELS, labels, len(centroids), source.grid, noted)
-        if encoders is not None and not encoders.shared:
-            # One table a fold would fill the disk, and no other run wants it.
-            shutil.rmtree(cache / source.key, ignore_errors=True)
 
     # Mini-batches are small: the first process clusters on its own devices, the others wait.
     distributed.from_first("labels", write)
+    if encoders is not None and not encoders.shared:
+        # One table a fold would fill the disk, and no other run wants it.
+        shutil.rmtree(cache / source.key, ignore_errors=True)
     return FrameLabels(folder / LABELS)
 
 

@@ -16,7 +16,7 @@ from serjax.runs.pretraining.corpus import Material, as_training, read_material
 from serjax.runs.pretraining.labels import make_labels
 from serjax.runs.pretraining.masked_prediction import predict_masked
 from serjax.runs.pretraining.report import write_page
-from serjax.runs.processes import check_alike, check_shared
+from serjax.runs.processes import check_shared
 from serjax.runs.starts import PRETRAINED, Encoders, EncoderStart, find_encoder, find_encoders
 from serjax.runtime.constraints import validate
 from serjax.runtime.disk import write_text
@@ -43,7 +43,6 @@ def pretrain(experiment: PretrainExperiment, command: str, step: Step | None = N
     """
     validate(experiment)
     with claim(experiment):
-        check_alike([experiment])
         return _pretrain(experiment, command, step)
 
 

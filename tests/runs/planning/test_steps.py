@@ -104,10 +104,12 @@ def on_cpu():
     return programs("cpu", env=flags)
 
 
+@pytest.mark.slow
 def test_nothing_travels_where_every_device_has_a_fold(on_cpu):
     assert on_cpu["5x1"]["collectives"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mesh", ["1x8", "2x4"])
 def test_nothing_crosses_folds_and_clips_are_not_gathered(on_cpu, mesh):
     """XLA's partitioner for CPUs gathers what a convolution in groups takes; a TPU's does not."""

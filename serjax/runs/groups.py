@@ -77,7 +77,8 @@ def most_at_once(experiment: Experiment, classes: int, units: int, rates: int, l
     while most > 1:
         axis = fold_axis(most * rates, batch, together=True, shard=shard)
         kept = own * axis.padded // axis.mesh.shape["fold"]
-        needed = memory_of(step.lower(axis).compile()) + kept
+        split = training_step(experiment, classes, axis.gather_params)
+        needed = memory_of(split.lower(axis).compile()) + kept
         if needed <= SPARE * limit:
             break
         log.info(

@@ -54,7 +54,7 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class MeshConfig:
-    """Layout on the devices; no number depends on it, up to rounding."""
+    """Layout on the devices; no number of a fine-tuning depends on it, up to rounding."""
 
     shard: AtLeastOne | Literal["auto"] = "auto"
     """Number of devices over which parameters, gradients, moments of the optimizer and best states are split, a divisor

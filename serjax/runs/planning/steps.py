@@ -1,6 +1,6 @@
 """Steps of an experiment with shapes in place of arrays: to be counted, or compiled for devices that are not here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -141,12 +141,15 @@ def _parts(experiment: Experiment, classes: int) -> tuple[nnx.GraphDef[Any], Par
     return *parts, replace(experiment.optimizer, groups=groups)
 
 
-def training_step(experiment: Experiment, classes: int) -> Step:
+def training_step(
+    experiment: Experiment, classes: int, gather: Callable[[Params], Params] = lambda params: params
+) -> Step:
     """Return the step of an experiment whose model is resolved, as the streamed engine makes it.
 
     Args:
         experiment: what to train; see `serjax.runs.planning.resolve`.
         classes: number of classes.
+        gather: of parameters that are split, see `serjax.training.fold_axis.FoldAxis.gather_params`.
     """
     graphdef, params, frozen, settings = _parts(experiment, classes)
     step = make_step(
@@ -157,6 +160,7 @@ def training_step(experiment: Experiment, classes: int) -> Step:
         optimizer=settings,
         augment=experiment.augment,
         dtype=experiment.model.dtype,
+        gather=gather,
     )
     state = jax.eval_shape(partial(init_state, optimizer=make_optimizer(settings, params, frozen)), params)
     rows = experiment.train.batch_size

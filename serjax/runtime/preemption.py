@@ -14,7 +14,7 @@ class Terminated(KeyboardInterrupt):
 
 _asked = threading.Event()
 _steps = itertools.count()
-_between_steps = False
+_waits = False
 
 
 def heed_sigterm() -> None:
@@ -26,20 +26,23 @@ def heed_sigterm() -> None:
 
 
 def _note(_number: int, _frame: FrameType | None) -> None:
-    if not _between_steps or _asked.is_set():
+    if not _waits or _asked.is_set():
         raise Terminated
     _asked.set()
 
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Let SIGTERM wait for the next `stop_asked` while the block runs."""
-    global _between_steps
-    _between_steps = True
+    """Let SIGTERM wait for the next `stop_asked` while the block runs, saving included.
+
+    Raised inside of Orbax, it would leave a write that nobody ends and everybody waits for.
+    """
+    global _waits
+    _waits = True
     try:
         yield
     finally:
-        _between_steps = False
+        _waits = False
 
 
 def stop_asked() -> bool:

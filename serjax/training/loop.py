@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from serjax.evaluation.metrics import confusion, scores
 from serjax.runtime.errors import UserError
-from serjax.runtime.preemption import Terminated, stop_asked
+from serjax.runtime.preemption import Terminated, stop_asked, stoppable
 from serjax.training.config import TrainConfig
 from serjax.training.epoch_sums import EpochSums
 from serjax.training.fold_axis import FoldAxis, PerFold
@@ -132,48 +132,49 @@ def fit(
     del tree, restored
     given_up = {trial.run for k, trial in enumerate(trials) if _lost(k, trials, diverged)}
 
-    while epoch < config.epochs and (active := (waited < config.patience) & ~diverged).any():
-        epoch += 1
-        began = time.monotonic()
-        tick = reporter.begin(epoch, engine.epoch_clips(active))
-        state, sums = engine.train_epoch(state, epoch, active, sums, tick)
-        kept = {"score": score, "epoch": best_epoch, "waited": waited, "diverged": diverged}
-        if not sums.complete:
-            resume.save(epoch - 1, {"state": state, "best": best, **kept, "sums": sums.arrays()}, partial=True)
-            raise Terminated
-        loss, rate, sums = sums.mean_loss, sums.rate, EpochSums.zero(count)
-        rows, notes = [], []
-        params = evaluated(state)
-        for k, probability in enumerate(engine.predict(params, "validation")):
-            trial = trials[k]
-            if not active[k] or trial.run in given_up:
-                continue
-            if not (np.isfinite(loss[k]) and np.isfinite(probability).all()):
-                diverged[k] = True
-                lost = _lost(k, trials, diverged)
-                notes.append(_divergence(k, trials, epoch, lost))
-                if lost:
-                    given_up.add(trial.run)
-                    diverged |= np.array([other.run == trial.run for other in trials])
-                if diverged.all():
-                    raise Diverged(notes[-1])
-                continue
-            row = _row(trial, config, epoch, probability, labels[list(trial.validation)], classes)
-            row |= {"train_loss": float(loss[k]), "lr": float(rate[k]), "seconds": time.monotonic() - began}
-            if config.keep == "last":
-                row["keep"] = config.keep
-            rows.append((trial.run, row))
-            better = config.keep == "last" or row["validation_macro_f1"] > score[k]
-            score[k] = row["validation_macro_f1"] if better else score[k]
-            best_epoch[k] = epoch if better else best_epoch[k]
-            waited[k] = 0 if better else waited[k] + 1
-        best = axis.select(active & (best_epoch == epoch), params, best)
-        del params
-        # The log first: rows of an epoch that was not saved are dropped on resuming, lost rows would stay lost.
-        reporter.end(epoch, rows, notes)
-        resume.save(epoch, {"state": state, "best": best, **kept, "sums": sums.arrays()})
-        if stop_asked():
-            raise Terminated
+    with stoppable():
+        while epoch < config.epochs and (active := (waited < config.patience) & ~diverged).any():
+            epoch += 1
+            began = time.monotonic()
+            tick = reporter.begin(epoch, engine.epoch_clips(active))
+            state, sums = engine.train_epoch(state, epoch, active, sums, tick)
+            kept = {"score": score, "epoch": best_epoch, "waited": waited, "diverged": diverged}
+            if not sums.complete:
+                resume.save(epoch - 1, {"state": state, "best": best, **kept, "sums": sums.arrays()}, partial=True)
+                raise Terminated
+            loss, rate, sums = sums.mean_loss, sums.rate, EpochSums.zero(count)
+            rows, notes = [], []
+            params = evaluated(state)
+            for k, probability in enumerate(engine.predict(params, "validation")):
+                trial = trials[k]
+                if not active[k] or trial.run in given_up:
+                    continue
+                if not (np.isfinite(loss[k]) and np.isfinite(probability).all()):
+                    diverged[k] = True
+                    lost = _lost(k, trials, diverged)
+                    notes.append(_divergence(k, trials, epoch, lost))
+                    if lost:
+                        given_up.add(trial.run)
+                        diverged |= np.array([other.run == trial.run for other in trials])
+                    if diverged.all():
+                        raise Diverged(notes[-1])
+                    continue
+                row = _row(trial, config, epoch, probability, labels[list(trial.validation)], classes)
+                row |= {"train_loss": float(loss[k]), "lr": float(rate[k]), "seconds": time.monotonic() - began}
+                if config.keep == "last":
+                    row["keep"] = config.keep
+                rows.append((trial.run, row))
+                better = config.keep == "last" or row["validation_macro_f1"] > score[k]
+                score[k] = row["validation_macro_f1"] if better else score[k]
+                best_epoch[k] = epoch if better else best_epoch[k]
+                waited[k] = 0 if better else waited[k] + 1
+            best = axis.select(active & (best_epoch == epoch), params, best)
+            del params
+            # The log first: rows of an epoch that was not saved are dropped on resuming, lost rows would stay lost.
+            reporter.end(epoch, rows, notes)
+            resume.save(epoch, {"state": state, "best": best, **kept, "sums": sums.arrays()})
+            if stop_asked():
+                raise Terminated
     return Fitted(best, evaluated(state), best_epoch, score, frozenset(given_up))
 
 

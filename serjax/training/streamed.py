@@ -23,7 +23,7 @@ from serjax.data.batching.lengths import Crop
 from serjax.models.base import Modality
 from serjax.models.functional import Params
 from serjax.models.inputs import Inputs
-from serjax.runtime.preemption import stop_asked, stoppable
+from serjax.runtime.preemption import stop_asked
 from serjax.training.classification import LabelledInputs, make_step, probabilities
 from serjax.training.config import OptimizerConfig, TrainConfig
 from serjax.training.dispatch import LateMetrics
@@ -136,15 +136,14 @@ class StreamedEngine:
                 yield now, self._side_by_side({k: next(stream) for k, stream in streams.items() if now[k]})
 
         step = begun
-        with stoppable():
-            for now, batch in read_ahead(batches()):
-                inputs = LabelledInputs._make((self._inputs(batch), batch.label, batch.weight))
-                state, new = self._step(now, state, self.axis.feed(inputs), self.constants, self.frozen)
-                metrics.add(new)
-                tick(sum(min(size, len(t.train) - step * size) for t, on in zip(self.trials, now, strict=True) if on))
-                step += 1
-                if stop_asked() and step < steps:
-                    break
+        for now, batch in read_ahead(batches()):
+            inputs = LabelledInputs._make((self._inputs(batch), batch.label, batch.weight))
+            state, new = self._step(now, state, self.axis.feed(inputs), self.constants, self.frozen)
+            metrics.add(new)
+            tick(sum(min(size, len(t.train) - step * size) for t, on in zip(self.trials, now, strict=True) if on))
+            step += 1
+            if stop_asked() and step < steps:
+                break
         made = active[:, None] & (np.arange(begun, step) < counts[:, None])
         return state, sums.plus(metrics.take(), made, complete=step == steps)
 

@@ -16,7 +16,7 @@ TOLERANCE = 2e-4
 @pytest.fixture(scope="module")
 def found():
     environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
-    # Seven layouts are compiled, and compared with each other.
+    # Many layouts are compiled, and compared with each other.
     environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
     script = Path(__file__).with_name("eight_devices.py")
     done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
@@ -33,7 +33,7 @@ def agree(one, other, tolerance=TOLERANCE):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "layout",
-    ["together", "sequential on 1x8", "chosen mesh", "8x1, three folds of filling", "4x2", "5x1"],
+    ["together", "sequential on 1x8", "chosen mesh", "8x1, three folds of filling", "4x2"],
 )
 def test_layouts_agree(found, layout):
     agree(found["sequential"], found[layout])
@@ -51,11 +51,10 @@ def test_split_parameters_give_the_numbers_of_whole_ones(found, layout, like):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["from 1 to 4", "from 4 to 1"])
-def test_a_saved_state_goes_on_over_more_or_fewer_devices(found, case):
+def test_a_saved_state_goes_on_over_fewer_devices(found):
     whole = found["together"]
     second = {"losses": [[loss] for _, loss in whole["losses"][:2]], "probabilities": whole["probabilities"][:2]}
-    agree(second, found[case], 1e-5)
+    agree(second, found["from 4 to 1"], 1e-5)
 
 
 @pytest.mark.slow

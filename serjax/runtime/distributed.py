@@ -31,7 +31,7 @@ _FOREVER = 30 * 86_400_000
 _HEARTBEAT = 30
 """Seconds without a sign of life after which a process counts as dead."""
 _END = "serjax/end"
-_CONNECTION = r"(?i)gloo|nccl|coordination|connection|heartbeat|peer|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED"
+_CONNECTION = r"(?i)\bgloo\b|\bnccl|coordination.?service|UNAVAILABLE:|DEADLINE_EXCEEDED:|ABORTED:"
 """Words of JAX's errors of connections; others, such as of memory, are this process's own."""
 
 LOST = (
@@ -230,7 +230,8 @@ def lost(error: BaseException) -> bool:
 
     It waits a moment first: where that process could say why it ended, the thread that watches for it ends this one.
     """
-    if not (several() and isinstance(error, jax.errors.JaxRuntimeError) and re.search(_CONNECTION, str(error))):
+    # Read late, the same error comes as a ValueError too.
+    if not (several() and re.search(_CONNECTION, str(error))):
         return False
     time.sleep(3)
     return True

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from serjax.evaluation.out_of_fold import read_oof_csv
-from serjax.training.metric_log import read_history
 
 NETWORK = ["--exp", "bilstm_kfold", "--data.corpus", "synthetic"]
 ENCODER = ["--exp", "quickstart"]
@@ -67,9 +66,9 @@ class Processes:
         return [process.returncode for process in self.processes], *zip(*told, strict=True)
 
     def after_an_epoch(self):
-        """Wait until the first epoch is over."""
+        """Wait until the state after the first epoch is saved."""
         until = time.monotonic() + 300
-        while not read_history(self.run_dir) and time.monotonic() < until:
+        while not (self.run_dir / "resume" / "1").is_dir() and time.monotonic() < until:
             assert all(process.poll() is None for process in self.processes), self.end()
             time.sleep(0.05)
         return self

@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
 class Processes:
     """Processes of one run, and what they printed."""
 
-    def __init__(self, folder, out, count, devices, arguments, *, own=None, scheduler=False):
+    def __init__(self, folder, out, count, devices, arguments, *, own=None, scheduler=False, door="train"):
         with socket.create_server(("", 0)) as server:
             port = server.getsockname()[1]
         self.run_dir, self.processes = folder / out / "run", []
@@ -52,7 +52,7 @@ class Processes:
             elif count > 1:
                 options = ["--hosts.coordinator", f"localhost:{port}", "--hosts.count", str(count)]
                 options += ["--hosts.index", str(i), "--hosts.patience", "60"]
-            command = [sys.executable, "-m", "serjax.train", *arguments, *(own or {}).get(i, ())]
+            command = [sys.executable, "-m", f"serjax.{door}", *arguments, *(own or {}).get(i, ())]
             command += ["--out", str(folder / out), "--data.cache", str(folder / "cache"), *options]
             self.processes.append(
                 subprocess.Popen(
@@ -103,6 +103,20 @@ def test_two_tasks_of_a_scheduler_train_as_one_process(folder):
     assert "devices: 2 x 1 (fold x data) of 2 processes." in out
     assert_equal(two, one)
     assert "2 x cpu of 2 processes" in (two / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_processes_share_the_clips_of_an_evaluation(folder, whole):
+    corpus = folder / "cache" / "synthetic-speech-seed0"
+    settings = [str(whole), "--data.root", str(corpus), "--data.max-clips", "300"]
+    one, two = (Processes(folder, f"scores {n}", n, 1, settings, door="evaluate") for n in (1, 2))
+    for run in (one, two):
+        statuses, out, error = run.end()
+        assert not any(statuses), (out, error)
+    ours, theirs = (read_oof_csv(run.run_dir.parent / "predictions.csv") for run in (two, one))
+    assert len(ours.ids) == 300
+    assert ours.ids == theirs.ids
+    np.testing.assert_allclose(ours.probability, theirs.probability, atol=1e-5, rtol=0)
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ def gather(run: str | Path, *, overwrite: bool = False, command: str | None = No
     whole = replace(
         first,
         name=run.name,
-        out=str(run.parent),
+        out=os.path.relpath(run.parent),
         overwrite=overwrite,
         job=False,
         folds=replace(first.folds, only=None),

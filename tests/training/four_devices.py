@@ -71,7 +71,7 @@ def gathers():
 
         return call
 
-    with mock.patch("serjax.training.fold_axis.together", kept):
+    with mock.patch("serjax.training.fold_axis.enter_together", kept):
         masked(4, shard=4)
     text = max((program.as_text() for program in programs), key=len)
     found = re.findall(r"= \w+\[([\d,]*)\]\S* all-gather\(.*op_name=\"([^\"]*)\"", text)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 # What takes long to import is imported by the functions that need it: help and errors are there at once.
+from serjax.runtime import distributed
 from serjax.runtime.allocator import keep_memory
 from serjax.runtime.errors import UserError
 from serjax.runtime.preemption import Terminated, heed_sigterm
@@ -46,8 +47,6 @@ def join(hosts: "Hosts") -> None:
     Raises:
         UserError: options that do not fit, or processes that do not come.
     """
-    # Now that help and mistakes are done with: this imports JAX.
-    from serjax.runtime import distributed
     from serjax.runtime.constraints import validate
 
     validate(hosts)
@@ -197,42 +196,28 @@ def run(main: Callable[[Sequence[str]], int], stopped: str = "stopped.") -> None
         _end(2, str(error), lambda: _print_error(str(error)))
         status = 2
     except Terminated:
-        # All processes stopped after the same step.
+        # All processes stopped after the same step, and the first of them speaks.
         status = 143
-        _print_once(stopped)
+        if distributed.first():
+            print(stopped, file=sys.stderr)
     except KeyboardInterrupt:
         status = 130
         _end(status, stopped, lambda: print(stopped, file=sys.stderr))
     except Exception as error:
-        distributed = sys.modules.get("serjax.runtime.distributed")
-        if distributed is None or not distributed.several():
+        if not distributed.several():
             raise
         if distributed.lost(error):
-            sentence: str = distributed.LOST
-            _end(1, "", lambda: _print_error(sentence))
+            _end(1, "", lambda: _print_error(distributed.LOST))
         _end(1, f"it failed with {type(error).__name__}; see its output.", lambda: traceback.print_exc())
-    distributed = sys.modules.get("serjax.runtime.distributed")
-    if distributed is not None:
-        distributed.finish()
+    distributed.finish()
     sys.exit(status)
 
 
 def _end(status: int, sentence: str, say: Callable[[], None]) -> None:
     """Say why this process ends before its time; one of several tells the others, and ends here."""
-    distributed = sys.modules.get("serjax.runtime.distributed")
-    if distributed is None:
+    if distributed.tell_end(status, sentence):
         say()
-    else:
-        if distributed.tell_end(status, sentence):
-            say()
-        distributed.leave(status)
-
-
-def _print_once(sentence: str) -> None:
-    """Print on standard error, as the one process of several that speaks."""
-    distributed = sys.modules.get("serjax.runtime.distributed")
-    if distributed is None or distributed.first():
-        print(sentence, file=sys.stderr)
+    distributed.leave(status)
 
 
 def _print_error(sentence: str) -> None:

@@ -23,12 +23,12 @@ from serjax.evaluation.plots import confusion_figure, save_png
 from serjax.evaluation.report import Report, evaluation_report
 from serjax.inference.ensemble import BATCH, Ensemble, load
 from serjax.models.functional import DType
+from serjax.runs.processes import check_versions
 from serjax.runtime import distributed
 from serjax.runtime.constraints import validate
 from serjax.runtime.disk import disk_errors, write_text
 from serjax.runtime.errors import MissingPackage, UserError, one_of
 from serjax.runtime.fingerprint import fingerprint
-from serjax.runtime.version import versions
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def evaluate(
     run_dir = Path(source).expanduser()
     folder = Path(out) if out is not None else (run_dir if run_dir.is_dir() else Path()) / "evaluation"
     distributed.from_first("evaluation", lambda: _check_free(folder, overwrite))
-    distributed.same({f"version of {name}": version for name, version in versions().items()})
+    check_versions()
     ensemble = load(source, weights, dtype)
     if ensemble.outputs == "identity":
         raise UserError(f"{source}: it gives values and no classes, which labels cannot be compared with.")

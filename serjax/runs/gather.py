@@ -45,6 +45,7 @@ def gather(run: str | Path, *, overwrite: bool = False, command: str | None = No
     Raises:
         UserError: the jobs do not make one run (see `find_jobs`), or the folder holds a run already.
     """
+    command = command or f"serjax.runs.gather.gather({str(run)!r})"
     run = Path(run).expanduser().absolute()
     jobs = find_jobs(run)
     first = jobs[0].experiment
@@ -63,7 +64,7 @@ def gather(run: str | Path, *, overwrite: bool = False, command: str | None = No
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir()
         try:
-            report = _write(unfinished, whole, jobs, command or f"serjax.runs.gather.gather({str(run)!r})")
+            report = _write(unfinished, whole, jobs, command)
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise

@@ -10,7 +10,7 @@ import jax
 from serjax.config.experiment import Experiment
 from serjax.models.config import ModelConfig
 from serjax.models.functional import count
-from serjax.runs.planning.steps import memory_of, training_step
+from serjax.runs.planning.steps import SPARE, memory_of, training_step
 from serjax.runtime import distributed
 from serjax.training.choose_together import choose_together
 from serjax.training.fold_axis import fold_axis
@@ -19,9 +19,6 @@ from serjax.training.parameter_sharding import memory_limit
 from serjax.training.trials import Trial
 
 log = logging.getLogger(__name__)
-
-SPARE = 0.9
-"""Share of a device's memory that training may take: the rest is the runtime's, and lost between arrays."""
 
 
 def group_trials(

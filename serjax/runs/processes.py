@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,22 +17,26 @@ from serjax.runtime.version import versions
 log = logging.getLogger(__name__)
 
 
-def check_alike(experiments: Sequence[Experiment | PretrainExperiment]) -> None:
-    """See that all processes have the same versions and settings.
+def check_versions() -> None:
+    """See that all processes have the same versions.
 
     Raises:
         UserError: names what differs, and on which process.
     """
     distributed.same({f"version of {name}": version for name, version in versions().items()})
-    # Where and under what name is the first process's business; how folds and parameters are laid out is not.
-    settings = [json.loads(to_json(replace(one, out="", overwrite=False))) for one in experiments]
-    every = distributed.exchange("settings", json.dumps(settings))
+
+
+def check_alike(experiment: Experiment | PretrainExperiment) -> None:
+    """See that all processes have the same versions and settings.
+
+    Raises:
+        UserError: names what differs, and on which process.
+    """
+    check_versions()
+    # The folder is the first process's business; how folds and parameters are laid out is not.
+    every = distributed.exchange("settings", to_json(replace(experiment, out="", overwrite=False)))
     for i, text in enumerate(every):
-        changed = [
-            name
-            for old, new in zip(json.loads(every[0]), json.loads(text), strict=True)
-            for name in differences(old, new)
-        ]
+        changed = differences(json.loads(every[0]), json.loads(text))
         if changed:
             raise UserError(
                 f"process {i} was given another {one_of(changed)} than process 0; give all processes the same command."

@@ -31,7 +31,7 @@ def run(
         UserError: settings, data, checkpoints or the run folder are not as they must be.
     """
     command = f"serjax.run(experiment)  # {experiment.name}" if command is None else command
-    check_alike([experiment])
+    check_alike(experiment)
     if isinstance(experiment, PretrainExperiment):
         if experiment.steps == "cpt":
             from serjax.runs.pretraining.alignment import align

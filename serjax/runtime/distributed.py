@@ -1,14 +1,14 @@
 """Several processes of one run, joined by JAX's runtime: they tell each other what one alone knows, and end together.
 
 A process that is alone needs nothing of this: it is the first of one, and every function here returns at once. Values
-go through the key-value store of JAX's coordination service; arrays go through the mesh (`serjax.runtime.mesh`).
+go through the key-value store of JAX's coordination service; arrays go through the mesh (`serjax.runtime.mesh`). The
+command line imports this module before JAX, which is imported by the functions that need it.
 """
 
 import collections
 import contextlib
 import ctypes
 import json
-import logging
 import os
 import re
 import sys
@@ -17,14 +17,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import jax
-
 from serjax.runtime.errors import UserError
 from serjax.runtime.hosts import Hosts, Place, find_place, meet
 
 T = TypeVar("T")
-
-log = logging.getLogger(__name__)
 
 _FOREVER = 30 * 86_400_000
 """Milliseconds to wait for what may take as long as decoding a corpus; a process that dies ends all others anyway."""
@@ -73,6 +69,8 @@ def join(hosts: Hosts, say: Callable[[str], None]) -> None:
 
 
 def _initialize(place: Place, patience: float) -> None:
+    import jax
+
     known = place.coordinator is not None
     jax.distributed.initialize(
         place.coordinator,
@@ -88,17 +86,29 @@ def _initialize(place: Place, patience: float) -> None:
 
 def several() -> bool:
     """Return whether this run has more than one process."""
+    if "jax" not in sys.modules:
+        return False
+    import jax
+
     return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
 def index() -> int:
     """Return the number of this process, from 0."""
-    return jax.process_index() if several() else 0
+    if not several():
+        return 0
+    import jax
+
+    return jax.process_index()
 
 
 def count() -> int:
     """Return the number of processes."""
-    return jax.process_count() if several() else 1
+    if not several():
+        return 1
+    import jax
+
+    return jax.process_count()
 
 
 def first() -> bool:
@@ -199,6 +209,8 @@ def tell_end(status: int, sentence: str) -> bool:
     """
     if not several():
         return True
+    import jax
+
     _ending.acquire()  # never released: the watching thread must not speak, too
     try:
         _client().key_value_set(_END, json.dumps([index(), status, sentence]))
@@ -221,6 +233,8 @@ def leave(status: int) -> None:
 def finish() -> None:
     """Wait for all processes, and disconnect."""
     if several():
+        import jax
+
         wait_for_all("end")
         jax.distributed.shutdown()
 
@@ -239,6 +253,8 @@ def lost(error: BaseException) -> bool:
 
 def _watch(say: Callable[[str], None]) -> None:
     """End this process when another has ended."""
+    import jax
+
     while True:
         time.sleep(0.5)
         try:

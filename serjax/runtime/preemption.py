@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from serjax.runtime import distributed
+
 
 class Terminated(KeyboardInterrupt):
     """The program was asked to end by SIGTERM; what is running cleans up as after Ctrl-C."""
@@ -47,12 +49,11 @@ def stoppable() -> Iterator[None]:
 
 def stop_asked() -> bool:
     """Return whether to save and raise `Terminated` now; every process asks after each of its steps."""
-    # The command line imports this module before JAX.
-    from jax.experimental import multihost_utils
+    if distributed.several():
+        # The command line imports this module before JAX.
+        from jax.experimental import multihost_utils
 
-    from serjax.runtime.distributed import several
-
-    # JAX says so of one step alone, the last of an epoch perhaps.
-    if several() and multihost_utils.reached_preemption_sync_point(next(_steps)):
-        _asked.set()
+        # JAX says so of one step alone, the last of an epoch perhaps.
+        if multihost_utils.reached_preemption_sync_point(next(_steps)):
+            _asked.set()
     return _asked.is_set()

@@ -24,19 +24,19 @@ def other(monkeypatch, change):
 
 
 def test_processes_that_are_alike_pass(monkeypatch):
-    check_alike([Experiment("run")])
+    check_alike(Experiment("run"))
     other(monkeypatch, lambda what, value: None)
-    check_alike([Experiment("run")])
+    check_alike(Experiment("run"))
 
 
 def test_another_setting_is_named(monkeypatch):
     def change(what, value):
         if what == "settings":
-            value[0]["optimizer"]["beta2"] = 0.5
+            value["optimizer"]["beta2"] = 0.5
 
     other(monkeypatch, change)
     with pytest.raises(UserError, match=r"process 1 was given another optimizer\.beta2 than process 0"):
-        check_alike([Experiment("run")])
+        check_alike(Experiment("run"))
 
 
 def test_another_version_is_named(monkeypatch):
@@ -46,24 +46,24 @@ def test_another_version_is_named(monkeypatch):
 
     other(monkeypatch, change)
     with pytest.raises(UserError, match=r"process 1 has another version of jax than process 0: 0\.1, not"):
-        check_alike([Experiment("run")])
+        check_alike(Experiment("run"))
 
 
 def test_how_parameters_and_folds_are_laid_out_must_be_the_same(monkeypatch):
     def change(what, value):
         if what == "settings":
-            value[0]["mesh"]["shard"] = 2
+            value["mesh"]["shard"] = 2
 
     other(monkeypatch, change)
     with pytest.raises(UserError, match=r"another mesh\.shard than process 0"):
-        check_alike([Experiment("run")])
+        check_alike(Experiment("run"))
 
 
 def test_the_place_of_a_run_may_be_named_differently(monkeypatch, tmp_path):
     texts = []
     monkeypatch.setattr(distributed, "exchange", lambda what, text: texts.append(text) or [text])
-    check_alike([Experiment("run", out=str(tmp_path))])
-    check_alike([Experiment("run", overwrite=True)])
+    check_alike(Experiment("run", out=str(tmp_path)))
+    check_alike(Experiment("run", overwrite=True))
     assert texts[:2] == texts[2:]
 
 

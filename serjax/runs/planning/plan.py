@@ -19,15 +19,12 @@ from serjax.runs.planning.collectives import Collective, read_collectives
 from serjax.runs.planning.counting import Count, count, size
 from serjax.runs.planning.resolve import Extent
 from serjax.runs.planning.roofline import Times, Work, times
-from serjax.runs.planning.steps import Step, memory_of, training_step
+from serjax.runs.planning.steps import SPARE, Step, memory_of, training_step
 from serjax.runs.planning.topology import Topology
 from serjax.runtime.errors import UserError
 from serjax.runtime.mesh import ROWS, mesh_shape
 from serjax.runtime.platform import compiling_for
 from serjax.training.fold_axis import FoldAxis
-
-SPARE = 0.9
-"""Share of a chip's memory that a step may take: the rest is the runtime's, and lost between arrays."""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,9 @@ from serjax.training.pretrain_loop import make_step as make_pretraining_step
 from serjax.training.resident import EPOCH_AXES, make_epoch
 from serjax.training.update import TrainState, TrialConstants, init_state
 
+SPARE = 0.9
+"""Share of a device's memory that a step may take: the rest is the runtime's, and lost between arrays."""
+
 Shape: Any = jax.ShapeDtypeStruct
 """An array without its values; it stands where one is expected."""
 

@@ -12,8 +12,9 @@ from rich.text import Text
 from serjax.models.functional import count
 from serjax.runs.planning.collectives import Collective
 from serjax.runs.planning.counting import size
-from serjax.runs.planning.plan import SPARE, MeshPlan, Planner
+from serjax.runs.planning.plan import MeshPlan, Planner
 from serjax.runs.planning.roofline import Work
+from serjax.runs.planning.steps import SPARE
 
 GIB = 2**30
 

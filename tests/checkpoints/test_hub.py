@@ -61,7 +61,9 @@ def test_a_file_is_not_a_checkpoint(tmp_path):
 
 
 @pytest.mark.parametrize("source", ["./nowhere", "/no/where", "a/b/c", "../x", "", "nowhere/", "näme"])
-def test_what_is_neither_directory_nor_hub_id_never_asks_the_hub(monkeypatch, source):
+def test_what_is_neither_directory_nor_hub_id_never_asks_the_hub(monkeypatch, tmp_path, source):
+    # A folder beside the checkout may have any name.
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", None)
     with pytest.raises(UserError, match="no such directory, and it is no hub id"):
         resolve(source)

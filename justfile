@@ -21,6 +21,7 @@ lint:
     {{python}} -m ruff check .
     {{python}} -m ruff format --check .
     {{python}} -m mypy
+    {{python}} -m mypy --config-file benchmarks/mypy.ini
 
 # The benchmarks of docs/results (extra `bench`): a file NAME-RATE.md each, RATE in GFLOP/s.
 bench tables="benchmarks/tables":

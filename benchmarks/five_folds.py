@@ -25,6 +25,7 @@ from serjax.data.dataset import Data
 from serjax.runs.finetune import experiment_data
 from serjax.runs.setup import experiment_trials, make_plan, set_up
 from serjax.runtime.allocator import keep_memory
+from serjax.training.epoch_sums import EpochSums
 from serjax.training.initialize import first_states
 from serjax.training.trials import Trial
 
@@ -39,7 +40,7 @@ def ours(experiment: Experiment, data: Data, trials: Sequence[Trial]) -> Callabl
     def call() -> None:
         nonlocal state, epoch
         epoch += 1
-        state, _, _ = engine.train_epoch(state, epoch, everyone, lambda count: None)
+        state, _ = engine.train_epoch(state, epoch, everyone, EpochSums.zero(len(trials)), lambda count: None)
         jax.block_until_ready(state)
 
     return call

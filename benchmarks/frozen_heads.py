@@ -33,6 +33,7 @@ from serjax.models.inputs import Features
 from serjax.models.speech import Speech, SpeechClassifier, build_head
 from serjax.runtime.allocator import keep_memory
 from serjax.training.config import OptimizerConfig, TrainConfig
+from serjax.training.epoch_sums import EpochSums
 from serjax.training.fold_axis import FOLD, fold_axis
 from serjax.training.initialize import first_states, initial
 from serjax.training.resident import ResidentEngine
@@ -108,8 +109,9 @@ def serjax_heads(
             seed=0,
         )
         trained = first_states(params, engine.optimizer, axis)
+        everyone, sums = np.ones(len(trials), bool), EpochSums.zero(len(trials))
         for epoch in range(1, train.epochs + 1):
-            trained, _, _ = engine.train_epoch(trained, epoch, np.ones(len(trials), bool), lambda count: None)
+            trained, _ = engine.train_epoch(trained, epoch, everyone, sums, lambda count: None)
         engine.predict(axis.field(trained, "params"), "test")
 
 

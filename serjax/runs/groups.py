@@ -10,6 +10,7 @@ import jax
 from serjax.config.experiment import Experiment
 from serjax.models.config import ModelConfig
 from serjax.models.functional import count
+from serjax.runs.planning.cost import mesh_cost
 from serjax.runs.planning.steps import SPARE, memory_of, training_step
 from serjax.runtime import distributed
 from serjax.training.choose_together import choose_together
@@ -72,7 +73,8 @@ def most_at_once(experiment: Experiment, classes: int, units: int, rates: int, l
     shard = 1 if experiment.mesh.shard == "auto" else experiment.mesh.shard
     most = units
     while most > 1:
-        axis = fold_axis(most * rates, batch, together=True, shard=shard)
+        cost = mesh_cost(experiment, classes, most * rates)
+        axis = fold_axis(most * rates, batch, together=True, shard=shard, cost=cost)
         kept = own * axis.padded // axis.mesh.shape["fold"]
         split = training_step(experiment, classes, axis.gather_params)
         needed = memory_of(split.lower(axis).compile()) + kept

@@ -30,6 +30,7 @@ from serjax.runs.jobs import Results, save_results
 from serjax.runs.setup import Plan, Setup
 from serjax.runtime import distributed
 from serjax.runtime.constraints import to_json
+from serjax.runtime.mesh import fetch
 from serjax.runtime.remote import is_remote
 from serjax.runtime.version import versions
 from serjax.training.loop import Fitted
@@ -100,7 +101,7 @@ class Outcome(NamedTuple):
 def read_outcome(setup: Setup, fitted: Fitted, plan: Plan, experiment: Experiment) -> Outcome:
     """Return what all trials of a setup came to; every process must ask."""
     axis = setup.engine.axis
-    frozen = axis.gather_shared(setup.frozen) if setup.shared else axis.gather(setup.frozen)
+    frozen = fetch(setup.frozen) if setup.shared else axis.gather(setup.frozen)
     trained = Trained(setup.graphdef, axis.gather(fitted.best), frozen, setup.shared)
     answers = predict_tests(setup, fitted, plan, experiment)
     return Outcome(

@@ -27,6 +27,7 @@ from serjax.models.config import ModelConfig
 from serjax.models.functional import Params, abstract, count, flat, overlay
 from serjax.models.fusion.model import Fusion
 from serjax.models.speech import Speech, build_head
+from serjax.runs.planning.cost import mesh_cost
 from serjax.runs.starts import EncoderStart, Start, encoder_start, find_encoder, read_starts, stacked
 from serjax.runtime.errors import UserError, one_of
 from serjax.training.choose_together import choose_together
@@ -231,10 +232,13 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
 
     frozen_path = make_is_frozen(model, groups)
     batch, shard = experiment.train.batch_size // experiment.train.accumulate, 1
+    cost = mesh_cost(replace(experiment, model=model), classes, len(trials) if together else 1)
     if not model.frozen_encoder:
         shapes = partial(state_shapes, make, frozen_path, settings["optimizer"], shared=not plan.starts)
-        shard = choose_shards(experiment.mesh.shard, shapes, folds=len(trials), batch=batch, together=together)
-    axis = fold_axis(len(trials), batch, together=together, shard=shard)
+        shard = choose_shards(
+            experiment.mesh.shard, shapes, folds=len(trials), batch=batch, together=together, cost=cost
+        )
+    axis = fold_axis(len(trials), batch, together=together, shard=shard, cost=cost)
     if isinstance(model, Speech) and model.frozen_encoder:
         # One model, for its encoder; every trial gets a head of its own.
         single = fold_axis(1, 1, together=True, devices=jax.local_devices()[:1])

@@ -21,12 +21,23 @@ ROWS = ("data", "shard")
 """Mesh axes along which the clips of a batch lie."""
 
 
-def mesh_shape(folds: int, batch: int, devices: int, processes: int = 1, shard: int = 1) -> tuple[int, int]:
-    """Return the (fold, data) shape on which one step of `folds` batches of `batch` clips takes the fewest turns.
+Cost = Callable[[int, int, int], float]
+"""Seconds of a step, or anything that grows with them, on a mesh of (fold, data, shard) devices."""
 
-    A device works through ceil(folds / fold) times (batch / data / shard) clips; data times shard must divide the
-    batch. Among equals the one with more of the fold axis wins, as folds never talk to each other, and then the one
-    with fewer devices. Each process takes part with as many devices as any other: whole folds, or an even share of one.
+
+def turns(folds: int, batch: int) -> Cost:
+    """Return the cost by counting: a device works through ceil(folds / fold) times (batch / data / shard) clips."""
+    return lambda fold, data, shard: math.ceil(folds / fold) * (batch // (data * shard))
+
+
+def mesh_shape(
+    folds: int, batch: int, devices: int, processes: int = 1, shard: int = 1, cost: Cost | None = None
+) -> tuple[int, int]:
+    """Return the (fold, data) shape on which one step of `folds` batches of `batch` clips costs least.
+
+    Data times shard must divide the batch. Among equals the one with more of the fold axis wins, as folds never talk to
+    each other, and then the one with fewer devices. Each process takes part with as many devices as any other: whole
+    folds, or an even share of one.
 
     Args:
         folds: how many train at once.
@@ -34,6 +45,7 @@ def mesh_shape(folds: int, batch: int, devices: int, processes: int = 1, shard: 
         devices: of all processes.
         processes: that share them evenly.
         shard: devices over which parameters are split.
+        cost: of a mesh; by default `turns`.
 
     Raises:
         UserError: no shape gives every process an even share.
@@ -50,8 +62,11 @@ def mesh_shape(folds: int, batch: int, devices: int, processes: int = 1, shard: 
             f"{processes} processes; start a number of them that divides the batch, or set --train.batch-size to a "
             f"multiple of {processes}."
         )
-    turns = {(fold, rows): math.ceil(folds / fold) * (batch // rows) for fold, rows in shapes}
-    fold, rows = min(shapes, key=lambda shape: (turns[shape], -shape[0], shape[1]))
+    if len(shapes) == 1:  # a cost may take seconds to reckon
+        return shapes[0][0], shapes[0][1] // shard
+    cost = turns(folds, batch) if cost is None else cost
+    costs = {(fold, rows): cost(fold, rows // shard, shard) for fold, rows in shapes}
+    fold, rows = min(shapes, key=lambda shape: (costs[shape], -shape[0], shape[1]))
     return fold, rows // shard
 
 
@@ -60,7 +75,13 @@ def _is_even(used: int, rows: int, processes: int) -> bool:
     return used % processes == 0 and (own % rows == 0 or rows % own == 0)
 
 
-def make_mesh(folds: int, batch: int, devices: Sequence[jax.Device] | None = None, shard: int = 1) -> Mesh:
+def make_mesh(
+    folds: int,
+    batch: int,
+    devices: Sequence[jax.Device] | None = None,
+    shard: int = 1,
+    cost: Cost | None = None,
+) -> Mesh:
     """Return a mesh with the axes `fold`, `data` and `shard` over (as many as are useful of) the devices.
 
     Args:
@@ -68,6 +89,7 @@ def make_mesh(folds: int, batch: int, devices: Sequence[jax.Device] | None = Non
         batch: clips of each.
         devices: by default all.
         shard: size of the last axis.
+        cost: of a mesh, see `mesh_shape`.
 
     Raises:
         UserError: processes cannot share the work evenly.
@@ -79,7 +101,7 @@ def make_mesh(folds: int, batch: int, devices: Sequence[jax.Device] | None = Non
     least, most = min(map(len, hosts.values())), max(map(len, hosts.values()))
     if least < most:
         raise UserError(f"processes have {least} to {most} devices; give each of them as many.")
-    fold, data = mesh_shape(folds, batch, len(devices), len(hosts), shard)
+    fold, data = mesh_shape(folds, batch, len(devices), len(hosts), shard, cost)
     # A process's devices follow each other: folds lie across processes, and a fold's gradients are summed inside one.
     used = [device for own in hosts.values() for device in own[: fold * data * shard // len(hosts)]]
     # Mesh rather than make_mesh: the latter's explicit axes want annotations inside the model.
@@ -96,6 +118,11 @@ def describe_mesh(mesh: Mesh, batch: int) -> str:
     idle = total - mesh.size
     if idle <= 0:
         return f"{shape}."
+    if batch % total == 0:
+        return (
+            f"{shape}; {idle} of {total} are idle: a step with all of them takes longer, as each would update more "
+            "folds. More seeds or learning rates would use them."
+        )
     return f"{shape}; {idle} of {total} are idle, which a --train.batch-size of {-(-batch // total) * total} would use."
 
 

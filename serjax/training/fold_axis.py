@@ -18,7 +18,7 @@ from jaxtyping import Bool
 
 from serjax.models.functional import path_name
 from serjax.runtime.distributed import several
-from serjax.runtime.mesh import ROWS, enter_together, fetch, make_mesh, own_rows, place, place_rows, sharding
+from serjax.runtime.mesh import ROWS, Cost, enter_together, fetch, make_mesh, own_rows, place, place_rows, sharding
 from serjax.runtime.platform import target_platform
 from serjax.training.parameter_sharding import LEAST, gather, partition
 from serjax.training.split_program import SplitProgram
@@ -143,10 +143,6 @@ class FoldAxis:
         if not self.together:
             return jax.tree.map(lambda *x: np.stack(x), *fetch(values))
         return jax.tree.map(lambda x: x[: self.count], fetch(values))
-
-    def gather_shared(self, tree: Any) -> Any:
-        """Return what `replicate` has placed as numpy arrays; every process must ask."""
-        return fetch(tree)
 
     def read(self, values: PerFold) -> Any:
         """Return the part of a value a fold that is on this process's devices, for `merge`; wait for no other."""
@@ -313,7 +309,13 @@ class FoldAxis:
 
 
 def fold_axis(
-    count: int, batch: int, *, together: bool, devices: Sequence[jax.Device] | None = None, shard: int = 1
+    count: int,
+    batch: int,
+    *,
+    together: bool,
+    devices: Sequence[jax.Device] | None = None,
+    shard: int = 1,
+    cost: Cost | None = None,
 ) -> FoldAxis:
     """Return the axis for `count` folds with batches of `batch` clips on all (or the given) devices.
 
@@ -323,8 +325,9 @@ def fold_axis(
         together: in one computation.
         devices: by default all.
         shard: devices over which parameters are split.
+        cost: of a mesh, see `serjax.runtime.mesh.mesh_shape`.
     """
-    return FoldAxis(count, make_mesh(count if together else 1, batch, devices, shard), together)
+    return FoldAxis(count, make_mesh(count if together else 1, batch, devices, shard, cost), together)
 
 
 def _fill(x: Any, size: int) -> Any:

@@ -20,7 +20,7 @@ from jax.sharding import Mesh, NamedSharding
 from serjax.models.functional import path_name
 from serjax.runtime.distributed import from_first
 from serjax.runtime.errors import UserError
-from serjax.runtime.mesh import mesh_shape, sharding
+from serjax.runtime.mesh import Cost, mesh_shape, sharding
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +144,8 @@ def choose_shards(
     together: bool,
     devices: int | None = None,
     processes: int | None = None,
-    limit: int | None = None,
+    limit: float | None = None,
+    cost: Cost | None = None,
 ) -> int:
     """Return over how many devices parameters are split, and log the size of the state where that is looked at.
 
@@ -160,6 +161,7 @@ def choose_shards(
         devices: of all processes; by default those there are.
         processes: by default those there are.
         limit: bytes of memory of a device; by default those of the smallest one here.
+        cost: of a mesh, see `serjax.runtime.mesh.mesh_shape`.
 
     Raises:
         UserError: parameters, or batches, cannot be split over as many devices.
@@ -175,7 +177,7 @@ def choose_shards(
     each, shared = state()
 
     def size(shards: int) -> int:
-        fold, _ = mesh_shape(folds if together else 1, batch, devices, processes, shards)
+        fold, _ = mesh_shape(folds if together else 1, batch, devices, processes, shards, cost)
         return -(-folds // fold) * bytes_per_device(each, shards) + bytes_per_device(shared, shards)
 
     if wish != "auto":
@@ -215,7 +217,7 @@ def check_shards(shards: int, batch: int, devices: int) -> None:
         )
 
 
-def _sentence(shards: int, size: int, limit: int | None) -> str:
+def _sentence(shards: int, size: int, limit: float | None) -> str:
     split = f"parameters are split over {shards} devices" if shards > 1 else "parameters are whole on every device"
     of = "" if limit is None else f" of {limit / 1e9:.1f} GB"
     return f"mesh.shard: {split}; parameters, moments, gradients and best states take {size / 1e9:.3g} GB{of} each."

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import PartitionSpec
 
-from serjax.runtime.mesh import make_mesh, mesh_shape, sharding
+from serjax.runtime.mesh import describe_mesh, make_mesh, mesh_shape, sharding
 
 
 @given(st.integers(1, 30), st.integers(1, 16), st.integers(1, 16), st.integers(1, 4))
@@ -46,6 +46,34 @@ def test_mesh_shape_fits_devices_and_batch(folds, batch, devices):
 )
 def test_mesh_shape_of_usual_machines(folds, batch, devices, shape):
     assert mesh_shape(folds, batch, devices) == shape
+
+
+def test_a_cost_decides_between_meshes():
+    # Whole folds on few devices, where an update of each fold costs much.
+    def cost(fold, data, shard):
+        return -(-5 // fold) * (3 + 16 / (data * shard))
+
+    assert mesh_shape(5, 16, 8) == (1, 8)
+    assert mesh_shape(5, 16, 8, cost=cost) == (5, 1)
+    assert mesh_shape(5, 16, 8, shard=4, cost=cost) == (2, 1)
+
+
+def test_no_cost_is_reckoned_where_there_is_no_choice():
+    def cost(*mesh):
+        raise AssertionError
+
+    assert mesh_shape(1, 7, 1, cost=cost) == (1, 1)
+    assert dict(make_mesh(5, 7, jax.devices()[:1], cost=cost).shape) == {"fold": 1, "data": 1, "shard": 1}
+
+
+def test_idle_devices_are_told_with_what_would_use_them(monkeypatch):
+    device = jax.devices()[0]
+    monkeypatch.setattr(jax, "devices", lambda: [device] * 8)
+    mesh = make_mesh(1, 12, [device] * 8)
+    assert "2 of 8 are idle, which a --train.batch-size of 16 would use" in describe_mesh(mesh, 12)
+    mesh = make_mesh(5, 16, [device] * 8, cost=lambda fold, data, shard: -fold)
+    assert "3 of 8 are idle: a step with all of them takes longer" in describe_mesh(mesh, 16)
+    assert describe_mesh(make_mesh(1, 16, [device] * 8), 16) == "devices: 1 x 8 (fold x data)."
 
 
 def test_mesh_names_its_axes_and_leaves_out_useless_devices():

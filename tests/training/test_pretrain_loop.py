@@ -15,6 +15,7 @@ from flax import nnx
 from serjax.models.encoders.config import frames, preset
 from serjax.models.functional import flat
 from serjax.runtime.errors import UserError
+from serjax.runtime.mesh import fetch
 from serjax.training.config import MaskedConfig, OptimizerConfig
 from serjax.training.fold_axis import fold_axis
 from serjax.training.initialize import first_states
@@ -161,7 +162,7 @@ def test_runs_with_starts_of_their_own_train_as_each_does_alone(tmp_path, togeth
         resume = ResumePoint(tmp_path / folder)
         params = axis.gather(pretrain(setup, batches, 2, resume, lambda *_: None))
         resume.close()
-        frozen = (axis.gather_shared if setup.shared else axis.gather)(setup.frozen)
+        frozen = (fetch if setup.shared else axis.gather)(setup.frozen)
         return [flat(nnx.state(encoder_of(setup, params, frozen, k), nnx.Param)) for k in range(len(keys))]
 
     both = trained("both", two, keys, own=own)

@@ -44,7 +44,9 @@ class Collective(NamedTuple):
         return float(self.size) if self.kind == "collective-permute" else share * self.size
 
 
-def read_collectives(text: str, shape: Sequence[int], names: Sequence[str] = ("fold", "data")) -> list[Collective]:
+def read_collectives(
+    text: str, shape: Sequence[int], names: Sequence[str] = ("fold", "data", "shard")
+) -> list[Collective]:
     """Return the collectives of a program's HLO text.
 
     Args:
@@ -63,7 +65,7 @@ def read_collectives(text: str, shape: Sequence[int], names: Sequence[str] = ("f
         groups = _groups(line, math.prod(shape))
         axes = tuple(
             name
-            for axis, name in enumerate(names)
+            for axis, name in enumerate(names[: len(shape)])
             if any(len({np.unravel_index(one, shape)[axis] for one in group}) > 1 for group in groups)
         )
         size = _size(operation["type"], operation["kind"], operation["start"] is not None)

@@ -1,30 +1,30 @@
 """The plan of an experiment on a machine: memory, work and time of a step on every mesh, before anything is bought."""
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from serjax.config.experiment import Experiment
 from serjax.models.functional import count as count_weights
 from serjax.runs.planning.chips import Chip
-from serjax.runs.planning.collectives import Collective, read_collectives
+from serjax.runs.planning.collectives import Collective
+from serjax.runs.planning.compiled import CompiledStep, compile_step
 from serjax.runs.planning.counting import Count, count, size
 from serjax.runs.planning.resolve import Extent
-from serjax.runs.planning.roofline import Times, Work, times
-from serjax.runs.planning.steps import SPARE, Step, memory_of, training_step
+from serjax.runs.planning.roofline import UTILIZATION, Times, Work, times
+from serjax.runs.planning.steps import SPARE, Step, training_step
 from serjax.runs.planning.topology import Topology
 from serjax.runtime.errors import UserError
-from serjax.runtime.mesh import ROWS, mesh_shape
+from serjax.runtime.mesh import ROWS, Cost, mesh_shape
 from serjax.runtime.platform import compiling_for
 from serjax.training.fold_axis import FoldAxis
+from serjax.training.parameter_sharding import bytes_per_device, choose_shards
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class MeshPlan:
 
     Attributes:
         fold: devices along the fold axis.
-        data: devices that share a fold's batch.
+        data: groups of devices that share a fold's batch.
+        shard: devices of a group, over which parameters are split.
         folds: folds of a device.
         rows: clips of a fold's batch on a device.
         memory: bytes of a device, with the best state that is kept beside the step's own.
@@ -48,6 +49,7 @@ class MeshPlan:
 
     fold: int
     data: int
+    shard: int
     folds: int
     rows: int
     memory: float
@@ -58,6 +60,16 @@ class MeshPlan:
     hours: float
     collectives: tuple[Collective, ...] | None = None
     compiled_flops: float | None = None
+
+    @property
+    def shape(self) -> str:
+        """The mesh's size, such as 5 x 1."""
+        return f"{self.fold} x {self.data}" + (f" x {self.shard}" if self.shard > 1 else "")
+
+    @property
+    def devices(self) -> int:
+        """Devices of the mesh."""
+        return self.fold * self.data * self.shard
 
     def work_of_fold(self) -> Work:
         """Return the work of one of the device's folds."""
@@ -71,46 +83,21 @@ class MeshPlan:
         return self.memory <= SPARE * chip.memory
 
 
-class _Compiled(NamedTuple):
-    """Figures of a compiled step on one device: bytes, collectives, operations, bytes read and written, seconds."""
+class Planner:
+    """Counts the steps of an experiment, and compiles them where that can be done.
 
-    memory: float
-    collectives: tuple[Collective, ...]
-    flops: float
-    traffic: float
-    seconds: float | None
-
-
-def measure(compiled: Any, arguments: Sequence[Any], repeats: int = 3) -> float:
-    """Return the median seconds of a compiled step on the devices at hand, of zeros, after one that warms up.
-
-    Args:
-        compiled: takes a mask, a state, and the rest; it uses up the state.
-        arguments: shapes of them.
-        repeats: steps that are timed.
+    Attributes:
+        shard: devices over which parameters are split, see `choose_shard`.
     """
 
-    def zeros(shape: Any, sharding: Any) -> Any:
-        if jax.dtypes.issubdtype(shape.dtype, jax.dtypes.prng_key):
-            made: Any = jax.random.split(jax.random.key(0), shape.shape)
-        else:
-            made = jnp.zeros(shape.shape, shape.dtype)
-        return jax.device_put(made, sharding)
-
-    mask, state, *rest = jax.tree.map(zeros, tuple(arguments), compiled.input_shardings[0])
-    seconds = []
-    for _ in range(1 + repeats):
-        began = time.perf_counter()
-        state, _ = jax.block_until_ready(compiled(mask, state, *rest))
-        seconds.append(time.perf_counter() - began)
-    return float(np.median(seconds[1:]))
-
-
-class Planner:
-    """Counts the steps of an experiment, and compiles them where that can be done."""
-
     def __init__(
-        self, experiment: Experiment, extent: Extent, topology: Topology, *, utilization: float, devices: Any = None
+        self,
+        experiment: Experiment,
+        extent: Extent,
+        topology: Topology,
+        *,
+        utilization: float = UTILIZATION,
+        devices: Any = None,
     ) -> None:
         """Trace nothing yet.
 
@@ -122,7 +109,7 @@ class Planner:
             devices: to compile for; None: count alone.
         """
         self.experiment, self.extent, self.topology = experiment, extent, topology
-        self.utilization, self.devices = utilization, devices
+        self.utilization, self.devices, self.shard = utilization, devices, 1
         self._count = cache(self._counted)
         self._step = cache(self._make)
 
@@ -167,10 +154,18 @@ class Planner:
         fields = zip(*counts, strict=True)
         return Count(*(float(np.interp(rows, known, values)) for values in fields))
 
-    def memory(self, folds: int, rows: int, remat: bool | None = None) -> float:
-        """Return the bytes of a device with so many folds of so many clips, by counting: more than it will take."""
-        step, shared = self.step, size(self.step.frozen)
-        return folds * (self.at(rows, remat).peak - shared + size(step.state.params)) + shared
+    def memory(self, folds: int, rows: int, remat: bool | None = None, shard: int | None = None) -> float:
+        """Return the bytes of a device with so many folds of so many clips, by counting: more than it will take.
+
+        Where parameters are split, each fold's are taken to be whole once beside the device's part of its state.
+        """
+        shard = self.shard if shard is None else shard
+        step, shared, counted = self.step, size(self.step.frozen), self.at(rows, remat).peak
+        own, best = size(step.state), size(step.state.params)
+        if shard == 1:
+            return folds * (counted - shared + best) + shared
+        kept = bytes_per_device(step.state, shard) + bytes_per_device(step.state.params, shard)
+        return folds * (counted - shared - own + best + kept) + shared + bytes_per_device(step.frozen, shard)
 
     @property
     def gradient(self) -> float:
@@ -179,72 +174,106 @@ class Planner:
         return width * count_weights(self.step.state.params)
 
     def mesh(self, fold: int, data: int, *, compile: bool = False) -> MeshPlan:
-        """Return the plan of one mesh.
+        """Return the plan of one mesh, of `shard` devices along its third axis.
 
         Raises:
             UserError: the mesh has more devices than the machine, or does not divide the batch.
         """
-        train = self.experiment.train
         self._check(fold, data)
-        folds, rows = math.ceil(self.extent.folds / fold), train.batch_size // data
-        one = self.at(rows)
-        state = self.step.state
-        # Moments, parameters and gradients are read, and the first two written, once a step.
-        moved = one.moved + 2 * size(state) + size(state.params)
-        work = Work(folds * one.flops, folds * moved, folds * self.gradient, data)
-        bound = self.memory(folds, rows)
+        counted = self._counted_mesh(fold, data, self.shard)
         if not compile:
-            found = times(work, self.topology, self.utilization)
-            seconds = found.step()
-            return MeshPlan(fold, data, folds, rows, bound, bound, work, found, seconds, self._hours(seconds))
-        built = self._compile(fold, data)
-        work = work._replace(sent=sum(one.sent for one in built.collectives), memory=built.traffic)
+            return counted
+        built, state = self._compile(fold, data), self.step.state
+        work = counted.work._replace(sent=sum(one.sent for one in built.collectives), memory=built.traffic)
         found = times(work, self.topology, self.utilization)
         seconds = found.step() if built.seconds is None else built.seconds
-        return MeshPlan(
-            fold,
-            data,
-            folds,
-            rows,
-            built.memory + folds * size(state.params),
-            bound,
-            work,
-            found,
-            seconds,
-            self._hours(seconds),
-            built.collectives,
-            built.flops,
+        return replace(
+            counted,
+            memory=built.memory + counted.folds * bytes_per_device(state.params, self.shard),
+            work=work,
+            times=found,
+            seconds=seconds,
+            hours=self._hours(seconds),
+            collectives=built.collectives,
+            compiled_flops=built.flops,
         )
 
+    def _counted_mesh(self, fold: int, data: int, shard: int) -> MeshPlan:
+        step = self.step
+        folds, rows = math.ceil(self.extent.folds / fold), self.experiment.train.batch_size // (data * shard)
+        one = self.at(rows)
+        # Moments, parameters and gradients are read, and the first two written, once a step.
+        updated = 2 * bytes_per_device(step.state, shard) + bytes_per_device(step.state.params, shard)
+        work = Work(
+            folds * one.flops,
+            folds * (one.moved + updated),
+            folds * self.gradient,
+            data,
+            0.0 if shard == 1 else folds * size(step.state.params) + size(step.frozen),
+            shard,
+        )
+        bound = self.memory(folds, rows, shard=shard)
+        found = times(work, self.topology, self.utilization)
+        seconds = found.step()
+        return MeshPlan(fold, data, shard, folds, rows, bound, bound, work, found, seconds, self._hours(seconds))
+
+    def seconds(self, fold: int, data: int, shard: int) -> float:
+        """Return the seconds of a step on a mesh by counting: the cost by which training chooses its mesh."""
+        return self._counted_mesh(fold, data, shard).seconds
+
+    def choose_shard(self, wish: int | Literal["auto"], processes: int = 1) -> None:
+        """Split parameters as `serjax.train` would with this `mesh.shard`.
+
+        Raises:
+            UserError: they, or batches, cannot be split over as many devices.
+        """
+        step, limit = self.step, self.topology.chip.memory
+        if math.isnan(self.topology.chip.flops) and wish == "auto":
+            return  # as in training on a CPU
+        self.shard = choose_shards(
+            wish,
+            lambda: ((step.state, step.state.params, step.state.params), step.frozen),
+            folds=self.extent.folds,
+            batch=self.part,
+            together=True,
+            devices=self.topology.count,
+            processes=processes,
+            limit=limit,
+            cost=self.cost,
+        )
+
+    @property
+    def cost(self) -> Cost | None:
+        """Cost of meshes; None: nothing is known of such a chip, and turns are counted."""
+        return None if math.isnan(self.topology.chip.flops) else self.seconds
+
+    @property
+    def part(self) -> int:
+        """Clips of a fold that go through the model at once."""
+        return self.experiment.train.batch_size // self.experiment.train.accumulate
+
     def _check(self, fold: int, data: int) -> None:
-        train, count = self.experiment.train, self.topology.count
-        told = f"--mesh {fold}x{data}"
-        if fold < 1 or data < 1 or fold * data > count:
-            raise UserError(
-                f"{told}: it has {fold * data} devices, but {self.topology.name} has {count}; give a smaller one."
-            )
+        train, count, shard = self.experiment.train, self.topology.count, self.shard
+        told = f"--mesh {fold}x{data}" + (f" with --mesh.shard {shard}" if shard > 1 else "")
+        used = fold * data * shard
+        if fold < 1 or data < 1 or used > count:
+            raise UserError(f"{told}: it has {used} devices, but {self.topology.name} has {count}; give a smaller one.")
         if fold > self.extent.folds:
             raise UserError(
                 f"{told}: {fold} devices lie along {self.extent.folds} folds, seeds and rates; give at most as many."
             )
-        part = train.batch_size // train.accumulate
-        if part % data:
+        if self.part % (data * shard):
             of = "train.batch_size" if train.accumulate == 1 else "train.batch_size / train.accumulate"
-            raise UserError(f"{told}: {data} does not divide {of} ({part}); give a divisor of it.")
+            raise UserError(f"{told}: {data * shard} does not divide {of} ({self.part}); give a divisor of it.")
 
-    def _compile(self, fold: int, data: int) -> "_Compiled":
-        mesh = Mesh(np.asarray(self.devices[: fold * data]).reshape(fold, data, 1), ("fold", *ROWS))
+    def _compile(self, fold: int, data: int) -> CompiledStep:
+        shape = (fold, data, self.shard)
+        mesh = Mesh(np.asarray(self.devices[: math.prod(shape)]).reshape(shape), ("fold", *ROWS))
         axis = FoldAxis(self.extent.folds, mesh, together=True)
-        compiled = self.step.lower(axis).compile()
-        cost: Any = compiled.cost_analysis() or {}
-        seconds = measure(compiled, self.step.all_arguments(axis)) if self.topology.name == "local" else None
-        return _Compiled(
-            float(memory_of(compiled)),
-            tuple(read_collectives(compiled.as_text() or "", (fold, data))),
-            float(cost.get("flops", math.nan)),
-            float(cost.get("bytes accessed", math.nan)),
-            seconds,
-        )
+        step = self.step
+        if self.shard > 1:
+            step = training_step(self.experiment, self.extent.classes, axis.gather_params)
+        return compile_step(step, axis, timed=self.topology.name == "local")
 
     def _hours(self, seconds: float) -> float:
         """Return the hours of all epochs; an answer for a validation clip takes a third of a step's share of it."""
@@ -255,16 +284,15 @@ class Planner:
 
     def default(self) -> tuple[int, int]:
         """Return the mesh that training would take."""
-        train = self.experiment.train
-        return mesh_shape(self.extent.folds, train.batch_size // train.accumulate, self.topology.count)
+        return mesh_shape(self.extent.folds, self.part, self.topology.count, shard=self.shard, cost=self.cost)
 
     def shapes(self) -> list[tuple[int, int]]:
         """Return the meshes that are worth a look: none has a smaller one that does as well."""
-        train, count = self.experiment.train, self.topology.count
-        part = train.batch_size // train.accumulate
+        count, shard = self.topology.count // self.shard, self.shard
         folds = [one for one in range(1, min(self.extent.folds, count) + 1) if not _wasteful(self.extent.folds, one)]
-        shapes = [(fold, data) for fold in folds for data in range(1, count // fold + 1) if part % data == 0]
-        return shapes
+        return [
+            (fold, data) for fold in folds for data in range(1, count // fold + 1) if self.part % (data * shard) == 0
+        ]
 
     def largest_batch(self, folds: int, remat: bool) -> int:
         """Return the largest batch, of powers of two up to 16 times the experiment's, of which `folds` fit a device."""
@@ -282,7 +310,7 @@ def _wasteful(folds: int, devices: int) -> bool:
 def best(plans: Sequence[MeshPlan], chip: Chip) -> MeshPlan | None:
     """Return the plan of the fastest step that fits, of equal ones the one with fewer devices; None: nothing fits."""
     fitting = [plan for plan in plans if plan.fits(chip)]
-    return min(fitting, key=lambda plan: (plan.seconds, plan.fold * plan.data), default=None)
+    return min(fitting, key=lambda plan: (plan.seconds, plan.devices), default=None)
 
 
 def sweep(

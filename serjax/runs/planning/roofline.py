@@ -5,6 +5,7 @@ computes or waits for memory, whichever takes longer; chips reduce in a ring, in
 what is sent, no more is hidden than `overlap` of the time computed; no latency, no waiting for data or the slowest.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from serjax.runs.planning.topology import Topology
@@ -24,6 +25,8 @@ class Work(NamedTuple):
         memory: bytes read and written.
         reduced: bytes of the gradients that devices add up.
         across: devices that add them up.
+        gathered: bytes of parameters that are split over devices, and whole while a pass computes with them.
+        shard: devices over which they are split, which lie side by side.
         sent: bytes that the device sends, where a compiled program has told; else they follow from `reduced`.
     """
 
@@ -31,7 +34,23 @@ class Work(NamedTuple):
     memory: float
     reduced: float
     across: int
+    gathered: float = 0.0
+    shard: int = 1
     sent: float | None = None
+
+    @property
+    def bytes_sent(self) -> float:
+        """Bytes that the device sends in a step: those of a compiled program, or of rings.
+
+        Split parameters are gathered for the forward pass and again for the backward pass, and the sums of their
+        gradients scattered (Rajbhandari et al., SC 2020, section 7.2); each device adds up its part with its peers.
+        """
+        if self.sent is not None:
+            return self.sent
+        rest = (self.shard - 1) / self.shard
+        return rest * (2 * self.gathered + self.reduced) + 2 * (self.across - 1) / self.across * (
+            self.reduced / self.shard
+        )
 
 
 class Times(NamedTuple):
@@ -74,11 +93,24 @@ def reduce_seconds(size: float, across: int, topology: Topology) -> float:
     return seconds
 
 
+def _link_seconds(work: Work, topology: Topology) -> float:
+    """Return the seconds that a device's links are busy; a compiled program's bytes are taken to stay in a node."""
+    chip, shard = topology.chip, work.shard
+    if work.sent is not None:
+        return work.sent / chip.ring
+    seconds = 0.0
+    if shard > 1:
+        slowest = chip.ring if shard <= topology.node else min(chip.ring, chip.network or chip.ring)
+        seconds = (shard - 1) / shard * (2 * work.gathered + work.reduced) / slowest
+    # Of a node's devices as many as it has groups hold the same part.
+    peers = replace(topology, node=max(1, topology.node // shard))
+    return seconds + reduce_seconds(work.reduced / shard, work.across, peers)
+
+
 def times(work: Work, topology: Topology, utilization: float = UTILIZATION) -> Times:
-    """Return the seconds of a step's parts; a compiled program's bytes are taken to stay within a node's links."""
+    """Return the seconds of a step's parts."""
     chip = topology.chip
-    links = reduce_seconds(work.reduced, work.across, topology) if work.sent is None else work.sent / chip.ring
-    return Times(work.flops / (utilization * chip.flops), work.memory / chip.bandwidth, links)
+    return Times(work.flops / (utilization * chip.flops), work.memory / chip.bandwidth, _link_seconds(work, topology))
 
 
 def efficiency(
@@ -93,6 +125,6 @@ def efficiency(
         utilization: share of the peak that is reached.
         overlap: share of the time computed behind which sending can hide.
     """
-    alone = times(work._replace(reduced=0, across=1, sent=None), topology, utilization).step()
+    alone = times(work._replace(reduced=0, across=1, shard=1, sent=None), topology, utilization).step()
     together = times(work, topology, utilization).step(overlap)
     return alone / together * (topology.count - idle) / topology.count

@@ -10,7 +10,7 @@ from serjax.config.experiment import Experiment
 from serjax.runs.planning.plan import MeshPlan, Planner, best, sweep
 from serjax.runs.planning.resolve import extent, resolved
 from serjax.runs.planning.roofline import UTILIZATION
-from serjax.runs.planning.tables import plan_tables
+from serjax.runs.planning.tables import axis_names, plan_tables
 from serjax.runs.planning.topology import can_compile, find_topology, local_topology, tpu_devices
 from serjax.runtime.constraints import validate
 from serjax.runtime.errors import UserError
@@ -51,8 +51,6 @@ def plan(
         raise UserError(f"--clips {clips}: give two clips or more.")
     if mesh is not None and every_mesh:
         raise UserError("--mesh and --sweep are both given; leave out one of them.")
-    if experiment.mesh.shard not in ("auto", 1):
-        raise UserError("--mesh.shard: a plan counts parameters that are whole on every device; leave it out.")
     shape = _shape(mesh)
     local = on == "local"
     topology = local_topology(jax.devices()) if local else find_topology(on)
@@ -68,6 +66,7 @@ def plan(
         log.info(f"{topology.chip.name}: {topology.chip.source}; {share:.0%} of its peak is taken to be reached.")
     if experiment.search:
         log.info("The search is left out: one of its runs is planned.")
+    planner.choose_shard(experiment.mesh.shard)
     shapes = planner.shapes() if every_mesh else [shape or planner.default()]
     with progress_bar("meshes") as bar:
         task = bar.add_task("plan", total=len(shapes), rate="")
@@ -98,13 +97,13 @@ def _basis(kind: str, compiled: bool, local: bool, wished: bool) -> str:
 
 
 def _verdict(found: MeshPlan | None, plans: list[MeshPlan]) -> str:
+    axes = axis_names(plans)
     if found is not None:
-        return (
-            f"Of {len(plans)} meshes, {found.fold} x {found.data} (fold x data) does best."
-            if len(plans) > 1
-            else (f"A mesh of {found.fold} x {found.data} (fold x data) fits.")
-        )
+        if len(plans) > 1:
+            return f"Of {len(plans)} meshes, {found.shape} ({axes}) does best."
+        return f"A mesh of {found.shape} ({axes}) fits."
+    split = "more devices" if plans[0].shard > 1 else "parameters split over devices (mesh.shard)"
     return (
-        "Nothing fits with parameters whole on every device: give a smaller train.batch-size, train.accumulate, "
-        "model.remat, folds.at-once or folds.only; or split parameters (mesh.shard), which a plan does not count."
+        "Nothing fits: give a smaller train.batch-size, train.accumulate, model.remat, folds.at-once or folds.only; or "
+        f"{split}."
     )

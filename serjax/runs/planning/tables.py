@@ -13,7 +13,6 @@ from serjax.models.functional import count
 from serjax.runs.planning.collectives import Collective
 from serjax.runs.planning.counting import size
 from serjax.runs.planning.plan import MeshPlan, Planner
-from serjax.runs.planning.roofline import Work
 from serjax.runs.planning.steps import SPARE
 
 GIB = 2**30
@@ -28,9 +27,9 @@ def _milliseconds(seconds: float) -> str:
     return "-" if math.isnan(seconds) else f"{1e3 * seconds:.3g}"
 
 
-def _sent(work: Work) -> str:
-    sent = 2 * (work.across - 1) / work.across * work.reduced if work.sent is None else work.sent
-    return f"{sent / 1e9:.3g}"
+def axis_names(plans: Sequence[MeshPlan]) -> str:
+    """Return the names of the axes that the plans' `shape` counts."""
+    return "fold x data" + (" x shard" if plans[0].shard > 1 else "")
 
 
 def plan_tables(planner: Planner, plans: Sequence[MeshPlan], best: MeshPlan | None) -> RenderableType:
@@ -73,13 +72,13 @@ def _mesh_table(planner: Planner, plans: Sequence[MeshPlan], best: MeshPlan | No
     topology, chip = planner.topology, planner.topology.chip
     memory = "" if math.isinf(chip.memory) else f" of {gib(chip.memory)}"
     title = f"Meshes of {topology.name} ({topology.count} x {chip.name})"
-    table = _table(title, "fold x data", "idle", "folds x clips", f"GiB{memory}", "")
+    table = _table(title, axis_names(plans), "idle", "folds x clips", f"GiB{memory}", "")
     for plan in plans:
         marks = [] if plan.fits(chip) else ["too large"]
         marks += ["best"] if plan is best and len(plans) > 1 else []
         table.add_row(
-            f"{plan.fold} x {plan.data}",
-            str(topology.count - plan.fold * plan.data),
+            plan.shape,
+            str(topology.count - plan.devices),
             f"{plan.folds} x {plan.rows}",
             gib(plan.memory),
             ", ".join(marks),
@@ -90,12 +89,12 @@ def _mesh_table(planner: Planner, plans: Sequence[MeshPlan], best: MeshPlan | No
 
 def _time_table(plans: Sequence[MeshPlan], best: MeshPlan | None) -> Table:
     title = "A step on a device: operations, bytes sent, ms of each by the roofline; hours of all epochs, at most"
-    table = _table(title, "fold x data", "TFLOP", "GB sent", "compute", "memory", "links", "step", "hours")
+    table = _table(title, "mesh", "TFLOP", "GB sent", "compute", "memory", "links", "step", "hours")
     for plan in plans:
         table.add_row(
-            f"{plan.fold} x {plan.data}",
+            plan.shape,
             f"{plan.work.flops / 1e12:.3g}",
-            _sent(plan.work),
+            f"{plan.work.bytes_sent / 1e9:.3g}",
             *map(_milliseconds, plan.times),
             _milliseconds(plan.seconds),
             "-" if math.isnan(plan.hours) else f"{plan.hours:.2g}",
@@ -105,16 +104,14 @@ def _time_table(plans: Sequence[MeshPlan], best: MeshPlan | None) -> Table:
 
 
 def _collective_table(plans: Sequence[MeshPlan]) -> RenderableType:
-    table = _table("What travels in a step", "fold x data", "kind", "number", "GB", "devices", "axes")
+    table = _table("What travels in a step", "mesh", "kind", "number", "GB", "devices", "axes")
     for plan in plans:
         groups: dict[tuple[str, int, tuple[str, ...]], list[Collective]] = defaultdict(list)
         for one in plan.collectives or ():
             groups[one.kind, one.group, one.axes].append(one)
         for (kind, devices, axes), found in groups.items():
             amount = f"{sum(one.size for one in found) / 1e9:.3g}"
-            table.add_row(
-                f"{plan.fold} x {plan.data}", kind, str(len(found)), amount, str(devices), " ".join(axes) or "-"
-            )
+            table.add_row(plan.shape, kind, str(len(found)), amount, str(devices), " ".join(axes) or "-")
     return table if table.row_count else Text("Nothing travels between devices in a step.\n")
 
 

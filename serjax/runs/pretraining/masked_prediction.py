@@ -24,6 +24,7 @@ from serjax.runs.pretraining.corpus import Material, Part
 from serjax.runs.pretraining.labels import part_folder
 from serjax.runs.starts import ENCODER, EncoderStart, encoder_start
 from serjax.runtime import distributed
+from serjax.runtime.mesh import fetch
 from serjax.runtime.progress import progress_bar
 from serjax.training.choose_together import choose_together
 from serjax.training.fold_axis import FoldAxis, fold_axis
@@ -171,7 +172,7 @@ def _train(
             )
 
         params = axis.gather(pretrain(setup, batches, config.updates, resume, report, every=config.save_every))
-    frozen = axis.gather_shared(setup.frozen) if setup.shared else axis.gather(setup.frozen)
+    frozen = fetch(setup.frozen) if setup.shared else axis.gather(setup.frozen)
 
     def save() -> None:
         for k, folder in enumerate(folders):

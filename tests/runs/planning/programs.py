@@ -34,10 +34,10 @@ def experiment(freeze="cnn"):
     return replace(found, data=replace(found.data, max_seconds=SECONDS))
 
 
-def step_of(kind, rows=ROWS):
+def step_of(kind, rows=ROWS, gather=lambda params: params):
     if kind == "train":
         what = experiment()
-        return steps.training_step(replace(what, train=TrainConfig(batch_size=rows)), CLASSES)
+        return steps.training_step(replace(what, train=TrainConfig(batch_size=rows)), CLASSES, gather)
     if kind == "heads":
         return steps.heads_epoch(experiment("encoder"), CLASSES, clips=100, steps=3)
     masked = MaskedConfig(dtype="bfloat16", feature_grad_mult=0.1)
@@ -45,8 +45,9 @@ def step_of(kind, rows=ROWS):
 
 
 def mesh_of(devices, text):
-    fold, data = map(int, text.split("x"))
-    return Mesh(np.asarray(devices[: fold * data]).reshape(fold, data, 1), ("fold", *meshes.ROWS))
+    """Return the mesh of a text such as 2x4, or 1x2x4 where parameters are split over four."""
+    fold, data, shard = map(int, (f"{text}x1").split("x")[:3])
+    return Mesh(np.asarray(devices[: fold * data * shard]).reshape(fold, data, shard), ("fold", *meshes.ROWS))
 
 
 def memory_of(compiled):
@@ -61,11 +62,12 @@ def facts(compiled, shape):
 
 
 def on_mesh(devices, kind, text):
-    mesh, step = mesh_of(devices, text), step_of(kind)
+    mesh = mesh_of(devices, text)
     axis = FoldAxis(FOLDS, mesh, together=True)
-    folds, data = axis.padded // mesh.shape["fold"], mesh.shape["data"]
+    step = step_of(kind, gather=axis.gather_params)
+    folds = axis.padded // mesh.shape["fold"]
     # The part of a device, counted alone; what folds share is there once.
-    part = step_of(kind, ROWS // data)
+    part = step_of(kind, ROWS // axis.row_devices)
     with compiling_for("tpu"):
         traced = jax.make_jaxpr(part.function)(*part.arguments)
     peak = count(traced, donated=len(jax.tree.leaves(part.state))).peak
@@ -73,7 +75,7 @@ def on_mesh(devices, kind, text):
     taps = ENCODER.num_conv_pos_embeddings
     frequencies = (frames(ENCODER, round(SECONDS * 16000)) + taps // 2) // 2 + 1
     spectrum = 4 * 4 * frequencies * ENCODER.hidden_size**2 // ENCODER.num_conv_pos_embedding_groups
-    return facts(step.lower(axis).compile(), (mesh.shape["fold"], data)) | {
+    return facts(step.lower(axis).compile(), tuple(mesh.shape.values())) | {
         "spectrum": folds * spectrum,
         "gradient": 2 * folds * count_weights(step.state.params),
         "bound": folds * peak,
@@ -90,7 +92,7 @@ def ensemble(device):
 def for_tpus():
     found = {}
     for name, cases in {
-        "v5e-8": ("train 5x1", "train 1x8", "train 2x4", "heads 5x1", "pretraining 1x8"),
+        "v5e-8": ("train 5x1", "train 1x8", "train 2x4", "train 1x2x4", "heads 5x1", "pretraining 1x8"),
         "v5p-8": ("train 2x2", "heads 4x1", "pretraining 1x4"),
     }.items():
         devices, chip = tpu_devices(find_topology(name)), name.partition("-")[0]

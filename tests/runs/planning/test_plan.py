@@ -132,3 +132,51 @@ def test_a_step_compiled_and_timed_here(experiment):
     # The compiled program holds its states, and needs less than counting says.
     assert 2 * size(planner.step.state) < found.memory < found.bound
     assert found.compiled_flops > 0
+
+
+def test_training_lays_folds_across_where_sharing_their_batches_takes_longer(planner):
+    assert planner.default() == (5, 1)
+    assert planner.cost(5, 1, 1) == planner.mesh(5, 1).seconds < planner.cost(1, 8, 1)
+
+
+def test_nothing_is_known_of_a_cpu(experiment):
+    planner = Planner(experiment, EXTENT, local_topology(jax.devices()))
+    assert planner.cost is None
+    planner.choose_shard("auto")
+    assert planner.shard == 1
+
+
+@pytest.fixture
+def wide(experiment, tiny_encoder):
+    layout = EncoderLayout(replace(tiny_encoder, intermediate_size=2**14), normalize=True)
+    what = replace(experiment, model=replace(experiment.model, layout=layout))
+    return Planner(what, EXTENT, find_topology("v5e-8"))
+
+
+def test_split_parameters_take_less_memory_and_travel(wide):
+    whole = wide.mesh(1, 8)
+    wide.choose_shard(4)
+    split = wide.mesh(1, 2)
+    assert (split.shape, split.devices, split.rows) == ("1 x 2 x 4", 8, 1)
+    state = size(wide.step.state) + size(wide.step.state.params)
+    # A quarter of the state is kept, and parameters are whole once more while a pass computes.
+    assert whole.memory - split.memory == pytest.approx(5 * (0.75 * state - size(wide.step.state.params)), rel=0.05)
+    assert split.work.bytes_sent > whole.work.bytes_sent
+    assert wide.shapes() == [(1, 1), (1, 2), (2, 1)]
+    assert wide.default() in wide.shapes()
+
+
+def test_parameters_are_split_where_they_do_not_fit(wide):
+    wide.choose_shard("auto")
+    assert wide.shard == 1
+    wide.topology = replace(wide.topology, chip=replace(wide.topology.chip, memory=3 * size(wide.step.state)))
+    wide.choose_shard("auto")
+    assert wide.shard > 1
+
+
+def test_a_split_that_cannot_be(planner, wide):
+    with pytest.raises(UserError, match=r"--mesh\.shard 3: it does not divide the 8 devices"):
+        planner.choose_shard(3)
+    wide.choose_shard(4)
+    with pytest.raises(UserError, match=r"--mesh 2x2 with --mesh\.shard 4: it has 16 devices, but v5e-8 has 8"):
+        wide.mesh(2, 2)

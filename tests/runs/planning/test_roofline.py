@@ -30,6 +30,18 @@ def test_times_of_a_step():
     assert found.step(overlap=1) == pytest.approx(2)
 
 
+def test_split_parameters_are_gathered_twice_and_their_gradients_scattered():
+    work = Work(1e12, 1e9, reduced=80e9, across=2, gathered=200e9, shard=4)
+    # Each device adds up its quarter of the gradients with one peer.
+    assert work.bytes_sent == pytest.approx(3 / 4 * (400e9 + 80e9) + 20e9)
+    assert times(work, SLICE).links == pytest.approx(work.bytes_sent / 100e9)
+    alone = work._replace(across=1)
+    assert times(alone, NODES).links == pytest.approx(3 / 4 * 480e9 / 450e9)
+    # Of eight devices in a node two hold the same part, the other six of its holders are in other nodes.
+    far = times(work._replace(across=8), NODES).links - times(alone, NODES).links
+    assert far == pytest.approx(2 * 1 / 2 * 20e9 / 450e9 + 2 * 3 / 4 * 10e9 / 50e9)
+
+
 def test_bytes_that_a_program_sends_come_first():
     work = Work(1e12, 1e9, reduced=100e9, across=8)
     assert times(work._replace(sent=50e9), SLICE).links == pytest.approx(0.5)

@@ -73,3 +73,14 @@ def test_a_network_on_spectrograms():
 def test_bad_input(on, given, told):
     with pytest.raises(UserError, match=told):
         plan(TINY, on, **given)
+
+
+def test_split_parameters_are_planned(caplog):
+    what = replace(TINY, mesh=replace(TINY.mesh, shard=2))
+    with caplog.at_level(logging.INFO, "serjax"):
+        text = printed(plan(what, "h100x8", mesh="1x2"))
+    assert "parameters are split over 2 devices" in caplog.text
+    assert "fold x data x shard" in text
+    assert "1 x 2 x 2" in text
+    with pytest.raises(UserError, match=r"--mesh\.shard 3: it does not divide the 8 devices"):
+        plan(replace(TINY, mesh=replace(TINY.mesh, shard=3)), "h100x8")

@@ -156,3 +156,12 @@ def test_programs_for_tpus(on_tpu, name):
         assert 0.8 * found["gradient"] <= sent <= found["gradient"] + found["spectrum"] + 100
     # Counted without the tiles of 8 x 128 that a TPU pads arrays to, which so small a network feels.
     assert found["memory"] < 1.5 * found["bound"]
+
+
+@pytest.mark.slow
+def test_split_parameters_on_a_tpu(on_tpu):
+    """Parameters are gathered along the axis that they are split over, and nothing crosses folds."""
+    whole, split = on_tpu["v5e train 1x8"], on_tpu["v5e train 1x2x4"]
+    assert all("fold" not in axes for _, _, axes in split["collectives"])
+    assert any(kind == "all-gather" and axes == ("shard",) for kind, _, axes in split["collectives"])
+    assert split["memory"] < whole["memory"]

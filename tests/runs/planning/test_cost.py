@@ -1,0 +1,43 @@
+"""The mesh that training takes: by published figures where devices have them, by counting turns elsewhere."""
+
+from dataclasses import replace
+
+import jax
+import pytest
+
+from serjax.config.experiment import Experiment
+from serjax.models.base import EncoderLayout, Resolution
+from serjax.models.speech import Speech
+from serjax.runs.planning import cost as costs
+from serjax.runs.planning.topology import find_topology
+from serjax.runtime.mesh import make_mesh, mesh_shape
+from serjax.training.config import TrainConfig
+
+
+@pytest.fixture
+def experiment(tiny_encoder):
+    model = Speech(size="tiny", head_size=8, attention_size=8)
+    model = model.resolved(Resolution(0.4, EncoderLayout(tiny_encoder, normalize=True)))
+    found = Experiment("x", model=model, train=TrainConfig(batch_size=16))
+    return replace(found, data=replace(found.data, max_seconds=0.4))
+
+
+def test_on_a_cpu_turns_are_counted(experiment):
+    assert costs.mesh_cost(experiment, 4, 5) is None
+
+
+def test_by_the_figures_of_a_slice(experiment, monkeypatch):
+    monkeypatch.setattr(costs, "local_topology", lambda devices: find_topology("v5e-8"))
+    cost = costs.mesh_cost(experiment, 4, 5)
+    assert mesh_shape(5, 16, 8) == (1, 8)
+    chosen = mesh_shape(5, 16, 8, cost=cost)
+    assert chosen != (1, 8)
+    assert cost(*chosen, 1) == min(cost(fold, data, 1) for fold, data in ((1, 8), (2, 4), (3, 2), (5, 1)))
+    mesh = make_mesh(5, 16, [jax.devices()[0]] * 8, cost=cost)
+    assert tuple(mesh.shape.values()) == (*chosen, 1)
+
+
+def test_heads_on_features_count_turns(experiment, monkeypatch):
+    monkeypatch.setattr(costs, "local_topology", lambda devices: find_topology("v5e-8"))
+    frozen = replace(experiment, model=replace(experiment.model, freeze="encoder"))
+    assert costs.mesh_cost(frozen, 4, 5) is None

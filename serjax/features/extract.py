@@ -1,7 +1,6 @@
 """One pass over all clips: features computed batch by batch into a ragged array, resumed where it was stopped."""
 
 import hashlib
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,13 +13,13 @@ from jaxtyping import Array, Float, Int
 from serjax.data.batching.batches import Clips, fill_rows
 from serjax.data.batching.lengths import Crop, bucket, crop_start
 from serjax.data.store.ragged import Ragged, RaggedWriter, make_once
+from serjax.data.store.together import make_together, work_together
 from serjax.models.functional import Params
 from serjax.runtime import distributed
 from serjax.runtime.disk import disk_errors
 from serjax.runtime.errors import UserError
 from serjax.runtime.mesh import make_mesh, sharding
 from serjax.runtime.progress import progress_bar
-from serjax.runtime.shared_folder import blind_processes
 
 Function = Callable[[Params, Float[Array, "b t"], Int[Array, "b"]], tuple[Float[Array, "b ..."], Int[Array, "b"]]]
 """From weights, waves and true lengths in samples to features and true frames of each clip."""
@@ -120,11 +119,12 @@ def extract(
     """
     mesh = make_mesh(1, 1, jax.local_devices()[:1]) if mesh is None else mesh
 
-    def fill(folder: Path, batches: Sequence[Batch], lengths: Int[np.ndarray, "clips"] | None) -> None:
-        _fill(function, weights, clips, names, batches, folder, lengths, frame_axis, mesh)
+    def fill(folder: Path, steps: range) -> None:
+        own = [batches[number] for number in steps]
+        _fill(function, weights, clips, names, own, folder, lengths, frame_axis, mesh)
 
-    if blind_processes(target.parent, 15.0) or not distributed.several():
-        make_once(target, lambda unfinished: fill(unfinished, batches, lengths), _OPTION)
+    if not work_together(target.parent):
+        make_once(target, lambda unfinished: fill(unfinished, range(len(batches))), _OPTION)
     elif not distributed.from_first("features", target.is_dir):
         _share(fill, len(clips), batches, target, lengths)
     try:
@@ -134,7 +134,7 @@ def extract(
 
 
 def _share(
-    fill: Callable[[Path, Sequence[Batch], Int[np.ndarray, "clips"] | None], None],
+    fill: Callable[[Path, range], None],
     clips: int,
     batches: Sequence[Batch],
     target: Path,
@@ -143,13 +143,8 @@ def _share(
     """Compute every batch in one of the processes, and let the first put the parts together."""
     count, division = distributed.count(), _division(batches)
     distributed.same({"number of devices, or other clips": division})
-    parts = [target.with_name(f"{target.name}.{division}.{i}-of-{count}") for i in range(count)]
-    own = batches[distributed.index() :: count]
-    if own:
-        make_once(parts[distributed.index()], lambda unfinished: fill(unfinished, own, lengths), _OPTION)
-    distributed.wait_for_all("features")
 
-    def merge(unfinished: Path) -> None:
+    def join(unfinished: Path, parts: Sequence[Path]) -> None:
         _begin(unfinished, f"{division} in {count} parts")
         read = [Ragged(part) for part in parts[: len(batches)]]
         rows = read[0].rows
@@ -166,8 +161,10 @@ def _share(
             writer.finish()
         (unfinished / _DIVISION).unlink()
 
-    distributed.from_first("features", lambda: make_once(target, merge, _OPTION))
-    shutil.rmtree(parts[distributed.index()], ignore_errors=True)
+    # Batches are in order of length, so that every so many are about as much work as those of the others.
+    make_together(
+        target, lambda part, parts: range(part, len(batches), parts), fill, join, _OPTION, name=f"{division}."
+    )
 
 
 def _division(batches: Sequence[Batch]) -> str:

@@ -122,7 +122,7 @@ def _answers(ensemble: Ensemble, data: DataConfig, cache: Path, seed: int) -> tu
     notes = list(corpus.notes)
     for note in notes:
         log.info(note)
-    opened = distributed.first_then_rest("data", lambda: _open(corpus.utterances, filmed, cache, config.skip_bad))
+    opened = _open(corpus.utterances, filmed, cache, config.skip_bad)
     clips, given, skipped, hashes = opened
     names = [(clip.id, clip.label, clip.start, clip.end) for clip in clips]
     distributed.same(

@@ -14,7 +14,7 @@ from serjax.evaluation.report import Report
 from serjax.runs.folder import FIRST_STAGE, RESUME, begin_run, begun_at_once, claim, end_run, find_run, write_folds
 from serjax.runs.groups import group_trials, is_of, name_of
 from serjax.runs.jobs import write_sources
-from serjax.runs.processes import check_shared, note_own_caches
+from serjax.runs.processes import check_shared
 from serjax.runs.results import Outcome, choose_rates, join_outcomes, read_outcome, show_example, write_run
 from serjax.runs.setup import Plan, Setup, experiment_trials, first_stage, make_plan, set_up
 from serjax.runtime import distributed
@@ -88,8 +88,7 @@ def _train(
 ) -> list[Report | None]:
     first = experiments[0]
     begun = distributed.from_first("run folder", lambda: all([find_run(one, states) for one in experiments]))
-    data = distributed.first_then_rest("data", lambda: experiment_data(first))
-    note_own_caches(cache_folder(first))
+    data = experiment_data(first)
     trials = [
         replace(trial, run=run, values=own)
         for run, (one, own) in enumerate(zip(experiments, values, strict=True))

@@ -1,7 +1,6 @@
 """Checks that the processes of a run can work together, before any of them trains."""
 
 import json
-import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +12,6 @@ from serjax.runtime.constraints import to_json
 from serjax.runtime.errors import UserError, one_of
 from serjax.runtime.shared_folder import blind_processes
 from serjax.runtime.version import versions
-
-log = logging.getLogger(__name__)
 
 
 def check_versions() -> None:
@@ -41,16 +38,6 @@ def check_alike(experiment: Experiment | PretrainExperiment) -> None:
             raise UserError(
                 f"process {i} was given another {one_of(changed)} than process 0; give all processes the same command."
             )
-
-
-def note_own_caches(folder: Path) -> None:
-    """Say which processes have a cache of their own, in which they decode all clips again."""
-    blind = [str(i) for i in blind_processes(folder, 15.0)]
-    if blind:
-        log.info(
-            f"process{'es' * (len(blind) > 1)} {one_of(blind)} cannot see {folder} of process 0 and decoded the clips "
-            "again; --data.cache names a folder that all machines share."
-        )
 
 
 def check_shared(folder: Path) -> None:

@@ -144,15 +144,20 @@ def disk_errors(path: Path, option: str) -> Iterator[None]:
         raise unwritable(path, error, option) from None
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, option: str = "--out") -> None:
     """Write a file under a temporary name and rename it, so that a reader never sees half of it.
+
+    Args:
+        path: of the file; its parents are made.
+        text: the contents.
+        option: command-line option that chooses the folder, for messages.
 
     Raises:
         UserError: it cannot be written.
     """
     temporary = path.with_name(f"{path.name}.tmp")
     try:
-        with disk_errors(path, "--out"):
+        with disk_errors(path, option):
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_text(text, encoding="utf-8")
             os.replace(temporary, path)

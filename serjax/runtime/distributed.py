@@ -26,6 +26,8 @@ _FOREVER = 30 * 86_400_000
 """Milliseconds to wait for what may take as long as decoding a corpus; a process that dies ends all others anyway."""
 _HEARTBEAT = 30
 """Seconds without a sign of life after which a process counts as dead."""
+_PIECE = 1 << 20
+"""Characters that go through the coordination service at once; gRPC has a limit of some MB."""
 _END = "serjax/end"
 _CONNECTION = r"(?i)\bgloo\b|\bnccl|coordination.?service|UNAVAILABLE:|DEADLINE_EXCEEDED:|ABORTED:"
 """Words of JAX's errors of connections; others, such as of memory, are this process's own."""
@@ -136,8 +138,28 @@ def exchange(what: str, text: str) -> list[str]:
     if not several():
         return [text]
     key = _key(what)
-    _client().key_value_set(f"{key}/{index()}", text)
-    return [_client().blocking_key_value_get(f"{key}/{i}", _FOREVER) for i in range(count())]
+    _send(f"{key}/{index()}", text)
+    return [_receive(f"{key}/{i}") for i in range(count())]
+
+
+def to_first(what: str, text: str) -> list[str] | None:
+    """Return on the first process what each gives as `text`, in their order, and None on the others.
+
+    Unlike those of `exchange` the texts go through the network once, and are kept by nobody.
+
+    Args:
+        what: name of the exchange.
+        text: of this process.
+    """
+    if not several():
+        return [text]
+    key = _key(what)
+    if not first():
+        _send(f"{key}/{index()}", text)
+        return None
+    texts = [text, *(_receive(f"{key}/{i}") for i in range(1, count()))]
+    _client().key_value_delete(f"{key}/")
+    return texts
 
 
 def from_first(what: str, make: Callable[[], T]) -> T:
@@ -294,6 +316,25 @@ def _key(what: str) -> str:
     """Return a key of its own for each call; all processes make the same calls in the same order."""
     _calls[what] += 1
     return f"serjax/{what.replace(' ', '_')}/{_calls[what]}"
+
+
+def _send(key: str, text: str) -> None:
+    """Set a text of any length, in pieces that say how many they are."""
+    pieces = -(-len(text) // _PIECE) or 1
+    for number in range(pieces):
+        piece = text[number * _PIECE : (number + 1) * _PIECE]
+        _client().key_value_set(f"{key}/{number}", f"{pieces} {piece}")
+
+
+def _receive(key: str) -> str:
+    """Wait for a text that `_send` sets, and return it."""
+
+    def piece(number: int) -> tuple[str, str]:
+        pieces, _, text = _client().blocking_key_value_get(f"{key}/{number}", _FOREVER).partition(" ")
+        return pieces, text
+
+    pieces, text = piece(0)
+    return "".join((text, *(piece(number)[1] for number in range(1, int(pieces)))))
 
 
 def _client() -> Any:

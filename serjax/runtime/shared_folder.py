@@ -12,12 +12,13 @@ WITHIN = 60.0
 """Seconds after which a network file system shows what another machine has written."""
 
 
-def blind_processes(folder: Path, within: float = WITHIN) -> list[int]:
+def blind_processes(folder: Path, within: float = WITHIN, *, option: str = "--out") -> list[int]:
     """Return the numbers of the processes that do not see what process 0 writes into a folder; all of them must ask.
 
     Args:
         folder: made where it is missing.
         within: seconds to look for it.
+        option: command-line option that chooses the folder, for messages.
 
     Raises:
         UserError: process 0 cannot write there.
@@ -27,15 +28,26 @@ def blind_processes(folder: Path, within: float = WITHIN) -> list[int]:
     token = uuid.uuid4().hex
 
     def write() -> str:
-        write_text(folder / f".seen-by-all-{token}", token)
+        write_text(folder / f".seen-by-all-{token}", token, option)
         return token
 
     path = folder / f".seen-by-all-{distributed.from_first('shared folder', write)}"
-    until = time.monotonic() + within
-    while not (seen := path.is_file()) and time.monotonic() < until:
-        time.sleep(0.2)
+    seen = wait_for(path, within)
     answers = distributed.exchange("shared folder", "yes" if seen else "no")
     if distributed.first():
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
     return [i for i, answer in enumerate(answers) if answer == "no"]
+
+
+def wait_for(path: Path, within: float = WITHIN) -> bool:
+    """Wait until this machine sees a file that another process has written; return whether it does.
+
+    Args:
+        path: of the file.
+        within: seconds to look for it.
+    """
+    until = time.monotonic() + within
+    while not (seen := path.is_file()) and time.monotonic() < until:
+        time.sleep(0.2)
+    return seen

@@ -1,13 +1,12 @@
 """Checks of processes before they train: the same settings and versions, and a run folder that all see."""
 
 import json
-import logging
 
 import pytest
 
 from serjax.config.experiment import Experiment
 from serjax.runs import processes
-from serjax.runs.processes import check_alike, check_shared, note_own_caches
+from serjax.runs.processes import check_alike, check_shared
 from serjax.runtime import distributed
 from serjax.runtime.errors import UserError
 
@@ -72,13 +71,3 @@ def test_a_run_folder_that_a_process_does_not_see_is_refused(monkeypatch, tmp_pa
     monkeypatch.setattr(processes, "blind_processes", lambda folder, within=60.0: [1, 3])
     with pytest.raises(UserError, match=r"processes 1, 3 cannot see what process 0 writes there; give --out"):
         check_shared(tmp_path)
-
-
-def test_caches_of_their_own_are_noted(monkeypatch, tmp_path, caplog):
-    caplog.set_level(logging.INFO)
-    note_own_caches(tmp_path)
-    assert not caplog.messages
-    monkeypatch.setattr(processes, "blind_processes", lambda folder, within=60.0: [2])
-    note_own_caches(tmp_path)
-    assert "process 2 cannot see" in caplog.messages[0]
-    assert "decoded the clips again" in caplog.messages[0]

@@ -19,6 +19,7 @@ def test_a_process_alone_is_the_first_of_one():
     assert not distributed.several()
     assert (distributed.index(), distributed.count(), distributed.first()) == (0, 1, True)
     assert distributed.exchange("names", "me") == ["me"]
+    assert distributed.to_first("names", "me") == ["me"]
     assert distributed.from_first("value", lambda: object) is object
     assert distributed.first_then_rest("work", lambda: 3) == 3
     distributed.same({"seed": 3})
@@ -88,6 +89,17 @@ def test_texts_are_exchanged_in_the_order_of_processes(found):
     for one in found:
         assert one["exchange"] == ["process 0", "process 1"]
         assert one["again"] == ["process 0 again", "process 1 again"]
+
+
+def test_texts_may_be_longer_than_a_message(found):
+    for one in found:
+        assert one["long"] == [True, True]
+        assert one["none"] == ["", ""]
+
+
+def test_the_first_is_told_in_the_order_of_processes(found):
+    assert [one["to first"] for one in found] == [["process 0", "process 1"], None]
+    assert [one["to first again"] for one in found] == [["process 0 again", "process 1 again"], None]
 
 
 def test_the_first_tells_the_others_what_it_made_or_why_not(found):

@@ -37,6 +37,12 @@ def main(port, index):
         "place": [distributed.index(), distributed.count(), distributed.first(), jax.device_count()],
         "exchange": distributed.exchange("names", f"process {index}"),
         "again": distributed.exchange("names", f"process {index} again"),
+        "long": [
+            text == f"{i}ä" * 2_000_000 for i, text in enumerate(distributed.exchange("long", f"{index}ä" * 2_000_000))
+        ],
+        "none": distributed.exchange("none", ""),
+        "to first": distributed.to_first("names", f"process {index}"),
+        "to first again": distributed.to_first("names", f"process {index} again"),
         "from first": distributed.from_first("value", lambda: calls.append(0) or {"index": index}),
         "first then rest": distributed.first_then_rest("work", lambda: calls.append(1) or index),
         "refused": error_of(lambda: distributed.from_first("value", refuse)),

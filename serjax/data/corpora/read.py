@@ -16,6 +16,7 @@ from serjax.data.corpora.iemocap import find_sessions, read_iemocap
 from serjax.data.corpora.lists import LIST_SUFFIXES, ListKind, read_list
 from serjax.data.corpora.synthetic import corpus as synthetic
 from serjax.data.utterance import Utterance
+from serjax.runtime import distributed
 from serjax.runtime.errors import UserError, one_of, reason
 from serjax.runtime.remote import as_path, is_remote
 
@@ -138,7 +139,8 @@ def _find(config: DataConfig, seed: int, videos: bool, silent: bool) -> Corpus:
 def _render(config: DataConfig, seed: int) -> Corpus:
     """Render the synthetic corpus into root, or else below the cache."""
     default = Path(config.cache or "checkpoints") / f"{synthetic.NAME}-seed{seed}"
-    folder = synthetic.render(Path(config.root) if config.root else default, seed=seed)
+    root = Path(config.root) if config.root else default
+    folder = distributed.first_then_rest("synthetic corpus", lambda: synthetic.render(root, seed=seed))
     files, _ = audio_files(folder)
     clips = [replace(clip, speaker=synthetic.speaker(clip.path)) for clip in read_classes(folder, files)]
     return Corpus(synthetic.NAME, tuple(clips), (), (f"The clips are not recordings: rendered with seed {seed}.",))

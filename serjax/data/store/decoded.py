@@ -3,8 +3,9 @@
 import hashlib
 import json
 import os
+import shutil
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
@@ -13,14 +14,19 @@ import numpy as np
 from jaxtyping import Shaped
 
 from serjax.data.store.ragged import FORMAT, Ragged, RaggedWriter, make_once
+from serjax.data.store.together import make_together, remove_parts, work_together
 from serjax.data.utterance import Utterance
+from serjax.runtime import distributed
 from serjax.runtime.errors import UserError
 from serjax.runtime.progress import progress_bar
 from serjax.runtime.remote import RemotePath
 
-_THREADS = os.cpu_count() or 1
+THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""Threads that decode: as many as there are processors for this process."""
 
-_AHEAD = 4 * _THREADS
+_OPTION = "--data.cache"
+
+_AHEAD = 4 * THREADS
 """Clips that may be decoded ahead of the writer: memory holds this many, however large the corpus."""
 
 
@@ -97,11 +103,16 @@ def decode_once(
     dtype: str,
     shape: tuple[int, ...] = (),
     skip_bad: bool,
+    facts: Mapping[str, Any] | None = None,
 ) -> Kind:
     """Decode utterances into `folder`, or find their rows there from an earlier time.
 
     Rows are kept in a folder named by a hash of the files' bytes, the stretches and the settings: files that changed
     are decoded again, files that only moved are not. A call that was stopped goes on where it was.
+
+    The processes of a run that share `folder` hash and decode a part of the clips each, and all of them must call it.
+    The first joins the parts, one after the other, and removes each when it is copied: meanwhile the disk holds the
+    largest part twice. What is there in the end is byte for byte what one process writes.
 
     Args:
         kind: of the result.
@@ -112,33 +123,70 @@ def decode_once(
         dtype: of the rows, as NumPy's files name it.
         shape: of a row.
         skip_bad: leave out clips that cannot be used instead of raising.
+        facts: of the store, as JSON can write them; they follow from the settings.
 
     Raises:
         UserError: clips that cannot be used, all of them in one message, a line each; or `folder` cannot be written,
-            or the disk is full.
+            or the disk is full; or other processes were given other clips.
     """
-    with ThreadPoolExecutor(_THREADS) as pool:
-        files = list(dict.fromkeys(kind.source(clip) for clip in utterances))
-        digests = dict(zip(files, pool.map(_digest, files), strict=True))
-        clips = [(digests[kind.source(clip)], clip.start, clip.end) for clip in utterances]
-        key = hashlib.blake2b(json.dumps([FORMAT, *settings, clips]).encode(), digest_size=8).hexdigest()
-        target = folder.absolute() / key
+    items, facts = len(utterances), facts or {}
 
-        def write(unfinished: Path) -> None:
-            writer = RaggedWriter(
-                unfinished, dtype, shape, items=len(utterances), name=kind.array, option="--data.cache"
-            )
-            with writer:
-                rest = _in_order(utterances[writer.done :], decode, pool)
-                with progress_bar("clips") as bar:
-                    task = bar.add_task("decoding", total=len(utterances), completed=writer.done, rate="")
-                    for rows, columns in rest:
-                        writer.write(writer.done, rows, **columns)
-                        writer.step()
+    def writer(unfinished: Path, count: int) -> RaggedWriter:
+        return RaggedWriter(unfinished, dtype, shape, items=count, name=kind.array, option=_OPTION)
+
+    def begin(unfinished: Path) -> int:
+        with writer(unfinished, items) as opened:
+            return opened.done
+
+    def join(unfinished: Path, parts: Sequence[Path]) -> None:
+        with writer(unfinished, items) as whole, progress_bar("clips") as bar:
+            task = bar.add_task("joining parts", total=items, completed=whole.done, rate="")
+            for i, part in enumerate(parts):
+                steps = _own(items)(i, len(parts))
+                if whole.done < steps.stop:
+                    found = Ragged(part, kind.array)
+                    for item in range(whole.done - steps.start, len(steps)):
+                        columns = {name: column[item] for name, column in found.columns.items()}
+                        whole.write(whole.done, found[item], **columns)
+                        whole.step()
                         bar.advance(task)
-                writer.finish()
+                    whole.save()
+                shutil.rmtree(part, ignore_errors=True)
+            whole.finish(**facts)
 
-        make_once(target, write, "--data.cache")
+    with ThreadPoolExecutor(THREADS) as pool:
+
+        def fill(unfinished: Path, steps: range) -> None:
+            with writer(unfinished, len(steps)) as part, progress_bar("clips") as bar:
+                rest = _in_order(utterances[steps.start + part.done : steps.stop], decode, pool)
+                task = bar.add_task("decoding", total=len(steps), completed=part.done, rate="")
+                for rows, columns in rest:
+                    part.write(part.done, rows, **columns)
+                    part.step()
+                    bar.advance(task)
+                part.finish(**facts)
+
+        def make(unfinished: Path) -> None:
+            remove_parts(target)  # of several processes that were stopped
+            fill(unfinished, range(items))
+
+        together = work_together(folder)
+        if together:
+            clips = [(clip.id, clip.start, clip.end) for clip in utterances]
+            distributed.same({"list of clips (its fingerprint)": _hash(clips)})
+        files = list(dict.fromkeys(kind.source(clip) for clip in utterances))
+
+        def key(digests: Sequence[str]) -> str:
+            known = dict(zip(files, digests, strict=True))
+            clips = [(known[kind.source(clip)], clip.start, clip.end) for clip in utterances]
+            return _hash([FORMAT, *settings, clips])
+
+        if together:
+            target = folder.absolute() / _key_together(files, key, pool)
+            make_together(target, _own(items), fill, join, _OPTION, begin=begin)
+        else:
+            target = folder.absolute() / key(list(pool.map(_digest, files)))
+            make_once(target, make, _OPTION)
     store = kind(target, utterances)
     if store.skipped and not (skip_bad and len(store)):
         remedy = "repair or remove them, or leave them out with --data.skip-bad"
@@ -158,6 +206,30 @@ def usable(rows: Shaped[np.ndarray, "rows ..."], **columns: Any) -> Decoded:
 def unusable(error: UserError, source: Path, rows: Shaped[np.ndarray, "0 ..."], **columns: Any) -> Decoded:
     """Return no rows with the reason why there are none."""
     return Decoded(rows, {"hashes": None, "reasons": str(error).removeprefix(f"{source}: "), **columns})
+
+
+def _own(items: int) -> Callable[[int, int], range]:
+    """Return the function that gives the items of part I of N: neighbours, so that parts are joined end to end."""
+    return lambda part, parts: range(items * part // parts, items * (part + 1) // parts)
+
+
+def _key_together(files: Sequence[Path], key: Callable[[Sequence[str]], str], pool: Executor) -> str:
+    """Return the key of the files' digests, of which each process finds its share."""
+    index, count = distributed.index(), distributed.count()
+    told = distributed.to_first("digests", json.dumps(list(pool.map(_digest, files[index::count]))))
+
+    def from_all() -> str:
+        assert told is not None
+        digests = [""] * len(files)
+        for i, text in enumerate(told):
+            digests[i::count] = json.loads(text)
+        return key(digests)
+
+    return distributed.from_first("key", from_all)
+
+
+def _hash(value: Any) -> str:
+    return hashlib.blake2b(json.dumps(value).encode(), digest_size=8).hexdigest()
 
 
 def _digest(path: Path) -> str:

@@ -206,6 +206,15 @@ class RaggedWriter:
             if time.monotonic() - self._saved >= _SAVE_SECONDS:
                 self._save()
 
+    def save(self) -> None:
+        """See to it that the steps made so far are on the disk.
+
+        Raises:
+            UserError: the disk is full, or the like.
+        """
+        with self._sentence():
+            self._save()
+
     def finish(self, **facts: Any) -> None:
         """Write the index, which makes the array complete.
 

@@ -26,7 +26,7 @@ from serjax.evaluation.tables import SCORES, percent
 from serjax.models.speech import Speech
 from serjax.runs.finetune import train
 from serjax.runs.folder import AnyExperiment, begin_run, claim, end_run, find_run, is_finished
-from serjax.runs.pretraining.corpus import as_training, read_material
+from serjax.runs.pretraining.corpus import Material, as_training, read_material
 from serjax.runs.pretraining.labels import LABELS, part_folder
 from serjax.runs.pretraining.report import looked_at, spreads_of, write_spreads
 from serjax.runs.pretraining.run import pretrain
@@ -77,8 +77,10 @@ def align(experiment: PretrainExperiment, command: str) -> Report:
             else:
                 train(step, command)
 
+        material = read_material(cpt, by_fold=True)
+
         def write() -> None:
-            _write(experiment, command, (tapt, cpt), (first, last))
+            _write(experiment, command, (tapt, cpt), (first, last), material)
             end_run(experiment)
 
         from_first("page", write)
@@ -124,9 +126,9 @@ def _write(
     command: str,
     pretrainings: Sequence[PretrainExperiment],
     finetunings: Sequence[Experiment],
+    material: Material,
 ) -> None:
     """Write README.md, and the spreads of both labels side by side."""
-    material = read_material(pretrainings[1], by_fold=True)
     part, data = material.parts[0], material.data
     assert data is not None
     spreads = {}

@@ -20,7 +20,7 @@ from serjax.runs.processes import check_shared
 from serjax.runs.starts import PRETRAINED, Encoders, EncoderStart, find_encoder, find_encoders
 from serjax.runtime.constraints import validate
 from serjax.runtime.disk import write_text
-from serjax.runtime.distributed import first_then_rest, from_first, same
+from serjax.runtime.distributed import from_first, same
 from serjax.runtime.errors import UserError
 from serjax.runtime.fingerprint import fingerprint
 
@@ -62,7 +62,7 @@ def _pretrain(experiment: PretrainExperiment, command: str, step: Step | None) -
     for one in known:
         _check_apart(experiment, one)
     by_fold = not all(one.shared for one in known)
-    material = first_then_rest("data", lambda: read_material(experiment, by_fold=by_fold))
+    material = read_material(experiment, by_fold=by_fold)
     for one in known:
         for part in material.parts:
             one.check(part.fold, [material.clips.names[i] for i in part.test])

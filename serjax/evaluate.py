@@ -22,6 +22,12 @@ PARSER.add_argument("--data.labels", nargs="+", metavar="LABEL", help="use only 
 PARSER.add_argument("--data.speaker-pattern", metavar="REGEX", help="finds `speaker` in the clips' paths")
 PARSER.add_argument("--data.max-clips", type=int, metavar="N", help="use only this many, of every class an even share")
 PARSER.add_argument("--data.cache", metavar="DIR", help="folder of decoded clips; by default beside the run folder")
+PARSER.add_argument(
+    "--data.no-keep-decoded",
+    dest="data.keep-decoded",
+    action="store_false",
+    help="keep only an index of decoded clips, and decode each again when it is read",
+)
 PARSER.add_argument("--data.skip-bad", action="store_true", help="leave out clips that cannot be used")
 PARSER.add_argument("--out", type=Path, metavar="DIR", help="folder of the results; by default RUN/evaluation")
 PARSER.add_argument("--overwrite", action="store_true", help="delete an earlier evaluation in that folder")

@@ -36,6 +36,9 @@ class DataConfig:
     """Skip unreadable, empty, too short or NaN clips with a list of them, instead of stopping before training."""
     cache: str | None = None
     """Folder of decoded clips and of a frozen encoder's features; by default beside the run folder."""
+    keep_decoded: bool = True
+    """Keep decoded clips in the cache. If not, only an index of them is kept, and each is decoded whenever it is read,
+    for a corpus larger than the disk. No number depends on it. Frames of videos are always kept."""
     vad: Activity = "none"
     """Leave out silence when clips are decoded: by energy, or by the network of silero-vad (packages silero-vad,
     onnxruntime)."""

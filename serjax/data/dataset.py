@@ -113,7 +113,7 @@ def _open_clips(config: DataConfig, utterances: Sequence[Utterance], folder: Pat
     """Decode the sound of the clips."""
     if config.vad == "silero":
         load_silero()  # a missing package is reported once, and not for every clip
-    store = open_store(utterances, folder, skip_bad=config.skip_bad, vad=config.vad)
+    store = open_store(utterances, folder, skip_bad=config.skip_bad, vad=config.vad, keep=config.keep_decoded)
     if store.untrimmed:
         log.info(f"{store.untrimmed} clips keep their silence: too little of them would be left.")
     for line in store.skipped:

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from serjax.data.batching.batches import Clips, fill_rows
+from serjax.data.batching.batches import Clips, fill_rows, read_clips
 from serjax.data.batching.lengths import Crop, bucket, crop_start
 from serjax.data.store.ragged import Ragged, RaggedWriter, make_once
 from serjax.data.store.together import make_together, work_together
@@ -201,7 +201,8 @@ def _fill(
 
     def start(number: int) -> tuple[Array, Array]:
         rows, samples, pieces = batches[number]
-        cut = [clips.clip(piece.clip)[piece.start :][: piece.samples] for piece in pieces]
+        read = read_clips(clips, (piece.clip for piece in pieces))
+        cut = [clip[piece.start :][: piece.samples] for piece, clip in zip(pieces, read, strict=True)]
         wave, length = fill_rows(cut, rows, samples)
         return call(weights, jax.device_put(wave, spread), jax.device_put(length, spread))
 

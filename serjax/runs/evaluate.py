@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from serjax.audio import SAMPLE_RATE
 from serjax.data.config import DataConfig
 from serjax.data.corpora.read import describe, read_corpus
 from serjax.data.store.clips import ClipStore, open_store
+from serjax.data.store.decoded import THREADS
 from serjax.data.utterance import Utterance
 from serjax.evaluation.model_card import evaluation_page
 from serjax.evaluation.out_of_fold import OutOfFold, read_oof_csv, write_oof_csv
@@ -122,7 +124,7 @@ def _answers(ensemble: Ensemble, data: DataConfig, cache: Path, seed: int) -> tu
     notes = list(corpus.notes)
     for note in notes:
         log.info(note)
-    opened = _open(corpus.utterances, filmed, cache, config.skip_bad)
+    opened = _open(corpus.utterances, filmed, cache, config)
     clips, given, skipped, hashes = opened
     names = [(clip.id, clip.label, clip.start, clip.end) for clip in clips]
     distributed.same(
@@ -179,9 +181,11 @@ class _Answered(NamedTuple):
 def _answered(ensemble: Ensemble, clips: Sequence[Utterance], given: Sequence[Any], skip_bad: bool) -> _Answered:
     """Let the ensemble answer for some clips."""
     usable, samples, skipped = [], [], []
-    for i, (clip, sources) in enumerate(zip(clips, given, strict=True)):
+    with ThreadPoolExecutor(THREADS) as pool:  # decode them, where the store keeps none
+        coming = [pool.submit(sources) for sources in given]
+    for i, (clip, sources) in enumerate(zip(clips, coming, strict=True)):
         try:
-            samples.append(ensemble.read(sources()))
+            samples.append(ensemble.read(sources.result()))
             usable.append(i)
         except MissingPackage:
             raise
@@ -193,7 +197,7 @@ def _answered(ensemble: Ensemble, clips: Sequence[Utterance], given: Sequence[An
 
 
 def _open(
-    clips: Sequence[Utterance], filmed: bool, cache: Path, skip_bad: bool
+    clips: Sequence[Utterance], filmed: bool, cache: Path, config: DataConfig
 ) -> tuple[Sequence[Utterance], list[Callable[[], Any]], list[str], tuple[str, ...]]:
     """Return clips, a reader of each, a sentence for each that is left out, and hashes of the decoded sounds.
 
@@ -201,7 +205,7 @@ def _open(
     """
     if filmed:
         return clips, [partial(_files, clip) for clip in clips], [], ()
-    store = open_store(clips, cache / "clips", skip_bad=skip_bad)
+    store = open_store(clips, cache / "clips", skip_bad=config.skip_bad, keep=config.keep_decoded)
     return store.utterances, [partial(_sound, store, i) for i in range(len(store))], list(store.skipped), store.hashes
 
 

@@ -178,8 +178,9 @@ def _last(experiment: AnyExperiment) -> Path:
 
 def experiment_json(experiment: AnyExperiment) -> str:
     """Return the contents of experiment.json: all settings but those of place and memory, which decide no number."""
-    folds = replace(experiment.folds, at_once=None)
-    return to_json(replace(experiment, out="checkpoints", overwrite=False, folds=folds, mesh=MeshConfig())) + "\n"
+    folds, data = replace(experiment.folds, at_once=None), replace(experiment.data, keep_decoded=True)
+    placed = replace(experiment, out="checkpoints", overwrite=False, folds=folds, data=data, mesh=MeshConfig())
+    return to_json(placed) + "\n"
 
 
 def differences(old: Any, new: Any, prefix: str = "") -> list[str]:

@@ -67,6 +67,19 @@ def test_scores_are_those_of_the_ensemble_s_answers(run, clips, capsys):
     assert len(read_oof_csv(folder / "predictions.csv").ids) == 4
 
 
+def test_clips_that_are_not_kept_get_the_same_answers(run, clips, tmp_path):
+    for name, more in (("kept", []), ("index", ["--data.no-keep-decoded"])):
+        out, cache = tmp_path / name, tmp_path / f"{name} cache"
+        assert main([str(run), "--data.root", str(clips), "--out", str(out), "--data.cache", str(cache), *more]) == 0
+    kept, index = ((tmp_path / name / "predictions.csv").read_bytes() for name in ("kept", "index"))
+    assert index == kept
+    sizes = {
+        name: sum(path.stat().st_size for path in (tmp_path / f"{name} cache").rglob("samples.npy"))
+        for name in ("kept", "index")
+    }
+    assert sizes["index"] == 128 < sizes["kept"]
+
+
 def test_clips_that_the_run_was_trained_on_are_told(run, clips, tmp_path):
     first = evaluate(run, DataConfig(root=str(clips)), out=tmp_path / "one")
     assert not any("trained on" in note for note in first["notes"])

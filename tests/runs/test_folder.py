@@ -100,6 +100,12 @@ def test_a_run_goes_on_with_parameters_split_otherwise(experiment):
     assert find_run(experiment)
 
 
+def test_a_run_goes_on_with_decoded_clips_kept_or_not(experiment):
+    begin_run(experiment, False, "")
+    save_epoch(experiment)
+    assert find_run(replace(experiment, data=replace(experiment.data, keep_decoded=False)))
+
+
 def test_moved_run_is_still_the_same_experiment(experiment, tmp_path):
     begin_run(experiment, False, "")
     save_epoch(experiment)

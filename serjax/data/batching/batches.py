@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import grain
@@ -9,6 +10,7 @@ import numpy as np
 from jaxtyping import Float32, Int, Int32, Int64, Shaped
 
 from serjax.data.batching.lengths import Crop, crop_start
+from serjax.data.store.decoded import THREADS
 
 Item = TypeVar("Item")
 
@@ -18,6 +20,7 @@ READ = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
 Clips are views of a memory-mapped file, so a batch is a few copies of memory: on two busy cores one thread fills some
 20,000 clips of 3 s a second, and 3,000 while the file is not in memory yet, far more than a train step takes. Four
 threads make it 26,000 and 4,000 at the price of as many threads a fold. Four batches bridge a slow read.
+Clips of a store that keeps none are decoded by further threads, see `read_clips`.
 """
 
 ALL = slice(None)
@@ -25,7 +28,7 @@ ALL = slice(None)
 
 
 class Clips(Protocol):
-    """Decoded clips, such as a `ClipStore`."""
+    """Decoded clips, such as a `ClipStore`; `kept` is False where each is decoded whenever it is read."""
 
     @property
     def lengths(self) -> Int64[np.ndarray, "clips"]:
@@ -169,6 +172,27 @@ def read_ahead(items: Iterable[Item]) -> Iterator[Item]:
             yield item
 
 
+def read_clips(clips: Clips, numbers: Iterable[int]) -> Iterator[Float32[np.ndarray, "_"]]:
+    """Return clips in the order of their numbers; a store that keeps none has several threads decode them.
+
+    Args:
+        clips: the store.
+        numbers: of the clips; one that comes twice is decoded once.
+    """
+    if getattr(clips, "kept", True):
+        return map(clips.clip, numbers)
+    numbers = list(numbers)
+    once = list(dict.fromkeys(numbers))
+    found = dict(zip(once, _decoders().map(clips.clip, once), strict=True))
+    return (found[number] for number in numbers)
+
+
+@cache
+def _decoders() -> ThreadPoolExecutor:
+    """Return the threads that decode for all folds."""
+    return ThreadPoolExecutor(THREADS, "decoding")
+
+
 def fill_rows(
     clips: Sequence[Float32[np.ndarray, "_"]], rows: int, samples: int
 ) -> tuple[Float32[np.ndarray, "b s"], Int32[np.ndarray, "b"]]:
@@ -205,8 +229,10 @@ def _dataset(
         chosen = order[places]
         length = np.minimum(clips.lengths[chosen], samples)
         wave = np.zeros((len(places), samples), np.float32)
-        for row, (clip, start) in enumerate(zip(chosen.tolist(), starts[places].tolist(), strict=True)):
-            wave[row, : length[row]] = clips.clip(clip)[start : start + samples]
+        for row, (clip, start) in enumerate(
+            zip(read_clips(clips, chosen.tolist()), starts[places].tolist(), strict=True)
+        ):
+            wave[row, : length[row]] = clip[start : start + samples]
         weight = real.astype(np.float32)
         video = () if frames is None else frames.rows(chosen)
         values = (length.astype(np.int32), labels[chosen].astype(np.int32), weight, chosen.astype(np.int32))

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Int, Int32, Integer
 
 from serjax.audio import SAMPLE_RATE
-from serjax.data.batching.batches import ALL, READ, Clips
+from serjax.data.batching.batches import ALL, READ, Clips, read_clips
 from serjax.data.store.frame_labels import FrameGrid
 from serjax.runtime.errors import UserError
 
@@ -156,9 +156,10 @@ def labelled_batches(
         samples = grid.samples(shape.frames)
         wave = np.empty((len(chosen), samples), np.float32)
         label = np.empty((len(chosen), shape.frames), np.int32)
-        for row, (clip, start) in enumerate(zip(chosen.tolist(), starts.tolist(), strict=True)):
+        waves = read_clips(clips, chosen.tolist())
+        for row, (clip, start, whole) in enumerate(zip(chosen.tolist(), starts.tolist(), waves, strict=True)):
             # A crop begins with a frame, so that its labels are those of exactly these samples.
-            wave[row] = clips.clip(clip)[grid.hop_length * start :][:samples]
+            wave[row] = whole[grid.hop_length * start :][:samples]
             label[row] = labels[clip][start : start + shape.frames]
         return LabelledBatch(wave, np.full(len(chosen), samples, np.int32), label)
 

@@ -1,4 +1,4 @@
-"""Samples of clips, decoded once; see `serjax.data.store.decoded`."""
+"""Samples of clips, decoded once and kept, or decoded whenever they are read; see `serjax.data.store.decoded`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from serjax.audio.decode import VIDEO_SUFFIXES, decode
 from serjax.audio.vad import Activity, trim
 from serjax.data.store.decoded import Decoded, DecodedClips, decode_once, unusable, usable
 from serjax.data.utterance import Utterance
-from serjax.runtime.errors import UserError
+from serjax.runtime.errors import MissingPackage, UserError
 
 _VERSION = 2
 """Part of every key: raised where decoding changes, so that stores of before are not found and made anew."""
@@ -23,24 +23,47 @@ class ClipStore(DecodedClips):
 
     Attributes:
         lengths: of each clip, in samples.
+        kept: whether samples are on the disk; else each clip is decoded from its recording whenever it is read.
         untrimmed: number of clips that kept their silence because too little would have been left.
     """
 
     array = "samples"
 
     lengths: Int64[np.ndarray, "clips"]
+    kept: bool
     untrimmed: int
 
     def __init__(self, folder: Path, utterances: Sequence[Utterance]) -> None:
         super().__init__(folder, utterances)
-        self.lengths = self._ragged.lengths[self._kept]
+        self._vad: Activity = self._ragged.facts.get("vad", "none")
+        self.kept = "vad" not in self._ragged.facts
+        self.lengths = self._ragged.lengths[self._kept] if self.kept else np.array(self._column("samples"), np.int64)
         self.untrimmed = sum(not trimmed for trimmed in self._column("trimmed"))
 
     def clip(self, i: int) -> Float32[np.ndarray, "t"]:
-        """Return clip i at 16 kHz: a read-only view of the file."""
+        """Return clip i at 16 kHz, read-only: a view of the file, or decoded.
+
+        Raises:
+            UserError: its recording is gone, or is no longer what it was when the store was made.
+        """
         if not 0 <= i < len(self):
             raise IndexError(f"clip {i} of a store of {len(self)}")
-        return self._ragged[self._kept[i]]
+        if self.kept:
+            return self._ragged[self._kept[i]]
+        clip = self.utterances[i]
+        found = _decode(clip, self._vad)
+        if found.columns["reasons"] is not None:
+            raise UserError(
+                f"{clip.path}: it was readable when its clips were indexed, and is no longer "
+                f"({found.columns['reasons'].rstrip('.')}); restore it, or start again to index the clips anew."
+            )
+        if found.columns["hashes"] != self.hashes[i]:
+            raise UserError(
+                f"{clip.path}: it decodes to other samples than when its clips were indexed; restore it, or start again "
+                "to index the clips anew; if it is the same and the machines differ, let decoded clips be kept."
+            )
+        found.rows.flags.writeable = False
+        return found.rows
 
 
 @dataclass(frozen=True)
@@ -76,6 +99,7 @@ def open_store(
     *,
     skip_bad: bool,
     vad: Activity = "none",
+    keep: bool = True,
 ) -> ClipStore:
     """Decode utterances into `folder`, or find them there from an earlier time, as `decode_once` does.
 
@@ -84,6 +108,8 @@ def open_store(
         folder: of all stores; made where it is missing.
         skip_bad: leave out clips that cannot be used instead of raising.
         vad: how silence is left out.
+        keep: the samples. Otherwise lengths, hashes and reasons alone are kept, which takes decoding every clip once,
+            and each clip is decoded again whenever it is read.
 
     Raises:
         UserError: clips that cannot be used, all of them in one message, a line each; or `folder` cannot be written,
@@ -94,18 +120,27 @@ def open_store(
         from serjax.audio import container  # noqa: F401  (a missing package is reported once, and for no single clip)
 
     def decoded(clip: Utterance) -> Decoded:
-        try:
-            samples, trimmed = trim(decode(clip.path, start=clip.start, end=clip.end), vad)
-        except UserError as error:
-            return unusable(error, clip.path, np.zeros(0, np.float32), trimmed=True)
-        return usable(np.asarray(samples, "<f4"), trimmed=trimmed)
+        rows, columns = _decode(clip, vad)
+        return Decoded(rows, columns) if keep else Decoded(rows[:0], columns | {"samples": len(rows)})
 
     return decode_once(
         ClipStore,
         utterances,
         folder,
         decoded,
-        settings=[_VERSION, SAMPLE_RATE, vad],
+        settings=[_VERSION, SAMPLE_RATE, vad] if keep else [_VERSION, SAMPLE_RATE, vad, "index alone"],
         dtype="<f4",
         skip_bad=skip_bad,
+        facts={} if keep else {"vad": vad},
     )
+
+
+def _decode(clip: Utterance, vad: Activity) -> Decoded:
+    """Return a clip's samples, or why there are none; a missing package is an error."""
+    try:
+        samples, trimmed = trim(decode(clip.path, start=clip.start, end=clip.end), vad)
+    except MissingPackage:
+        raise
+    except UserError as error:
+        return unusable(error, clip.path, np.zeros(0, np.float32), trimmed=True)
+    return usable(np.asarray(samples, "<f4"), trimmed=trimmed)

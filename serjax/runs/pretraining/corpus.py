@@ -41,11 +41,13 @@ class Clips:
         names: of the clips; no two are equal.
         lengths: in samples.
         hashes: of each clip's samples.
+        kept: whether all samples are on the disk.
     """
 
     names: tuple[str, ...]
     lengths: Int64[np.ndarray, "clips"]
     hashes: tuple[str, ...]
+    kept: bool
 
     def __init__(self, stores: Sequence[ClipStore]) -> None:
         """Put the stores in a row."""
@@ -53,12 +55,13 @@ class Clips:
         self.names = tuple(store.utterances[i].id for store, i in self._places)
         self.lengths = np.concatenate([store.lengths for store in stores])
         self.hashes = tuple(value for store in stores for value in store.hashes)
+        self.kept = all(store.kept for store in stores)
 
     def __len__(self) -> int:
         return len(self._places)
 
     def clip(self, i: int) -> Float32[np.ndarray, "t"]:
-        """Return clip i at 16 kHz: a read-only view of a file."""
+        """Return clip i at 16 kHz, read-only."""
         store, place = self._places[i]
         return store.clip(place)
 
@@ -136,7 +139,7 @@ def _store(root: Path, option: str, cache: Path, experiment: PretrainExperiment)
         for path in files
     ]
     settings = experiment.data
-    store = open_store(clips, cache / "clips", skip_bad=settings.skip_bad, vad=settings.vad)
+    store = open_store(clips, cache / "clips", skip_bad=settings.skip_bad, vad=settings.vad, keep=settings.keep_decoded)
     for line in store.skipped:
         log.warning(f"skipped: {line}")
     log.info(f"{len(store)} clips below {root}, without labels.")

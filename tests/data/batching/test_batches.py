@@ -9,8 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serjax.data.batching.batches import READ, Batch, eval_batches, read_ahead, stack, steps_per_epoch, train_batches
+from serjax.data.batching.batches import (
+    READ,
+    Batch,
+    eval_batches,
+    read_ahead,
+    read_clips,
+    stack,
+    steps_per_epoch,
+    train_batches,
+)
 from serjax.data.batching.lengths import crop_clip
+from serjax.runtime.errors import UserError
 
 few = settings(max_examples=30)
 
@@ -254,3 +264,44 @@ def test_stacked_batches_have_the_folds_in_front():
     assert both.wave.shape == (2, 3, 6)
     np.testing.assert_array_equal(both.clip, [[0, 1, 2], [2, 0, 2]])
     np.testing.assert_array_equal(both.weight, [[1, 1, 1], [1, 1, 0]])
+
+
+class Decoding(Memory):
+    """A store that keeps nothing, and notes which thread decodes what."""
+
+    kept = False
+
+    def __init__(self, lengths):
+        super().__init__(lengths)
+        self.decoded = []
+
+    def clip(self, i):
+        if i == 5:
+            raise UserError("clip 5 is gone")
+        self.decoded.append((i, threading.current_thread().name))
+        return super().clip(i)
+
+
+def test_clips_that_are_not_kept_are_decoded_once_a_batch_by_threads_of_their_own():
+    lengths, labels = [9, 4, 7, 12, 3], np.zeros(6, int)
+    settings = {"batch_size": 3, "samples": 6, "seed": (1,)}
+    clips = Decoding(lengths)
+    wanted, found = (list(train_batches(one, labels, range(5), **settings)) for one in (Memory(lengths), clips))
+    for ours, theirs in zip(found, wanted, strict=True):
+        for part, other in zip(ours[:5], theirs[:5], strict=True):
+            np.testing.assert_array_equal(part, other)
+    # The row that fills up the second batch is decoded with the one that it repeats.
+    assert sorted(i for i, _ in clips.decoded) == list(range(5))
+    assert all(name.startswith("decoding") for _, name in clips.decoded)
+    clips.decoded.clear()
+    read = [clip.tolist() for clip in read_clips(clips, iter([2, 0, 2]))]
+    assert read == [Memory(lengths).clip(i).tolist() for i in (2, 0, 2)]
+    assert sorted(i for i, _ in clips.decoded) == [0, 2]
+
+
+def test_a_recording_that_is_gone_reaches_the_consumer_as_a_sentence():
+    batches = train_batches(Decoding([3] * 6), np.zeros(6, int), range(6), batch_size=2, samples=2, seed=(0,))
+    with pytest.raises(UserError) as caught:
+        list(read_ahead(batches))
+    # Grain adds a note to the error, which is no part of its text.
+    assert str(caught.value) == "clip 5 is gone"

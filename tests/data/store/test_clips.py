@@ -301,3 +301,48 @@ def test_silence_is_left_out_where_something_remains(tmp_path):
     assert (plain.untrimmed, trimmed.untrimmed) == (0, 1)
     assert trimmed.lengths[0] == plain.lengths[0]
     assert trimmed.lengths[1] < plain.lengths[1] - 12_000
+
+
+@pytest.mark.parametrize("vad", ["none", "energy"])
+def test_clips_that_are_not_kept_are_those_that_are(tmp_path, decoded, vad):
+    utterances = write_clips(tmp_path, 6, rate=22_050)
+    sound = noise(1.0, 22_050, 9)
+    soundfile.write(utterances[0].path, np.concatenate([sound, np.zeros(22_050)]), 22_050)
+    utterances.append(replace(utterances[5], id="stretch", start=0.02, end=0.1))
+    spoil(utterances)
+    kept, index = (
+        open_store(utterances, tmp_path / "clips", skip_bad=True, vad=vad, keep=keep) for keep in (True, False)
+    )
+    assert index.folder != kept.folder
+    assert (kept.kept, index.kept) == (True, False)
+    for name in ("utterances", "hashes", "skipped", "untrimmed"):
+        assert getattr(index, name) == getattr(kept, name)
+    np.testing.assert_array_equal(index.lengths, kept.lengths)
+    # A header, and no samples.
+    assert (index.folder / "samples.npy").stat().st_size == 128
+    decoded.clear()
+    again = open_store(utterances, tmp_path / "clips", skip_bad=True, vad=vad, keep=False)
+    assert decoded == []
+    for store in (index, again, pickle.loads(pickle.dumps(index))):
+        for i in range(len(kept)):
+            assert store.clip(i).tobytes() == kept.clip(i).tobytes()
+            assert not store.clip(i).flags.writeable
+    assert len(decoded) == 3 * 2 * len(kept)
+    with pytest.raises(IndexError):
+        index.clip(len(kept))
+
+
+def test_a_recording_that_changed_or_went_since_it_was_indexed_is_named(tmp_path):
+    utterances = write_clips(tmp_path, 3)
+    store = open_store(utterances, tmp_path / "clips", skip_bad=False, keep=False)
+    soundfile.write(utterances[1].path, noise(0.11, 16_000, 99), 16_000)
+    utterances[2].path.unlink()
+    assert len(store.clip(0)) == 1_600
+    with pytest.raises(
+        UserError, match=r"^\S*clip1\.wav: it decodes to other samples than when its clips were [^\n]*$"
+    ):
+        store.clip(1)
+    with pytest.raises(
+        UserError, match=r"^\S*clip2\.wav: it was readable when .* \(it cannot be opened \(No such file"
+    ):
+        store.clip(2)

@@ -46,6 +46,18 @@ def test_every_fold_has_labels_centroids_and_an_encoder_of_its_own(run, corpus):
         assert len(part.train) + len(part.test) == 24
 
 
+def test_clips_that_are_not_kept_give_the_same_encoders(run, corpus, tmp_path):
+    again = small(corpus, tmp_path)
+    again = replace(again, data=replace(again.data, keep_decoded=False))
+    pretrain(again, "the command")
+    (samples,) = (tmp_path / "clips").glob("*/samples.npy")
+    assert samples.stat().st_size == 128
+    names = [path.relative_to(run.run_dir) for path in sorted(run.run_dir.rglob("*.safetensors"))]
+    assert names
+    for name in names:
+        assert (again.run_dir / name).read_bytes() == (run.run_dir / name).read_bytes()
+
+
 @pytest.mark.slow
 def test_step_by_step_is_the_same_as_at_once(run, tmp_path):
     experiment = replace(run, out=str(tmp_path))

@@ -1,9 +1,13 @@
 """Folders that all processes see, or some do not."""
 
+import threading
 from pathlib import Path
 
+import pytest
+
 from serjax.runtime import distributed
-from serjax.runtime.shared_folder import blind_processes
+from serjax.runtime.errors import UserError
+from serjax.runtime.shared_folder import blind_processes, wait_for
 
 
 def test_a_process_alone_sees_what_it_writes(tmp_path):
@@ -32,3 +36,16 @@ def test_a_process_that_sees_nothing_says_so(monkeypatch, tmp_path):
     as_process(monkeypatch, 1, answers)
     assert blind_processes(Path(tmp_path), within=0.0) == [0, 1]
     assert answers == ["no"]
+
+
+def test_a_folder_that_cannot_be_written_is_told_with_its_option(monkeypatch, tmp_path):
+    as_process(monkeypatch, 0, [])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot be written .*--data\.cache DIR"):
+        blind_processes(tmp_path / "file", option="--data.cache")
+
+
+def test_a_file_is_waited_for(tmp_path):
+    assert not wait_for(tmp_path / "never", 0.0)
+    threading.Timer(0.3, (tmp_path / "late").touch).start()
+    assert wait_for(tmp_path / "late")

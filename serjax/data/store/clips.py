@@ -59,8 +59,8 @@ class ClipStore(DecodedClips):
             )
         if found.columns["hashes"] != self.hashes[i]:
             raise UserError(
-                f"{clip.path}: it decodes to other samples than when its clips were indexed; restore it, or start again "
-                "to index the clips anew; if it is the same and the machines differ, let decoded clips be kept."
+                f"{clip.path}: it decodes to other samples than when its clips were indexed; restore it, or start "
+                "again to index the clips anew; if it is the same and the machines differ, let decoded clips be kept."
             )
         found.rows.flags.writeable = False
         return found.rows

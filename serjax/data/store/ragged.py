@@ -21,7 +21,10 @@ FORMAT = 1
 """Version of the layout: part of the index, and of the keys under which arrays are found again, so that those of
 another layout are made anew and never misread."""
 
-_INDEX, _ITEMS, _DONE = "index.json", "items.jsonl", "done"
+INDEX = "index.json"
+"""File of an array that is written last."""
+
+_ITEMS, _DONE = "items.jsonl", "done"
 _PAGE = 4096
 """Bytes that a file system may hold for the header and to round up."""
 _SAVE_SECONDS = 2.0
@@ -53,7 +56,7 @@ class Ragged:
         Raises:
             OSError, ValueError, KeyError, TypeError: there is none, it is of another format, or it is damaged.
         """
-        index = json.loads((folder / _INDEX).read_text())
+        index = json.loads((folder / INDEX).read_text())
         if index["format"] != FORMAT:
             raise ValueError(f"its format is {index['format']}, this version of serjax reads {FORMAT}")
         self.folder, self.facts, self.columns = folder, index["facts"], index["columns"]
@@ -236,12 +239,12 @@ class RaggedWriter:
             self._write_header()
             os.ftruncate(self._file, self._offset + self._total * self._row_bytes)
             os.fsync(self._file)
-            unfinished = self._folder / f"{_INDEX}.tmp"
+            unfinished = self._folder / f"{INDEX}.tmp"
             with unfinished.open("w") as file:
                 json.dump(index, file)
                 file.flush()
                 os.fsync(file.fileno())
-            unfinished.replace(self._folder / _INDEX)
+            unfinished.replace(self._folder / INDEX)
             self._can_save = False
             for name in (_ITEMS, _DONE):
                 (self._folder / name).unlink()
@@ -332,4 +335,4 @@ def _write_all(file: int, data: memoryview, place: int) -> None:
 
 def make_once(target: Path, make: Callable[[Path], None], option: str) -> None:
     """Make the array in the folder `target` unless it is there, as `serjax.runtime.disk.make_once` does."""
-    disk.make_once(target, make, option, last=_INDEX)
+    disk.make_once(target, make, option, last=INDEX)

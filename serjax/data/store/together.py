@@ -8,9 +8,9 @@ from pathlib import Path
 
 import filelock
 
-from serjax.data.store.ragged import make_once
+from serjax.data.store.ragged import INDEX, make_once
 from serjax.runtime import distributed
-from serjax.runtime.errors import one_of
+from serjax.runtime.errors import UserError, one_of
 from serjax.runtime.shared_folder import blind_processes, wait_for
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def make_together(
         name: of this division of the steps, in the names of parts.
 
     Raises:
-        UserError: of `fill` or `join`; or the folder cannot be written.
+        UserError: of `fill` or `join`; or the folder cannot be written, or is not shared.
     """
     index, count = distributed.index(), distributed.count()
     parts = [target.with_name(f"{target.name}.{name}{i}-of-{count}") for i in range(count)]
@@ -92,7 +92,7 @@ def make_together(
         make_own(distributed.from_first("parts", lambda: done))
         for i, part in enumerate(parts):
             if needed(i, done):
-                wait_for(part / "index.json")
+                _see(part)
         join(unfinished, parts)
         remove_parts(target)
 
@@ -105,7 +105,16 @@ def make_together(
         if found is not None:
             make_own(found)
     distributed.wait_for_all("joined parts")
-    wait_for(target / "index.json")
+    _see(target)
+
+
+def _see(array: Path) -> None:
+    """Wait until this machine sees an array that another process finished."""
+    if not wait_for(array / INDEX):
+        raise UserError(
+            f"{array}: process {distributed.index()} does not see what another process has written there; choose a "
+            "folder that all machines share, or that none do, with --data.cache DIR."
+        )
 
 
 def remove_parts(target: Path, kept: Sequence[Path] = ()) -> None:

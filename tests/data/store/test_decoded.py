@@ -4,6 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from serjax.data.store import decoded as module
 from serjax.data.store.decoded import DecodedClips, decode_once, unusable, usable
@@ -59,3 +61,10 @@ def test_memory_holds_only_a_few_clips(tmp_path, monkeypatch):
         for done, _ in enumerate(module._in_order(clips, begun.append, pool), 1):
             assert len(begun) <= done + 3
     assert len(begun) == 40
+
+
+@given(st.integers(0, 50), st.integers(1, 20))
+def test_parts_are_even_and_hold_every_clip_once_in_order(items, parts):
+    own = [module._own(items)(part, parts) for part in range(parts)]
+    assert [item for steps in own for item in steps] == list(range(items))
+    assert max(map(len, own)) - min(map(len, own)) <= 1

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from serjax.data.store import together as module
 from serjax.data.store.clips import open_store
 from serjax.data.store.ragged import RaggedWriter
 from serjax.data.store.together import make_together, remove_parts, work_together
 from serjax.data.utterance import Utterance
+from serjax.runtime.errors import UserError
 
 PROGRAM = Path(__file__).with_name("several_processes.py")
 
@@ -63,8 +65,10 @@ def run(caches, utterances, killed="-", statuses=None, program=PROGRAM):
     return ended if statuses is not None else [json.loads(out.splitlines()[-1]) | {"log": out} for out, _ in ended]
 
 
-@pytest.mark.parametrize("count", [2, 4])
-def test_each_file_is_hashed_and_decoded_by_one_process(tmp_path, utterances, alone, count):
+@pytest.mark.parametrize(("count", "clips"), [(2, 13), (4, 13), (4, 3)])
+def test_each_file_is_hashed_and_decoded_by_one_process(tmp_path, utterances, count, clips):
+    utterances = utterances[:clips]
+    alone = open_store(utterances, tmp_path / "alone", skip_bad=False).folder
     found = run([tmp_path] * count, utterances)
     names = sorted(clip.path.name for clip in utterances)
     for work in ("decoded", "hashed"):
@@ -182,3 +186,11 @@ def test_parts_that_somebody_makes_stay(tmp_path):
         "key.0-of-3.part",
         "other.0-of-2",
     }
+
+
+def test_an_array_that_does_not_come_into_sight_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "wait_for", lambda path: path.is_file())
+    with pytest.raises(
+        UserError, match=r"key\.0-of-1: process 0 does not see what another process has written there; .*cache"
+    ):
+        make_together(tmp_path / "key", lambda part, parts: range(2), lambda *_: None, lambda *_: None, "--data.cache")

@@ -15,7 +15,7 @@ from serjax.runtime.hosts import Hosts
 
 def main(arguments):
     port, count, index, cache, killed, *paths = arguments
-    distributed.join(Hosts(f"localhost:{port}", int(count), int(index), 60.0), cli._print_error)
+    distributed.join(Hosts(f"localhost:{port}", int(count), int(index), 240.0), cli._print_error)
     if distributed.first():
         cli.show_log()
     else:

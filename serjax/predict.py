@@ -25,7 +25,7 @@ PARSER = argparse.ArgumentParser(
     '[{"label": ..., "score": ...}, ...], highest first, empty for a clip that cannot be read.',
 )
 PARSER.add_argument("model", help=cli.MODEL_HELP)
-PARSER.add_argument("clips", nargs="*", help="sound files, or videos for models that look at them")
+PARSER.add_argument("clips", nargs="*", help="sound files or their URLs, or videos for models that look at them")
 PARSER.add_argument("--audio", help="the sound of one clip, whose video --video may name")
 PARSER.add_argument("--video", help="the video of one clip, whose sound --audio may name")
 PARSER.add_argument("--attention", type=Path, help="draw, of one clip, which frames looked at which sound")

@@ -5,9 +5,11 @@ import subprocess
 import sys
 from typing import get_args
 
+import fsspec
 import numpy as np
 import pytest
 import soundfile
+from fsspec.implementations.memory import MemoryFileSystem
 from saved_runs import write_run
 
 import serjax
@@ -124,3 +126,49 @@ def test_arguments_that_do_not_fit_the_run_are_refused(run, clips, monkeypatch, 
     monkeypatch.chdir(clips)
     with pytest.raises(UserError, match=message):
         main([run, *arguments])
+
+
+@pytest.fixture
+def bucket(clips):
+    """The sound files behind URLs."""
+    MemoryFileSystem.store.clear()
+    fsspec.filesystem("memory").put(str(clips), "/bucket/clips", recursive=True)
+    yield "memory://bucket/clips"
+    MemoryFileSystem.store.clear()
+
+
+def test_clips_behind_urls_are_answered_as_those_of_the_disk(run, clips, bucket, capsys):
+    assert main([run, f"{bucket}/one.wav", str(clips / "two.wav")]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    model = serjax.load(run)
+    assert found == model([str(clips / "one.wav"), str(clips / "two.wav")])
+    assert model(f"{bucket}/one.wav") == model(str(clips / "one.wav"))
+
+
+def test_each_url_that_cannot_be_read_gets_a_sentence_and_the_others_an_answer(run, clips, bucket, capsys, monkeypatch):
+    soundfile.write(clips / "slow.wav", np.random.default_rng(1).normal(0, 0.1, 6_000), 8_000)
+    fsspec.filesystem("memory").put(str(clips / "slow.wav"), "/bucket/clips/slow.wav")
+    for name, content in (("film.mp4", b"film"), ("bad.wav", b"")):
+        fsspec.filesystem("memory").pipe(f"/bucket/clips/{name}", content)
+    file_system = fsspec.filesystem
+
+    def installed(scheme):
+        if scheme == "s3":
+            raise ImportError("Install s3fs to access S3")
+        return file_system(scheme)
+
+    monkeypatch.setattr(fsspec, "filesystem", installed)
+    bad = [f"{bucket}/gone.wav", f"{bucket}/film.mp4", f"{bucket}/bad.wav", "xyz://a/b.wav", "s3://bucket/c.wav"]
+    assert main([run, *bad, f"{bucket}/slow.wav"]) == 2
+    printed = capsys.readouterr()
+    *none, last = (json.loads(line) for line in printed.out.splitlines())
+    assert none == [[]] * 5
+    with pytest.warns(UserWarning, match="clips of 8000 Hz are resampled"):
+        assert last == serjax.load(run)(f"{bucket}/slow.wav")
+    gone, film, empty, scheme, package, rate = printed.err.splitlines()
+    assert gone.startswith(f"{bad[0]}: it cannot be opened (there is no such file)")
+    assert film.startswith(f"{bad[1]}: the sound of videos is read from a disk")
+    assert empty.startswith(f"{bad[2]}: the file is empty")
+    assert scheme.startswith("xyz://a/b.wav: xyz:// is nothing that fsspec reads")
+    assert package.startswith("s3://bucket/c.wav: s3:// is read by s3fs, which is not installed")
+    assert rate == "1 clip was resampled from 8000 Hz to 16000 Hz."

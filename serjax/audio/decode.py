@@ -12,7 +12,7 @@ from jaxtyping import Float32, Shaped
 
 from serjax.audio import SAMPLE_RATE
 from serjax.runtime.errors import UserError
-from serjax.runtime.remote import as_path, is_remote
+from serjax.runtime.remote import RemotePath, as_path, is_remote
 
 AUDIO_SUFFIXES = frozenset(
     (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64")
@@ -111,18 +111,26 @@ def resample(
     return mono if from_rate == to_rate else soxr.resample(mono, from_rate, to_rate, quality="HQ")
 
 
-def _opened(path: Path) -> AbstractContextManager[Any]:
-    """Return what libsndfile is to open: the path, or the open file of a URL."""
-    return path.open("rb") if is_remote(path) else nullcontext(path)
+def _opened(path: Path, **options: Any) -> AbstractContextManager[Any]:
+    """Return what libsndfile is to open: the path, or the open file of a URL, to which options of fsspec belong."""
+    if not isinstance(path, RemotePath):
+        return nullcontext(path)
+    try:
+        return path.open("rb", **options)
+    except OSError as error:
+        raise UserError(f"{path}: it cannot be opened ({error.strerror}); correct the URL.") from None
 
 
 def sample_rate(path: str | Path) -> int:
     """Return the rate of a sound file, or of a video's sound, that `decode` reads, in Hz."""
-    if Path(path).suffix.lower() in VIDEO_SUFFIXES:
+    path = as_path(path)
+    if path.suffix.lower() in VIDEO_SUFFIXES:
         from serjax.audio.container import track_rate
 
-        return track_rate(Path(path))
-    return soundfile.info(path).samplerate
+        return track_rate(path)
+    # Of a file behind a URL little more than the header is fetched.
+    with _opened(path, block_size=1 << 16) as source:
+        return soundfile.info(source).samplerate
 
 
 def check_readable(path: Path) -> None:
@@ -160,10 +168,10 @@ def _read(file: soundfile.SoundFile, path: Path, start: float, end: float | None
 
 def _decode_track(path: Path, start: float, end: float | None, rate: int) -> Float32[np.ndarray, "t"]:
     """Decode the sound of a video."""
-    from serjax.audio.container import silent, track
-
     if is_remote(path):
         raise UserError(f"{path}: the sound of videos is read from a disk; copy them there, or convert it to FLAC.")
+    from serjax.audio.container import silent, track
+
     found = track(path)
     if found is None:
         raise silent(path)

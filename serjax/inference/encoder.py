@@ -13,10 +13,10 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from serjax.audio import SAMPLE_RATE
-from serjax.audio.decode import decode, resample
+from serjax.audio.decode import resample
 from serjax.checkpoints import huggingface
 from serjax.data.batching.lengths import bucket
-from serjax.inference.inputs import rate_of
+from serjax.inference.inputs import decode_path, rate_of
 from serjax.models.encoders.config import frames, receptive_field
 from serjax.models.encoders.wav2vec2 import EncoderOutput
 from serjax.models.layers.standardize import unit_variance
@@ -60,7 +60,7 @@ class PretrainedEncoder:
         Args:
             clips: One clip or a list of clips: samples [t] at 16 kHz, floats in -1..1 or integers; (samples, rate in
                 Hz) or {"array": samples, "sampling_rate": rate in Hz}, which are resampled with a warning where the
-                rate is another; or a path. Or a batch [b t] at 16 kHz.
+                rate is another; or a path or URL. Or a batch [b t] at 16 kHz.
             lengths: True samples of each clip of a batch [b t], integers [b]; by default all. What follows them is not
                 read.
             padding: exact: each clip gives what it gives alone, so that a batch equals `transformers` called with one
@@ -151,7 +151,7 @@ def _samples(clip: Any, name: str) -> Wave:
     if isinstance(clip, Mapping) and {"array", "sampling_rate"} <= clip.keys():
         clip = clip["array"], clip["sampling_rate"]
     if isinstance(clip, (str, Path)):
-        return decode(clip)
+        return decode_path(clip)
     if _is_pair(clip):
         return resample(np.asarray(clip[0]), float(clip[1]), SAMPLE_RATE, source=name)
     if not hasattr(clip, "ndim") or clip.ndim != 1:

@@ -79,7 +79,7 @@ class Ensemble:
         """Return the emotions of one clip, or of each of a list of clips.
 
         Args:
-            clips: a path; samples with their rate; or a list of those.
+            clips: a path or URL; samples with their rate; or a list of those.
 
         Raises:
             UserError: a clip that cannot be read, or that is too short.

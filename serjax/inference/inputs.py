@@ -10,11 +10,12 @@ from jaxtyping import Float, Shaped
 from serjax.audio import SAMPLE_RATE
 from serjax.audio.decode import VIDEO_SUFFIXES, decode, resample, sample_rate
 from serjax.models.base import Modality
-from serjax.runtime.errors import UserError
+from serjax.runtime.errors import MissingPackage, UserError
+from serjax.runtime.remote import is_remote
 from serjax.video.config import VideoConfig
 
 Clip = str | Path | tuple[np.ndarray, int] | Mapping[str, Any]
-"""A path, or samples [t] or [t c] with their rate in Hz: as a pair, or as {"array", "sampling_rate"}.
+"""A path or URL, or samples [t] or [t c] with their rate in Hz: as a pair, or as {"array", "sampling_rate"}.
 
 For models that take video also {"audio", "video"}: a clip as above, and a video's path or its frames [f h w 3],
 uint8 RGB; either may be absent."""
@@ -80,13 +81,27 @@ def read_sound(clip: Clip) -> Float[np.ndarray, "t"]:
         clip = clip["array"], clip["sampling_rate"]
     match clip:
         case str() | Path():
-            return decode(clip)
+            return decode_path(clip)
         case (samples, int() | float() | np.number() as rate):
             return resample(np.asarray(samples), float(rate), SAMPLE_RATE)
     raise UserError(
         f"a clip is given as {type(clip).__name__}; give a path, (samples, rate in Hz), "
         '{"array": samples, "sampling_rate": rate in Hz}, or a list of those.'
     )
+
+
+def decode_path(path: str | Path) -> Float[np.ndarray, "t"]:
+    """Return the samples of a sound file on the disk or behind a URL, mono at 16 kHz.
+
+    Raises:
+        UserError: it cannot be decoded; or no installed package reads such URLs, of which other clips know nothing.
+    """
+    try:
+        return decode(path)
+    except MissingPackage as error:
+        if not is_remote(path):
+            raise
+        raise UserError(f"{path}: {error}") from None
 
 
 def rate_of(clip: Clip) -> float:
@@ -109,6 +124,8 @@ def _read_video(film: Any, video: VideoConfig) -> tuple[Shaped[np.ndarray, "f ..
     from serjax.video.decode import read as read_video
     from serjax.video.faces import find_face
 
+    if is_remote(film):
+        raise UserError(f"{film}: videos are read from a disk; copy it there.")
     if isinstance(film, (str, Path)) and video.num_face_features is not None:
         raise UserError(
             f"{film}: these models take {video.num_face_features} face features of a clip and no video; give those."

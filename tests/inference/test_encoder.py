@@ -214,3 +214,12 @@ class TestAgainstTransformers:
             encoder(clips(), padding=padding).hidden_states[-1][1, :15] for padding in ("exact", "transformers")
         )
         assert (np.abs(exact - padded).max() < 1e-4) == (masked and layout == "layer")
+
+
+def test_url_is_read_as_its_file(tmp_path, tiny_encoder):
+    soundfile.write(tmp_path / "clip.wav", clips((9000,))[0], 16_000)
+    encoder = load_encoder(save(tmp_path / "encoder", tiny_encoder))
+    url = (tmp_path / "clip.wav").as_uri()
+    assert_equal(encoder(url), encoder(str(tmp_path / "clip.wav")), 0)
+    with pytest.raises(UserError, match=r"gone\.wav: it cannot be opened"):
+        encoder([url, url.replace("clip", "gone")])

@@ -1,12 +1,14 @@
 """Clips as they are given for an answer: paths, samples with a rate, sound and video apart, and what is no clip."""
 
+import sys
+
 import numpy as np
 import pytest
 import soundfile
 
 from serjax.audio.decode import decode, resample
 from serjax.inference.inputs import Sample, rate_of, read, read_sound
-from serjax.runtime.errors import UserError
+from serjax.runtime.errors import MissingPackage, UserError
 from serjax.video.config import VideoConfig
 
 SAMPLES = np.random.default_rng(0).uniform(-0.5, 0.5, (8_000, 2)).astype(np.float32)
@@ -120,3 +122,26 @@ def test_face_that_is_not_found_is_noted(tmp_path, film):
 
 def test_resampled_samples_are_those_of_the_audio_room():
     np.testing.assert_array_equal(read_sound((SAMPLES, 44_100)), resample(SAMPLES, 44_100, 16_000))
+
+
+def test_url_is_read_as_a_path_but_for_videos(clip):
+    np.testing.assert_array_equal(read(clip.as_uri()).wave, decode(clip))
+    assert rate_of(clip.as_uri()) == 8_000
+    with pytest.raises(UserError, match=r"^memory://a/b\.mp4: videos are read from a disk; copy it there\.$"):
+        read("memory://a/b.mp4", VIDEO)
+    with pytest.raises(UserError, match="videos are read from a disk"):
+        read({"audio": clip.as_uri(), "video": "memory://a/b.mp4"}, VIDEO)
+
+
+def test_missing_package_is_told_of_a_url_and_raised_for_a_file(clip, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    with pytest.raises(UserError, match=r"^memory://a\.wav: URLs of recordings are read by fsspec") as raised:
+        read("memory://a.wav")
+    assert not isinstance(raised.value, MissingPackage)
+
+    def missing(path):
+        raise MissingPackage("PyAV", "video", "Videos are decoded")
+
+    monkeypatch.setattr("serjax.inference.inputs.decode", missing)
+    with pytest.raises(MissingPackage):
+        read(clip)

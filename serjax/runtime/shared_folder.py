@@ -11,9 +11,14 @@ from serjax.runtime.disk import write_text
 WITHIN = 60.0
 """Seconds after which a network file system shows what another machine has written."""
 
+_known: dict[tuple[Path, float], list[int]] = {}
+"""Answers of this run, in process 0; a process that sees nothing makes all others wait, once."""
+
 
 def blind_processes(folder: Path, within: float = WITHIN, *, option: str = "--out") -> list[int]:
     """Return the numbers of the processes that do not see what process 0 writes into a folder; all of them must ask.
+
+    A folder is looked into once a run: process 0 remembers the answer.
 
     Args:
         folder: made where it is missing.
@@ -25,19 +30,26 @@ def blind_processes(folder: Path, within: float = WITHIN, *, option: str = "--ou
     """
     if not distributed.several():
         return []
-    token = uuid.uuid4().hex
 
-    def write() -> str:
+    def write() -> str | list[int]:
+        if (folder, within) in _known:
+            return _known[folder, within]
+        token = uuid.uuid4().hex
         write_text(folder / f".seen-by-all-{token}", token, option)
         return token
 
-    path = folder / f".seen-by-all-{distributed.from_first('shared folder', write)}"
+    told = distributed.from_first("shared folder", write)
+    if isinstance(told, list):
+        return told
+    path = folder / f".seen-by-all-{told}"
     seen = wait_for(path, within)
     answers = distributed.exchange("shared folder", "yes" if seen else "no")
     if distributed.first():
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
-    return [i for i, answer in enumerate(answers) if answer == "no"]
+    blind = [i for i, answer in enumerate(answers) if answer == "no"]
+    _known[folder, within] = blind
+    return blind
 
 
 def wait_for(path: Path, within: float = WITHIN) -> bool:

@@ -49,3 +49,20 @@ def test_a_file_is_waited_for(tmp_path):
     assert not wait_for(tmp_path / "never", 0.0)
     threading.Timer(0.3, (tmp_path / "late").touch).start()
     assert wait_for(tmp_path / "late")
+
+
+def test_a_folder_is_looked_into_once(monkeypatch, tmp_path):
+    answers = []
+    as_process(monkeypatch, 0, answers)
+    assert [blind_processes(tmp_path, 1.0) for _ in range(3)] == [[1]] * 3
+    assert answers == ["yes"]
+    blind_processes(tmp_path / "other", 1.0)
+    # Whoever waits longer may see more.
+    blind_processes(tmp_path, 60.0)
+    assert answers == ["yes"] * 3
+    # The others do as the first says, whatever they remember.
+    as_process(monkeypatch, 1, answers)
+    blind_processes(tmp_path, 0.0)
+    monkeypatch.setattr(distributed, "from_first", lambda what, make: [1])
+    assert blind_processes(tmp_path / "new") == [1]
+    assert answers == ["yes"] * 3 + ["no"]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from serjax.runtime import distributed
 from serjax.runtime.allocator import keep_memory
 from serjax.runtime.errors import UserError
-from serjax.runtime.preemption import Terminated, heed_sigterm
+from serjax.runtime.preemption import Terminated, TerminatedAtOnce, heed_signals, heed_signals_among_processes
 
 if TYPE_CHECKING:
     from serjax.config.registry import Kind
@@ -51,6 +51,8 @@ def join(hosts: "Hosts") -> None:
 
     validate(hosts)
     distributed.join(hosts, _print_error)
+    if distributed.several():
+        heed_signals_among_processes()
     if distributed.first():
         show_log()
     else:
@@ -174,13 +176,21 @@ def heed_ctrl_c() -> None:
 def run(main: Callable[[Sequence[str]], int], stopped: str = "stopped.") -> None:
     """Call an entry point with the command line's arguments, and exit.
 
-    The status is 2 after a `UserError`, 130 after Ctrl-C, 143 after SIGTERM. Other processes of the same run end with
-    it.
+    The status is 2 after a `UserError`, 130 after Ctrl-C, 143 after SIGTERM and SIGHUP. Other processes of the
+    same run end with it.
 
     Args:
         main: takes the arguments, returns the exit status.
-        stopped: what to say after Ctrl-C and SIGTERM.
+        stopped: what to say after Ctrl-C and those signals.
     """
+
+    def end(status: int) -> None:
+        _end(status, stopped, lambda: print(stopped, file=sys.stderr, flush=True))
+
+    def end_stuck() -> None:
+        end(143)
+        os._exit(143)
+
     try:
         # Orbax and gcsfs log tracebacks of errors that they also raise, and that are answered with a sentence.
         for name in ("absl", "gcsfs"):
@@ -189,12 +199,15 @@ def run(main: Callable[[Sequence[str]], int], stopped: str = "stopped.") -> None
         logging.getLogger("serjax").propagate = False
         keep_memory()
         heed_ctrl_c()
-        heed_sigterm()
+        heed_signals(end_stuck)
         compilation_cache()
         status = main(sys.argv[1:])
     except UserError as error:
         _end(2, str(error), lambda: _print_error(str(error)))
         status = 2
+    except TerminatedAtOnce:
+        status = 143
+        end(status)
     except Terminated:
         # All processes stopped after the same step, and the first of them speaks.
         status = 143
@@ -202,7 +215,7 @@ def run(main: Callable[[Sequence[str]], int], stopped: str = "stopped.") -> None
             print(stopped, file=sys.stderr)
     except KeyboardInterrupt:
         status = 130
-        _end(status, stopped, lambda: print(stopped, file=sys.stderr))
+        end(status)
     except Exception as error:
         if not distributed.several():
             raise

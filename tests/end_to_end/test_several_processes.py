@@ -52,8 +52,8 @@ class Processes:
             elif count > 1:
                 options = ["--hosts.coordinator", f"localhost:{port}", "--hosts.count", str(count)]
                 options += ["--hosts.index", str(i), "--hosts.patience", "60"]
-            command = [sys.executable, "-m", f"serjax.{door}", *arguments, *(own or {}).get(i, ())]
-            command += ["--out", str(folder / out), "--data.cache", str(folder / "cache"), *options]
+            command = [sys.executable, "-m", f"serjax.{door}", "--out", str(folder / out)]
+            command += ["--data.cache", str(folder / "cache"), *arguments, *(own or {}).get(i, ()), *options]
             self.processes.append(
                 subprocess.Popen(
                     command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=folder
@@ -183,6 +183,33 @@ def test_a_run_stopped_by_sigterm_goes_on_with_other_processes(folder, whole, be
     assert statuses == [143] * before, error
     assert "the same command goes on from the last state that was saved" in error[0]
     assert_equal(trained(folder, out, after, 1, settings)[0], whole)
+
+
+@pytest.mark.slow
+def test_sigterm_ends_an_evaluation_of_several_processes(folder, whole):
+    settings = [str(whole), "--data.root", str(folder / "cache" / "synthetic-speech-seed0")]
+    run = Processes(folder, "stopped scores", 2, 1, settings, door="evaluate")
+    assert run.processes[0].stdout.readline()
+    run.processes[1].send_signal(signal.SIGTERM)
+    statuses, _, error = run.end(100)
+    assert statuses == [143, 143], error
+    assert "process 1: stopped." in error[0]
+    assert not (run.run_dir.parent / "report.json").exists()
+
+
+@pytest.mark.slow
+def test_sigterm_while_features_are_computed_ends_all_and_they_go_on(folder, tmp_path):
+    settings = [*ENCODER, *SMALL, "--folds.count", "2", "--model.freeze", "encoder", "--data.cache", str(tmp_path)]
+    run = Processes(folder, "stopped features", 2, 1, settings)
+    until = time.monotonic() + 300
+    while not [*tmp_path.glob("features/*")] and time.monotonic() < until:
+        assert all(process.poll() is None for process in run.processes), run.end()
+        time.sleep(0.01)
+    run.processes[0].send_signal(signal.SIGTERM)
+    statuses, _, error = run.end(100)
+    assert statuses == [143, 143], error
+    assert "the same command goes on from the last state that was saved" in error[0]
+    trained(folder, "stopped features", 2, 1, settings)
 
 
 @pytest.mark.slow

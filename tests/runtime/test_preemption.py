@@ -117,12 +117,11 @@ def test_jax_is_told_while_training_waits_and_finds_the_step(monkeypatch):
     assert told == [signal.SIGTERM]
 
 
-def run(code, number, **options):
+def run(code, number, *, hangup="SIG_DFL"):
     """Return the exit status and the standard error of a program that gets a signal once it has printed a line."""
-    code = f"import signal, sys, time\nfrom serjax import cli\n{textwrap.dedent(code)}\ncli.run(main, 'stopped.')"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-    )
+    begin = f"import signal, sys, time\nfrom serjax import cli\nsignal.signal(signal.SIGHUP, signal.{hangup})"
+    code = f"{begin}\n{textwrap.dedent(code)}\ncli.run(main, 'stopped.')"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
     _, error = process.communicate(timeout=120)
@@ -141,8 +140,7 @@ def main(argv):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_command_cleans_up_and_ends_with_a_sentence(number):
-    restore = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)}
-    assert run(WAITING, number, **restore) == (143, "cleaned up\nstopped.\n")
+    assert run(WAITING, number) == (143, "cleaned up\nstopped.\n")
 
 
 def test_command_that_is_stuck_in_c_ends_too():
@@ -166,8 +164,7 @@ def test_signal_that_is_ignored_stays_so():
         time.sleep(1)
         return 0
     """
-    ignored = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
-    assert run(code, signal.SIGHUP, **ignored) == (0, "")
+    assert run(code, signal.SIGHUP, hangup="SIG_IGN") == (0, "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -184,7 +181,6 @@ def test_signal_to_one_process_ends_all_of_them(number, which):
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "JAX_PLATFORMS": "cpu"},
-            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )
         for index in (0, 1)
     ]

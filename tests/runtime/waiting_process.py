@@ -1,5 +1,6 @@
 """Run by test_preemption.py as two processes: the first is at work for long, the other waits for what it makes."""
 
+import signal
 import time
 
 from serjax import cli
@@ -15,4 +16,6 @@ def main(argv):
 
 
 if __name__ == "__main__":
+    # A runner of tests may have started them with it ignored.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     cli.run(main, "stopped.")

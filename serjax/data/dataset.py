@@ -15,7 +15,7 @@ from serjax.data.config import DataConfig, FoldsConfig
 from serjax.data.corpora.read import describe, read_corpus
 from serjax.data.folds.fold import Fold
 from serjax.data.folds.leakage import check_folds
-from serjax.data.folds.make import make_folds
+from serjax.data.folds.make import fewer_folds, make_folds
 from serjax.data.store.clips import ClipStore, SilentClips, open_store
 from serjax.data.store.face_features import read_face_features
 from serjax.data.utterance import Utterance
@@ -93,6 +93,9 @@ def read_data(
         utterances = corpus.utterances if frames is None else frames.utterances
         store = _open_clips(config, utterances, cache / "clips")
     log.info(describe(store.utterances, corpus.labels))
+    fewer = fewer_folds(store.utterances, folds)
+    if fewer is not None:
+        log.warning(fewer)
     divided, notes = check_folds(
         make_folds(store.utterances, folds, seed),
         store.utterances,
@@ -106,6 +109,8 @@ def read_data(
     if video is not None and video.face_features is not None:
         rows = read_face_features(video.face_features, store.utterances)
     corpus_notes = corpus.notes if frames is None else (*corpus.notes, *frames.summary)
+    if fewer is not None:
+        corpus_notes = (*corpus_notes, fewer)
     return Data(corpus.name, store, corpus.labels, classes, divided, corpus_notes, notes, rows)
 
 

@@ -123,7 +123,7 @@ def _scores(report: Report) -> str:
         "of epochs trained. The spread is the standard deviation (n - 1); the "
         f"interval is a percentile bootstrap that draws {interval['resampled']}, {interval['count']} of them, "
         f"{interval['draws']} times. Chance is always answering the largest class (WA), or any one class (UA).",
-        _table(headings, [*fold_rows(report), *below]),
+        _table(headings, [*fold_rows(report, width=80), *below]),
     ]
     if report["last_epoch"]:
         parts += [

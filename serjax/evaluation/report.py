@@ -25,6 +25,8 @@ Row = dict[str, Any]
 LEVEL = 0.95
 DRAWS = 2000
 FEW_SPEAKERS = 10
+UNEQUAL = 3
+"""Times as many clips in the largest fold as in the smallest, from which on a mean over folds is commented on."""
 
 OPTIMISTIC = (
     "These scores are optimistic: early stopping chose each fold's epoch on the fold's own test clips "
@@ -170,12 +172,13 @@ def _scored(oof: OutOfFold, seed: int) -> Report:
     each = scores(matrices)
     folds = []
     for k, number in enumerate(numbers):
-        speakers = [oof.speaker[clip] for clip in np.flatnonzero(index == k)]
+        speakers: list[Any] = [oof.speaker[clip] for clip in np.flatnonzero(index == k)]
         folds.append(
             {
                 "fold": int(number),
                 "clips": len(speakers),
                 "speakers": None if None in speakers else len(set(speakers)),
+                "tested": None if None in speakers else sorted(set(speakers)),
                 **{metric: float(each[metric][k]) for metric in METRICS},
             }
         )
@@ -242,6 +245,13 @@ def _notes(experiment: Mapping[str, Any], facts: RunFacts, main: Report) -> list
     notes += facts.leakage_notes
     if experiment["folds"]["only"]:
         notes.append(f"Only {len(main['folds'])} of the folds were trained, so not every clip has an answer.")
+    sizes = [fold["clips"] for fold in main["folds"]]
+    if max(sizes) >= UNEQUAL * min(sizes):
+        notes.append(
+            f"Folds test {min(sizes)} to {max(sizes)} clips, and the mean over folds counts them alike: one clip of "
+            f"the smallest weighs as much as {max(sizes) / min(sizes):.0f} of the largest; out-of-fold counts clips "
+            "alike."
+        )
     if facts.skipped:
         notes.append(f"{len(facts.skipped)} unreadable clips were skipped; report.json lists them.")
     return notes + _interval_notes(main["interval"])

@@ -29,12 +29,30 @@ def fold_headings(report: Report) -> list[str]:
     return ["fold", "speakers", "clips", "kept\nepoch", *rate, *SCORES.values()]
 
 
-def fold_rows(report: Report) -> list[list[str]]:
-    """Return a row of text a fold: its test part and its scores in %."""
+def speakers_tested(fold: Report, width: int) -> str:
+    """Return the names of a fold's tested speakers as `01,11,20,+2`, within a width; their number where none fits."""
+    names = fold.get("tested")
+    if not names:
+        return "-" if fold["speakers"] is None else str(fold["speakers"])
+    for shown in range(len(names), 0, -1):
+        left = [f"+{len(names) - shown}"] if shown < len(names) else []
+        text = ",".join([*names[:shown], *left])
+        if len(text) <= width:
+            return text
+    return str(len(names))
+
+
+def fold_rows(report: Report, width: int) -> list[list[str]]:
+    """Return a row of text a fold: its test part and its scores in %.
+
+    Args:
+        report: of a run.
+        width: most characters for the names of a fold's speakers.
+    """
     return [
         [
             str(fold["fold"]),
-            "-" if fold["speakers"] is None else str(fold["speakers"]),
+            speakers_tested(fold, width),
             str(fold["clips"]),
             f"{fold['kept_epoch']}/{fold['epochs']}",
             *([f"{fold['learning_rate']:g}"] if rates_were_tried(report) else []),
@@ -131,9 +149,10 @@ def score_tables(report: Report) -> Group:
     80 columns are enough; piped, the text is the same without colour.
     """
     headings = fold_headings(report)
-    # With a column more, the gaps shrink so that the table stays within 80 columns.
-    table = _table(f"{report['experiment']['name']}, scores in %", headings, gap=0 if rates_were_tried(report) else 1)
-    for row in fold_rows(report):
+    # With a column more, gaps and names shrink so that the table stays within 80 columns.
+    tried = rates_were_tried(report)
+    table = _table(f"{report['experiment']['name']}, scores in %", headings, gap=0 if tried else 1)
+    for row in fold_rows(report, width=8 if tried else 12):
         table.add_row(*row)
     table.add_section()
     blank = [""] * (len(headings) - 1 - len(METRICS))

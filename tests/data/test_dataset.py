@@ -64,6 +64,14 @@ def test_what_was_found_is_logged(root, tmp_path, caplog):
     assert "16 clips, 4 speakers, 2 classes (high 8, low 8)." in caplog.text
 
 
+def test_fewer_speakers_than_folds_are_told(root, tmp_path, caplog):
+    data = read(root, tmp_path, FoldsConfig(count=7))
+    assert len(data.folds) == 4
+    sentence = "4 speakers make 4 folds that test one of them each, not the 7 of --folds.count."
+    assert sentence in data.corpus_notes
+    assert sentence in caplog.text
+
+
 def test_bad_clips_stop_or_are_skipped(root, tmp_path, caplog):
     copy = shutil.copytree(root, tmp_path / "tones")
     (copy / "low" / "low_spk0_9.wav").write_bytes(b"RIFF")

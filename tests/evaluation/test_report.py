@@ -172,3 +172,26 @@ def test_a_class_without_clips_has_no_scores(make_run):
     assert report["classes"][-1] == {"label": "proud", "support": 0, "precision": None, "recall": None, "f1": None}
     assert report["out_of_fold"] == run.report["out_of_fold"]
     assert report["chance"] == run.report["chance"]
+
+
+def test_folds_name_whom_they_test_and_a_mean_over_unequal_ones_says_so(make_run):
+    run = make_run(speakers=12)
+    assert [fold["speakers"] for fold in run.report["folds"]] == [len(f["tested"]) for f in run.report["folds"]]
+    assert run.report["folds"][2]["tested"] == ["speaker 2", "speaker 7"]
+    assert make_run(known=False).report["folds"][0]["tested"] is None
+    assert not any("counts them alike" in note for note in run.report["notes"])
+    oof = run.seeds[0]
+    rows = [row for row, fold in enumerate(oof.fold) if fold != 2 or row % 12 == 1]
+    fewer = dataclasses.replace(
+        oof,
+        ids=tuple(oof.ids[row] for row in rows),
+        fold=oof.fold[rows],
+        label=oof.label[rows],
+        probability=oof.probability[rows],
+        speaker=tuple(oof.speaker[row] for row in rows),
+    )
+    report = dataclasses.replace(run, seeds=[fewer]).report
+    assert (
+        "Folds test 3 to 36 clips, and the mean over folds counts them alike: one clip of the smallest weighs as much "
+        "as 12 of the largest; out-of-fold counts clips alike."
+    ) in report["notes"]

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from serjax.evaluation.metrics import METRICS
 from serjax.evaluation.report import OPTIMISTIC
-from serjax.evaluation.tables import percent, score_tables
+from serjax.evaluation.tables import percent, score_tables, speakers_tested
 
 CASES = [
     {},
@@ -28,8 +28,10 @@ def test_every_number_of_the_report_is_there(make_run, case):
     text = printed(report)
     lines = [line.split() for line in text.splitlines() if line.strip()]
     for fold in report["folds"]:
-        (line,) = (line for line in lines if line[0] == str(fold["fold"]) and "/" in line[3])
-        assert line[2:4] == [str(fold["clips"]), f"{fold['kept_epoch']}/{fold['epochs']}"]
+        (line,) = (line for line in lines if line[0] == str(fold["fold"]) and any("/" in cell for cell in line))
+        place = line.index(f"{fold['kept_epoch']}/{fold['epochs']}")
+        assert line[place - 1] == str(fold["clips"])
+        assert " ".join(line[1 : place - 1]) == speakers_tested(fold, 8 if case.get("rates") else 12)
         assert line[-3:] == [f"{100 * fold[metric]:.1f}" for metric in METRICS]
     for scored in filter(None, (report, report["last_epoch"])):
         whole, over = scored["out_of_fold"], scored["over_folds"]
@@ -46,6 +48,22 @@ def test_eighty_columns_are_enough(make_run, case):
     text = printed(make_run(**case).report)
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
+
+
+@pytest.mark.parametrize(
+    ("names", "width", "text"),
+    [
+        (["DC"], 12, "DC"),
+        (["01", "11", "20", "21"], 12, "01,11,20,21"),
+        (["01", "11", "20", "21", "24"], 12, "01,11,20,+2"),
+        (["Ses01F", "Ses01M"], 12, "Ses01F,+1"),
+        (["a speaker of a long name", "b"], 12, "2"),
+        ([f"{n:03}" for n in range(150)], 12, "000,001,+148"),
+        (None, 12, "-"),
+    ],
+)
+def test_speakers_of_a_fold_are_named_as_far_as_they_fit(names, width, text):
+    assert speakers_tested({"tested": names, "speakers": names and len(names)}, width) == text
 
 
 def test_piped_text_has_no_escape_codes(make_run):

@@ -20,9 +20,21 @@ def fold_kind(utterances: Sequence[Utterance], config: FoldsConfig) -> str:
     return "speaker" if all(clip.speaker is not None for clip in utterances) else "stratified"
 
 
+def fewer_folds(utterances: Sequence[Utterance], config: FoldsConfig) -> str | None:
+    """Return a sentence where folds by speaker are fewer than `config.count`, for want of speakers; else None."""
+    speakers = {clip.speaker for clip in utterances}
+    if fold_kind(utterances, config) != "speaker" or len(speakers) >= config.count:
+        return None
+    return (
+        f"{len(speakers)} speakers make {len(speakers)} folds that test one of them each, not the {config.count} of "
+        "--folds.count."
+    )
+
+
 def make_folds(utterances: Sequence[Utterance], config: FoldsConfig, seed: int) -> tuple[Fold, ...]:
     """Divide the clips into folds; whatever `config.only` says, all of them are returned.
 
+    Folds by speaker are at most as many as there are speakers (`fewer_folds` says so).
     Every clip is in the test part of one fold, of at most one with kind=files and the kinds that make one split. A
     fold's parts depend on the clips, the seed and the fold's own number alone. Validation clips come from the training
     part: all clips of some speakers, or a share of every class where speakers are not known.
@@ -113,9 +125,10 @@ def _with_validation(fold: Fold, utterances: Sequence[Utterance], config: FoldsC
     if None in found or (len(found) < 2 and (kind == "stratified" or len(set(names)) < 2)):
         held = splits.hold_out_clips(utterances, fold.train, config.validation_share, rng)
     elif len(found) < 2:
+        more = "use more folds, or" if len(set(names)) > 2 else "use"
         raise UserError(
             f"fold {fold.number}: all its train clips are of {found.pop()}, and validation needs a speaker or session "
-            "of its own; use more folds, or --folds.validation test."
+            f"of its own; {more} --folds.validation test."
         )
     else:
         held = splits.hold_out_groups(utterances, fold.train, names, config.validation_share, rng)

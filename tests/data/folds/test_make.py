@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from serjax.data.config import FoldsConfig
 from serjax.data.folds.fold import save_folds
-from serjax.data.folds.make import fold_kind, make_folds
+from serjax.data.folds.make import fewer_folds, fold_kind, make_folds
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError
 
@@ -97,6 +97,18 @@ def test_folds_of_an_earlier_run_are_used_again(tmp_path_factory, clips, seed):
 BOTH = [[2, 2]]
 
 
+@pytest.mark.parametrize("clips", [corpus(BOTH * 4), corpus([[3, 1], [2, 0], [9, 1], [4, 1]])])
+def test_fewer_speakers_than_folds_make_one_fold_each(clips):
+    folds = make_folds(clips, FoldsConfig(), 0)
+    assert [speakers(clips, fold.test) for fold in folds] == [{"s0"}, {"s1"}, {"s2"}, {"s3"}]
+    assert fewer_folds(clips, FoldsConfig()) == (
+        "4 speakers make 4 folds that test one of them each, not the 5 of --folds.count."
+    )
+    assert fewer_folds(clips, FoldsConfig(count=4)) is None
+    assert fewer_folds(clips, FoldsConfig(kind="stratified")) is None
+    assert len(make_folds(clips, FoldsConfig(count=4), 0)) == 4
+
+
 @pytest.mark.parametrize(
     ("clips", "config", "message"),
     [
@@ -104,8 +116,12 @@ BOTH = [[2, 2]]
         ([], {}, "All 0 clips have the label (none)"),
         (corpus(BOTH * 3), {"count": 1}, "--folds.count 1: cross-validation needs two folds"),
         (corpus(BOTH * 3), {"kind": "stratified", "count": 0}, "--folds.count 0: cross-validation needs two folds"),
-        (corpus(BOTH * 3), {"count": 4}, "The clips have 3 speakers, fewer than the 4 folds; lower --folds.count"),
-        (corpus([[2, 1], [2, 1], [2, 0]]), {"count": 3}, "Class c1 has 2 speakers, fewer than the 3 folds"),
+        (
+            corpus(BOTH),
+            {"kind": "speaker"},
+            "All clips are of speaker s0, and folds by speaker need two; use --folds.kind",
+        ),
+        (corpus([[2, 1], [2, 1], [2, 0], [2, 0]]), {"count": 3}, "Class c1 has 2 speakers, fewer than the 3 folds"),
         (corpus([[9, 2]]), {"kind": "stratified", "count": 3}, "Class c1 has 2 clips, fewer than the 3 folds"),
         (
             [*corpus(BOTH * 3), clip("odd", "c0"), clip("odder", "c1")],
@@ -124,7 +140,11 @@ BOTH = [[2, 2]]
         ),
         (corpus(BOTH * 2), {"kind": "leave_session_out"}, "all clips are of session session0; two sessions are needed"),
         (corpus(BOTH), {"kind": "leave_speaker_out"}, "all clips are of speaker s0; two speakers are needed"),
-        (corpus(BOTH * 2), {"count": 2}, "fold 1: all its train clips are of s"),
+        (
+            corpus(BOTH * 2),
+            {"count": 2},
+            "validation needs a speaker or session of its own; use --folds.validation test",
+        ),
         (
             corpus([[2, 2], [2, 0], [2, 0]]),
             {"kind": "leave_speaker_out"},

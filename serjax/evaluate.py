@@ -19,7 +19,9 @@ PARSER.add_argument("--data.corpus", default="auto", metavar="KIND", help="how t
 PARSER.add_argument("--data.audio-root", metavar="DIR", help="where relative paths of a list start")
 PARSER.add_argument("--data.label-map", metavar="FILE", help="JSON file that maps the labels to the model's")
 PARSER.add_argument("--data.labels", nargs="+", metavar="LABEL", help="use only clips with these labels")
-PARSER.add_argument("--data.speaker-pattern", metavar="REGEX", help="finds `speaker` in the clips' paths")
+PARSER.add_argument("--data.speaker-pattern", metavar="REGEX", help="finds the speaker in the clips' paths")
+PARSER.add_argument("--data.label-pattern", metavar="REGEX", help="finds the label in the clips' paths")
+PARSER.add_argument("--data.columns", nargs="+", metavar="FIELD=COLUMN", help="columns of a list, as for serjax.train")
 PARSER.add_argument("--data.max-clips", type=int, metavar="N", help="use only this many, of every class an even share")
 PARSER.add_argument("--data.cache", metavar="DIR", help="folder of decoded clips; by default beside the run folder")
 PARSER.add_argument(
@@ -49,6 +51,7 @@ def main(argv: Sequence[str]) -> int:
 
     data = {name.removeprefix("data."): value for name, value in options.items() if name.startswith("data.")}
     data["labels"] = tuple(data["labels"]) if data["labels"] else None
+    data["columns"] = tuple(data["columns"] or ())
     cli.join(Hosts(**{name: options[f"hosts.{name}"] for name in ("coordinator", "count", "index", "patience")}))
     report = evaluate(
         options["model"],

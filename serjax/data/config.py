@@ -16,18 +16,40 @@ class DataConfig:
     """Folder of recordings, or a list file (.tsv, .txt, .scp, .csv, .jsonl), or the URL of one (gs://, s3://, hf://).
     Empty with corpus=synthetic."""
     corpus: Literal[
-        "auto", "folder", "ravdess", "emodb", "cremad", "iemocap", "tsv", "scp", "csv", "jsonl", "synthetic"
+        "auto",
+        "folder",
+        "ravdess",
+        "emodb",
+        "cremad",
+        "savee",
+        "nemo",
+        "iemocap",
+        "tsv",
+        "scp",
+        "csv",
+        "jsonl",
+        "synthetic",
     ] = "auto"
-    """Layout of root. auto looks at names of files and folders: RAVDESS, EMO-DB, CREMA-D, IEMOCAP (four classes),
-    else a folder a class, or a list by its suffix."""
+    """Layout of root. auto looks at names of files and folders: RAVDESS, EMO-DB, CREMA-D, SAVEE, nEMO, IEMOCAP (four
+    classes), else a folder a class, or a list by its suffix."""
     audio_root: str | None = None
     """Folder, or URL, where relative paths of a list start; by default the folder that holds the list."""
+    columns: tuple[str, ...] = ()
+    """Columns of a list that are not called as what they hold: path=file_id label=emotion speaker=speaker_id; also id,
+    session, start and end. Usual names are known without it, and said."""
     label_map: str | None = None
     """JSON file that maps a corpus's labels to the experiment's ({"exc": "happy"}); unmapped labels are an error."""
     labels: tuple[str, ...] | None = None
     """Use only clips with these labels, in this order of classes; by default all labels, sorted."""
     speaker_pattern: str | None = None
-    """Regular expression on the clip's path below root; its group `speaker` names the speaker."""
+    """Regular expression on the clip's path below root; its group `speaker`, its only group or the whole match names
+    the speaker."""
+    label_pattern: str | None = None
+    """Regular expression on the clip's path below root; its group `label`, its only group or the whole match is the
+    label, in place of the folder's name."""
+    speakers: Literal["auto", "unknown"] = "auto"
+    """auto stops where no speaker is named and the clips' names seem to hold them, and offers a pattern. unknown goes
+    on without."""
     max_seconds: Positive = 3.0
     """Length in s of a training crop, and the longest stretch that evaluation and prediction use."""
     eval_crop: Literal["head", "centre"] = "head"
@@ -44,6 +66,11 @@ class DataConfig:
     onnxruntime)."""
     max_clips: AtLeastOne | None = None
     """Use only this many clips, an even share of every class (for a quick look)."""
+
+    def check(self) -> None:
+        """Refuse to name speakers and not to."""
+        if self.speakers == "unknown" and self.speaker_pattern is not None:
+            raise UserError("data.speakers is unknown, but data.speaker_pattern names them; leave out one of them.")
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,7 @@ def read_data(
         store.hashes,
         allow_speaker_overlap=folds.allow_speaker_overlap,
     )
+    notes = (*corpus.leakage_notes, *notes)
     for note in notes:
         log.info(note)
     classes = np.array([corpus.labels.index(clip.label) for clip in store.utterances], np.int32)

@@ -114,14 +114,14 @@ def _answers(ensemble: Ensemble, data: DataConfig, cache: Path, seed: int) -> tu
     """Return the corpus's name, the ensemble's answer for every clip, and notes on the clips."""
     config = DataConfig(**{**asdict(data), "cache": str(cache)})
     filmed = "video" in ensemble.modalities
-    corpus = read_corpus(config, seed=seed, videos=filmed, silent="sound" not in ensemble.modalities)
+    corpus = read_corpus(config, seed=seed, videos=filmed, silent="sound" not in ensemble.modalities, ask=False)
     strange = [label for label in corpus.labels if label not in ensemble.labels]
     if strange:
         raise UserError(
             f"{one_of(strange)} is no class of the model, which has {', '.join(ensemble.labels)}; translate the labels "
             "with --data.label-map, or choose some with --data.labels."
         )
-    notes = list(corpus.notes)
+    notes = [*corpus.notes, *corpus.leakage_notes]
     for note in notes:
         log.info(note)
     opened = _open(corpus.utterances, filmed, cache, config)

@@ -1,4 +1,4 @@
-"""File names of RAVDESS, EMO-DB and CREMA-D."""
+"""File names of RAVDESS, EMO-DB, CREMA-D, SAVEE and nEMO."""
 
 import re
 from dataclasses import dataclass
@@ -27,9 +27,25 @@ CREMAD_EMOTIONS = {
 }
 """By their codes."""
 
+SAVEE_EMOTIONS = {
+    "a": "anger",
+    "d": "disgust",
+    "f": "fear",
+    "h": "happiness",
+    "n": "neutral",
+    "sa": "sadness",
+    "su": "surprise",
+}
+"""By their codes."""
+
+NEMO_EMOTIONS = ("anger", "fear", "happiness", "neutral", "sadness", "surprised")
+"""As they stand in the names."""
+
 _RAVDESS = re.compile(r"(0[1-3])-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]|1\d|2[0-4])")
 _EMODB = re.compile(r"(\d\d)([ab]\d\d)([WLEAFTN])([a-z])")
 _CREMAD = re.compile(r"(10\d\d)_([A-Z]{3})_(ANG|DIS|FEA|HAP|NEU|SAD)_(LO|MD|HI|XX|X)")
+_SAVEE = re.compile(r"(DC|JE|JK|KL)_(sa|su|[adfhn])(\d\d?)")
+_NEMO = re.compile(rf"([A-Z]{{2}}\d+)_({'|'.join(NEMO_EMOTIONS)})_(\d+)")
 
 
 @dataclass(frozen=True)
@@ -91,6 +107,36 @@ class CremadName:
     intensity: str
 
 
+@dataclass(frozen=True)
+class SaveeName:
+    """The three fields of a SAVEE file name (Haq & Jackson 2009).
+
+    Attributes:
+        speaker: DC, JE, JK or KL, four men.
+        emotion: one of the values of `SAVEE_EMOTIONS`.
+        number: of the sentence among those of the emotion.
+    """
+
+    speaker: str
+    emotion: str
+    number: int
+
+
+@dataclass(frozen=True)
+class NemoName:
+    """The three fields of an nEMO file name (Christop 2024).
+
+    Attributes:
+        speaker: two letters and a number, such as EB0.
+        emotion: one of `NEMO_EMOTIONS`.
+        text: number of the sentence.
+    """
+
+    speaker: str
+    emotion: str
+    text: str
+
+
 def parse_ravdess(stem: str) -> RavdessName | None:
     """Return what a file name without its suffix, such as `03-01-06-01-02-01-12`, says; None for another name."""
     match = _RAVDESS.fullmatch(stem)
@@ -127,10 +173,31 @@ def parse_cremad(stem: str) -> CremadName | None:
     return CremadName(speaker=speaker, text=text, emotion=CREMAD_EMOTIONS[code], intensity=intensity)
 
 
+def parse_savee(stem: str) -> SaveeName | None:
+    """Return what a file name without its suffix, such as `DC_sa01`, says; None for another name."""
+    match = _SAVEE.fullmatch(stem)
+    if not match:
+        return None
+    speaker, code, number = match.groups()
+    return SaveeName(speaker=speaker, emotion=SAVEE_EMOTIONS[code], number=int(number))
+
+
+def parse_nemo(stem: str) -> NemoName | None:
+    """Return what a file name without its suffix, such as `EB0_anger_1`, says; None for another name."""
+    match = _NEMO.fullmatch(stem)
+    if not match:
+        return None
+    speaker, emotion, text = match.groups()
+    return NemoName(speaker=speaker, emotion=emotion, text=text)
+
+
 def text_of(stem: str) -> str | None:
-    """Return what is spoken in a file of RAVDESS, EMO-DB or CREMA-D, or its code, by the file's name; else None."""
+    """Return what is spoken in a file of RAVDESS, EMO-DB, CREMA-D or nEMO, or its code, by the file's name; else None.
+
+    In SAVEE most sentences are those of one emotion, so that they are no texts to compare by.
+    """
     ravdess = parse_ravdess(stem)
     if ravdess is not None:
         return ravdess.statement
-    other = parse_emodb(stem) or parse_cremad(stem)
+    other = parse_emodb(stem) or parse_cremad(stem) or parse_nemo(stem)
     return None if other is None else other.text

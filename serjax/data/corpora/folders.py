@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import cast
 
 from serjax.audio.decode import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES
-from serjax.data.corpora.filenames import parse_cremad, parse_emodb, parse_ravdess
+from serjax.data.corpora.filenames import parse_cremad, parse_emodb, parse_nemo, parse_ravdess, parse_savee
+from serjax.data.corpora.names import PARTS
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
 from serjax.runtime.remote import RemotePath
-
-_PARTS = frozenset(("train", "training", "test", "val", "valid", "validation", "dev", "eval"))
-"""Names of folders that hold a part of a corpus, not a class."""
 
 
 def audio_files(root: Path) -> tuple[list[Path], list[str]]:
@@ -75,7 +73,7 @@ def clip_id(path: Path, root: Path) -> str:
 
 
 def read_classes(root: Path, files: Sequence[Path]) -> list[Utterance]:
-    """Label every file with the first folder below `root`, or below its only folder `train`, that holds it.
+    """Label every file with the first folder below `root` that holds it, or below its only folder where all is there.
 
     Raises:
         UserError: files outside of all classes, a single class, or folders that are parts of a corpus.
@@ -86,11 +84,12 @@ def read_classes(root: Path, files: Sequence[Path]) -> list[Utterance]:
     if loose:
         raise UserError(
             f"--data.root {top}: {len(loose)} files lie directly in it and have no label ({one_of(loose)}); "
-            "move them into a folder a class, or give a list of paths and labels."
+            "move them into a folder a class, give a list of paths and labels, or say with --data.label-pattern where "
+            "their names hold the label."
         )
     clips = [Utterance(id=clip_id(path, root), path=path, label=path.relative_to(top).parts[0]) for path in files]
     classes = sorted({clip.label for clip in clips})
-    if all(name.lower() in _PARTS for name in classes):
+    if all(name.lower() in PARTS for name in classes):
         raise UserError(
             f"--data.root {top}: its folders {one_of(classes)} are parts of a corpus, not classes; give one of them, "
             "or a list of paths and labels."
@@ -104,10 +103,27 @@ def read_classes(root: Path, files: Sequence[Path]) -> list[Utterance]:
 
 
 def _top(root: Path, files: Sequence[Path]) -> Path:
-    """Return the folder that holds the classes: root, or where all there is in it is a `train` or the like, that."""
-    first = {path.relative_to(root).parts[0] for path in files}
-    only = root / first.pop() if len(first) == 1 else None
-    return only if only and only.is_dir() and only.name.lower() in _PARTS else root
+    """Return the folder that holds the classes: root, or where all lies in the folders of one folder below, that."""
+    top = root
+    while True:
+        names = {path.relative_to(top).parts[0] for path in files}
+        only = top / next(iter(names))
+        parents = {path.parent for path in files}
+        if len(names) > 1 or top in parents or (only in parents and only.name.lower() not in PARTS):
+            return top
+        top = only
+
+
+def passed_through(root: Path, files: Sequence[Path]) -> list[str]:
+    """Return a sentence where the only folder below root was looked through for the classes; none elsewhere."""
+    root = root.absolute()
+    top = _top(root, files)
+    return [] if top == root else [f"All lies in {top.relative_to(root).as_posix()}, whose folders are the classes."]
+
+
+def label_files(root: Path, files: Sequence[Path]) -> list[Utterance]:
+    """Return clips whose labels are yet to be found, by a pattern."""
+    return [Utterance(id=clip_id(path, root.absolute()), path=path, label="") for path in files]
 
 
 def _ravdess(stem: str) -> tuple[str, str] | None:
@@ -125,12 +141,30 @@ def _cremad(stem: str) -> tuple[str, str] | None:
     return (name.speaker, name.emotion) if name else None
 
 
+def _savee(stem: str) -> tuple[str, str] | None:
+    name = parse_savee(stem)
+    return (name.speaker, name.emotion) if name else None
+
+
+def _nemo(stem: str) -> tuple[str, str] | None:
+    name = parse_nemo(stem)
+    return (name.speaker, name.emotion) if name else None
+
+
 NAMED: dict[str, tuple[str, Callable[[str], tuple[str, str] | None]]] = {
     "ravdess": ("RAVDESS", _ravdess),
     "emodb": ("EMO-DB", _emodb),
     "cremad": ("CREMA-D", _cremad),
+    "savee": ("SAVEE", _savee),
+    "nemo": ("nEMO", _nemo),
 }
-"""Corpora told by their file names: what they are called, and stem -> (speaker, emotion) or None."""
+"""Corpora told by their file names: what they are called, and `name_of` a file -> (speaker, emotion) or None."""
+
+
+def name_of(path: Path, kind: str) -> str:
+    """Return a file's name without suffix; in SAVEE, where speakers have folders, with the speaker before it."""
+    whole = f"{path.parent.name}_{path.stem}"
+    return whole if kind == "savee" and _savee(whole) else path.stem
 
 
 def recognise(root: Path, files: Sequence[Path]) -> str | None:
@@ -140,7 +174,7 @@ def recognise(root: Path, files: Sequence[Path]) -> str | None:
         UserError: most files have a corpus's names and some have not.
     """
     for kind, (title, parse) in NAMED.items():
-        others = [path for path in files if not parse(path.stem)]
+        others = [path for path in files if not parse(name_of(path, kind))]
         if not others:
             return kind
         if len(others) < len(files) / 2:
@@ -154,7 +188,7 @@ def recognise(root: Path, files: Sequence[Path]) -> str | None:
 def require_names(root: Path, files: Sequence[Path], kind: str) -> None:
     """Raise a `UserError` where files have other names than those of the corpus `kind`."""
     title, parse = NAMED[kind]
-    others = [path for path in files if not parse(path.stem)]
+    others = [path for path in files if not parse(name_of(path, kind))]
     if others:
         raise UserError(
             f"--data.root {root}: {len(others)} file names are not those of {title} ({_listing(others, root)}); "
@@ -184,12 +218,12 @@ def read_named(
     root = root.absolute()
     require_names(root, files, kind)
     title, parse = NAMED[kind]
-    kept = {path.stem: path for path in reversed(files)}
-    names = {stem: fields for stem in kept if (fields := parse(stem))}
+    kept = {name_of(path, kind): path for path in reversed(files)}
+    names = {name: fields for name in kept if (fields := parse(name))}
     top = _top(root, files)
     folders = defaultdict(set)
-    for stem, path in kept.items():
-        folders[names[stem][1]].add(path.relative_to(top).parts[0] if path.parent != top else None)
+    for name, path in kept.items():
+        folders[names[name][1]].add(path.relative_to(top).parts[0] if path.parent != top else None)
     # Folders of speakers, sessions or parts have an emotion in several of them; classes, merged ones too, in one.
     found = set.union(*folders.values())
     by_folder = folders_label and all(len(f) == 1 for f in folders.values()) and len(found) > 1 and None not in found
@@ -197,10 +231,10 @@ def read_named(
         Utterance(
             id=clip_id(path, root),
             path=path,
-            label=path.relative_to(top).parts[0] if by_folder else names[stem][1],
-            speaker=names[stem][0],
+            label=path.relative_to(top).parts[0] if by_folder else names[name][1],
+            speaker=names[name][0],
         )
-        for stem, path in sorted(kept.items(), key=lambda item: item[1])
+        for name, path in sorted(kept.items(), key=lambda item: item[1])
     ]
     source = "labels are the folders' names, speakers" if by_folder else "labels and speakers"
     notes = [f"{title} by its file names: {source} are read from the names."]

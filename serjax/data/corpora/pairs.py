@@ -11,7 +11,7 @@ import soundfile
 
 from serjax.audio.decode import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from serjax.data.corpora.filenames import RAVDESS_EMOTIONS
-from serjax.data.corpora.folders import NAMED, clip_id, of_kind, read_classes, recognise, require_names, walk
+from serjax.data.corpora.folders import NAMED, clip_id, name_of, of_kind, read_classes, recognise, require_names, walk
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
 
@@ -143,7 +143,7 @@ def _read_names(root: Path, files: Sequence[Path], kind: str) -> list[_File]:
     """Describe files of a corpus that is known by its names; of one clip's files those to be preferred come first."""
     described = []
     for path in sorted(files, key=lambda path: (_without_height(path) != path, path.stem[:3] == "01-", path)):
-        stem = _without_height(path).stem
+        stem = name_of(_without_height(path), kind)
         fields = NAMED[kind][1](stem)
         if fields:
             # Of RAVDESS's fields only the first tells pictures (02), sound (03) and both (01) apart.

@@ -1,7 +1,7 @@
 """From the data configuration to the clips of a corpus: their labels, speakers and the order of the classes."""
 
 import json
-import re
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,9 +11,19 @@ import numpy as np
 
 from serjax.data.config import DataConfig
 from serjax.data.corpora.filenames import RAVDESS_EMOTIONS
-from serjax.data.corpora.folders import NAMED, audio_files, read_classes, read_named, recognise
+from serjax.data.corpora.folders import (
+    NAMED,
+    audio_files,
+    label_files,
+    passed_through,
+    read_classes,
+    read_named,
+    recognise,
+)
 from serjax.data.corpora.iemocap import find_sessions, read_iemocap
-from serjax.data.corpora.lists import LIST_SUFFIXES, ListKind, read_list
+from serjax.data.corpora.list_formats import LIST_SUFFIXES, ListKind
+from serjax.data.corpora.lists import read_list
+from serjax.data.corpora.names import Recurring, find_recurring, name_by_pattern, paths_below
 from serjax.data.corpora.synthetic import corpus as synthetic
 from serjax.data.utterance import Utterance
 from serjax.runtime import distributed
@@ -32,12 +42,14 @@ class Corpus:
         utterances: the clips, in the order of their paths, or of their list.
         labels: the classes, in the order of a model's outputs; every one has a clip.
         notes: sentences for the log and the model card: how the corpus was recognised and what was left out.
+        leakage_notes: a sentence where the clips' names seem to hold speakers and are not used.
     """
 
     name: str
     utterances: tuple[Utterance, ...]
     labels: tuple[str, ...]
     notes: tuple[str, ...]
+    leakage_notes: tuple[str, ...] = ()
 
 
 def describe(clips: Sequence[Utterance], labels: Sequence[str]) -> str:
@@ -58,7 +70,9 @@ def describe(clips: Sequence[Utterance], labels: Sequence[str]) -> str:
     return f"{len(clips)} clips, {voices}, {len(labels)} classes ({listing})."
 
 
-def read_corpus(config: DataConfig, *, seed: int = 0, videos: bool = False, silent: bool = False) -> Corpus:
+def read_corpus(
+    config: DataConfig, *, seed: int = 0, videos: bool = False, silent: bool = False, ask: bool = True
+) -> Corpus:
     """Find the clips that `config` names; no sound is decoded.
 
     Args:
@@ -66,15 +80,33 @@ def read_corpus(config: DataConfig, *, seed: int = 0, videos: bool = False, sile
         seed: decides which clips `max_clips` chooses, and the sound of the synthetic corpus.
         videos: look for videos, with the sound that goes with each.
         silent: take videos that have no sound, too.
+        ask: stop where no speaker is named, but the clips' names seem to hold them.
 
     Raises:
         UserError: nothing to read, names, labels or speakers that do not fit, or fewer than two classes.
     """
     corpus = _find(config, seed, videos, silent)
     clips, order, notes = list(corpus.utterances), corpus.labels, list(corpus.notes)
+    root = as_path(config.audio_root or config.root)
+    if config.label_pattern is not None:
+        clips = name_by_pattern(clips, config.label_pattern, "label", root)
+        notes.append(f"Labels are what --data.label-pattern finds in the clips' paths: {config.label_pattern}")
     if config.speaker_pattern is not None:
-        clips = _name_speakers(clips, config.speaker_pattern, as_path(config.audio_root or config.root))
+        clips = name_by_pattern(clips, config.speaker_pattern, "speaker", root)
         notes.append(f"Speakers are what --data.speaker-pattern finds in the clips' paths: {config.speaker_pattern}")
+    elif config.speakers == "unknown" and any(clip.speaker is not None for clip in clips):
+        raise UserError(
+            f"--data.speakers unknown: {corpus.name} names its speakers, and folds keep them apart; leave it out, or "
+            "choose other folds with --folds.kind."
+        )
+    unused = _unused_speakers(clips, root)
+    if unused is not None and ask and config.speakers == "auto":
+        raise UserError(
+            f"{corpus.name}: no speaker is named, but the clips' names hold what recurs as speakers do, "
+            f"{unused.values[0]} and {len(unused.values) - 1} more in several classes each. Keep them apart with "
+            f"--data.speaker-pattern {shlex.quote(unused.pattern)} ({len(unused.values)} speakers), or go on without "
+            "them with --data.speakers unknown."
+        )
     if config.label_map is not None:
         clips, order = map_labels(clips, order, config.label_map)
         notes.append(f"Labels are mapped by {Path(config.label_map).name}.")
@@ -86,7 +118,23 @@ def read_corpus(config: DataConfig, *, seed: int = 0, videos: bool = False, sile
     if config.max_clips is not None and config.max_clips < len(clips):
         notes.append(f"--data.max-clips uses {config.max_clips} of {len(clips)} clips, an even share of every class.")
         clips = _share(clips, labels, config.max_clips, seed)
-    return Corpus(corpus.name, tuple(clips), labels, tuple(notes))
+    leakage = () if unused is None else (_not_used(unused),)
+    return Corpus(corpus.name, tuple(clips), labels, tuple(notes), leakage)
+
+
+def _unused_speakers(clips: Sequence[Utterance], root: Path) -> Recurring | None:
+    """Return what the names of clips hold that may be speakers, where none is named."""
+    if any(clip.speaker is not None for clip in clips):
+        return None
+    return find_recurring(paths_below(clips, root), [clip.label for clip in clips])
+
+
+def _not_used(unused: Recurring) -> str:
+    return (
+        f"The clips' names seem to hold {len(unused.values)} speakers ({one_of(list(unused.values), 3)}) that are not "
+        f"used; --data.speaker-pattern {shlex.quote(unused.pattern)} would. They may stand on both sides of a fold, "
+        "which raises scores."
+    )
 
 
 def _find(config: DataConfig, seed: int, videos: bool, silent: bool) -> Corpus:
@@ -108,8 +156,19 @@ def _find(config: DataConfig, seed: int, videos: bool, silent: bool) -> Corpus:
                 f"by --data.corpus ({', '.join(_LIST_KINDS)}), which is {config.corpus}; give such a list or a folder."
             )
         audio_root = None if config.audio_root is None else as_path(config.audio_root)
-        clips = read_list(root, kind, audio_root=audio_root, skip_missing=config.skip_bad)
-        return Corpus(root.stem, tuple(clips), (), (f"The clips are read from the list {root.name} ({kind}).",))
+        clips, notes = read_list(
+            root,
+            kind,
+            audio_root=audio_root,
+            skip_missing=config.skip_bad,
+            columns=config.columns,
+            labelled=config.label_pattern is None,
+        )
+        return Corpus(root.stem, tuple(clips), (), (f"The clips are read from the list {root.name} ({kind}).", *notes))
+    if config.columns:
+        raise UserError(
+            f"--data.root {root}: it is a folder; --data.columns is for a list, so give that, or leave it out."
+        )
     if config.corpus in _LIST_KINDS:
         raise UserError(f"--data.root {root}: it is a folder; --data.corpus {config.corpus} reads a list file.")
     if is_remote(root) and (videos or config.corpus == "iemocap"):
@@ -128,9 +187,12 @@ def _find(config: DataConfig, seed: int, videos: bool, silent: bool) -> Corpus:
         return Corpus(pairs.name, pairs.utterances, pairs.order, pairs.notes)
     files, unread = audio_files(root)
     known = recognise(root, files) if config.corpus == "auto" else config.corpus if config.corpus in NAMED else None
+    if known is None and config.label_pattern is not None:
+        return Corpus(root.resolve().name, tuple(label_files(root, files)), (), tuple(unread))
     if known is None:
         note = "A folder a class: the labels are the folders' names."
-        return Corpus(root.resolve().name, tuple(read_classes(root, files)), (), (note, *unread))
+        found = (note, *passed_through(root, files), *unread)
+        return Corpus(root.resolve().name, tuple(read_classes(root, files)), (), found)
     clips, by_folder, notes = read_named(root, files, known, folders_label=config.corpus == "auto")
     order = RAVDESS_EMOTIONS if known == "ravdess" and not by_folder else ()
     return Corpus(NAMED[known][0], tuple(clips), order, (*notes, *unread))
@@ -144,33 +206,6 @@ def _render(config: DataConfig, seed: int) -> Corpus:
     files, _ = audio_files(folder)
     clips = [replace(clip, speaker=synthetic.speaker(clip.path)) for clip in read_classes(folder, files)]
     return Corpus(synthetic.NAME, tuple(clips), (), (f"The clips are not recordings: rendered with seed {seed}.",))
-
-
-def _name_speakers(clips: Sequence[Utterance], pattern: str, root: Path) -> list[Utterance]:
-    """Set speakers by a regular expression, searched in the path below root and then in the id."""
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise UserError(f"--data.speaker-pattern {pattern}: not a regular expression ({error}); correct it.") from None
-    if "speaker" not in expression.groupindex:
-        raise UserError(
-            f"--data.speaker-pattern {pattern}: it has no group called speaker; write one, as in (?P<speaker>spk\\d+)."
-        )
-    start = (root.parent if root.is_file() else root).absolute()
-    named, others = [], []
-    for clip in clips:
-        below = clip.path.relative_to(start).as_posix() if clip.path.is_relative_to(start) else clip.id
-        match = expression.search(below) or expression.search(clip.id)
-        if match and match["speaker"]:
-            named.append(replace(clip, speaker=match["speaker"]))
-        else:
-            others.append(below)
-    if others:
-        raise UserError(
-            f"--data.speaker-pattern {pattern}: it finds no speaker in {len(others)} of {len(clips)} clips "
-            f"({one_of(others)}); correct the pattern."
-        )
-    return named
 
 
 def _classes(

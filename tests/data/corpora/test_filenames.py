@@ -1,4 +1,4 @@
-"""File names of RAVDESS, EMO-DB and CREMA-D."""
+"""File names of RAVDESS, EMO-DB, CREMA-D, SAVEE and nEMO."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,13 +6,20 @@ from hypothesis import strategies as st
 from serjax.data.corpora.filenames import (
     CREMAD_EMOTIONS,
     EMODB_EMOTIONS,
+    NEMO_EMOTIONS,
     RAVDESS_EMOTIONS,
+    SAVEE_EMOTIONS,
     CremadName,
     EmodbName,
+    NemoName,
     RavdessName,
+    SaveeName,
     parse_cremad,
     parse_emodb,
+    parse_nemo,
     parse_ravdess,
+    parse_savee,
+    text_of,
 )
 
 fields = st.tuples(*(st.integers(1, top) for top in (3, 2, 8, 2, 2, 2, 24)))
@@ -52,6 +59,25 @@ def test_cremad_names():
     assert [name.intensity for name in names[:4]] == ["LO", "MD", "HI", "XX"]
     for stem in ("1001_DFA_ANG_XX_224", "2001_DFA_ANG_XX", "1001_DFA_BOR_XX", "1001_dfa_ANG_XX"):
         assert parse_cremad(stem) is None
+
+
+def test_savee_names():
+    assert parse_savee("DC_sa01") == SaveeName(speaker="DC", emotion="sadness", number=1)
+    assert [parse_savee(f"KL_{code}15").emotion for code in SAVEE_EMOTIONS] == list(SAVEE_EMOTIONS.values())
+    for stem in ("DC_s01", "XX_a01", "DC_a001", "dc_a01", "a01", "DC_a"):
+        assert parse_savee(stem) is None
+
+
+def test_nemo_names():
+    assert parse_nemo("EB0_anger_1") == NemoName(speaker="EB0", emotion="anger", text="1")
+    assert [parse_nemo(f"SB11_{name}_90").emotion for name in NEMO_EMOTIONS] == list(NEMO_EMOTIONS)
+    for stem in ("EB0_bored_1", "EB_anger_1", "E0_anger_1", "EB0_anger", "EB0_anger_x"):
+        assert parse_nemo(stem) is None
+
+
+def test_texts_of_names():
+    stems = ("03-01-01-01-02-01-12", "03a01Wa", "1001_DFA_ANG_XX", "EB0_anger_7", "DC_sa01", "other")
+    assert [text_of(stem) for stem in stems] == ["Dogs are sitting by the door", "a01", "DFA", "7", None, None]
 
 
 @given(st.text(max_size=9))

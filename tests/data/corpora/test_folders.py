@@ -59,6 +59,43 @@ def test_single_train_folder_is_no_class(tmp_path):
     assert [clip.id for clip in read(root).utterances] == ["train/anger/a", "train/happy/b"]
 
 
+@pytest.mark.parametrize("above", ["Audio", "a/b/c", "Audio/train"])
+def test_a_folder_that_holds_one_folder_is_looked_through(tmp_path, above):
+    root = fill(tmp_path, f"{above}/anger/a.wav", f"{above}/happy/more/b.wav")
+    found = read(root)
+    assert found.labels == ("anger", "happy")
+    assert [clip.id for clip in found.utterances] == [f"{above}/anger/a", f"{above}/happy/more/b"]
+    assert f"All lies in {above}, whose folders are the classes." in found.notes
+    assert not any("All lies in" in note for note in read(root / above).notes)
+
+
+SAVEE = {
+    who: [f"{code}{n:02d}" for code in ("a", "d", "f", "h", "n", "sa", "su") for n in (1, 2)] for who in ("DC", "KL")
+}
+
+
+@pytest.mark.parametrize(
+    "layout", ["{0}_{1}.wav", "ALL/{0}_{1}.wav", "AudioData/{0}/{1}.wav", "SAVEE/AudioData/{0}/{0}_{1}.wav"]
+)
+@pytest.mark.parametrize("corpus", ["auto", "savee"])
+def test_savee_by_its_names(tmp_path, layout, corpus):
+    fill(tmp_path, *(layout.format(who, name) for who, names in SAVEE.items() for name in names))
+    found = read(tmp_path, corpus=corpus)
+    assert found.name == "SAVEE"
+    assert found.labels == ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+    assert Counter(clip.speaker for clip in found.utterances) == {"DC": 14, "KL": 14}
+    assert set(Counter(clip.label for clip in found.utterances).values()) == {4}
+    assert len({clip.id for clip in found.utterances}) == 28
+
+
+def test_nemo_by_its_names(tmp_path):
+    emotions = ("anger", "fear", "happiness", "neutral", "sadness", "surprised")
+    fill(tmp_path, *(f"samples/{who}_{name}_{n}.wav" for who in ("EB0", "SB11") for name in emotions for n in (1, 90)))
+    found = read(tmp_path)
+    assert (found.name, found.labels) == ("nEMO", emotions)
+    assert Counter(clip.speaker for clip in found.utterances) == {"EB0": 12, "SB11": 12}
+
+
 def test_files_that_libsndfile_cannot_read_are_noted(tmp_path):
     root = fill(tmp_path, "anger/a.wav", "happy/b.wav", "happy/c.m4a", "happy/d.M4A", "sad/e.wma", "sad/readme.txt")
     assert "2 .m4a files, 1 .wma files are left out, as libsndfile does not read them." in read(root).notes

@@ -34,7 +34,7 @@ def test_tsv_round_trip(tmp_path, clips):
     expected = [Utterance(path.removesuffix(".wav"), place(tmp_path, path), label) for _, path, label in clips]
     text = "\n\n".join(f"{path}\t{label}" for _, path, label in clips)
     (tmp_path / "list.txt").write_text(text, encoding="utf-8")
-    assert read_list(tmp_path / "list.txt", "tsv") == expected
+    assert read_list(tmp_path / "list.txt", "tsv").utterances == expected
 
 
 @examples
@@ -43,7 +43,7 @@ def test_scp_round_trip(tmp_path, clips, commas):
     expected = [Utterance(name, place(tmp_path, path), label) for name, path, label in clips]
     text = "\n".join((", " if commas else " ").join(clip) for clip in clips)
     (tmp_path / "list.scp").write_text(text, encoding="utf-8")
-    assert read_list(tmp_path / "list.scp", "scp") == expected
+    assert read_list(tmp_path / "list.scp", "scp").utterances == expected
 
 
 stretches = st.tuples(st.floats(0, 50), st.floats(51, 100))
@@ -74,7 +74,7 @@ def test_csv_and_jsonl_round_trip(tmp_path, kind, clips, extra):
             for row in rows:
                 entry = {emobox.get(key, key): value for key, value in row.items() if value is not None}
                 file.write(json.dumps(entry) + "\n")
-    assert read_list(tmp_path / "list", kind) == expected
+    assert read_list(tmp_path / "list", kind).utterances == expected
 
 
 def test_emobox_as_published(tmp_path):
@@ -84,30 +84,51 @@ def test_emobox_as_published(tmp_path):
              "channel": 1, "start_time": 3.5, "end_time": 5.5, "spk": 7}  # fmt: skip
     (tmp_path / "data").mkdir()
     (tmp_path / "data/pavoque.jsonl").write_text(json.dumps(entry))
-    (clip,) = read_list(tmp_path / "data/pavoque.jsonl", "jsonl", audio_root=tmp_path)
+    (clip,) = read_list(tmp_path / "data/pavoque.jsonl", "jsonl", audio_root=tmp_path).utterances
     path = tmp_path / "downloads/pavoque/angry.flac"
     assert clip == Utterance("pavoque-1", path, "angry", speaker="7", start=3.5, end=5.5)
     entry["start"], entry["end"] = entry.pop("start_time"), entry.pop("end_time")
     (tmp_path / "data/other.jsonl").write_text(json.dumps(entry))
-    assert read_list(tmp_path / "data/other.jsonl", "jsonl", audio_root=tmp_path) == [clip]
+    assert read_list(tmp_path / "data/other.jsonl", "jsonl", audio_root=tmp_path).utterances == [clip]
 
 
 def test_stretches_of_one_file_have_ids_of_their_own(tmp_path):
     place(tmp_path, "talk.wav")
     (tmp_path / "list.csv").write_text("path,label,start,end\ntalk.wav,a,0,1.5\ntalk.wav,b,1.5,\n")
-    assert [clip.id for clip in read_list(tmp_path / "list.csv", "csv")] == ["talk[0-1.5]", "talk[1.5-]"]
+    assert [clip.id for clip in read_list(tmp_path / "list.csv", "csv").utterances] == ["talk[0-1.5]", "talk[1.5-]"]
 
 
 def test_absolute_paths_below_the_root_give_the_same_ids(tmp_path):
     path = place(tmp_path, "a/clip.wav")
     (tmp_path / "list.tsv").write_text(f"{path}\t0\n")
-    assert read_list(tmp_path / "list.tsv", "tsv") == [Utterance("a/clip", path, "0")]
+    assert read_list(tmp_path / "list.tsv", "tsv").utterances == [Utterance("a/clip", path, "0")]
+
+
+@pytest.mark.parametrize("machine", ["one", "two/further"])
+def test_absolute_paths_elsewhere_give_the_same_ids_on_every_machine(tmp_path, machine):
+    paths = [place(tmp_path / machine / "corpus", name) for name in ("a/1.wav", "a/2.wav", "b/1.wav")]
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists/list.tsv").write_text("".join(f"{path}\t0\n" for path in paths))
+    clips = read_list(tmp_path / "lists/list.tsv", "tsv").utterances
+    assert [clip.id for clip in clips] == ["a/1", "a/2", "b/1"]
+    assert [clip.path for clip in clips] == paths
+
+
+def test_paths_without_suffix_below_a_folder_are_found(tmp_path):
+    paths = [place(tmp_path, f"samples/{name}.wav") for name in ("one", "two")]
+    (tmp_path / "list.tsv").write_text("one\tsad\ntwo\tglad\n")
+    clips, notes = read_list(tmp_path / "list.tsv", "tsv")
+    assert clips == [Utterance("one", paths[0], "sad"), Utterance("two", paths[1], "glad")]
+    assert notes == ["The list's paths are no files as written; those in samples/, with .wav behind them are taken."]
+    (tmp_path / "list.tsv").write_text("one\tsad\nthree\tglad\n")
+    with pytest.raises(UserError, match=r"1 of its 2 files do not exist \(line 2: three\)"):
+        read_list(tmp_path / "list.tsv", "tsv")
 
 
 def test_windows_line_ends_and_byte_order_mark(tmp_path):
     path = place(tmp_path, "clip.wav")
     (tmp_path / "list.csv").write_bytes(b"\xef\xbb\xbfpath, label\r\n\r\nclip.wav, sad\r\n")
-    assert read_list(tmp_path / "list.csv", "csv") == [Utterance("clip", path, "sad")]
+    assert read_list(tmp_path / "list.csv", "csv").utterances == [Utterance("clip", path, "sad")]
 
 
 @pytest.mark.parametrize(
@@ -121,10 +142,9 @@ def test_windows_line_ends_and_byte_order_mark(tmp_path):
         ("tsv", "\tsad\n", "list:1: the path of this clip is empty"),
         ("tsv", b"a.wav\t\xff\xfe", "the list is not UTF-8 text"),
         ("scp", "one a.wav sad\ntwo b.wav\n", "list:2: two comes with 2 fields; expected `name path label`"),
-        ("csv", "file,label\na.wav,sad\n", "list:1: the column path is missing; found file, label."),
-        ("csv", "path;label\na.wav;sad\n", "list:1: the column path is missing; found path;label."),
-        ("csv", "path,emotion\n", "list:1: the column label is missing; found path, emotion."),
-        ("csv", "", "the column path is missing; found none"),
+        ("csv", "sound,label\na.wav,sad\n", "list:1: no column holds the path; found sound, label. Name it, as in"),
+        ("csv", "path,feeling\n", "list:1: no column holds the label; found path, feeling. Name it, as in --data.colu"),
+        ("csv", "", "no column holds the path; found none"),
         ("csv", "path,label\n", "the list has no entry"),
         ("csv", "path,label\n\na.wav,sad,3\n", "list:3: a.wav comes with 3 fields where the header has 2"),
         ("csv", "path,label,start\na.wav,sad,soon\n", "list:2: the start of a.wav is 'soon'; give a number of sec"),
@@ -156,7 +176,7 @@ def test_missing_files_are_told_all_at_once(tmp_path):
     assert "11 of its 12 files do not exist (line 2: clip0.wav, line 3: clip1.wav," in str(caught.value)
     assert "line 9: clip7.wav and 3 more)" in str(caught.value)
     assert f"start at {tmp_path}, so" in str(caught.value)
-    assert len(read_list(tmp_path / "list.tsv", "tsv", skip_missing=True)) == 12
+    assert len(read_list(tmp_path / "list.tsv", "tsv", skip_missing=True).utterances) == 12
 
 
 def test_a_list_without_one_file_that_exists_is_an_error_even_when_bad_clips_are_skipped(tmp_path):

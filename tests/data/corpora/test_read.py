@@ -1,6 +1,7 @@
 """From --data.root to clips: labels, speakers, the order of classes, and a sentence for what does not fit."""
 
 import json
+import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -126,6 +127,85 @@ def test_speakers_by_pattern_in_path_or_id(tmp_path):
     assert [clip.speaker for clip in by_path.utterances] == ["f1", "m2"]
 
 
+def urdu(root, speakers=6, clips=3):
+    """A folder a class, and speakers in the names."""
+    names = [f"SM{s}" if s % 3 else f"SF{s}" for s in range(1, speakers + 1)]
+    return fill(
+        root,
+        *(
+            f"{label}/{name}_F{10 * i + n}_{label[0]}{i}{n}.wav"
+            for label in ("Angry", "Happy", "Neutral", "Sad")
+            for i, name in enumerate(names)
+            for n in range(clips)
+        ),
+    )
+
+
+def test_speakers_in_names_are_offered_before_they_are_left_out(tmp_path):
+    root = urdu(tmp_path / "URDU")
+    with pytest.raises(UserError) as caught:
+        read(root)
+    sentence = str(caught.value)
+    assert sentence.startswith(
+        "URDU: no speaker is named, but the clips' names hold what recurs as speakers do, SF3 and 5 "
+    )
+    offered = shlex.split(sentence[sentence.index("--data.speaker-pattern") : sentence.index(" (6 speakers)")])
+    found = read(root, speaker_pattern=offered[1])
+    assert {clip.speaker for clip in found.utterances} == {"SM1", "SM2", "SF3", "SM4", "SM5", "SF6"}
+    assert found.leakage_notes == ()
+    unknown = read(root, speakers="unknown")
+    assert {clip.speaker for clip in unknown.utterances} == {None}
+    assert unknown.leakage_notes[0].startswith(
+        "The clips' names seem to hold 6 speakers (SF3, SF6, SM1 and 3 more) that"
+    )
+    assert read_corpus(DataConfig(root=str(root)), ask=False).leakage_notes == unknown.leakage_notes
+
+
+def test_speakers_that_are_known_cannot_be_unknown(tmp_path):
+    fill(tmp_path, *(f"{name}.wav" for name in EMODB))
+    with pytest.raises(
+        UserError, match=r"--data\.speakers unknown: EMO-DB names its speakers, and folds keep them apart"
+    ):
+        read(tmp_path, speakers="unknown")
+
+
+def test_labels_by_pattern(tmp_path):
+    root = fill(
+        tmp_path / "root", *(f"{who}/{n}-{label}.wav" for who in "xyz" for label in ("ang", "hap") for n in "12")
+    )
+    found = read(root, label_pattern=r"-(\w+)\.wav", speaker_pattern="^[xyz]")
+    assert [(clip.id, clip.label, clip.speaker) for clip in found.utterances[:2]] == [
+        ("x/1-ang", "ang", "x"), ("x/1-hap", "hap", "x")]  # fmt: skip
+    assert found.labels == ("ang", "hap")
+    with pytest.raises(UserError, match=r"no speaker is named.*x and 2 more"):
+        read(root, label_pattern=r"-(\w+)\.wav")
+    with pytest.raises(UserError, match=r"it finds no label in 6 of 12 clips \(x/1-hap.wav"):
+        read(root, label_pattern="ang")
+    (tmp_path / "list.csv").write_text(
+        "path,spk\n" + "".join(f"root/{who}/1-{x}.wav,{who}\n" for who in "xyz" for x in ("ang", "hap"))
+    )
+    listed = read(tmp_path / "list.csv", label_pattern=r"-(?P<label>\w+)\.wav")
+    assert [(clip.label, clip.speaker) for clip in listed.utterances[:2]] == [("ang", "x"), ("hap", "x")]
+
+
+def test_nemo_by_its_list(tmp_path):
+    names = [f"{who}_{label}_{n}" for who in ("EB0", "DK1") for label in ("anger", "fear") for n in (1, 2)]
+    fill(tmp_path, *(f"samples/{name}.wav" for name in names))
+    rows = ["file_id\temotion\traw_text\tnormalized_text\tspeaker_id\tsex\tage"]
+    rows += [f"{name}\t{name.split('_')[1]}\tTak.\ttak\t{name[:3]}\tfemale\t20" for name in names]
+    (tmp_path / "data.tsv").write_text("\n".join(rows) + "\n")
+    columns = ("path=file_id", "label=emotion", "speaker=speaker_id")
+    for found in (read(tmp_path / "data.tsv"), read(tmp_path / "data.tsv", columns=columns), read(tmp_path)):
+        assert [
+            clip.path.stem for clip in sorted(found.utterances, key=lambda clip: names.index(clip.path.stem))
+        ] == names
+        assert {(clip.speaker, clip.label) for clip in found.utterances} == {
+            (who, label) for who in ("EB0", "DK1") for label in ("anger", "fear")}  # fmt: skip
+    assert "Columns not used: raw_text, normalized_text, sex, age." in read(tmp_path / "data.tsv").notes
+    with pytest.raises(UserError, match=r"it is a folder; --data\.columns is for a list"):
+        read(tmp_path, columns=columns)
+
+
 @pytest.mark.parametrize(
     ("files", "fields", "message"),
     [
@@ -147,7 +227,7 @@ def test_speakers_by_pattern_in_path_or_id(tmp_path):
         (["a/b.wav", "c/d.wav"], {"labels": ("a", "c", "a")}, "--data.labels a c a: a label stands there twice"),
         (["a/b.wav", "c/d.wav"], {"labels": ("a",)}, r"there is only one class \(a 1\)"),
         (["a/b.wav", "c/d.wav"], {"speaker_pattern": "("}, r"--data.speaker-pattern \(: not a regular expression"),
-        (["a/b.wav", "c/d.wav"], {"speaker_pattern": "b"}, "it has no group called speaker; write one"),
+        (["a/b.wav", "c/d.wav"], {"speaker_pattern": "(b)(w)"}, "it has 2 groups and none called speaker; name one"),
         (["a/b.wav", "c/d.wav"], {"speaker_pattern": "(?P<speaker>b)"}, r"no speaker in 1 of 2 clips \(c/d.wav\)"),
         (["a/b.wav", "c/d.wav"], {"max_clips": 1}, "--data.max-clips 1: 2 classes need a clip each; give 2 or more"),
     ],
@@ -191,7 +271,8 @@ def test_a_share_is_even_over_speakers(tmp_path):
     assert set(Counter((clip.speaker, clip.label) for clip in found.utterances).values()) == {1}
     assert found.utterances != read(tmp_path, seed=1, **fields).utterances
     assert "--data.max-clips uses 18 of 162 clips, an even share of every class." in found.notes
-    assert read(tmp_path, max_clips=162).utterances == read(tmp_path).utterances
+    unknown = {"speakers": "unknown"}
+    assert read(tmp_path, max_clips=162, **unknown).utterances == read(tmp_path, **unknown).utterances
 
 
 @real

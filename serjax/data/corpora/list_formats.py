@@ -1,0 +1,239 @@
+"""Formats of lists: `path<TAB>label`, scp, CSV and TSV with a header, and EmoBox's JSON lines, read to entries."""
+
+import csv
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from serjax.data.corpora.columns import FIELDS, find_columns, is_header, plain, unused
+from serjax.runtime.errors import UserError, one_of
+
+ListKind = Literal["tsv", "scp", "csv", "jsonl"]
+
+LIST_SUFFIXES: Mapping[str, ListKind] = {
+    ".tsv": "tsv",
+    ".txt": "tsv",
+    ".scp": "scp",
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+}
+"""Format of a list by its suffix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One clip as its list spells it; None stands for what the list leaves out."""
+
+    line: int
+    path: str
+    label: str
+    id: str | None = None
+    speaker: str | None = None
+    session: str | None = None
+    start: float | None = None
+    end: float | None = None
+
+
+@dataclass
+class Reading:
+    """Settings of a reader, and the sentences that it leaves."""
+
+    columns: Mapping[str, str]
+    labelled: bool
+    notes: list[str] = field(default_factory=list)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the number and text of every line that is not blank."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, line.rstrip("\r\n")
+    except OSError as error:
+        raise UserError(f"{path}: the list cannot be read ({error.strerror}); correct its path.") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: the list is not UTF-8 text; save it as UTF-8.") from None
+
+
+def _read_tsv(path: Path, reading: Reading) -> Iterator[Entry]:
+    rows = ((number, [field.strip() for field in line.split("\t")]) for number, line in _lines(path))
+    first = next(rows, None)
+    if first is None:
+        return
+    if is_header(first[1], reading.columns):
+        yield from _read_table(path, first, rows, reading)
+        return
+    for number, fields in itertools.chain([first], rows):
+        if len(fields) != 2:
+            raise UserError(
+                f"{path}:{number}: {fields[0]} comes with {len(fields)} tab-separated fields; expected path<TAB>label, "
+                "or a header and --data.columns path=COLUMN label=COLUMN."
+            )
+        yield Entry(number, path=fields[0], label=fields[1])
+
+
+def _read_scp(path: Path, reading: Reading) -> Iterator[Entry]:
+    commas = all(line.count(",") == 2 for _, line in _lines(path))
+    for number, line in _lines(path):
+        if commas:
+            fields = [field.strip() for field in line.split(",")]
+        else:  # a path may hold blanks, a name and a label may not
+            name, _, rest = line.strip().replace("\t", " ").partition(" ")
+            fields = [name, *rest.strip().rsplit(maxsplit=1)]
+        if len(fields) != 3:
+            raise UserError(
+                f"{path}:{number}: {fields[0]} comes with {len(fields)} fields; expected `name path label`, "
+                "separated by blanks or all by commas."
+            )
+        yield Entry(number, path=fields[1], label=fields[2], id=fields[0])
+
+
+def _read_csv(path: Path, reading: Reading) -> Iterator[Entry]:
+    rows = _csv_rows(path)
+    first = next(rows, None) or (1, [])
+    yield from _read_table(path, first, rows, reading)
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a CSV file, each with the number of its first line, as an editor counts."""
+    read: list[int] = []
+
+    def lines() -> Iterator[str]:
+        for number, line in _lines(path):
+            read.append(number)
+            yield f"{line}\n"
+
+    head = next(_lines(path), (1, ""))[1]
+    rows = csv.reader(lines(), delimiter=next((one for one in ",\t;" if one in head), ","))
+    while True:
+        del read[:-1]
+        last = read[-1:]
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            number = next(iter(read[len(last) :] or last), 1)
+            raise UserError(f"{path}:{number}: this is not CSV ({error}); correct the line.") from None
+        if row is None:
+            return
+        yield read[len(last)], row
+
+
+def _read_table(
+    path: Path, first: tuple[int, list[str]], rows: Iterator[tuple[int, list[str]]], reading: Reading
+) -> Iterator[Entry]:
+    """Read rows under a header, the first of them."""
+    header = first[1]
+    places, notes = find_columns(header, reading.columns, f"{path}:{first[0]}", labelled=reading.labelled)
+    reading.notes += notes
+    for number, row in rows:
+        if len(row) != len(header):
+            raise UserError(
+                f"{path}:{number}: {row[0]} comes with {len(row)} fields where the header has {len(header)}; "
+                "correct the line, and quote fields that hold the separator."
+            )
+        cells = {name: row[place].strip() for name, place in places.items()}
+        name = cells.get("id") or cells["path"]
+        yield Entry(
+            number,
+            path=cells["path"],
+            label=cells.get("label", ""),
+            id=cells.get("id"),
+            speaker=cells.get("speaker"),
+            session=cells.get("session"),
+            start=_seconds(cells.get("start"), f"{path}:{number}: the start of {name}"),
+            end=_seconds(cells.get("end"), f"{path}:{number}: the end of {name}"),
+        )
+
+
+def _read_jsonl(path: Path, reading: Reading) -> Iterator[Entry]:
+    keys = {name: (column,) for name, column in reading.columns.items()}
+    known = {name: keys.get(name, (*_EMOBOX[name], name)) for name in FIELDS}
+    required = ["id", "path", *(["label"] if reading.labelled else [])]
+    seen: dict[str, None] = {}
+    for number, line in _lines(path):
+        where = f"{path}:{number}"
+        try:
+            item = json.loads(line)
+        except ValueError as error:
+            raise UserError(f"{where}: this is not JSON ({error}); write one object a line.") from None
+        if not isinstance(item, dict):
+            raise UserError(f"{where}: this is not a JSON object; write one with the keys key, wav and emo.")
+        values = {name: _first(item, *known[name]) for name in FIELDS}
+        if values["speaker"] is None and "speaker" not in keys:
+            others = [key for key in item if plain(key) in FIELDS["speaker"] and item[key] is not None]
+            if len(others) > 1:
+                raise UserError(
+                    f"{where}: the speaker may be in any of the keys {one_of(others)}; say which, as in --data.columns "
+                    f"speaker={others[0]}."
+                )
+            values["speaker"] = item[others[0]] if others else None
+            known["speaker"] = (*known["speaker"], *others)
+        for name in required:
+            if not isinstance(values[name], (str, int)) or isinstance(values[name], bool):
+                clip = "this clip" if name == "id" else values["id"]
+                raise UserError(
+                    f"{where}: {clip} has no {known[name][0]}, or none that is text;"
+                    f" found the keys {one_of(list(item))}."
+                )
+        seen |= dict.fromkeys(item)
+        name = str(values["id"])
+        yield Entry(
+            number,
+            path=str(values["path"]),
+            label="" if values["label"] is None else str(values["label"]),
+            id=name,
+            speaker=_text(values["speaker"]),
+            session=_text(values["session"]),
+            start=_seconds(values["start"], f"{where}: the start of {name}"),
+            end=_seconds(values["end"], f"{where}: the end of {name}"),
+        )
+    taken = {key for keys_of in known.values() for key in keys_of}
+    reading.notes += unused(key for key in seen if key not in taken)
+
+
+_EMOBOX: Mapping[str, tuple[str, ...]] = {
+    "path": ("wav",),
+    "label": ("emo",),
+    "id": ("key",),
+    "speaker": ("spk",),
+    "session": (),
+    "start": ("start_time",),
+    "end": ("end_time",),
+}
+"""Keys of EmoBox; those that are called as what they hold are read too."""
+
+
+def _first(item: Mapping[str, Any], *keys: str) -> Any:
+    """Return the value of the first key that has one."""
+    return next((item[key] for key in keys if item.get(key) is not None), None)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _seconds(value: Any, what: str) -> float | None:
+    """Return a time in s; None for None or an empty cell."""
+    if value is None or value == "":
+        return None
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise UserError(f"{what} is {value!r}; give a number of seconds.")
+    return seconds
+
+
+READERS: Mapping[str, Callable[[Path, Reading], Iterator[Entry]]] = {
+    "tsv": _read_tsv,
+    "scp": _read_scp,
+    "csv": _read_csv,
+    "jsonl": _read_jsonl,
+}
+"""Reader of each format."""

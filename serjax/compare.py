@@ -24,14 +24,18 @@ def main(argv: Sequence[str]) -> int:
     if options.seed < 0:
         raise UserError(f"--seed: got {options.seed}; give a whole number from 0.")
 
-    from serjax.evaluation.comparison import compare, read_runs
+    from serjax.evaluation.comparison import compare, match_by_content, read_hashes, read_runs
     from serjax.evaluation.report import FEW_SPEAKERS
     from serjax.evaluation.tables import comparison_table
     from serjax.runtime.progress import console
 
     ours, theirs = read_runs(options.runs), read_runs(options.to)
+    answers, renamed = match_by_content(ours[1], theirs[1], read_hashes(options.runs), read_hashes(options.to))
+    theirs = theirs[0], answers
     found = compare(ours, theirs, options.seed)
     console.print(comparison_table(found, ours[0], theirs[0]))
+    if renamed:
+        print(f"{renamed} clips are called otherwise in {theirs[0]}, and known by their samples.")
     for side in (ours, theirs):
         if left := len(side[1].ids) - found.clips:
             print(f"{left} clips that {side[0]} has tested are left out, as the other has not.")

@@ -1,5 +1,7 @@
 """`python -m serjax.compare` tells two runs' scores and their difference."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,23 @@ def test_both_scores_and_the_difference_are_printed(tmp_path, capsys):
     assert "".join(row[0] for row in rows if row).count(name) == 1
     assert "With 8 speakers the intervals are rough" in out
     assert "Of 8 speakers 4 have a higher UA, 4 the same, 0 a lower one." in out
+
+
+def test_a_corpus_on_two_machines_is_one(tmp_path, capsys):
+    here, there = write(tmp_path / "here", range(30)), write(tmp_path / "there", range(10))
+    text = (tmp_path / "there/oof.csv").read_text()
+    (tmp_path / "there/oof.csv").write_text(
+        "".join(f"/mnt/{line}" if line[0].isdigit() else line for line in text.splitlines(True))
+    )
+    with pytest.raises(UserError, match=r"have tested no clip in common \(such as 0.wav, and /mnt/0.wav\)"):
+        main([here, "--to", there])
+    for folder, prefix in (("here", ""), ("there", "/mnt/")):
+        hashes = {f"{prefix}{clip}.wav": f"{clip:02x}" for clip in range(40)}
+        (tmp_path / folder / "folds.json").write_text(json.dumps({"hashes": hashes}))
+    assert main([here, "--to", there]) == 0
+    out = capsys.readouterr().out
+    assert f"40 clips are called otherwise in {there}, and known by their samples." in out
+    assert "are left out" not in out
 
 
 @pytest.mark.parametrize(

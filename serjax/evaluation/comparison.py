@@ -1,7 +1,9 @@
 """Two runs on the same clips: how far apart their scores are, and whether speakers agree on it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,40 @@ def read_runs(runs: Sequence[Path]) -> tuple[str, OutOfFold]:
     return " + ".join(name for name, _ in parts), join(parts)
 
 
+def read_hashes(runs: Sequence[Path]) -> dict[str, str]:
+    """Return the hash of each clip's samples by its id, from the folds.json of runs that have them; others have none.
+
+    Args:
+        runs: folders of finished runs, or their oof.csv.
+    """
+    found: dict[str, str] = {}
+    for run in runs:
+        path = run.expanduser()
+        try:
+            content = json.loads(((path if path.is_dir() else path.parent) / "folds.json").read_text(encoding="utf-8"))
+            found |= {str(clip): str(digest) for clip, digest in content["hashes"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return found
+
+
+def match_by_content(
+    ours: OutOfFold, theirs: OutOfFold, our_hashes: Mapping[str, str], their_hashes: Mapping[str, str]
+) -> tuple[OutOfFold, int]:
+    """Return the second run's answers with clips called as in the first, and how many were renamed.
+
+    A clip whose id the first run has too keeps it; another one gets the id of the first run's clip that holds the same
+    samples, where there is one such clip in each run. Samples that were resampled by other processors may differ.
+    """
+    known, called = set(theirs.ids), set(ours.ids)
+    left = {clip: our_hashes[clip] for clip in ours.ids if clip not in known and clip in our_hashes}
+    right = {clip: their_hashes[clip] for clip in theirs.ids if clip not in called and clip in their_hashes}
+    single = [{digest for digest, times in Counter(side.values()).items() if times == 1} for side in (left, right)]
+    names = {digest: clip for clip, digest in left.items() if digest in single[0] & single[1]}
+    ids = tuple(names.get(right.get(clip, ""), clip) for clip in theirs.ids)
+    return replace(theirs, ids=ids), sum(old != new for old, new in zip(theirs.ids, ids, strict=True))
+
+
 def join(parts: Sequence[tuple[str, OutOfFold]]) -> OutOfFold:
     """Return the answers of runs that trained some folds each as those of one run.
 
@@ -106,8 +142,8 @@ def compare(ours: tuple[str, OutOfFold], theirs: tuple[str, OutOfFold], seed: in
     both = sorted(set(one.ids) & set(two.ids))
     if not both:
         raise UserError(
-            f"{name} and {other} have tested no clip in common (such as {one.ids[0]}, and {two.ids[0]}); "
-            "give runs on the same --data.root."
+            f"{name} and {other} have tested no clip in common (such as {one.ids[0]}, and {two.ids[0]}), by id or by "
+            "samples; give runs on the same recordings."
         )
     one, two = _only(one, both), _only(two, both)
     for row in np.flatnonzero(one.label != two.label)[:1]:

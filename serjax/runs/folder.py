@@ -195,4 +195,11 @@ def write_folds(experiment: Experiment, data: Data) -> None:
     """Write the run's folds.json."""
     clips = data.store.utterances
     kind = fold_kind(clips, experiment.folds)
-    save_folds(experiment.run_dir / "folds.json", data.folds, clips, kind=kind, seed=experiment.seed)
+    save_folds(
+        experiment.run_dir / "folds.json",
+        data.folds,
+        clips,
+        kind=kind,
+        seed=experiment.seed,
+        hashes=data.store.hashes,
+    )

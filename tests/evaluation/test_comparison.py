@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serjax.evaluation.comparison import compare, join
+from serjax.evaluation.comparison import compare, join, match_by_content, read_hashes
 from serjax.evaluation.metrics import METRICS, bootstrap_differences, bootstrap_intervals
 from serjax.evaluation.out_of_fold import OutOfFold
 from serjax.runtime.errors import UserError
@@ -91,7 +91,9 @@ def test_what_does_not_fit_is_named():
     one, two = answers(1), answers(2)
     with pytest.raises(UserError, match=r"^one tells sad, glad, calm apart, two calm, sad, glad; give runs with"):
         compare(("one", one), ("two", replace(two, labels=("calm", "sad", "glad"))), seed=0)
-    with pytest.raises(UserError, match=r"^one and two have tested no clip in common \(such as clip 0, and clip 30\)"):
+    with pytest.raises(
+        UserError, match=r"^one and two have tested no clip in common \(such as clip 0, and clip 30\), by id or"
+    ):
         compare(("one", some(one, range(30))), ("two", some(two, range(30, 60))), seed=0)
     other = two.label.copy()
     other[7] = (other[7] + 1) % 3
@@ -101,3 +103,27 @@ def test_what_does_not_fit_is_named():
         join([("one", some(one, range(30))), ("two", some(two, range(20, 60)))])
     with pytest.raises(UserError, match=r"^clip 3: tested by one and by one"):
         join([("one", some(one, [2, 3, 3]))])
+
+
+def test_clips_of_other_names_are_known_by_their_samples():
+    one, two = answers(1), answers(2)
+    hashes = {clip: f"{number:04x}" for number, clip in enumerate(one.ids)}
+    # On another machine the first 40 clips have other names; two of them are copies of one another, two have no hash.
+    names = [f"/data/{clip}" if number < 40 else clip for number, clip in enumerate(two.ids)]
+    theirs = {name: hashes[clip] for name, clip in zip(names[2:], two.ids[2:], strict=True)}
+    theirs[names[2]] = theirs[names[3]]
+    found, renamed = match_by_content(one, replace(two, ids=tuple(names)), hashes, theirs)
+    assert renamed == 36
+    assert found.ids[:4] == tuple(names[:4])
+    assert found.ids[4:] == two.ids[4:]
+    rows = range(4, 60)
+    assert compare(("one", one), ("two", found), 0) == compare(("one", some(one, rows)), ("two", some(two, rows)), 0)
+    assert match_by_content(one, two, {}, {}) == (two, 0)
+
+
+def test_hashes_are_read_where_runs_have_them(tmp_path):
+    assert read_hashes([tmp_path, tmp_path / "oof.csv"]) == {}
+    (tmp_path / "folds.json").write_text('{"clips": {}}')
+    assert read_hashes([tmp_path]) == {}
+    (tmp_path / "folds.json").write_text('{"hashes": {"a": "01"}}')
+    assert read_hashes([tmp_path]) == read_hashes([tmp_path / "oof.csv"]) == {"a": "01"}

@@ -20,7 +20,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "start": ("start", "starttime", "begin"),
     "end": ("end", "endtime"),
 }
-"""What a list can say of a clip, and the names of columns that are known for it, as `plain` returns them."""
+"""Facts of a clip that a list can hold, and the names of columns that are known for it, as `plain` returns them."""
 
 
 def plain(name: str) -> str:

@@ -37,8 +37,16 @@ class Fold:
     test: tuple[int, ...]
 
 
-def save_folds(path: Path, folds: Sequence[Fold], utterances: Sequence[Utterance], *, kind: str, seed: int) -> None:
-    """Write folds.json: a summary of every fold, then a line a clip with its part in each fold.
+def save_folds(
+    path: Path,
+    folds: Sequence[Fold],
+    utterances: Sequence[Utterance],
+    *,
+    kind: str,
+    seed: int,
+    hashes: Sequence[str] = (),
+) -> None:
+    """Write folds.json: a summary of every fold, then a line a clip with its part in each fold, then their hashes.
 
     In the lines `test train - validation` reads: test in the first fold, unused in the third. With validation on the
     test part, lines say test. The file is written whole or not at all.
@@ -49,6 +57,7 @@ def save_folds(path: Path, folds: Sequence[Fold], utterances: Sequence[Utterance
         utterances: what the folds' positions mean; ids are unique.
         kind: how the folds were made, and
         seed: with which seed; both for the reader only.
+        hashes: of each clip's samples, by which other runs' clips are known whatever they are called.
 
     Raises:
         UserError: the disk is full or the folder cannot be written to.
@@ -72,7 +81,13 @@ def save_folds(path: Path, folds: Sequence[Fold], utterances: Sequence[Utterance
     ]
     text = json.dumps(head, indent=1)[:-2]
     text += ',\n "folds": [\n  ' + ",\n  ".join(summaries) + "\n ],\n"
-    text += ' "clips": {\n  ' + ",\n  ".join(lines) + "\n }\n}\n"
+    text += ' "clips": {\n  ' + ",\n  ".join(lines) + "\n }"
+    if hashes:
+        known = [
+            f'{json.dumps(clip.id, ensure_ascii=False)}: "{h}"' for clip, h in zip(utterances, hashes, strict=True)
+        ]
+        text += ',\n "hashes": {\n  ' + ",\n  ".join(known) + "\n }"
+    text += "\n}\n"
     write_text(path, text)
 
 

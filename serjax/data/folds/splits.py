@@ -17,7 +17,9 @@ _DRAWS = 256
 _STARTS = 12
 """Random orders in which speakers are dealt, beside the largest first, where there are at most"""
 _FEW = 200
-"""speakers: with more, the first division leaves little to gain."""
+"""speakers: with more, the first division leaves little to gain; and from"""
+_MANY = 2000
+"""speakers on, nothing that would be worth the seconds."""
 
 
 def stratified(utterances: Sequence[Utterance], count: int, seed: int) -> list[Sequence[int]]:
@@ -77,9 +79,9 @@ def deal_speakers(utterances: Sequence[Utterance], count: int, seed: int) -> lis
     sizes = np.array([len(group) for group in groups]) / len(utterances)
     rng = np.random.default_rng([seed])
     order = rng.permutation(len(groups))
-    best = rebalance(
-        shares, sizes, _greedy(shares, order[np.argsort(-shares[order].sum(1).round(9), kind="stable")], count), count
-    )
+    best = _greedy(shares, order[np.argsort(-shares[order].sum(1).round(9), kind="stable")], count)
+    if len(groups) <= _MANY:
+        best = rebalance(shares, sizes, best, count)
     for _ in range(_STARTS if len(groups) <= _FEW else 0):
         other = rebalance(shares, sizes, _greedy(shares, rng.permutation(len(groups)), count), count)
         # Rounded, so that what is equal but for float noise is equal on every machine.

@@ -56,6 +56,16 @@ def test_folds_json_has_a_line_per_clip_and_a_summary_per_fold(tmp_path):
     }
 
 
+def test_folds_json_keeps_hashes_and_is_read_with_them(tmp_path):
+    clips = corpus([[1, 1]] * 4)
+    folds = make_folds(clips, FoldsConfig(count=3), 0)
+    hashes = [f"{number:032x}" for number in range(len(clips))]
+    save_folds(tmp_path / "folds.json", folds, clips, kind="speaker", seed=0, hashes=hashes)
+    content = json.loads((tmp_path / "folds.json").read_text(encoding="utf-8"))
+    assert content["hashes"] == dict(zip((clip.id for clip in clips), hashes, strict=True))
+    assert load_folds(tmp_path / "folds.json", clips) == folds
+
+
 def written(tmp_path: Path, clips: list[Utterance]) -> Path:
     path = tmp_path / "folds.json"
     save_folds(path, make_folds(clips, FoldsConfig(count=3), 0), clips, kind="speaker", seed=0)

@@ -102,7 +102,12 @@ def read_data(
         store.hashes,
         allow_speaker_overlap=folds.allow_speaker_overlap,
     )
-    notes = (*corpus.leakage_notes, *notes)
+    if corpus.unnamed is not None:
+        unused = (
+            f"The clips' names seem to hold speakers that are not used: {corpus.unnamed.offer} would. They may stand "
+            "on both sides of a fold, which raises scores."
+        )
+        notes = (unused, *notes)
     for note in notes:
         log.info(note)
     classes = np.array([corpus.labels.index(clip.label) for clip in store.utterances], np.int32)

@@ -121,7 +121,9 @@ def _answers(ensemble: Ensemble, data: DataConfig, cache: Path, seed: int) -> tu
             f"{one_of(strange)} is no class of the model, which has {', '.join(ensemble.labels)}; translate the labels "
             "with --data.label-map, or choose some with --data.labels."
         )
-    notes = [*corpus.notes, *corpus.leakage_notes]
+    notes = list(corpus.notes)
+    if corpus.unnamed is not None:
+        notes.append(f"The clips' names seem to hold speakers; with {corpus.unnamed.offer} the intervals draw them.")
     for note in notes:
         log.info(note)
     opened = _open(corpus.utterances, filmed, cache, config)

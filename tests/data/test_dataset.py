@@ -29,7 +29,7 @@ def root(tmp_path_factory):
 
 
 def read(root, cache, folds=FoldsConfig(count=2), *, modalities=frozenset({"sound"}), video=None, seed=0, **data):  # noqa: B008
-    config = DataConfig(root=str(root), speaker_pattern=r"(?P<speaker>spk\d)", **data)
+    config = DataConfig(root=str(root), **{"speaker_pattern": r"(?P<speaker>spk\d)"} | data)
     return read_data(config, folds, seed=seed, cache=cache, modalities=modalities, video=video)
 
 
@@ -70,6 +70,17 @@ def test_fewer_speakers_than_folds_are_told(root, tmp_path, caplog):
     sentence = "4 speakers make 4 folds that test one of them each, not the 7 of --folds.count."
     assert sentence in data.corpus_notes
     assert sentence in caplog.text
+
+
+def test_speakers_that_are_left_out_are_told_as_leakage(root, tmp_path):
+    with pytest.raises(UserError, match=r"each in several classes: spk0, spk1, spk2 and 1 more\. Keep them apart with"):
+        read(root, tmp_path, speaker_pattern=None)
+    notes = read(root, tmp_path, speaker_pattern=None, speakers="unknown").leakage_notes
+    assert notes[0] == (
+        "The clips' names seem to hold speakers that are not used: --data.speaker-pattern '(?P<speaker>spk\\d+)' "
+        "(4 speakers) would. They may stand on both sides of a fold, which raises scores."
+    )
+    assert "16 of 16 clips name no speaker" in notes[1]
 
 
 def test_bad_clips_stop_or_are_skipped(root, tmp_path, caplog):

@@ -83,6 +83,7 @@ def test_clips_that_are_not_kept_get_the_same_answers(run, clips, tmp_path):
 def test_clips_that_the_run_was_trained_on_are_told(run, clips, tmp_path):
     first = evaluate(run, DataConfig(root=str(clips)), out=tmp_path / "one")
     assert not any("trained on" in note for note in first["notes"])
+    assert any("names seem to hold speakers; with --data.speaker-pattern" in note for note in first["notes"])
     write_oof_csv(run / "oof.csv", read_oof_csv(tmp_path / "one" / "predictions.csv"))
     again = evaluate(run, DataConfig(root=str(clips)), out=tmp_path / "two")
     assert any(note.startswith("12 of these clips have names of clips") for note in again["notes"])

@@ -1,6 +1,7 @@
 """Speakers and labels in the names of files and folders: found by a pattern, or offered where they seem to be."""
 
 import re
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -66,7 +67,21 @@ _OTHERS = PARTS | frozenset(
             "video",
             "wav",
         ),
-        *("word", "words", "set", "fold"),
+        *(
+            "word",
+            "set",
+            "fold",
+            "dia",
+            "dialog",
+            "dialogue",
+            "conv",
+            "conversation",
+            "dlg",
+            "topic",
+            "story",
+            "chapter",
+        ),
+        *("page", "book", "episode", "ep", "scenario", "example", "item", "index", "idx", "stimulus", "stim"),
     )
 )
 """Words that are none of speakers, with a number or without."""
@@ -88,6 +103,11 @@ class Recurring(NamedTuple):
 
     pattern: str
     values: tuple[str, ...]
+
+    @property
+    def offer(self) -> str:
+        """The option that would use it, with the number of speakers that it finds."""
+        return f"--data.speaker-pattern {shlex.quote(self.pattern)} ({len(self.values)} speakers)"
 
 
 def paths_below(clips: Sequence[Utterance], root: Path) -> list[str]:

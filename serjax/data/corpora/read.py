@@ -1,7 +1,6 @@
 """From the data configuration to the clips of a corpus: their labels, speakers and the order of the classes."""
 
 import json
-import shlex
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -42,14 +41,14 @@ class Corpus:
         utterances: the clips, in the order of their paths, or of their list.
         labels: the classes, in the order of a model's outputs; every one has a clip.
         notes: sentences for the log and the model card: how the corpus was recognised and what was left out.
-        leakage_notes: a sentence where the clips' names seem to hold speakers and are not used.
+        unnamed: what the clips' names hold that may be speakers, where no clip names one.
     """
 
     name: str
     utterances: tuple[Utterance, ...]
     labels: tuple[str, ...]
     notes: tuple[str, ...]
-    leakage_notes: tuple[str, ...] = ()
+    unnamed: Recurring | None = None
 
 
 def describe(clips: Sequence[Utterance], labels: Sequence[str]) -> str:
@@ -99,13 +98,14 @@ def read_corpus(
             f"--data.speakers unknown: {corpus.name} names its speakers, and folds keep them apart; leave it out, or "
             "choose other folds with --folds.kind."
         )
-    unused = _unused_speakers(clips, root)
-    if unused is not None and ask and config.speakers == "auto":
+    unnamed = None
+    if all(clip.speaker is None for clip in clips):
+        unnamed = find_recurring(paths_below(clips, root), [clip.label for clip in clips])
+    if unnamed is not None and ask and config.speakers == "auto":
         raise UserError(
-            f"{corpus.name}: no speaker is named, but the clips' names hold what recurs as speakers do, "
-            f"{unused.values[0]} and {len(unused.values) - 1} more in several classes each. Keep them apart with "
-            f"--data.speaker-pattern {shlex.quote(unused.pattern)} ({len(unused.values)} speakers), or go on without "
-            "them with --data.speakers unknown."
+            f"{corpus.name}: no speaker is named, but the clips' names hold what recurs as speakers do, each in "
+            f"several classes: {one_of(list(unnamed.values), 3)}. Keep them apart with {unnamed.offer}, or go on "
+            "without them with --data.speakers unknown."
         )
     if config.label_map is not None:
         clips, order = map_labels(clips, order, config.label_map)
@@ -118,23 +118,7 @@ def read_corpus(
     if config.max_clips is not None and config.max_clips < len(clips):
         notes.append(f"--data.max-clips uses {config.max_clips} of {len(clips)} clips, an even share of every class.")
         clips = _share(clips, labels, config.max_clips, seed)
-    leakage = () if unused is None else (_not_used(unused),)
-    return Corpus(corpus.name, tuple(clips), labels, tuple(notes), leakage)
-
-
-def _unused_speakers(clips: Sequence[Utterance], root: Path) -> Recurring | None:
-    """Return what the names of clips hold that may be speakers, where none is named."""
-    if any(clip.speaker is not None for clip in clips):
-        return None
-    return find_recurring(paths_below(clips, root), [clip.label for clip in clips])
-
-
-def _not_used(unused: Recurring) -> str:
-    return (
-        f"The clips' names seem to hold {len(unused.values)} speakers ({one_of(list(unused.values), 3)}) that are not "
-        f"used; --data.speaker-pattern {shlex.quote(unused.pattern)} would. They may stand on both sides of a fold, "
-        "which raises scores."
-    )
+    return Corpus(corpus.name, tuple(clips), labels, tuple(notes), unnamed)
 
 
 def _find(config: DataConfig, seed: int, videos: bool, silent: bool) -> Corpus:

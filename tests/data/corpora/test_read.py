@@ -146,19 +146,16 @@ def test_speakers_in_names_are_offered_before_they_are_left_out(tmp_path):
     with pytest.raises(UserError) as caught:
         read(root)
     sentence = str(caught.value)
-    assert sentence.startswith(
-        "URDU: no speaker is named, but the clips' names hold what recurs as speakers do, SF3 and 5 "
-    )
+    assert "each in several classes: SF3, SF6, SM1 and 3 more. Keep them apart with --data.speaker-pattern" in sentence
+    assert sentence.endswith("(6 speakers), or go on without them with --data.speakers unknown.")
     offered = shlex.split(sentence[sentence.index("--data.speaker-pattern") : sentence.index(" (6 speakers)")])
     found = read(root, speaker_pattern=offered[1])
     assert {clip.speaker for clip in found.utterances} == {"SM1", "SM2", "SF3", "SM4", "SM5", "SF6"}
-    assert found.leakage_notes == ()
+    assert found.unnamed is None
     unknown = read(root, speakers="unknown")
     assert {clip.speaker for clip in unknown.utterances} == {None}
-    assert unknown.leakage_notes[0].startswith(
-        "The clips' names seem to hold 6 speakers (SF3, SF6, SM1 and 3 more) that"
-    )
-    assert read_corpus(DataConfig(root=str(root)), ask=False).leakage_notes == unknown.leakage_notes
+    assert unknown.unnamed.offer == f"--data.speaker-pattern '{offered[1]}' (6 speakers)"
+    assert read_corpus(DataConfig(root=str(root)), ask=False) == unknown
 
 
 def test_speakers_that_are_known_cannot_be_unknown(tmp_path):
@@ -177,7 +174,7 @@ def test_labels_by_pattern(tmp_path):
     assert [(clip.id, clip.label, clip.speaker) for clip in found.utterances[:2]] == [
         ("x/1-ang", "ang", "x"), ("x/1-hap", "hap", "x")]  # fmt: skip
     assert found.labels == ("ang", "hap")
-    with pytest.raises(UserError, match=r"no speaker is named.*x and 2 more"):
+    with pytest.raises(UserError, match=r"no speaker is named.*: x, y, z\. Keep"):
         read(root, label_pattern=r"-(\w+)\.wav")
     with pytest.raises(UserError, match=r"it finds no label in 6 of 12 clips \(x/1-hap.wav"):
         read(root, label_pattern="ang")

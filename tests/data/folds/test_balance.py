@@ -99,3 +99,10 @@ def test_equal_folds_stay(people, count, seed):
     shares = np.full((groups, 2), 1 / groups)
     first = np.random.default_rng(seed).permutation(np.arange(groups) % count)
     np.testing.assert_array_equal(rebalance(shares, np.full(groups, 1 / groups), first, count), first)
+
+
+def test_thousands_of_speakers_are_dealt_evenly_without_a_search():
+    clips = corpus([[1 + s % 3, 2 - s % 2] for s in range(2001)])
+    tests = deal_speakers(clips, 4, 0)
+    assert sorted(i for test in tests for i in test) == list(range(len(clips)))
+    assert max(map(len, tests)) - min(map(len, tests)) <= 4

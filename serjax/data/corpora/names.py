@@ -112,8 +112,12 @@ class Recurring(NamedTuple):
 
 def paths_below(clips: Sequence[Utterance], root: Path) -> list[str]:
     """Return each clip's path below the folder `root`, or the folder of the list `root`; elsewhere its id."""
-    start = (root.parent if root.is_file() else root).absolute()
-    return [clip.path.relative_to(start).as_posix() if clip.path.is_relative_to(start) else clip.id for clip in clips]
+    # As text, since comparing paths part by part takes far more work.
+    start = f"{(root.parent if root.is_file() else root).absolute().as_posix().rstrip('/')}/"
+    paths = (clip.path.as_posix() for clip in clips)
+    return [
+        path.removeprefix(start) if path.startswith(start) else clip.id for clip, path in zip(clips, paths, strict=True)
+    ]
 
 
 def name_by_pattern(

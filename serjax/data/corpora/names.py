@@ -21,68 +21,12 @@ _CLIPS = 3
 _SEXES = frozenset(("m", "f", "male", "female", "man", "woman", "men", "women", "boy", "girl", "mal", "fem"))
 """Words that are none of speakers by themselves, though with a number."""
 _OTHERS = PARTS | frozenset(
-    (
-        *("audio", "chunk", "clip", "file", "line", "low", "high", "lo", "hi", "md", "medium", "mid", "strong"),
-        *(
-            "normal",
-            "xx",
-            "no",
-            "nr",
-            "num",
-            "number",
-            "part",
-            "phrase",
-            "rec",
-            "record",
-            "recording",
-            "rep",
-            "repetition",
-        ),
-        *(
-            "sample",
-            "scene",
-            "script",
-            "seg",
-            "segment",
-            "sent",
-            "sentence",
-            "session",
-            "ses",
-            "song",
-            "sound",
-            "speech",
-        ),
-        *(
-            "statement",
-            "take",
-            "text",
-            "track",
-            "trial",
-            "utt",
-            "utterance",
-            "v",
-            "ver",
-            "version",
-            "vid",
-            "video",
-            "wav",
-        ),
-        *(
-            "word",
-            "set",
-            "fold",
-            "dia",
-            "dialog",
-            "dialogue",
-            "conv",
-            "conversation",
-            "dlg",
-            "topic",
-            "story",
-            "chapter",
-        ),
-        *("page", "book", "episode", "ep", "scenario", "example", "item", "index", "idx", "stimulus", "stim"),
-    )
+    """
+    audio chunk clip file line low high lo hi md medium mid strong normal xx no nr num number part phrase rec
+    record recording rep repetition sample scene script seg segment sent sentence session ses song sound speech
+    statement take text track trial utt utterance v ver version vid video wav word set fold dia dialog dialogue
+    conv conversation dlg topic story chapter page book episode ep scenario example item index idx stimulus stim
+    """.split()  # noqa: SIM905
 )
 """Words that are none of speakers, with a number or without."""
 

@@ -27,10 +27,11 @@ from serjax.checkpoints.huggingface import save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.features.frozen import encode_clips
 from serjax.models.base import EncoderLayout
+from serjax.models.classifiers.speech import SpeechClassifier, build_head
 from serjax.models.encoders.config import preset
 from serjax.models.functional import Params
 from serjax.models.inputs import Features
-from serjax.models.speech import Speech, SpeechClassifier, build_head
+from serjax.models.speech import Speech
 from serjax.runtime.allocator import keep_memory
 from serjax.training.config import OptimizerConfig, TrainConfig
 from serjax.training.epoch_sums import EpochSums

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from serjax.audio.spectrogram import AMIN, RAVDESS_AUDIO, mel_filters
-from serjax.models.fusion.config import FusionConfig
+from serjax.models.fusion.config import Fusion
 from serjax.models.networks.resnet import IMAGENET_DEVIATION, IMAGENET_MEAN
 
 
@@ -143,7 +143,7 @@ class Head(torch.nn.Module):
 class Fusion(torch.nn.Module):
     """Two projections and a gate; training hides the sound or the video of some clips."""
 
-    def __init__(self, config: FusionConfig, classes: int) -> None:
+    def __init__(self, config: Fusion, classes: int) -> None:
         super().__init__()
         width, self.rate = config.common, config.modality_dropout_rate
         self.audio_proj, self.video_proj = torch.nn.Linear(128, width), torch.nn.Linear(512, width)
@@ -166,7 +166,7 @@ class Fusion(torch.nn.Module):
 class Peer(torch.nn.Module):
     """The whole, named as serjax's checkpoint is."""
 
-    def __init__(self, config: FusionConfig, classes: int) -> None:
+    def __init__(self, config: Fusion, classes: int) -> None:
         super().__init__()
         self.audio, self.video, self.fusion = Audio(classes), Video(classes), Fusion(config, classes)
 

@@ -15,7 +15,8 @@ import harness
 import numpy as np
 
 from serjax import cli
-from serjax.features.kmeans import ClusterConfig, assign, fit_minibatch, inertia
+from serjax.features.config import ClusterConfig
+from serjax.features.kmeans import assign, fit_minibatch, inertia
 from serjax.runtime.allocator import keep_memory
 
 PEER = "scikit-learn"

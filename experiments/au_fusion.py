@@ -10,7 +10,7 @@ Expect: docs/results/audio-visual.md has scores of sound, face and both.
 from serjax.audio.config import AugmentConfig
 from serjax.config.experiment import Experiment
 from serjax.data.config import FoldsConfig
-from serjax.models.fusion.model import Fusion
+from serjax.models.fusion.config import Fusion
 from serjax.models.spectrogram import Spectrogram
 from serjax.training.config import OptimizerConfig, TrainConfig
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import serjax
 from serjax.config.experiment import Experiment
-from serjax.models.fusion.model import Fusion
+from serjax.models.fusion.config import Fusion
 
 
 def experiment() -> Experiment:

@@ -11,7 +11,7 @@ Expect: the original reports an accuracy of 0.9333, on speakers it knew.
 
 from serjax.audio.config import AugmentConfig
 from serjax.config.experiment import Experiment
-from serjax.models.fusion.model import Fusion
+from serjax.models.fusion.config import Fusion
 from serjax.training.config import OptimizerConfig, TrainConfig
 
 

@@ -12,11 +12,10 @@ import serjax
 from serjax.audio.config import AugmentConfig
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig, FoldsConfig
-from serjax.models.fusion.model import Fusion
+from serjax.models.fusion.config import Fusion
 from serjax.models.spectrogram import Spectrogram
 from serjax.training.config import OptimizerConfig, TrainConfig
-from serjax.video.augment import VideoAugment
-from serjax.video.config import VideoConfig
+from serjax.video.config import VideoAugment, VideoConfig
 
 
 def experiment() -> Experiment:

@@ -14,7 +14,7 @@ from saved_runs import write_run
 
 import serjax
 from serjax.inference.files import Answer
-from serjax.models.functional import DType
+from serjax.models.base import DType
 from serjax.predict import PARSER, main
 from serjax.runtime.errors import UserError
 

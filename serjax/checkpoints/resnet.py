@@ -12,7 +12,7 @@ from serjax.checkpoints.formats.tensors import read_json, read_tensors, write_te
 from serjax.checkpoints.formats.torch_pickle import read_torch_file
 from serjax.checkpoints.hub import resolve
 from serjax.models.functional import abstract
-from serjax.models.networks.resnet import STAGES, WIDTHS, ResNet18
+from serjax.models.networks.resnet import WIDTHS, ResNet18
 from serjax.runtime.disk import write_text
 from serjax.runtime.errors import UserError
 
@@ -21,7 +21,7 @@ _LAYOUT: dict[str, Any] = {
     "num_channels": 3,
     "embedding_size": WIDTHS[0],
     "hidden_sizes": list(WIDTHS),
-    "depths": [2] * STAGES,
+    "depths": [2] * len(WIDTHS),
     "layer_type": "basic",
     "hidden_act": "relu",
     "downsample_in_first_stage": False,
@@ -37,7 +37,7 @@ def _modules() -> dict[str, str]:
     parts = {"conv1": "layer.0.convolution", "bn1": "layer.0.normalization"}
     parts |= {"conv2": "layer.1.convolution", "bn2": "layer.1.normalization"}
     parts |= {"downsample.0": "shortcut.convolution", "downsample.1": "shortcut.normalization"}
-    for stage in range(STAGES):
+    for stage in range(len(WIDTHS)):
         for block in range(2):
             here, there = f"layer{stage + 1}.{block}.", f"encoder.stages.{stage}.layers.{block}."
             names |= {here + ours: there + theirs for ours, theirs in parts.items()}

@@ -10,7 +10,7 @@ from typing import Literal
 
 from serjax.config.experiment import check_name
 from serjax.data.config import DataConfig, FoldsConfig
-from serjax.features.kmeans import ClusterConfig
+from serjax.features.config import ClusterConfig
 from serjax.runtime.constraints import Count, Seed
 from serjax.runtime.errors import UserError
 from serjax.training.config import MaskedConfig, MeshConfig

@@ -16,10 +16,10 @@ from serjax.data.batching.lengths import Crop
 from serjax.data.store.clips import ClipStore, SilentClips
 from serjax.data.store.ragged import FORMAT
 from serjax.features.extract import Function, clip_batches, extract
+from serjax.models.classifiers.speech import SpeechClassifier
 from serjax.models.functional import Params, cast
 from serjax.models.inputs import Features
 from serjax.models.layers import pooling
-from serjax.models.speech import SpeechClassifier
 from serjax.runtime.fingerprint import fingerprint
 
 log = logging.getLogger(__name__)

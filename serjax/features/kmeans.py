@@ -6,46 +6,21 @@ made.
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from annotated_types import Ge, Le
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Float32, Int, Integer, Key
 
+from serjax.features.config import ClusterConfig
 from serjax.features.frame_source import Frames, FrameSource
 from serjax.features.kmeans_init import plus_plus
-from serjax.runtime.constraints import AtLeastOne, Count, NotNegative
 from serjax.runtime.errors import UserError
 from serjax.runtime.mesh import sharding
 from serjax.runtime.platform import target_platform
-
-
-@dataclass(frozen=True)
-class ClusterConfig:
-    """Settings of k-means; meanings are those of scikit-learn's MiniBatchKMeans."""
-
-    clusters: Annotated[int, Ge(1), Le(2**16)] = 500
-    """Number of centroids."""
-    batch_size: AtLeastOne = 10_000
-    """Frames a step."""
-    passes: AtLeastOne = 100
-    """At most so many times the number of frames is looked at."""
-    starts: AtLeastOne = 20
-    """k-means++ starts; the one that fits best goes on."""
-    patience: AtLeastOne | None = 100
-    """Stop after this many steps without a better running mean of the batches' inertia."""
-    tolerance: NotNegative = 0.0
-    """Stop where a step moves centroids by less than this share of the frames' variance, squared; 0: never."""
-    reassign: NotNegative = 0.0
-    """Clusters lighter than this share of the heaviest one start again at a random frame; 0: never."""
-    seed: Count = 1337
-    """Decides starts and batches."""
-
 
 CHUNK = 16_384
 """Frames that are compared with all centroids at once."""

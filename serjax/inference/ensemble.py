@@ -18,7 +18,8 @@ from serjax.checkpoints.published import load_published
 from serjax.checkpoints.run_models import load_run
 from serjax.data.batching.lengths import bucket, crop_clip
 from serjax.inference.inputs import Clip, Sample, rate_of, read
-from serjax.models.functional import DType, cast, logits_of
+from serjax.models.base import DType
+from serjax.models.functional import cast, logits_of
 from serjax.models.fusion.cross_attention import CrossAttentionFusion
 from serjax.models.inputs import Inputs
 from serjax.runtime.errors import UserError

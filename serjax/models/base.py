@@ -2,13 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
-
-from flax import nnx
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 from serjax.audio.config import AugmentConfig
 from serjax.models.encoders.config import EncoderConfig, Size
 from serjax.models.encoders.families import EncoderFamily
+
+if TYPE_CHECKING:
+    from flax import nnx
+
+DType = Literal["float32", "bfloat16"]
+"""Precision of the computation; weights are stored, and trained, in float32."""
+
+PadMode = Literal["zeros", "repeat"]
+"""Padding of a clip that is shorter than a network's input: zeros, or the clip again."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ class Standardized(NamedTuple):
     """
 
     path: tuple[str, ...]
-    features: nnx.Module | None
+    features: "nnx.Module | None"
 
 
 @dataclass(frozen=True)
@@ -133,7 +140,7 @@ class Model:
         """Return the settings with all that they leave to the run, so that they can be built."""
         raise NotImplementedError  # each family has its own
 
-    def build(self, num_classes: int, *, augmentation: Augmentation | None = None, rngs: nnx.Rngs) -> nnx.Module:
+    def build(self, num_classes: int, *, augmentation: Augmentation | None = None, rngs: "nnx.Rngs") -> "nnx.Module":
         """Return the model with random weights; resolved settings only (see `runs.setup`)."""
         raise NotImplementedError  # each family has its own
 

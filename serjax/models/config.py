@@ -4,7 +4,7 @@ from typing import Annotated
 
 import pydantic
 
-from serjax.models.fusion.model import Fusion
+from serjax.models.fusion.config import Fusion
 from serjax.models.spectrogram import Functionals, Spectrogram
 from serjax.models.speech import Speech
 from serjax.models.video import Video

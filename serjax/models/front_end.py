@@ -1,7 +1,6 @@
 """Front ends of networks on sound: augmentation of waves, then a log-mel spectrogram or hand-made features."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ from serjax.audio import SAMPLE_RATE, augment
 from serjax.audio.config import AugmentConfig
 from serjax.audio.functionals import functionals
 from serjax.audio.spectrogram import Spectrogram, log_mel
+from serjax.models.base import PadMode
 
 NUM_FUNCTIONALS = 312
 """Hand-made features of a stretch of sound."""
@@ -31,9 +31,6 @@ class Recordings(nnx.Module):
     def __call__(self) -> augment.Bank:
         """Return the recordings."""
         return augment.Bank(self.wave[...], self.length[...])
-
-
-PadMode = Literal["zeros", "repeat"]
 
 
 class FrontEnd(nnx.Module):

@@ -3,7 +3,7 @@
 import typing
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +20,6 @@ def path_name(path: tuple[Any, ...]) -> str:
     """Return a parameter's path as `speech_encoder.encoder.layers.0.attention.q_proj.kernel`."""
     parts = (getattr(key, "key", getattr(key, "name", getattr(key, "idx", key))) for key in path)
     return ".".join(str(part) for part in parts).removesuffix(".value")
-
-
-DType = Literal["float32", "bfloat16"]
-"""Precision of the computation; weights are stored, and trained, in float32."""
 
 
 Module = TypeVar("Module", bound=nnx.Module)

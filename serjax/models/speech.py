@@ -1,29 +1,19 @@
-"""Speech encoder, pooling and head: from waveforms to logits, with fine-tuning of any part of it."""
+"""Settings of a speech encoder, its pooling and its head, with fine-tuning of any part of it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-import jax
-import jax.numpy as jnp
 import tyro
-from flax import nnx
-from jax import lax
-from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from serjax.audio import SAMPLE_RATE
-from serjax.models.base import Augmentation, Checkpoint, EncoderLayout, Model, Path, Resolution
-from serjax.models.encoders.build import build_encoder
-from serjax.models.encoders.config import EncoderConfig, Size, frame_hop, receptive_field
+from serjax.models.base import Augmentation, Checkpoint, DType, EncoderLayout, Model, Path, Resolution
+from serjax.models.encoders.config import Size, receptive_field
 from serjax.models.encoders.families import EncoderFamily
-from serjax.models.functional import DType
-from serjax.models.inputs import Inputs
-from serjax.models.layers.activations import dropout, split
-from serjax.models.layers.heads import LinearHead, NormHead
-from serjax.models.layers.pooling import AttentivePooling, TanhAttention, masked_mean, masked_mean_and_deviation
-from serjax.models.layers.standardize import unit_variance
 from serjax.runtime.constraints import AtLeastOne, Count, Rate, Share
-from serjax.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from flax import nnx
+
+    from serjax.models.classifiers.speech import SpeechClassifier
 
 
 @dataclass(frozen=True)
@@ -140,13 +130,15 @@ class Speech(Model):
         return replace(self, layout=resolution.layout)
 
     def build(
-        self, num_classes: int, *, augmentation: Augmentation | None = None, rngs: nnx.Rngs
+        self, num_classes: int, *, augmentation: Augmentation | None = None, rngs: "nnx.Rngs"
     ) -> "SpeechClassifier":
         """Return the classifier with random weights; waves are not augmented.
 
         Raises:
             UserError: more layers are to be frozen than there are.
         """
+        from serjax.models.classifiers.speech import SpeechClassifier
+
         return SpeechClassifier(self, num_classes, rngs=rngs)
 
     def trainable(self, path: Path) -> bool:
@@ -169,182 +161,3 @@ class Speech(Model):
     def heads_only(self) -> Self:
         """Return the settings with the whole encoder frozen."""
         return replace(self, freeze="encoder")
-
-
-class SpeechClassifier(nnx.Module):
-    """A speech encoder and its head."""
-
-    def __init__(self, config: Speech, num_classes: int, *, rngs: nnx.Rngs):
-        """Build the model with random weights.
-
-        Args:
-            config: Pooling, head, freezing, padding and the encoder's layout, to which its overrides are applied.
-            num_classes: Number of classes.
-            rngs: Source of the weights.
-
-        Raises:
-            UserError: more layers are to be frozen than there are.
-        """
-        encoder = config.encoder.config
-        if config.frozen == "layers" and config.frozen_layers > encoder.num_hidden_layers:
-            raise UserError(
-                f"--model.frozen-layers {config.frozen_layers}: the encoder has {encoder.num_hidden_layers} layers; "
-                "give at most that many."
-            )
-        self.config = config
-        self.attention_mask = config.encoder.attention_mask or config.padding == "exact"
-        self.speech_encoder = build_encoder(training_config(encoder, config), rngs=rngs)
-        self.head = build_head(config, num_classes, rngs=rngs)
-
-    def features(
-        self, wave: Float[Array, "b t"], lengths: Int[Array, "b"], key: PRNGKeyArray | None = None
-    ) -> tuple[Float[Array, "b l n d"], Int[Array, "b"]]:
-        """Return the hidden states that the head takes, and the number of true frames.
-
-        Args:
-            wave: Samples at 16 kHz, padded on the right.
-            lengths: True number of samples of each clip.
-            key: Random key of training; an encoder that is frozen as a whole does without.
-
-        Returns:
-            Hidden states of all layers with `weighted_layers`, else of the last one (l = 1); frames.
-        """
-        config = self.config
-        lengths = lengths if self.attention_mask else jnp.full_like(lengths, wave.shape[1])
-        hidden = self.speech_encoder(
-            unit_variance(wave, lengths) if config.encoder.normalize else wave,
-            lengths,
-            None if config.frozen_encoder else key,
-            padding=config.padding,
-            frozen_layers=config.frozen_layers if config.frozen == "layers" else None,
-            remat=config.remat,
-        )
-        states = hidden.hidden_states if config.weighted_layers else hidden.hidden_states[-1:]
-        return jnp.stack(states, axis=1), hidden.lengths
-
-    def __call__(
-        self, inputs: Inputs, key: PRNGKeyArray | None = None, weight: Float[Array, "b"] | None = None
-    ) -> Float[Array, "b c"]:
-        """Return the logits.
-
-        Args:
-            inputs: Waves, or the hidden states that `features` made of them.
-            key: Random key of training (SpecAugment, dropout, layerdrop); None for evaluation.
-            weight: Not used: no row depends on another.
-        """
-        if inputs.hidden_states is not None and inputs.hidden_lengths is not None:
-            return self.head(inputs.hidden_states, inputs.hidden_lengths, key)
-        encoder, head = split(key, 2)
-        return self.head(*self.features(*inputs.sound, encoder), head)
-
-    @property
-    def widths(self) -> tuple[int, int]:
-        """Width of a frame before and after the network, for fusion: both the encoder's."""
-        return (self.config.encoder.config.hidden_size,) * 2
-
-    def seconds_per_frame(self, *, raw: bool) -> float:
-        """Return the seconds from one frame of `sequence` to the next."""
-        return frame_hop(self.config.encoder.config) / SAMPLE_RATE
-
-    def sequence(
-        self,
-        wave: Float[Array, "b t"],
-        lengths: Int[Array, "b"],
-        key: PRNGKeyArray | None,
-        weight: Float[Array, "b"] | None,
-        *,
-        raw: bool,
-        frozen: bool,
-    ) -> tuple[Float[Array, "b n d"], Int[Array, "b"]]:
-        """Return the last layer's frames and how many are true, for fusion; `raw` makes no difference."""
-        states, frames = self.features(wave, lengths, key)
-        x = states[:, -1]
-        return (lax.stop_gradient(x) if frozen else x), frames
-
-    def vector(
-        self,
-        wave: Float[Array, "b t"],
-        lengths: Int[Array, "b"],
-        key: PRNGKeyArray | None,
-        weight: Float[Array, "b"] | None,
-        *,
-        frozen: bool,
-    ) -> Float[Array, "b d"]:
-        """Return the mean of the last layer's frames, for fusion."""
-        return masked_mean(*self.sequence(wave, lengths, key, weight, raw=False, frozen=frozen))
-
-    def classify(self, vector: Float[Array, "b d"], key: PRNGKeyArray | None) -> Float[Array, "b c"]:
-        """Return the logits of pooled vectors."""
-        return self.head.classifier(vector, key)
-
-
-def build_head(config: Speech, num_classes: int, *, rngs: nnx.Rngs) -> "Head":
-    """Return the head of a `SpeechClassifier` with random weights."""
-    encoder = config.encoder.config
-    layers = encoder.num_hidden_layers + 1 if config.weighted_layers else 1
-    return Head(config, layers, encoder.hidden_size, num_classes, rngs=rngs)
-
-
-class Head(nnx.Module):
-    """Layers above the encoder: a learned sum of layers (if asked for), dropout, pooling, classification."""
-
-    def __init__(self, config: Speech, layers: int, features: int, classes: int, *, rngs: nnx.Rngs):
-        """Build the head for hidden states [b, layers, n, features]; more than one layer means a learned sum."""
-        self.layer_weights = nnx.Param(jnp.zeros(layers)) if config.weighted_layers else None
-        self.final_dropout = config.final_dropout
-        self.pooling = _pooling(config, features, rngs)
-        self.classifier = _classifier(config, 2 * features if config.pooling == "stat" else features, classes, rngs)
-
-    def __call__(
-        self, states: Float[Array, "b l n d"], frames: Int[Array, "b"], key: PRNGKeyArray | None = None
-    ) -> Float[Array, "b c"]:
-        """Return the logits of a batch of hidden states; without a key there is no dropout."""
-        if self.layer_weights is None:
-            x = states[:, -1]
-        else:
-            shares = jax.nn.softmax(self.layer_weights[...].astype(jnp.float32)).astype(states.dtype)
-            x = jnp.einsum("l,blnd->bnd", shares, states)
-        if self.final_dropout:
-            before, key = split(key, 2)
-            x = dropout(x, self.final_dropout, before)
-        return self.classifier(self.pooling(x, frames), key)
-
-
-def _pooling(
-    config: Speech, features: int, rngs: nnx.Rngs
-) -> Callable[[Float[Array, "b n d"], Int[Array, "b"]], Float[Array, "b p"]]:
-    match config.pooling:
-        case "mean":
-            return masked_mean
-        case "stat":
-            return masked_mean_and_deviation
-        case "attentive":
-            return AttentivePooling(features, config.attention_size, rngs=rngs)
-        case "tanh_attention":
-            return TanhAttention(features, rngs=rngs)
-
-
-def _classifier(config: Speech, pooled: int, classes: int, rngs: nnx.Rngs) -> NormHead | LinearHead:
-    match config.head:
-        case "linear":
-            return LinearHead(pooled, classes, config.dropout, rngs=rngs)
-        case "layernorm_gelu":
-            return NormHead(pooled, config.head_size, classes, "gelu", config.dropout, rngs=rngs)
-        case "layernorm_relu" | "relu":
-            norm = config.head == "layernorm_relu"
-            return NormHead(pooled, config.head_size, classes, "relu", config.dropout, norm=norm, rngs=rngs)
-
-
-def training_config(encoder: EncoderConfig, model: Speech) -> EncoderConfig:
-    """Return the encoder's configuration with the experiment's overrides of masks and layerdrop."""
-
-    def chosen(override: float | None, own: float) -> float:
-        return override if override is not None else own if encoder.apply_spec_augment else 0.0
-
-    return replace(
-        encoder,
-        apply_spec_augment=True,
-        mask_time_prob=chosen(model.mask_time_prob, encoder.mask_time_prob),
-        mask_feature_prob=chosen(model.mask_feature_prob, encoder.mask_feature_prob),
-        layerdrop=encoder.layerdrop if model.layerdrop is None else model.layerdrop,
-    )

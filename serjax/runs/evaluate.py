@@ -24,7 +24,7 @@ from serjax.evaluation.out_of_fold import OutOfFold, read_oof_csv, write_oof_csv
 from serjax.evaluation.plots import confusion_figure, save_png
 from serjax.evaluation.report import Report, evaluation_report
 from serjax.inference.ensemble import BATCH, Ensemble, load
-from serjax.models.functional import DType
+from serjax.models.base import DType
 from serjax.runs.processes import check_versions
 from serjax.runtime import distributed
 from serjax.runtime.constraints import validate

@@ -23,10 +23,11 @@ from serjax.data.store.face_features import FaceFeatures, read_archive
 from serjax.features.frozen import encode
 from serjax.features.statistics import face_feature_moments, standardization
 from serjax.models.base import Augmentation, Checkpoint, Resolution
+from serjax.models.classifiers.speech import build_head
 from serjax.models.config import ModelConfig
 from serjax.models.functional import Params, abstract, count, flat, overlay
-from serjax.models.fusion.model import Fusion
-from serjax.models.speech import Speech, build_head
+from serjax.models.fusion.config import Fusion
+from serjax.models.speech import Speech
 from serjax.runs.planning.cost import mesh_cost
 from serjax.runs.starts import EncoderStart, Start, encoder_start, find_encoder, read_starts, stacked
 from serjax.runtime.errors import UserError, one_of

@@ -20,7 +20,7 @@ from serjax.models.base import EncoderLayout
 from serjax.models.encoders.config import EncoderConfig, EncoderFamily, Size, preset
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.functional import Params
-from serjax.models.fusion.model import Fusion
+from serjax.models.fusion.config import Fusion
 from serjax.runtime.errors import UserError
 from serjax.training.trials import Trial
 

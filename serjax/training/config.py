@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from serjax.models.functional import DType
+from serjax.models.base import DType
 from serjax.runtime.constraints import AtLeastOne, Count, NotNegative, Positive, Rate, Share
 from serjax.runtime.errors import UserError
 

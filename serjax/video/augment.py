@@ -4,38 +4,12 @@ What is drawn is drawn once a clip, noise included, so that all its frames chang
 camera in another room. Rows are drawn on their own; every function may be jitted and mapped.
 """
 
-from dataclasses import dataclass
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
-from serjax.runtime.constraints import NotNegative, Share
-from serjax.runtime.errors import UserError
-
-
-@dataclass(frozen=True)
-class VideoAugment:
-    """Augmentation of videos in training; ranges are those of the audio-visual seed, which tells no probabilities."""
-
-    blur_p: Share = 0.5
-    """Probability of a Gaussian blur of 3, 5 or 7 pixels."""
-    brightness: tuple[NotNegative, NotNegative] = (0.2, 0.6)
-    """Frames are darkened to a share of their brightness from this range."""
-    brightness_p: Share = 0.5
-    """Probability of darkening."""
-    noise: Share = 0.03
-    """Highest deviation of Gaussian noise, as a share of white."""
-    noise_p: Share = 0.5
-    """Probability of noise."""
-
-    def check(self) -> None:
-        """Refuse a range that falls."""
-        low, high = self.brightness
-        if low > high:
-            raise UserError(f"model.video.augment.brightness is {low:g} to {high:g}; it must rise.")
-
+from serjax.video.config import VideoAugment
 
 BLURS = (3, 5, 7)
 """Sizes in pixels of the Gaussian kernels."""

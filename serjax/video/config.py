@@ -6,14 +6,15 @@ import numpy as np
 import tyro
 from jaxtyping import UInt8
 
-from serjax.runtime.constraints import AtLeastOne
+from serjax.runtime.constraints import AtLeastOne, NotNegative, Share
 from serjax.runtime.errors import UserError
-from serjax.video.augment import VideoAugment
 
 FRAMES, SIZE = 8, 112
 """Frames of a clip, and their width and height in pixels, that networks on video take."""
 MIN_SIZE = 32
 """Least width and height of frames, in pixels."""
+STAGES = 4
+"""Stages of the ResNet18 that looks at frames."""
 
 
 Box = tuple[int, int, int, int]
@@ -21,6 +22,28 @@ Box = tuple[int, int, int, int]
 
 Picture = UInt8[np.ndarray, "h w 3"]
 """RGB."""
+
+
+@dataclass(frozen=True)
+class VideoAugment:
+    """Augmentation of videos in training; ranges are those of the audio-visual seed, which tells no probabilities."""
+
+    blur_p: Share = 0.5
+    """Probability of a Gaussian blur of 3, 5 or 7 pixels."""
+    brightness: tuple[NotNegative, NotNegative] = (0.2, 0.6)
+    """Frames are darkened to a share of their brightness from this range."""
+    brightness_p: Share = 0.5
+    """Probability of darkening."""
+    noise: Share = 0.03
+    """Highest deviation of Gaussian noise, as a share of white."""
+    noise_p: Share = 0.5
+    """Probability of noise."""
+
+    def check(self) -> None:
+        """Refuse a range that falls."""
+        low, high = self.brightness
+        if low > high:
+            raise UserError(f"model.video.augment.brightness is {low:g} to {high:g}; it must rise.")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from saved_runs import CUT, FROZEN, LABELS, SPEECH, write_run
 
 from serjax.checkpoints.run_models import FORMAT, load_run, read_run
 from serjax.models.functional import logits_of
-from serjax.models.fusion.model import Fusion
+from serjax.models.fusion.config import Fusion
 from serjax.models.inputs import Inputs
 from serjax.models.spectrogram import Functionals, Spectrogram
 from serjax.models.video import Video

@@ -6,7 +6,7 @@ import pytest
 
 from serjax.config.experiment import Experiment
 from serjax.config.options import choose_families, refuse_old_names
-from serjax.models.fusion.model import Fusion
+from serjax.models.fusion.config import Fusion
 from serjax.models.spectrogram import Functionals, Spectrogram
 from serjax.models.speech import Speech
 from serjax.runtime.errors import UserError

@@ -100,3 +100,21 @@ def test_a_wheel_has_the_experiments(tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
     )
     assert done.stdout.split() == [str(tmp_path / "installed" / "serjax" / "__init__.py"), "av_late", "cpt_hubert"]
+
+
+HEAVY = """
+import sys
+from serjax.config.experiment import Experiment
+from serjax.config.pretraining import PretrainExperiment
+from serjax.config.registry import locate, names, read
+
+for kind in (Experiment, PretrainExperiment):
+    for name in names(kind):
+        read(locate(name, kind), kind)
+print(sorted({"jax", "flax", "sklearn", "optax", "matplotlib"} & set(sys.modules)))
+"""
+
+
+def test_settings_and_experiments_are_read_without_jax():
+    done = subprocess.run([sys.executable, "-c", HEAVY], capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\n", done.stderr

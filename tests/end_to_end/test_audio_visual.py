@@ -13,7 +13,7 @@ from serjax.audio.config import AugmentConfig
 from serjax.config.experiment import Experiment, WarmStart
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.evaluation.out_of_fold import read_oof_csv
-from serjax.models.fusion.model import Fusion
+from serjax.models.fusion.config import Fusion
 from serjax.models.spectrogram import Spectrogram
 from serjax.models.speech import Speech
 from serjax.models.video import Video
@@ -23,8 +23,7 @@ from serjax.runs.search import search_table
 from serjax.runtime.constraints import to_json, validate
 from serjax.runtime.errors import UserError
 from serjax.training.config import TrainConfig
-from serjax.video.augment import VideoAugment
-from serjax.video.config import VideoConfig
+from serjax.video.config import VideoAugment, VideoConfig
 
 
 @pytest.fixture(scope="module")

@@ -11,15 +11,14 @@ import serjax
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.evaluation.out_of_fold import read_oof_csv
-from serjax.models.fusion.model import Fusion
+from serjax.models.fusion.config import Fusion
 from serjax.models.networks import resnet
 from serjax.models.video import Video
 from serjax.predict import main as predict_main
 from serjax.runs.finetune import experiment_data, train
 from serjax.runtime.errors import UserError
 from serjax.training.config import TrainConfig
-from serjax.video.augment import VideoAugment
-from serjax.video.config import VideoConfig
+from serjax.video.config import VideoAugment, VideoConfig
 
 
 class Mean(nnx.Module):

@@ -11,8 +11,9 @@ from flax import nnx
 from serjax.audio.mfcc import frame_mfcc
 from serjax.data.batching.frame_batches import labelled_batches, plan
 from serjax.data.store.frame_labels import FrameGrid, split_labels, write_labels
+from serjax.features.config import ClusterConfig
 from serjax.features.encoder_layers import frame_features, layer_features, mfcc_features
-from serjax.features.kmeans import ClusterConfig, assign, fit_minibatch
+from serjax.features.kmeans import assign, fit_minibatch
 from serjax.models.encoders.wav2vec2 import FeatureExtractor, SpeechEncoder
 from serjax.runtime.errors import UserError
 

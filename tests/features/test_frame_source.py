@@ -5,7 +5,8 @@ from functools import cache
 import numpy as np
 
 from serjax.features import frame_source
-from serjax.features.kmeans import ClusterConfig, fit_minibatch
+from serjax.features.config import ClusterConfig
+from serjax.features.kmeans import fit_minibatch
 
 
 @cache

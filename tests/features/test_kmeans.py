@@ -14,8 +14,9 @@ from sklearn.cluster import MiniBatchKMeans
 from serjax.audio.decode import decode
 from serjax.audio.spectrogram import RAVDESS_AUDIO, log_mel, mfcc
 from serjax.features import kmeans
+from serjax.features.config import ClusterConfig
 from serjax.features.frame_source import FrameSource
-from serjax.features.kmeans import ClusterConfig, assign, fit_minibatch, inertia
+from serjax.features.kmeans import assign, fit_minibatch, inertia
 from serjax.runtime.errors import UserError
 
 REAL = Path(__file__).parents[2] / "../shared/data/ravdess/Actor_01"

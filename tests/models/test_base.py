@@ -6,7 +6,7 @@ import pytest
 
 from serjax.models.base import Model
 from serjax.models.encoders.config import EncoderConfig
-from serjax.models.fusion.model import Fusion
+from serjax.models.fusion.config import Fusion
 from serjax.models.spectrogram import Functionals, Spectrogram
 from serjax.models.speech import Speech
 from serjax.models.video import Video

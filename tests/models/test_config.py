@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from serjax.models.config import ModelConfig
-from serjax.models.fusion.model import Fusion
+from serjax.models.fusion.config import Fusion
 from serjax.models.spectrogram import Functionals, Spectrogram
 from serjax.models.speech import Speech
 from serjax.models.video import Video

@@ -12,7 +12,7 @@ import soundfile
 import serjax
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig, FoldsConfig
-from serjax.models.fusion.model import Fusion
+from serjax.models.fusion.config import Fusion
 from serjax.models.spectrogram import Spectrogram
 from serjax.models.speech import Speech
 from serjax.runs import gather as module

@@ -15,7 +15,7 @@ from serjax.data.config import DataConfig
 from serjax.data.folds.fold import Fold
 from serjax.data.utterance import Utterance
 from serjax.models.encoders.build import build_encoder
-from serjax.models.fusion.model import Fusion
+from serjax.models.fusion.config import Fusion
 from serjax.models.spectrogram import Functionals, Spectrogram
 from serjax.models.speech import Speech
 from serjax.models.video import Video

@@ -17,7 +17,7 @@ from serjax.data.utterance import Utterance
 from serjax.models.encoders.build import build_encoder
 from serjax.models.encoders.config import preset
 from serjax.models.functional import abstract
-from serjax.models.fusion.model import Fusion
+from serjax.models.fusion.config import Fusion
 from serjax.models.spectrogram import Functionals, Spectrogram
 from serjax.models.video import Video
 from serjax.runs.starts import PRETRAINED, Encoders, encoder_start, find_encoder, find_encoders, read_starts, stacked

@@ -9,9 +9,9 @@ import pytest
 from flax import nnx
 
 from serjax.checkpoints.conversion import load_tensors
+from serjax.models.fusion.config import Fusion
 from serjax.models.fusion.cross_attention import CrossAttentionFusion
 from serjax.models.fusion.heads import GatedFusion
-from serjax.models.fusion.model import Fusion
 
 SMALL = Fusion(common=8, d_model=12, heads=3, dropout=0.0, attention_dropout=0.0, stochastic_depth=0.0)
 AUDIO, VIDEO, INPUTS = 5, 7, 6

@@ -6,7 +6,7 @@ from serjax.checkpoints.conversion import to_tensors
 from serjax.checkpoints.huggingface import load_encoder
 from serjax.config.pretraining import LabelsConfig, PretrainExperiment, StartConfig
 from serjax.data.config import DataConfig, FoldsConfig
-from serjax.features.kmeans import ClusterConfig
+from serjax.features.config import ClusterConfig
 from serjax.training.config import MaskedConfig
 
 SAMPLES = 20_000

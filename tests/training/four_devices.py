@@ -11,7 +11,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from serjax.features.kmeans import ClusterConfig, fit_minibatch
+from serjax.features.config import ClusterConfig
+from serjax.features.kmeans import fit_minibatch
 from serjax.models.encoders.config import EncoderConfig, frames
 from serjax.models.functional import flat
 from serjax.training.config import MaskedConfig

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serjax.video.augment import BLURS, VideoAugment, add_noise, blur, change, darken
+from serjax.video.augment import BLURS, add_noise, blur, change, darken
+from serjax.video.config import VideoAugment
 
 KEY = jax.random.key(0)
 NOTHING = {"blur_p": 0.0, "brightness_p": 0.0, "noise_p": 0.0}

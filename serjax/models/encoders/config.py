@@ -3,20 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from math import prod
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pydantic
 
 from serjax.models.encoders.families import FAMILIES, EncoderFamily, foreign_keys
-from serjax.models.layers.activations import Activation
 from serjax.runtime.constraints import AtLeastOne, Count, Rate, Share
 from serjax.runtime.errors import UserError
 
+if TYPE_CHECKING:
+    import jax
+
 Size = Literal["tiny", "small", "base", "large"]
-Length = TypeVar("Length", int, jax.Array, np.ndarray)
+Activation = Literal["gelu", "gelu_new", "relu", "silu"]
+Length = TypeVar("Length", "int", "jax.Array", "np.ndarray[Any, Any]")
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,5 @@ def frames(config: EncoderConfig, samples: Length, layers: int | None = None) ->
     """
     for kernel, stride in list(zip(config.conv_kernel, config.conv_stride, strict=True))[:layers]:
         samples = (samples - kernel) // stride + 1
-    if isinstance(samples, jax.Array):
-        return jnp.maximum(samples, 0)
-    return np.maximum(samples, 0) if isinstance(samples, np.ndarray) else max(samples, 0)
+    # An array of either kind has this method, and jax is not imported for it.
+    return max(samples, 0) if isinstance(samples, int) else samples.clip(0)

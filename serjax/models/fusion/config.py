@@ -1,20 +1,23 @@
 """Settings of fusion of sound and video."""
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import pydantic
 from annotated_types import Ge, Le
 
-from serjax.models.base import Checkpoint, Modality, Model, Path, Resolution, Standardized
-from serjax.models.functional import DType
-from serjax.models.networks.resnet import STAGES
+from serjax.models.base import Augmentation, Checkpoint, DType, Modality, Model, Path, Resolution, Standardized
 from serjax.models.spectrogram import Spectrogram
 from serjax.models.speech import Speech
 from serjax.models.video import branch_checkpoints, describe_branch, standardized_branch
 from serjax.runtime.constraints import AtLeastOne, Count, NotNegative, Rate
 from serjax.runtime.errors import UserError
-from serjax.video.config import VideoConfig
+from serjax.video.config import STAGES, VideoConfig
+
+if TYPE_CHECKING:
+    from flax import nnx
+
+    from serjax.models.fusion.model import FusionModel
 
 Kind = Literal["late", "concat", "gated", "xattn"]
 AudioBranch = Annotated[Speech | Spectrogram, pydantic.Field(discriminator="family")]
@@ -33,8 +36,8 @@ WavLM.
 
 
 @dataclass(frozen=True)
-class FusionConfig(Model):
-    """Settings of a fusion; `Fusion` builds it."""
+class Fusion(Model):
+    """Fusion of sound and video."""
 
     modalities: ClassVar[frozenset[Modality]] = frozenset({"sound", "video"})
     augmentations: ClassVar[frozenset[str]] = frozenset({"waves", "mel_masks"})
@@ -153,6 +156,17 @@ class FusionConfig(Model):
         """Return the settings with those of both branches resolved."""
         video = replace(self.video, num_face_features=resolution.num_face_features)
         return replace(self, audio=self.audio.resolved(resolution), video=video)
+
+    def build(self, num_classes: int, *, augmentation: Augmentation | None = None, rngs: "nnx.Rngs") -> "FusionModel":
+        """Return the model with random weights.
+
+        Raises:
+            UserError: WavLM has fewer layers than are to be trained, or the checkpoint is none of WavLM.
+        """
+        from serjax.models.fusion.model import FusionModel
+
+        self.check_encoder()
+        return FusionModel(self, num_classes, augmentation, rngs=rngs)
 
     def trainable(self, path: Path) -> bool:
         """Return whether training changes a parameter or a statistic.

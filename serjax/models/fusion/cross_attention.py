@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from serjax.models.fusion.config import FusionConfig
+from serjax.models.fusion.config import Fusion
 from serjax.models.fusion.heads import Fused, Present, Shares, hide, weigh
 from serjax.models.layers.activations import split
 from serjax.models.layers.attention import mix
@@ -61,7 +61,7 @@ class CrossAttentionFusion(nnx.Module):
     `sequence` leaves them alone.
     """
 
-    def __init__(self, inputs: int, audio: int, video: int, config: FusionConfig, classes: int, *, rngs: nnx.Rngs):
+    def __init__(self, inputs: int, audio: int, video: int, config: Fusion, classes: int, *, rngs: nnx.Rngs):
         """Build the fusion with random weights.
 
         Args:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from serjax.models.fusion.config import FusionConfig
+from serjax.models.fusion.config import Fusion
 from serjax.models.layers.activations import split
 from serjax.models.layers.heads import NormHead
 from serjax.models.layers.image import linear
@@ -79,7 +79,7 @@ def weigh(share: Float[Array, "b 1"], first: Bool[Array, "b"], second: Bool[Arra
 class Projections(nnx.Module):
     """Sound and video, each brought to the same width; zero where there is none."""
 
-    def __init__(self, audio: int, video: int, config: FusionConfig, *, rngs: nnx.Rngs):
+    def __init__(self, audio: int, video: int, config: Fusion, *, rngs: nnx.Rngs):
         self.audio_proj = linear(audio, config.common, rngs)
         self.video_proj = linear(video, config.common, rngs)
         self.config = config
@@ -95,7 +95,7 @@ class Projections(nnx.Module):
 class ConcatFusion(Projections):
     """Both projections side by side, Linear, ReLU, Dropout, Linear."""
 
-    def __init__(self, audio: int, video: int, config: FusionConfig, classes: int, *, rngs: nnx.Rngs):
+    def __init__(self, audio: int, video: int, config: Fusion, classes: int, *, rngs: nnx.Rngs):
         super().__init__(audio, video, config, rngs=rngs)
         width = config.common
         self.head = NormHead(2 * width, width, classes, "relu", config.dropout, norm=False, rngs=rngs)
@@ -116,7 +116,7 @@ class ConcatFusion(Projections):
 class GatedFusion(Projections):
     """g * audio + (1 - g) * video of both projections, and a Linear layer; g comes from both."""
 
-    def __init__(self, audio: int, video: int, config: FusionConfig, classes: int, *, rngs: nnx.Rngs):
+    def __init__(self, audio: int, video: int, config: Fusion, classes: int, *, rngs: nnx.Rngs):
         super().__init__(audio, video, config, rngs=rngs)
         width = config.common
         self.gate = NormHead(2 * width, width, 1, "relu", config.dropout, norm=False, rngs=rngs)

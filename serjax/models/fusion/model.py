@@ -1,36 +1,20 @@
 """Fusion of sound and video: two branches, and the layers that join them."""
 
-from dataclasses import dataclass
-
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from serjax.audio.config import AugmentConfig
 from serjax.models.base import Augmentation
+from serjax.models.classifiers.video import build_branch
 from serjax.models.front_end import Recordings, augmented
-from serjax.models.fusion.config import FusionConfig
+from serjax.models.fusion.config import Fusion
 from serjax.models.fusion.cross_attention import CrossAttentionFusion
 from serjax.models.fusion.heads import ConcatFusion, Fused, GatedFusion, Present, average
 from serjax.models.inputs import Inputs
 from serjax.models.layers.activations import split
 from serjax.models.layers.pooling import masked_mean
 from serjax.models.networks.resnet import WIDTHS
-from serjax.models.video import build_branch
-
-
-@dataclass(frozen=True)
-class Fusion(FusionConfig):
-    """Fusion of sound and video."""
-
-    def build(self, num_classes: int, *, augmentation: Augmentation | None = None, rngs: nnx.Rngs) -> "FusionModel":
-        """Return the model with random weights.
-
-        Raises:
-            UserError: WavLM has fewer layers than are to be trained, or the checkpoint is none of WavLM.
-        """
-        self.check_encoder()
-        return FusionModel(self, num_classes, augmentation, rngs=rngs)
 
 
 class FusionModel(nnx.Module):
@@ -41,9 +25,7 @@ class FusionModel(nnx.Module):
     (`Fusion.trainable`) run in evaluation mode.
     """
 
-    def __init__(
-        self, config: FusionConfig, num_classes: int, augmentation: Augmentation | None = None, *, rngs: nnx.Rngs
-    ):
+    def __init__(self, config: Fusion, num_classes: int, augmentation: Augmentation | None = None, *, rngs: nnx.Rngs):
         """Build the model with random weights.
 
         Args:
@@ -112,7 +94,7 @@ class FusionModel(nnx.Module):
 
 
 def _fusion(
-    config: FusionConfig, inputs: int, audio: int, num_classes: int, rngs: nnx.Rngs
+    config: Fusion, inputs: int, audio: int, num_classes: int, rngs: nnx.Rngs
 ) -> ConcatFusion | GatedFusion | CrossAttentionFusion | None:
     """Return the layers that join sequences or vectors of these widths; `late` has none."""
     video = WIDTHS[-1]

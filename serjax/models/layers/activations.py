@@ -1,14 +1,13 @@
 """Activations and dropout: what happens to each value alone."""
 
 from collections.abc import Callable
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-Activation = Literal["gelu", "gelu_new", "relu", "silu"]
+from serjax.models.encoders.config import Activation
 
 
 def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -15,7 +15,6 @@ from serjax.models.layers.image import convolve, max_pool
 
 WIDTHS = (64, 128, 256, 512)
 """Channels of the four stages; the last is the width of what a picture becomes."""
-STAGES = len(WIDTHS)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Of red, green and blue from 0 to 1, over the pictures that published weights were trained on."""
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)

@@ -5,7 +5,7 @@ import pytest
 from serjax.config.experiment import Experiment
 from serjax.models.base import EncoderLayout, Resolution
 from serjax.models.encoders.config import EncoderConfig
-from serjax.models.fusion.model import Fusion
+from serjax.models.fusion.config import Fusion
 from serjax.models.speech import Speech
 from serjax.runtime.constraints import validate
 from serjax.runtime.errors import UserError

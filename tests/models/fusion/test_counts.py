@@ -9,8 +9,7 @@ from flax import nnx
 from serjax.models.base import EncoderLayout, Resolution
 from serjax.models.encoders.config import preset
 from serjax.models.functional import abstract, count
-from serjax.models.fusion.config import RATE_PATTERNS
-from serjax.models.fusion.model import Fusion
+from serjax.models.fusion.config import RATE_PATTERNS, Fusion
 from serjax.models.spectrogram import Spectrogram
 from serjax.models.speech import Speech
 from serjax.runtime.constraints import validate

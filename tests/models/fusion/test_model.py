@@ -12,18 +12,17 @@ from jax import lax
 
 from serjax.audio.config import AugmentConfig
 from serjax.models.base import Augmentation, EncoderLayout, Resolution
-from serjax.models.fusion.model import Fusion
+from serjax.models.classifiers.video import VideoNet
+from serjax.models.fusion.config import Fusion
 from serjax.models.inputs import Inputs
 from serjax.models.layers.batch_norm import BatchNorm
 from serjax.models.spectrogram import Spectrogram
 from serjax.models.speech import Speech
-from serjax.models.video import VideoNet
 from serjax.training.classification import Classification, LabelledInputs
 from serjax.training.config import OptimizerConfig, TrainConfig
 from serjax.training.optimizer import make_optimizer
 from serjax.training.update import TrialConstants, init_state, update
-from serjax.video.augment import VideoAugment
-from serjax.video.config import VideoConfig
+from serjax.video.config import VideoAugment, VideoConfig
 
 KEY = jax.random.key(0)
 CNN, WAVLM = Spectrogram(family="audio_cnn"), Speech(family="wavlm")

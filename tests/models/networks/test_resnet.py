@@ -9,9 +9,9 @@ from resnets import random_network
 
 from serjax.checkpoints.conversion import to_tensors
 from serjax.checkpoints.resnet import load_resnet, save_resnet
+from serjax.models.classifiers.video import VideoNet
 from serjax.models.functional import abstract, count
 from serjax.models.networks.resnet import ResNet18, normalize
-from serjax.models.video import VideoNet
 
 
 def assert_close(got, want, **tolerance):

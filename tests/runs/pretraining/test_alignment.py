@@ -9,7 +9,7 @@ from serjax.config.experiment import Experiment
 from serjax.config.pretraining import AlignConfig, LabelsConfig
 from serjax.config.registry import find
 from serjax.data.store.frame_labels import FrameLabels
-from serjax.features.kmeans import ClusterConfig
+from serjax.features.config import ClusterConfig
 from serjax.runs.pretraining import alignment
 from serjax.runs.starts import find_encoders
 from serjax.runtime.errors import UserError

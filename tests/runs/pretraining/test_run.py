@@ -14,7 +14,7 @@ from serjax.config.experiment import Experiment
 from serjax.config.pretraining import LabelsConfig, StartConfig, TaptConfig
 from serjax.data.config import FoldsConfig
 from serjax.data.store.frame_labels import FrameLabels
-from serjax.features.kmeans import ClusterConfig
+from serjax.features.config import ClusterConfig
 from serjax.models.speech import Speech
 from serjax.runs.finetune import train
 from serjax.runs.pretraining.corpus import read_material

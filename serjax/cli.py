@@ -1,6 +1,7 @@
 """Parts of all command lines: finding the experiment, and turning errors into a sentence and an exit status."""
 
 import argparse
+import difflib
 import logging
 import os
 import signal
@@ -10,7 +11,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 # What takes long to import is imported by the functions that need it: help and errors are there at once.
 from serjax.runtime import distributed
@@ -25,6 +26,35 @@ if TYPE_CHECKING:
 MODEL_HELP = "folder of a finished run, such as checkpoints/quickstart; or a Hugging Face directory or hub id"
 
 log = logging.getLogger(__name__)
+
+
+class Parser(argparse.ArgumentParser):
+    """Parser of a command's own options: names in full, and a mistyped one is answered with the nearest."""
+
+    def __init__(self, **options: Any) -> None:
+        """Take options of `argparse.ArgumentParser`."""
+        super().__init__(**options, allow_abbrev=False)
+
+    @property
+    def option_names(self) -> list[str]:
+        """Names of all options, with their dashes."""
+        return [name for name in self._option_string_actions if name.startswith("--")]
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """Return the arguments as `argparse.ArgumentParser.parse_args` does.
+
+        Raises:
+            UserError: there is no such option.
+        """
+        for argument in sys.argv[1:] if args is None else args:
+            name = argument.partition("=")[0]
+            if name == "--":
+                break
+            if name.startswith("--") and name not in self.option_names:
+                near = difflib.get_close_matches(name, self.option_names, 1)
+                found = f"did you mean {near[0]}?" if near else f"there are {', '.join(self.option_names)}."
+                raise UserError(f"{name}: there is no such option; {found}")
+        return super().parse_args(args, namespace)
 
 
 def add_ensemble_options(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +89,7 @@ def join(hosts: "Hosts") -> None:
         logging.getLogger("serjax").setLevel(logging.CRITICAL)
 
 
-def parse(module: str, argv: Sequence[str], kind: "type[Kind]", default: str) -> "Kind":
+def parse(module: str, argv: Sequence[str], kind: "type[Kind]", default: str, own: Sequence[str] = ()) -> "Kind":
     """Return the experiment that `--exp` names, with the other arguments laid over its fields.
 
     Where `--hosts` or a scheduler names other processes, this one joins them; the first of them alone shows the log.
@@ -68,15 +98,17 @@ def parse(module: str, argv: Sequence[str], kind: "type[Kind]", default: str) ->
         module: whose command line it is.
         argv: the arguments.
         kind: of experiment.
-        default: whose options --help shows when none is named.
+        default: whose options --help all shows when none is named.
+        own: names of options of the command itself, which have been taken out of `argv`.
 
     Raises:
-        UserError: no --exp, or one that does not exist; or other processes do not come.
-        SystemExit: --help, or an argument that does not fit (tyro says which).
+        UserError: no --exp, or one that does not exist; an option that does not exist; or other processes do not come.
+        SystemExit: --help, or a value that does not fit (tyro says which).
     """
     import tyro
 
-    from serjax.config.options import choose_families, refuse_old_names
+    from serjax.config.options import choose_families, field_name, option_names, refuse_old_names, refuse_unknown
+    from serjax.config.overview import overview
     from serjax.config.registry import locate, names, read
     from serjax.runtime.hosts import Hosts
 
@@ -84,12 +116,17 @@ def parse(module: str, argv: Sequence[str], kind: "type[Kind]", default: str) ->
     parser.add_argument("--exp")
     known, rest = parser.parse_known_args(list(argv))
     known_names = ", ".join(names(kind))
-    wants_help = "-h" in rest or "--help" in rest
-    if known.exp is None and not wants_help:
+    rest, asked = _help_asked(rest)
+    if asked == "short":
+        print(overview(f"python -m {module}", kind, known.exp), end="")
+        raise SystemExit(0)
+    if known.exp is None and asked is None:
         raise UserError(f"--exp is missing: give --exp NAME, one of {known_names}, or a .py file.")
     refuse_old_names(rest)
     name = known.exp or default
     path = locate(name, kind)
+    settings = choose_families(read(path, kind), rest)
+    refuse_unknown(settings, rest, option_names(Hosts(), "hosts.") | {"exp"} | set(map(field_name, own)))
     # Where a run is computed is no part of its settings.
     command: Any = make_dataclass(
         "Command",
@@ -97,15 +134,24 @@ def parse(module: str, argv: Sequence[str], kind: "type[Kind]", default: str) ->
     )
     found = tyro.cli(
         tyro.conf.AvoidSubcommands[command],  # type: ignore[misc]
-        default=command(choose_families(read(path, kind), rest), Hosts()),
+        default=command(settings, Hosts()),
         args=rest,
         prog=f"python -m {module} --exp {name}",
         description=f"Experiments: {known_names}. Defaults below are those of {name}.",
     )
     join(found.hosts)
     log.info(f"Experiment: {path}")
-    settings: Kind = found.settings
-    return settings
+    chosen: Kind = found.settings
+    return chosen
+
+
+def _help_asked(argv: list[str]) -> tuple[list[str], Literal["short", "all"] | None]:
+    """Return the arguments with `--help` in place of `--help all`, and which help they ask for."""
+    for at, argument in enumerate(argv):
+        if argument in ("-h", "--help"):
+            everything = argv[at + 1 : at + 2] == ["all"]
+            return ["--help", *argv[:at], *argv[at + 1 + everything :]], "all" if everything else "short"
+    return argv, None
 
 
 class _Sentences(logging.Handler):

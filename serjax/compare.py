@@ -1,13 +1,12 @@
 """`python -m serjax.compare RUN --to RUN`: is one run better than another, beyond what speakers differ by?"""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from serjax import cli
 from serjax.runtime.errors import UserError
 
-PARSER = argparse.ArgumentParser(
+PARSER = cli.Parser(
     prog="python -m serjax.compare",
     description="Out-of-fold scores (of the first seed) of two finished runs on the same clips, and a paired "
     "bootstrap of their difference that draws speakers: how far another training would move the scores is not in "

@@ -1,13 +1,12 @@
 """Scores of a run or of a published model on labelled clips: `python -m serjax.evaluate RUN --data.root DIR`."""
 
-import argparse
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from serjax import cli
 
-PARSER = argparse.ArgumentParser(
+PARSER = cli.Parser(
     prog="python -m serjax.evaluate",
     description="Scores of the ensemble of a run's folds, or of a published classifier, on labelled clips. All folds "
     "answer for every clip, so give clips that the run was not trained on. The table is printed, and written with "

@@ -1,13 +1,12 @@
 """`python -m serjax.gather RUN`: the folds of a run that were trained as jobs of their own, put together."""
 
-import argparse
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from serjax import cli
 
-PARSER = argparse.ArgumentParser(
+PARSER = cli.Parser(
     prog="python -m serjax.gather",
     description="Put the folds together that finished jobs have trained (serjax.train --folds.only N --job), and write "
     "to the run folder what one training of all folds would have written. The jobs must be of one experiment, on the "

@@ -6,15 +6,13 @@ installed (extra `tpu`), steps for a TPU are compiled ahead of time and their tr
 they are compiled for the devices at hand and timed; else all is counted.
 """
 
-import argparse
 from collections.abc import Sequence
 
 from serjax import cli
 
-PARSER = argparse.ArgumentParser(
+PARSER = cli.Parser(
     prog="python -m serjax.plan",
     add_help=False,
-    allow_abbrev=False,
     description="Memory, work and time of an experiment's training step on a machine, without weights or sound. "
     "Other options are those of serjax.train.",
 )
@@ -43,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
 
     if options.exp is not None:
         rest = ["--exp", options.exp, *rest]
-    experiment = cli.parse("serjax.plan", rest, Experiment, "hubert_kfold")
+    experiment = cli.parse("serjax.plan", rest, Experiment, "hubert_kfold", PARSER.option_names)
 
     from serjax.runs.planning.run import plan
     from serjax.runtime.progress import console

@@ -1,6 +1,5 @@
 """Emotions of clips, from a run's folds or a published model: `python -m serjax.predict RUN_OR_CHECKPOINT CLIP...`."""
 
-import argparse
 import json
 import sys
 from collections import Counter
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from serjax.inference.ensemble import Ensemble, Scores
     from serjax.inference.inputs import Clip
 
-PARSER = argparse.ArgumentParser(
+PARSER = cli.Parser(
     prog="python -m serjax.predict",
     description="Emotions of clips, from the ensemble of a run's folds or from a published classifier.",
     epilog="On a terminal a table; piped, or with --json, one JSON list a clip in the order given: "

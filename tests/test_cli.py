@@ -4,7 +4,10 @@ import logging
 import subprocess
 import sys
 
+import pytest
+
 from serjax import cli
+from serjax.runtime.errors import UserError
 
 LOST = """
 import gc, signal, time
@@ -53,3 +56,49 @@ def test_a_library_prints_nothing():
     code = "import logging; import serjax; logging.getLogger('serjax').info('quiet')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout + done.stderr == ""
+
+
+QUICK = """
+import importlib, sys
+main = importlib.import_module(sys.argv[1]).main
+from serjax.runtime.errors import UserError
+try:
+    main(sys.argv[2:])
+except (UserError, SystemExit) as error:
+    print(error, sorted({"jax", "flax", "sklearn", "scipy", "matplotlib"} & set(sys.modules)))
+"""
+NO_OPTION = "--nonsense: there is no such option;"
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "answer"),
+    [
+        ("train", ["--nonsense"], "--exp is missing"),
+        ("train", ["--exp", "quickstart", "--nonsense"], NO_OPTION),
+        ("pretrain", ["--exp", "tapt_hubert", "--nonsense"], NO_OPTION),
+        ("plan", ["--on", "local", "--exp", "quickstart", "--nonsense"], NO_OPTION),
+        ("evaluate", ["--nonsense"], NO_OPTION),
+        ("predict", ["--nonsense"], NO_OPTION),
+        ("compare", ["--nonsense"], NO_OPTION),
+        ("gather", ["--nonsense"], NO_OPTION),
+    ],
+)
+def test_an_unknown_option_is_answered_before_anything_heavy_is_imported(command, arguments, answer):
+    code = [sys.executable, "-c", QUICK, f"serjax.{command}", *arguments]
+    done = subprocess.run(code, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith(answer), done.stderr
+    assert done.stdout.endswith(" []\n")
+
+
+@pytest.mark.parametrize(
+    ("argument", "answer"),
+    [("--jsn", "did you mean --json?"), ("--zz", "there are --help, --json."), ("--js", "did you mean --json?")],
+)
+def test_a_mistyped_option_is_answered_with_the_nearest(argument, answer):
+    parser = cli.Parser(prog="x")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("clips", nargs="*")
+    assert parser.parse_args(["--json", "a", "--", "--b"]).clips == ["a", "--b"]
+    with pytest.raises(UserError) as raised:
+        parser.parse_args(["a", argument])
+    assert str(raised.value) == f"{argument}: there is no such option; {answer}"

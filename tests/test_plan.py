@@ -4,6 +4,7 @@ import pytest
 
 from serjax.models.speech import Speech
 from serjax.plan import main
+from serjax.runtime.errors import UserError
 
 
 def test_options_reach_the_plan(monkeypatch, capsys):
@@ -30,12 +31,17 @@ def test_options_reach_the_plan(monkeypatch, capsys):
     assert "the tables" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("argv", [["--exp", "hubert_kfold"], ["--exp", "hubert_kfold", "--on", "v5e-8", "--nonsense"]])
-def test_arguments_that_do_not_fit(argv, capsys):
+def test_a_plan_needs_a_topology(capsys):
     with pytest.raises(SystemExit) as stopped:
-        main(argv)
+        main(["--exp", "hubert_kfold"])
     assert stopped.value.code == 2
-    assert ("--on" if len(argv) == 2 else "nonsense") in capsys.readouterr().err
+    assert "--on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("option", "meant"), [("--sweeep", "--sweep"), ("--train.batchsize", "--train.batch-size")])
+def test_a_mistyped_option_is_answered_with_the_plans_or_the_experiments(option, meant):
+    with pytest.raises(UserError, match=f"{option}: there is no such option; did you mean {meant}?"):
+        main(["--exp", "hubert_kfold", "--on", "v5e-8", option])
 
 
 def test_help_names_the_options(capsys):

@@ -82,12 +82,18 @@ class Spectrogram(Model):
         return SpectrogramClassifier(self.front_end, self._networks(num_classes), augmentation, rngs=rngs)
 
     def check(self) -> None:
-        """Refuse a checkpoint for a network that none is published of."""
+        """Refuse a checkpoint for a network that none is published of, and settings that are EfficientNet's alone."""
         if self.checkpoint is not None and self.family != "efficientnet":
             raise UserError(
                 f"model.checkpoint is given, but {self.family} has no published weights; leave it out, or take "
                 "--model.family efficientnet."
             )
+        for name, plain in (("head_size", Spectrogram.head_size), ("dropout", Spectrogram.dropout)):
+            if self.family != "efficientnet" and getattr(self, name) != plain:
+                raise UserError(
+                    f"model.{name} is {getattr(self, name)}, but {self.family} has no such setting: of the networks on "
+                    "spectrograms efficientnet alone takes it; leave it out."
+                )
 
     def _networks(self, num_classes: int) -> "Networks":
         from serjax.models.layers.heads import NormHead

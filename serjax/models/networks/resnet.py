@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, UInt8
 
 from serjax.models.layers.batch_norm import BatchNorm
 from serjax.models.layers.image import convolve, max_pool
+from serjax.video.config import STAGES
 
 WIDTHS = (64, 128, 256, 512)
 """Channels of the four stages; the last is the width of what a picture becomes."""

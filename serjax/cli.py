@@ -1,9 +1,10 @@
-"""Parts of all command lines: finding the experiment, and turning errors into a sentence and an exit status."""
+"""Command lines: `serjax COMMAND`, finding the experiment, and turning errors into a sentence and an exit status."""
 
 import argparse
 import difflib
 import logging
 import os
+import runpy
 import signal
 import sys
 import threading
@@ -18,6 +19,7 @@ from serjax.runtime import distributed
 from serjax.runtime.allocator import keep_memory
 from serjax.runtime.errors import UserError
 from serjax.runtime.preemption import Terminated, TerminatedAtOnce, heed_signals, heed_signals_among_processes
+from serjax.runtime.version import __version__
 
 if TYPE_CHECKING:
     from serjax.config.registry import Kind
@@ -26,6 +28,48 @@ if TYPE_CHECKING:
 MODEL_HELP = "folder of a finished run, such as checkpoints/quickstart; or a Hugging Face directory or hub id"
 
 log = logging.getLogger(__name__)
+
+
+def commands() -> dict[str, str]:
+    """Return the names of all commands and what each does, from the docstrings of the modules beside this one."""
+    from serjax.config.overview import summary
+
+    doors = sorted(path for path in Path(__file__).parent.glob("[!_]*.py") if path.name != "cli.py")
+    return {path.stem: summary(path).partition(": `")[0].rstrip(".") for path in doors}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `serjax COMMAND ...`, which is `python -m serjax.COMMAND ...`.
+
+    Raises:
+        UserError: there is no such command; it names the nearest.
+    """
+    known = commands()
+    match list(argv):
+        case ["--version"]:
+            print(f"serjax {__version__}")
+        case [] | ["-h" | "--help"]:
+            column = max(map(len, known))
+            print("usage: serjax COMMAND ..., or python -m serjax.COMMAND ...\n\ncommands:")
+            print("\n".join(f"  {name:<{column}}  {text}" for name, text in known.items()))
+            print("\nOptions: serjax COMMAND --help. Version: serjax --version.")
+        case [name, *rest] if name in known:
+            sys.argv = [name, *rest]
+            runpy.run_module(f"serjax.{name}", run_name="__main__", alter_sys=True)
+        case [name, *_]:
+            near = difflib.get_close_matches(name, known, 1)
+            found = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
+            raise UserError(f"serjax {name}: there is no such command; {found}")
+    return 0
+
+
+def script() -> None:
+    """Run the command `serjax` with the arguments of the process, and exit."""
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except UserError as error:
+        _print_error(str(error))
+        sys.exit(2)
 
 
 class Parser(argparse.ArgumentParser):

@@ -1,4 +1,4 @@
-"""`python -m serjax.compare RUN --to RUN`: is one run better than another, beyond what speakers differ by?"""
+"""Differences of finished runs on the same clips, with intervals: `python -m serjax.compare RUN --to RUN`."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`python -m serjax.gather RUN`: the folds of a run that were trained as jobs of their own, put together."""
+"""Put the folds together that jobs have trained: `python -m serjax.gather RUN`."""
 
 import shlex
 from collections.abc import Sequence

@@ -8,6 +8,7 @@ import pytest
 
 from serjax import cli
 from serjax.runtime.errors import UserError
+from serjax.runtime.version import __version__
 
 LOST = """
 import gc, signal, time
@@ -102,3 +103,45 @@ def test_a_mistyped_option_is_answered_with_the_nearest(argument, answer):
     with pytest.raises(UserError) as raised:
         parser.parse_args(["a", argument])
     assert str(raised.value) == f"{argument}: there is no such option; {answer}"
+
+
+def test_serjax_lists_its_commands(capsys):
+    assert cli.main([]) == 0
+    printed = capsys.readouterr().out
+    for name, text in {"train": "Train the folds of an experiment", "compare": "Differences of finished runs"}.items():
+        assert any(line.split() == [name, *line.split()[1:]] and text in line for line in printed.splitlines())
+
+
+def test_every_command_has_a_text():
+    found = cli.commands()
+    assert {"compare", "evaluate", "gather", "plan", "predict", "pretrain", "train"} <= found.keys()
+    assert not {"cli", "__init__"} & found.keys()
+    assert all(found.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"), [("trian", "did you mean train?"), ("zzz", "there are compare, evaluate, ")]
+)
+def test_a_mistyped_command_is_answered_with_the_nearest(name, answer):
+    with pytest.raises(UserError, match="there is no such command") as raised:
+        cli.main([name, "--exp", "x"])
+    assert answer in str(raised.value)
+
+
+SCRIPT = "import sys; from serjax.cli import script; sys.argv = ['serjax', *sys.argv[1:]]; script()"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "out", "err"),
+    [
+        (["--version"], 0, f"serjax {__version__}\n", ""),
+        (["train", "--exp", "nope"], 2, "", "there is no such experiment"),
+        (["predict", "--jsn"], 2, "", "did you mean --json?"),
+        (["predikt"], 2, "", "did you mean predict?"),
+    ],
+)
+def test_the_script_runs_a_command_with_its_arguments_and_status(arguments, status, out, err):
+    done = subprocess.run([sys.executable, "-c", SCRIPT, *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (status, out)
+    assert err in done.stderr
+    assert "Traceback" not in done.stderr

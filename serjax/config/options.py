@@ -35,7 +35,7 @@ _MOVED = {"video.": "model.video.", "fusion.": "model."}
 
 
 def refuse_old_names(argv: Sequence[str]) -> None:
-    """Refuse options under names that they had up to serjax 0.1.
+    """Refuse options under names that they had before serjax 0.1.0.
 
     Raises:
         UserError: gives the new name.

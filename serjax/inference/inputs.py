@@ -1,5 +1,6 @@
 """Inputs of inference: a clip given as a path, as samples, or as sound and video, read into arrays."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,17 +106,21 @@ def decode_path(path: str | Path) -> Float[np.ndarray, "t"]:
 
 
 def rate_of(clip: Clip) -> float:
-    """Return the rate of a clip's sound in Hz; that of serjax where there is none, or `read` will say what is wrong."""
+    """Return the rate of a clip's sound in Hz.
+
+    It is that of serjax where there is none: a silent video, a container that does not say it, or a clip of which
+    `read` will say what is wrong.
+    """
     if isinstance(clip, Mapping) and "audio" in clip:
         return rate_of(clip["audio"])
     match clip:
         case str() | Path():
             try:
-                return sample_rate(clip)
+                return sample_rate(clip) or SAMPLE_RATE
             except (OSError, RuntimeError, UserError):
                 return SAMPLE_RATE
         case {"array": _, "sampling_rate": rate} | (_, int() | float() | np.number() as rate):
-            return float(rate)
+            return float(rate) if math.isfinite(rate) and rate > 0 else SAMPLE_RATE
     return SAMPLE_RATE
 
 

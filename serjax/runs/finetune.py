@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -126,6 +127,9 @@ def _train(
 
     distributed.from_first("run folder", begin)
     check_shared(first.run_dir)
+    # The run folders of a search lie side by side, and TensorBoard shows them together.
+    curves = first.run_dir.parent if len(experiments) > 1 else first.run_dir
+    log.info(f"Curves: tensorboard --logdir {shlex.quote(str(curves))} (pip install tensorboard), while it trains too.")
     outcomes: list[Outcome] = []
     for number, group in enumerate(groups):
         if number:

@@ -45,9 +45,17 @@ def test_what_is_no_sound_is_refused(clip):
         read_sound(clip)
 
 
-@pytest.mark.parametrize("clip", [None, "missing.wav", 3, {"video": "clip.mp4"}])
+@pytest.mark.parametrize(
+    "clip",
+    [None, "missing.wav", 3, {"video": "clip.mp4"}, (SAMPLES, 0), (SAMPLES, -1), (SAMPLES, float("nan"))],
+)
 def test_rate_of_what_cannot_be_read_is_that_of_serjax(clip):
     assert rate_of(clip) == 16_000
+
+
+def test_rate_that_a_container_does_not_say_is_that_of_serjax(monkeypatch):
+    monkeypatch.setattr("serjax.inference.inputs.sample_rate", lambda path: 0)
+    assert rate_of("clip.mp4") == 16_000
 
 
 def test_modalities_of_a_sample():

@@ -89,6 +89,7 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_numbers(together, corpus,
     caplog.clear()
     rows = serjax.run(experiment)["search"]
     assert "Resuming after epoch 1." in caplog.text
+    assert f"tensorboard --logdir {experiment.run_dir} " in caplog.text
     assert not list(experiment.run_dir.glob("unfinished*"))
     whole = answers(together[1])
     for name, found in answers(rows).items():

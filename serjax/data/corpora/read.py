@@ -113,7 +113,8 @@ def read_corpus(
     labels = _classes(clips, order, config.labels, corpus.name)
     others = Counter(clip.label for clip in clips if clip.label not in labels)
     if others:
-        notes.append(f"{others.total()} clips that --data.labels does not name are left out ({_listing(others)}).")
+        left = _listing(dict(sorted(others.items())))
+        notes.append(f"{others.total()} clips that --data.labels does not name are left out ({left}).")
         clips = [clip for clip in clips if clip.label in labels]
     if config.max_clips is not None and config.max_clips < len(clips):
         notes.append(f"--data.max-clips uses {config.max_clips} of {len(clips)} clips, an even share of every class.")
@@ -197,17 +198,19 @@ def _classes(
 ) -> tuple[str, ...]:
     """Return the classes in their order: as wanted, else the corpus's own, else sorted."""
     counts = Counter(clip.label for clip in clips)
+    # Labels that are integers are class numbers: 2 comes before 10.
+    rest = sorted(counts.keys() - set(order), key=int if all(map(str.isdecimal, counts)) else None)
+    known = (*(label for label in order if label in counts), *rest)
     if wanted is not None:
         absent = [label for label in wanted if label not in counts]
         if absent:
-            raise UserError(f"--data.labels: no clip is labelled {one_of(absent)}; the corpus has {_listing(counts)}.")
+            found = _listing({label: counts[label] for label in known})
+            raise UserError(f"--data.labels: no clip is labelled {one_of(absent)}; the corpus has {found}.")
         if len(set(wanted)) < len(wanted):
             raise UserError(f"--data.labels {' '.join(wanted)}: a label stands there twice; name every class once.")
         labels = tuple(wanted)
     else:
-        # Labels that are integers are class numbers: 2 comes before 10.
-        rest = sorted(counts.keys() - set(order), key=int if all(map(str.isdecimal, counts)) else None)
-        labels = (*(label for label in order if label in counts), *rest)
+        labels = known
     if len(labels) < 2:
         found = _listing({label: counts[label] for label in labels})
         raise UserError(f"{name}: there is only one class ({found}); training needs clips of two or more.")

@@ -288,3 +288,15 @@ def test_the_real_emodb(root):
     assert (found.name, found.labels) == ("EMO-DB", ("anger", "happy", "neutral", "sad"))
     assert [counts[label] for label in found.labels] == [127, 71, 79, 62]
     assert len({clip.speaker for clip in found.utterances}) == 10
+
+
+def test_labels_are_listed_in_the_order_of_classes_and_not_of_clips(tmp_path):
+    fill(tmp_path, "1.wav", "2.wav", "3.wav", "4.wav")
+    (tmp_path / "list.csv").write_text("path,label\n1.wav,sad\n2.wav,happy\n3.wav,angry\n4.wav,happy\n")
+    with pytest.raises(UserError, match=r"no clip is labelled x; the corpus has angry 1, happy 2, sad 1\."):
+        read_corpus(DataConfig(root=str(tmp_path / "list.csv"), labels=("x", "sad")))
+    corpus = read_corpus(DataConfig(root=str(tmp_path / "list.csv"), labels=("sad", "angry")))
+    assert corpus.labels == ("sad", "angry")
+    (tmp_path / "list.csv").write_text("path,label\n1.wav,sad\n2.wav,happy\n3.wav,angry\n4.wav,calm\n")
+    corpus = read_corpus(DataConfig(root=str(tmp_path / "list.csv"), labels=("sad", "happy")))
+    assert "2 clips that --data.labels does not name are left out (angry 1, calm 1)." in corpus.notes

@@ -37,7 +37,7 @@ def test_a_search_is_asked_for_by_fields_and_values(monkeypatch, capsys):
 
     monkeypatch.setattr("serjax.runs.run.run", run)
     assert main(["--exp", "quickstart", "--search", "seed", "0", "1", "--search", "optimizer.max_lr", "1e-4"]) == 0
-    assert "| seed | optimizer.max_lr | validation macro-F1 |" in capsys.readouterr().out
+    assert "|  | optimizer.max_lr | seeds | validation macro-F1 |" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

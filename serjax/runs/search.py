@@ -54,9 +54,27 @@ def combinations(experiment: Experiment) -> Iterator[tuple[dict[str, Any], Exper
         raise UserError(f"--search {' '.join(names)}: a field is given twice; give all its values at once.")
     shared = {"search": (), "out": str(experiment.run_dir), "data.cache": str(cache_folder(experiment))}
     for combination in itertools.product(*(values for _, values in tried)):
-        chosen = dict(zip(names, combination, strict=True))
-        name = " ".join(f"{field}={value}" for field, value in chosen.items()).replace("/", "_")
+        chosen = {name: _parsed(value, name) for name, value in zip(names, combination, strict=True)}
+        name = " ".join(f"{field}={_shown(value)}" for field, value in chosen.items()).replace("/", "_")
         yield chosen, with_fields(replace(experiment, search=()), {**shared, **chosen, "name": name})
+
+
+def _parsed(value: Any, name: str) -> Any:
+    """Return a value of the command line: None and lists, such as [0.9,1.1], are written as text there."""
+    if value == "None":
+        return None
+    if not (isinstance(value, str) and value.startswith("[")):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise UserError(
+            f'--search {name} {value}: it is no list; write one as in "[0.9, 1.1]", and texts as in ["a"].'
+        ) from None
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":")) if isinstance(value, list) else str(value)
 
 
 def search(experiment: Experiment, command: str) -> Report:
@@ -64,8 +82,8 @@ def search(experiment: Experiment, command: str) -> Report:
 
     Combinations that differ only in numbers which change no shape (`SIDE_BY_SIDE`) train side by side wherever folds
     do, see `serjax.training.fold_axis.choose_together`. One whose numbers are no longer finite is given up; its row
-    comes last. The others are in the order of their validation scores, by which one may choose; test scores are for
-    reporting.
+    comes last. Settings are in the order of their validation scores (means over seeds), by which one may choose; test
+    scores are for reporting.
 
     Args:
         experiment: what is varied, by its `search`.
@@ -102,7 +120,7 @@ def _write_table(experiment: Experiment, every: Sequence[tuple[dict[str, Any], E
     rows = [_row(chosen, one) for chosen, one in every]
     if all(row["validation_macro_f1"] is None for row in rows):
         raise UserError("the numbers of no combination stayed finite; lower the learning rates.")
-    rows.sort(key=lambda row: 1.0 if row["validation_macro_f1"] is None else -row["validation_macro_f1"])
+    rows = [row for group in by_setting(rows) for row in group]
     write_text(experiment.run_dir / "search.md", search_table(rows))
     log.info(f"Written to {experiment.run_dir / 'search.md'}.")
     return rows
@@ -164,22 +182,57 @@ def _row(chosen: dict[str, Any], experiment: Experiment) -> dict[str, Any]:
     return row | {"validation_macro_f1": validation, **scores}
 
 
-def search_table(rows: list[dict[str, Any]]) -> str:
-    """Return the rows that `search` returned as a table in Markdown, with scores in %."""
-    names = list(rows[0]["values"])
-    columns = ("validation_macro_f1", *METRICS)
-    lines = [
-        f"| {' | '.join([*names, 'validation macro-F1', *SCORES.values()])} |",
-        f"|{'---:|' * (len(names) + len(columns))}",
-    ]
+def by_setting(rows: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Return rows that differ in their seed alone together, the best by mean validation score first.
+
+    Where a seed was given up, the setting comes after all of which none was.
+
+    Args:
+        rows: as `search` returns them.
+    """
+    groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        scores = ("not finite" if row[column] is None else percent(row[column]) for column in columns)
-        lines.append(f"| {' | '.join([*map(str, row['values'].values()), *scores])} |")
-    rows = [row for row in rows if row["validation_macro_f1"] is not None]
-    spread = [
-        f"{percent(fmean(scores))} ± {percent(stdev(scores)) if len(scores) > 1 else '-'}"
-        for scores in ([row[metric] for row in rows] for metric in METRICS)
-    ]
-    blank, validation = [""] * (len(names) - 1), percent(fmean(row["validation_macro_f1"] for row in rows))
-    lines.append(f"| {' | '.join(['mean ± std', *blank, validation, *spread])} |")
+        groups.setdefault(json.dumps(_without_seed(row), default=str), []).append(row)
+
+    def rank(group: list[dict[str, Any]]) -> tuple[bool, float]:
+        scores = [row["validation_macro_f1"] for row in group]
+        finite = [score for score in scores if score is not None]
+        return len(finite) < len(scores), -fmean(finite) if finite else 1.0
+
+    return sorted(groups.values(), key=rank)
+
+
+def search_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the rows that `search` returned as a table in Markdown, with scores in %.
+
+    A row is a setting, with mean and standard deviation over its seeds where several were tried; the best by validation
+    comes first and is marked.
+    """
+    groups = by_setting(rows)
+    names = list(_without_seed(rows[0]))
+    seeds = "seed" in rows[0]["values"]
+    columns = ("validation_macro_f1", *METRICS)
+    headings = ["", *names, *(["seeds"] if seeds else []), "validation macro-F1", *SCORES.values()]
+    lines = [f"| {' | '.join(headings)} |", f"|---|{'---:|' * (len(headings) - 1)}"]
+    for rank, group in enumerate(groups):
+        finite = [row for row in group if row["validation_macro_f1"] is not None]
+        count = str(len(group)) if len(finite) == len(group) else f"{len(finite)} of {len(group)}"
+        values = [str(value) for value in _without_seed(group[0]).values()]
+        scores = (_mean_and_spread([row[column] for row in finite]) for column in columns)
+        best = "best" if rank == 0 and finite else ""
+        lines.append(f"| {' | '.join([best, *values, *([count] if seeds else []), *scores])} |")
+    if seeds:
+        spread = "Scores are means over the seeds of a setting, ± their standard deviation"
+        lines += ["", f'{spread}; "2 of 3" seeds: the numbers of the others did not stay finite.']
+    lines += ["", "Choose by the validation score; the others are of the tested clips, for reporting."]
     return "\n".join(lines) + "\n"
+
+
+def _without_seed(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row["values"].items() if name != "seed"}
+
+
+def _mean_and_spread(scores: Sequence[float]) -> str:
+    if not scores:
+        return "not finite"
+    return percent(fmean(scores)) + (f" ± {percent(stdev(scores))}" if len(scores) > 1 else "")

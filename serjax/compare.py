@@ -2,42 +2,74 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from serjax import cli
 from serjax.runtime.errors import UserError
 
+if TYPE_CHECKING:
+    from serjax.evaluation.comparison import Pair
+    from serjax.evaluation.out_of_fold import OutOfFold
+
 PARSER = cli.Parser(
     prog="python -m serjax.compare",
-    description="Out-of-fold scores (of the first seed) of two finished runs on the same clips, and a paired "
-    "bootstrap of their difference that draws speakers: how far another training would move the scores is not in "
-    "it. Several runs on a side are joined: each may have trained some of the folds.",
+    description="Out-of-fold scores (of the first seed) of finished runs on the same clips, two by two, and a paired "
+    "bootstrap of their difference that draws speakers: how far another training would move the scores is not in it. "
+    "Each run is compared with --to, or without it with every other. Runs that share no clip are joined to one: each "
+    "may have trained some of the folds.",
 )
 PARSER.add_argument("runs", nargs="+", type=Path, help="folders of finished runs, or their oof.csv")
-PARSER.add_argument("--to", nargs="+", type=Path, required=True, help="what they are compared with")
+PARSER.add_argument("--to", nargs="+", type=Path, help="the run that they are compared with, or its parts")
 PARSER.add_argument("--seed", type=int, default=0, help="decides the draws of the intervals")
+PARSER.add_argument("--out", type=Path, metavar="DIR", help="write comparison.json, .csv, .tex and .png to this folder")
+PARSER.add_argument("--overwrite", action="store_true", help="replace an earlier comparison in that folder")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print both runs' out-of-fold scores on the clips that both have tested, and their difference."""
+    """Print the runs' out-of-fold scores on the clips that both of a pair have tested, and their differences."""
     options = PARSER.parse_args(argv)
     if options.seed < 0:
         raise UserError(f"--seed: got {options.seed}; give a whole number from 0.")
+    if options.to is None and len(options.runs) < 2:
+        raise UserError("there is one run and no --to; name two runs or more, or what it is compared with by --to.")
 
-    from serjax.evaluation.comparison import compare, match_by_content, read_hashes, read_runs
+    from serjax.evaluation.comparison import compare_pairs, read_each, read_hashes, read_runs
+
+    runs = read_each(options.runs)
+    base = None if options.to is None else read_runs(options.to)
+    if base is None and len(runs) == 1:
+        raise UserError(f"{runs[0][0]} have tested no clip in common; give runs on the same --data.root, or --to.")
+    parts = [options.runs] if len(runs) == 1 else [[run] for run in options.runs]
+    hashes = {name: read_hashes(own) for (name, _), own in zip(runs, parts, strict=True)}
+    if base is not None:
+        hashes[base[0]] = read_hashes(options.to)
+    pairs = compare_pairs(runs, base, options.seed, hashes)
+    answers = dict(runs if base is None else [*runs, base])
+    for pair in pairs:
+        _print(pair, answers)
+    if len(pairs) > 1:
+        print(f"{len(pairs)} pairs: each interval is for its own difference, and of so many some may miss 0 by chance.")
+    if options.out is not None:
+        from serjax.evaluation.comparison_files import FILES, write_comparisons
+
+        write_comparisons(options.out, pairs, seed=options.seed, overwrite=options.overwrite)
+        print(f"Written to {options.out}: {', '.join(FILES)}.")
+    return 0
+
+
+def _print(pair: "Pair", answers: "dict[str, OutOfFold]") -> None:
+    """Print a pair's scores and difference, and what is to be said of them."""
     from serjax.evaluation.report import FEW_SPEAKERS
     from serjax.evaluation.tables import comparison_table
     from serjax.runtime.progress import console
 
-    ours, theirs = read_runs(options.runs), read_runs(options.to)
-    answers, renamed = match_by_content(ours[1], theirs[1], read_hashes(options.runs), read_hashes(options.to))
-    theirs = theirs[0], answers
-    found = compare(ours, theirs, options.seed)
-    console.print(comparison_table(found, ours[0], theirs[0]))
-    if renamed:
-        print(f"{renamed} clips are called otherwise in {theirs[0]}, and known by their samples.")
-    for side in (ours, theirs):
-        if left := len(side[1].ids) - found.clips:
-            print(f"{left} clips that {side[0]} has tested are left out, as the other has not.")
+    found = pair.found
+    console.print(comparison_table(found, pair.ours, pair.theirs))
+    if pair.renamed:
+        print(f"{pair.renamed} clips are called otherwise in {pair.theirs}, and known by their samples.")
+    for name in (pair.ours, pair.theirs):
+        if left := len(answers[name].ids) - found.clips:
+            print(f"{left} clips that {name} has tested are left out, as the other has not.")
     if found.speakers is None:
         print(
             "Intervals draw single clips, as speakers are not all known, or one; they are too narrow for new speakers."
@@ -47,7 +79,6 @@ def main(argv: Sequence[str]) -> int:
         print(f"Of {count} speakers {higher} have a higher UA, {equal} the same, {lower} a lower one.")
         if count < FEW_SPEAKERS:
             print(f"With {count} speakers the intervals are rough, and rather too narrow.")
-    return 0
 
 
 if __name__ == "__main__":

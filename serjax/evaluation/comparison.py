@@ -1,11 +1,12 @@
-"""Two runs on the same clips: how far apart their scores are, and whether speakers agree on it."""
+"""Runs on the same clips, two by two: how far apart their scores are, and whether speakers agree on it."""
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,6 +39,22 @@ class Comparison:
     speakers: tuple[int, int, int] | None
 
 
+class Pair(NamedTuple):
+    """Two runs that are compared.
+
+    Attributes:
+        ours: name of the first run.
+        theirs: name of the run that it is compared with.
+        found: their scores.
+        renamed: clips of the second run that are known by their samples, as the first calls them otherwise.
+    """
+
+    ours: str
+    theirs: str
+    found: Comparison
+    renamed: int = 0
+
+
 def read_runs(runs: Sequence[Path]) -> tuple[str, OutOfFold]:
     """Return a name for runs together, and their answers.
 
@@ -47,6 +64,30 @@ def read_runs(runs: Sequence[Path]) -> tuple[str, OutOfFold]:
     Raises:
         UserError: a run cannot be read, or `join` refuses them.
     """
+    parts = _read(runs)
+    return " + ".join(name for name, _ in parts), join(parts)
+
+
+def read_each(runs: Sequence[Path]) -> list[tuple[str, OutOfFold]]:
+    """Return names and answers of runs, each by itself; or together, as `read_runs` does, where no two share a clip.
+
+    Args:
+        runs: folders of finished runs, or their oof.csv.
+
+    Raises:
+        UserError: a run cannot be read, or is named twice.
+    """
+    twice = next((run for number, run in enumerate(runs) if run in runs[:number]), None)
+    if twice is not None:
+        raise UserError(f"{twice}: named twice; name each run once.")
+    parts = _read(runs)
+    tested = [clip for _, answers in parts for clip in set(answers.ids)]
+    if len(set(tested)) == len(tested):
+        return [(" + ".join(name for name, _ in parts), join(parts))]
+    return parts
+
+
+def _read(runs: Sequence[Path]) -> list[tuple[str, OutOfFold]]:
     parts = []
     for run in runs:
         try:
@@ -58,7 +99,7 @@ def read_runs(runs: Sequence[Path]) -> tuple[str, OutOfFold]:
         parts.append((str(run), read_oof_csv(path / "oof.csv" if is_folder else path)))
         if not parts[-1][1].ids:
             raise UserError(f"{run}: its oof.csv has no clip; give a run that tested some.")
-    return " + ".join(name for name, _ in parts), join(parts)
+    return parts
 
 
 def read_hashes(runs: Sequence[Path]) -> dict[str, str]:
@@ -123,6 +164,31 @@ def join(parts: Sequence[tuple[str, OutOfFold]]) -> OutOfFold:
         tuple(speaker for answers in every for speaker in answers.speaker),
         one.labels,
     )
+
+
+def compare_pairs(
+    runs: Sequence[tuple[str, OutOfFold]],
+    base: tuple[str, OutOfFold] | None,
+    seed: int,
+    hashes: Mapping[str, Mapping[str, str]] | None = None,
+) -> list[Pair]:
+    """Compare each run with one, or all runs two by two.
+
+    Args:
+        runs: names and answers of runs.
+        base: name and answers of the run that all are compared with; None: every run with every later one.
+        seed: decides the draws of the intervals, which are the same speakers for all pairs of the same clips.
+        hashes: of the clips' samples by id, of each run by its name, for clips that two runs call by other ids.
+
+    Raises:
+        UserError: what `compare` refuses.
+    """
+    known = hashes or {}
+    pairs = []
+    for one, two in itertools.combinations(runs, 2) if base is None else ((run, base) for run in runs):
+        answers, renamed = match_by_content(one[1], two[1], known.get(one[0], {}), known.get(two[0], {}))
+        pairs.append(Pair(one[0], two[0], compare(one, (two[0], answers), seed), renamed))
+    return pairs
 
 
 def compare(ours: tuple[str, OutOfFold], theirs: tuple[str, OutOfFold], seed: int) -> Comparison:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serjax.evaluation.comparison import compare, join, match_by_content, read_hashes
+from serjax.evaluation.comparison import compare, compare_pairs, join, match_by_content, read_each, read_hashes
 from serjax.evaluation.metrics import METRICS, bootstrap_differences, bootstrap_intervals
-from serjax.evaluation.out_of_fold import OutOfFold
+from serjax.evaluation.out_of_fold import OutOfFold, write_oof_csv
 from serjax.runtime.errors import UserError
 
 LABELS = ("sad", "glad", "calm")
@@ -127,3 +127,29 @@ def test_hashes_are_read_where_runs_have_them(tmp_path):
     assert read_hashes([tmp_path]) == {}
     (tmp_path / "folds.json").write_text('{"hashes": {"a": "01"}}')
     assert read_hashes([tmp_path]) == read_hashes([tmp_path / "oof.csv"]) == {"a": "01"}
+
+
+def test_pairs_are_those_of_single_comparisons():
+    runs = [(name, answers(seed)) for seed, name in enumerate("abc")]
+    with_base = compare_pairs(runs[:2], runs[2], seed=3)
+    assert [(pair.ours, pair.theirs) for pair in with_base] == [("a", "c"), ("b", "c")]
+    every = compare_pairs(runs, None, seed=3)
+    assert [(pair.ours, pair.theirs) for pair in every] == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert every[1] == with_base[0]
+    assert every[1].found == compare(runs[0], runs[2], seed=3)
+
+
+def test_runs_that_share_no_clip_are_joined_and_others_are_not(tmp_path):
+    whole = answers(1)
+    paths = [tmp_path / f"{name}.csv" for name in "abc"]
+    for path, rows in zip(paths, (range(30), range(30, 60), range(20, 60)), strict=True):
+        write_oof_csv(path, some(whole, rows))
+    ((name, joined),) = read_each(paths[:2])
+    assert name == f"{paths[0]} + {paths[1]}"
+    assert joined.ids == whole.ids
+    assert [(name, len(one.ids)) for name, one in read_each([paths[0], paths[2]])] == [
+        (str(paths[0]), 30),
+        (str(paths[2]), 40),
+    ]
+    with pytest.raises(UserError, match=r"a\.csv: named twice"):
+        read_each([paths[0], paths[1], paths[0]])

@@ -138,11 +138,12 @@ def differences_figure(pairs: Sequence[Pair]) -> Figure:
         axes.set_axisbelow(True)
         axes.tick_params(axis="y", length=0)
         axes.tick_params(axis="x", labelsize=8)
-    labels = [f"{names[pair.ours]} − {names[pair.theirs]}" for pair in pairs]  # noqa: RUF001
+    shown = {name: f"({short})" if " + " in short else short for name, short in names.items()}
+    labels = [f"{shown[pair.ours]} − {shown[pair.theirs]}" for pair in pairs]  # noqa: RUF001
     panels[0].set_yticks(range(len(pairs)), labels, fontsize=9, color=INK, parse_math=False)
     panels[0].set_ylim(len(pairs) - 0.5, -0.5)
-    drawn = {pair.found.speakers is None for pair in pairs}
-    of = {(True,): "clips", (False,): "speakers"}.get(tuple(drawn), "speakers, or clips where these are not all known")
+    by_clips = [pair.found.speakers is None for pair in pairs]
+    of = "clips" if all(by_clips) else "speakers" + ", or clips where these are not all known" * any(by_clips)
     title = f"{100 * LEVEL:g} % intervals of a paired bootstrap over {of}; filled: 0 lies outside"
     figure.suptitle(title, fontsize=9, color=INK)
     return figure

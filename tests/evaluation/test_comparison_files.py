@@ -110,6 +110,11 @@ def test_the_picture_says_what_was_drawn(speakers):
     assert f"bootstrap over {'speakers' if speakers else 'clips'};" in figure.get_suptitle()
 
 
+def test_joined_runs_stand_in_brackets(pairs):
+    figure = differences_figure([Pair("x/a", "x/b + x/c", pairs[0].found)])
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["a − (b + c)"]  # noqa: RUF001
+
+
 def test_names_are_short_where_they_differ(pairs):
     assert set(short_names(pairs).values()) == {"all_right", "half", "even"}
     found = pairs[0].found

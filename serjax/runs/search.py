@@ -222,8 +222,7 @@ def search_table(rows: Sequence[dict[str, Any]]) -> str:
         best = "best" if rank == 0 and finite else ""
         lines.append(f"| {' | '.join([best, *values, *([count] if seeds else []), *scores])} |")
     if seeds:
-        spread = "Scores are means over the seeds of a setting, ± their standard deviation"
-        lines += ["", f'{spread}; "2 of 3" seeds: the numbers of the others did not stay finite.']
+        lines += ["", "Scores are means over the seeds of a setting, ± their standard deviation."]
     lines += ["", "Choose by the validation score; the others are of the tested clips, for reporting."]
     return "\n".join(lines) + "\n"
 

@@ -140,7 +140,7 @@ class Head(torch.nn.Module):
         return self.out_proj(functional.dropout(functional.relu(self.dense(x)), self.rate, self.training))
 
 
-class Fusion(torch.nn.Module):
+class FusedHeads(torch.nn.Module):
     """Two projections and a gate; training hides the sound or the video of some clips."""
 
     def __init__(self, config: Fusion, classes: int) -> None:
@@ -168,7 +168,7 @@ class Peer(torch.nn.Module):
 
     def __init__(self, config: Fusion, classes: int) -> None:
         super().__init__()
-        self.audio, self.video, self.fusion = Audio(classes), Video(classes), Fusion(config, classes)
+        self.audio, self.video, self.fusion = Audio(classes), Video(classes), FusedHeads(config, classes)
 
     def forward(self, wave: Any, video: Any) -> Any:
         """Return the logits."""

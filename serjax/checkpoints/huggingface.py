@@ -19,13 +19,16 @@ from serjax.models.encoders.build import build_encoder
 from serjax.models.encoders.families import FAMILIES
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.functional import abstract
-from serjax.runtime.disk import write_text
+from serjax.runtime.disk import disk_errors, link, write_text
 
 _TASK_KEYS = tuple(
     rf"{name}(\..*)?"
     for name in ("lm_head", "quantizer", "project_hid", "project_q", "projector", "classifier", "layer_weights", "head")
 )
 """Keys beside the encoder's in checkpoints of its pretraining, of speech recognition and of classification."""
+
+ENCODER_SHARD, _HEAD_SHARD = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
+"""Files of the encoder and of what comes with it, where several directories have one encoder."""
 
 
 class Checkpoint(NamedTuple):
@@ -121,6 +124,7 @@ def save_pretrained(
     prefix: str = "",
     extra_tensors: Mapping[str, np.ndarray] | None = None,
     extra_config: Mapping[str, Any] | None = None,
+    shared: Path | None = None,
 ) -> None:
     """Write a directory that transformers loads in PyTorch (`HubertModel.from_pretrained`), and `load_encoder` here.
 
@@ -133,17 +137,30 @@ def save_pretrained(
         prefix: of the encoder's keys; that of its family where a head comes with it.
         extra_tensors: further tensors by key, such as `to_tensors(head, "head.")`.
         extra_config: further entries of config.json, such as id2label.
+        shared: another directory with the same encoder, or this one, in which case others will follow: the encoder is a
+            file of its own and lies on the disk once, under a name in each of them.
 
     Raises:
         UserError: the files cannot be written.
     """
-    config, family = encoder.config, FAMILIES[encoder.config.model_type]
+    config, family, folder = encoder.config, FAMILIES[encoder.config.model_type], Path(directory)
     tensors = to_tensors(encoder, prefix)
     if config.mask_time_prob == 0 and config.mask_feature_prob == 0 and not family.always_mask_embed:
         del tensors[f"{prefix}masked_spec_embed"]  # transformers then has none
-    tensors |= extra_tensors or {}
-    folder = Path(directory)
-    write_tensors(folder / "model.safetensors", tensors)
+    extra = dict(extra_tensors or {})
+    if shared is None:
+        write_tensors(folder / "model.safetensors", tensors | extra)
+    else:
+        write_tensors(folder / _HEAD_SHARD, extra)
+        if folder == shared:
+            write_tensors(folder / ENCODER_SHARD, tensors)
+        else:
+            with disk_errors(folder, "--out"):
+                link(shared / ENCODER_SHARD, folder / ENCODER_SHARD)
+        size = sum(tensor.nbytes for tensor in (*tensors.values(), *extra.values()))
+        places = dict.fromkeys(tensors, ENCODER_SHARD) | dict.fromkeys(extra, _HEAD_SHARD)
+        index = {"metadata": {"total_size": size}, "weight_map": places}
+        write_text(folder / "model.safetensors.index.json", json.dumps(index, indent=2) + "\n")
     entries = {"architectures": [f"{family.architecture}Model"], **config.to_dict(), **(extra_config or {})}
     write_text(folder / "preprocessor_config.json", json.dumps(preprocessor.to_dict(), indent=2) + "\n")
     write_text(folder / "config.json", json.dumps(entries, indent=2) + "\n")

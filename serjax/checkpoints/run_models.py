@@ -21,7 +21,9 @@ from serjax.checkpoints.conversion import load_tensors, to_tensors
 from serjax.checkpoints.formats.tensors import read_json, read_tensors, write_tensors
 from serjax.checkpoints.huggingface import save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
+from serjax.checkpoints.sequence_classification import from_transformers, in_transformers, to_transformers
 from serjax.models.config import ModelConfig
+from serjax.models.encoders.config import OWN
 from serjax.models.encoders.families import FAMILIES
 from serjax.models.functional import abstract
 from serjax.models.speech import Speech
@@ -31,8 +33,8 @@ from serjax.runtime.errors import UserError
 
 FORMAT = 2
 """Version of model.json; raised where older files can no longer be read."""
-_ENCODER = "trunk"
-"""Folder of a frozen encoder that all folds share."""
+OLD_ENCODER = "trunk"
+"""Folder of the frozen encoder in runs of before each fold was whole."""
 _PREFIX = "speech_encoder."
 _HEAD = "head."
 
@@ -63,8 +65,9 @@ class RunModels:
 def save_models(run_dir: Path, models: RunModels, members: Mapping[int, Any]) -> None:
     """Write each fold's model, and model.json, which comes last and says that the models are there.
 
-    A speech encoder with its head is a directory whose encoder transformers loads too; folds that share a frozen
-    encoder keep their heads beside it.
+    A speech encoder with its head is a Hugging Face directory: of the family's ForSequenceClassification in
+    transformers, where that has such a head, else of a model_type that its auto classes refuse. A frozen encoder lies
+    on the disk once.
 
     Args:
         run_dir: the run folder.
@@ -76,28 +79,39 @@ def save_models(run_dir: Path, models: RunModels, members: Mapping[int, Any]) ->
     """
     config = models.model
     names: dict[str, Any] = {"id2label": dict(enumerate(models.labels))}
-    for number, (fold, member) in enumerate(members.items()):
-        folder = run_dir / f"fold_{fold}"
+    names["label2id"] = {label: number for number, label in enumerate(models.labels)}
+    folders = {fold: run_dir / f"fold_{fold}" for fold in members}
+    for fold, member in members.items():
         if not isinstance(config, Speech):
-            _save_network(folder, config, member, names)
+            _save_network(folders[fold], config, member, names)
             continue
-        layout = config.encoder
+        family = FAMILIES[config.encoder.config.model_type]
         head = {key: value for key, value in to_tensors(member).items() if key.startswith(_HEAD)}
-        preprocessor = Preprocessor(layout.normalize, return_attention_mask=layout.attention_mask)
-        if config.frozen_encoder:
-            if number == 0:
-                save_pretrained(member.speech_encoder, run_dir / _ENCODER, preprocessor=preprocessor)
-            write_tensors(folder / "model.safetensors", head)
-            continue
+        entries: dict[str, Any] = {
+            "architectures": [type(member).__name__],
+            "model_type": OWN + config.encoder.config.model_type,
+        }
+        if in_transformers(config):
+            head = to_transformers(config, head)
+            entries = {
+                "architectures": [f"{family.architecture}ForSequenceClassification"],
+                "classifier_proj_size": len(head["projector.bias"]),
+                "use_weighted_layer_sum": config.weighted_layers,
+            }
         save_pretrained(
             member.speech_encoder,
-            folder,
-            preprocessor=preprocessor,
-            prefix=FAMILIES[layout.config.model_type].prefix,
+            folders[fold],
+            preprocessor=_preprocessor(config),
+            prefix=family.prefix,
             extra_tensors=head,
-            extra_config={**names, "label2id": {label: i for i, label in enumerate(models.labels)}},
+            extra_config=entries | names,
+            shared=next(iter(folders.values())) if config.frozen_encoder else None,
         )
     write_model_json(run_dir, models)
+
+
+def _preprocessor(speech: Speech) -> Preprocessor:
+    return Preprocessor(speech.encoder.normalize, return_attention_mask=speech.encoder.attention_mask)
 
 
 def write_model_json(run_dir: Path, models: RunModels) -> None:
@@ -112,13 +126,11 @@ def write_model_json(run_dir: Path, models: RunModels) -> None:
 def _save_network(folder: Path, config: Any, member: nnx.Module, names: dict[str, Any]) -> None:
     """Write one fold's network with its statistics; a fusion's encoder is described as a checkpoint's is."""
     folder.mkdir(parents=True, exist_ok=True)
-    entries = dict(names)
+    entries = {"architectures": [type(member).__name__], "model_type": OWN + config.family, **names}
     speech = config.encoder_settings
     if speech is not None:
-        layout = speech.encoder
-        entries["encoder"] = layout.config.to_dict()
-        preprocessor = Preprocessor(layout.normalize, return_attention_mask=layout.attention_mask)
-        write_text(folder / "preprocessor_config.json", json.dumps(preprocessor.to_dict()) + "\n")
+        entries["encoder"] = speech.encoder.config.to_dict()
+        write_text(folder / "preprocessor_config.json", json.dumps(_preprocessor(speech).to_dict()) + "\n")
     write_tensors(folder / "model.safetensors", to_tensors(member))
     write_text(folder / "config.json", json.dumps(entries) + "\n")
 
@@ -197,8 +209,9 @@ def _load_fold(folder: Path, fold: int, run: RunModels) -> nnx.Module:
     speech, prefix = model.encoder_settings, _PREFIX
     if isinstance(model, Speech):
         prefix = FAMILIES[model.encoder.config.model_type].prefix
-    if model.frozen_encoder:
-        tensors |= {prefix + key: value for key, value in read_tensors(folder / _ENCODER).items()}
+        tensors = from_transformers(model, tensors)
+    if (folder / OLD_ENCODER).is_dir():
+        tensors |= {prefix + key: value for key, value in read_tensors(folder / OLD_ENCODER).items()}
     else:
         _check_labels(source, run.labels)
     missing = [rf"(.*\.)?{re.escape(prefix)}masked_spec_embed"] if speech is not None else []

@@ -31,8 +31,9 @@ class Speech(Model):
     layers (attentive) or of tanh(x . w) (tanh_attention)."""
     attention_size: AtLeastOne = 128
     """Width of attentive pooling's hidden layer."""
-    head: Literal["layernorm_gelu", "layernorm_relu", "relu", "linear"] = "layernorm_relu"
-    """LayerNorm, Linear, GELU or ReLU, Dropout, Linear; relu: the same without LayerNorm; or one Linear layer."""
+    head: Literal["layernorm_gelu", "layernorm_relu", "relu", "projector", "linear"] = "layernorm_relu"
+    """LayerNorm, Linear, GELU or ReLU, Dropout, Linear; relu: without LayerNorm; projector: without both, which after
+    mean pooling is the head of transformers; or one Linear layer."""
     head_size: AtLeastOne = 256
     """Width of the head's hidden layer."""
     dropout: Rate = 0.1

@@ -6,12 +6,14 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from serjax.checkpoints.run_models import read_run, write_model_json
+from serjax.checkpoints.huggingface import ENCODER_SHARD
+from serjax.checkpoints.run_models import OLD_ENCODER, read_run, write_model_json
 from serjax.config.experiment import JOBS, Experiment
 from serjax.data.folds.fold import read_numbers
 from serjax.evaluation.comparison import join
@@ -20,7 +22,7 @@ from serjax.evaluation.report import Report, Row, RunFacts
 from serjax.runs.folder import FIRST_STAGE, claim, experiment_json
 from serjax.runs.jobs import Job, Results, find_jobs, read_results
 from serjax.runs.results import write_results
-from serjax.runtime.disk import disk_errors, write_text
+from serjax.runtime.disk import disk_errors, link, write_text
 from serjax.runtime.errors import UserError, one_of
 from serjax.training.metric_log import read_history, write_history
 
@@ -108,12 +110,13 @@ def _write(folder: Path, whole: Experiment, jobs: Sequence[Job], command: str) -
     """Write the run that the jobs make to `folder`; return its report."""
     first = jobs[0].folder
     folds = read_numbers(first / "folds.json")
+    # A frozen encoder is the same in all jobs.
+    shared = first / f"fold_{jobs[0].folds[0]}" / ENCODER_SHARD
     for job in jobs:
-        # A frozen encoder is the same in all jobs.
-        for source in [*(job.folder / f"fold_{fold}" for fold in job.folds), first / "trunk"]:
+        for source in [*(job.folder / f"fold_{fold}" for fold in job.folds), first / OLD_ENCODER]:
             if source.is_dir() and not (folder / source.name).exists():
                 with disk_errors(folder, "--out"):
-                    shutil.copytree(source, folder / source.name, copy_function=_link)
+                    shutil.copytree(source, folder / source.name, copy_function=partial(_link, shared=shared))
     write_text(folder / "experiment.json", experiment_json(whole))
     write_text(folder / "folds.json", (first / "folds.json").read_text(encoding="utf-8"))
     histories = {}
@@ -127,12 +130,9 @@ def _write(folder: Path, whole: Experiment, jobs: Sequence[Job], command: str) -
     return write_results(folder, whole, merge_facts(jobs, command), results, histories[""])
 
 
-def _link(source: str, target: str) -> None:
-    """Give a file a second name, or copy it where the file system has no such thing: models are large."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
+def _link(source: str, target: str, shared: Path) -> None:
+    """Link a file of a model, or `shared` in place of what is the same: models are large."""
+    link(shared if Path(source).name == shared.name else source, target)
 
 
 def merge_histories(histories: Sequence[Sequence[Row]], folds: Sequence[int], rates: Sequence[float]) -> list[Row]:

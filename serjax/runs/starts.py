@@ -11,7 +11,7 @@ from flax import nnx
 from serjax.checkpoints.formats.tensors import read_json
 from serjax.checkpoints.huggingface import Pretrained, load_encoder
 from serjax.checkpoints.preprocessor import Preprocessor
-from serjax.checkpoints.run_models import load_run, read_run
+from serjax.checkpoints.run_models import OLD_ENCODER, load_run, read_run
 from serjax.config.experiment import WarmStart
 from serjax.data.dataset import Data
 from serjax.data.folds.fold import read_parts
@@ -21,6 +21,7 @@ from serjax.models.encoders.config import EncoderConfig, EncoderFamily, Size, pr
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.functional import Params
 from serjax.models.fusion.config import Fusion
+from serjax.models.speech import Speech
 from serjax.runtime.errors import UserError
 from serjax.training.trials import Trial
 
@@ -103,10 +104,12 @@ def find_encoders(source: str) -> Encoders:
         raise UserError(f"{folder}: the run is not finished; run its command again to go on where it stopped.")
     notes = read_json(folder / "report.json")["facts"]["leakage_notes"]
     heard = next((note for note in notes if note.endswith(_HEARD_ALL)), None)
-    if (folder / "trunk").is_dir():
-        return Encoders(source, {0: str(folder / "trunk")}, {}, heard)
-    folds = read_json(folder / "model.json")["folds"]
-    folders = {fold: str(folder / f"fold_{fold}") for fold in folds}
+    if (folder / OLD_ENCODER).is_dir():
+        return Encoders(source, {0: str(folder / OLD_ENCODER)}, {}, heard)
+    run = read_run(folder)
+    folders = {fold: str(folder / f"fold_{fold}") for fold in run.folds}
+    if isinstance(run.model, Speech) and run.model.frozen_encoder:
+        return Encoders(source, {0: folders[run.folds[0]]}, {}, heard)
     return Encoders(source, folders, read_parts(folder / "folds.json"), heard)
 
 

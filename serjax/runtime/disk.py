@@ -164,3 +164,15 @@ def write_text(path: Path, text: str, option: str = "--out") -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def link(source: Path | str, target: Path | str) -> None:
+    """Give a file a second name, or copy it where the file system has no such thing.
+
+    Raises:
+        OSError: it can be neither linked nor copied.
+    """
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -10,7 +10,9 @@ import pytest
 from flax import nnx
 from saved_runs import CUT, FROZEN, LABELS, SPEECH, write_run
 
+from serjax.checkpoints.formats.tensors import read_tensors, write_tensors
 from serjax.checkpoints.run_models import FORMAT, load_run, read_run
+from serjax.checkpoints.sequence_classification import from_transformers
 from serjax.models.functional import logits_of
 from serjax.models.fusion.config import Fusion
 from serjax.models.inputs import Inputs
@@ -63,13 +65,36 @@ def test_loaded_model_answers_as_the_saved_one(tmp_path):
         assert np.isfinite(logits).all()
 
 
-def test_frozen_encoder_is_stored_once(tmp_path):
+def test_frozen_encoder_is_not_trained_and_shared(tmp_path):
     write_run(tmp_path, FROZEN)
-    assert (tmp_path / "trunk" / "config.json").is_file()
-    for fold in (1, 2):
-        assert {path.name for path in (tmp_path / f"fold_{fold}").iterdir()} == {"model.safetensors"}
     paths = {path[0] for path, _ in nnx.to_flat_state(load_run(tmp_path).params)}
     assert paths == {"head"}
+
+
+def test_run_whose_encoder_lies_beside_its_folds_is_read_as_before(tmp_path):
+    write_run(tmp_path, FROZEN)
+    expected = load_run(tmp_path)
+    write_tensors(tmp_path / "trunk" / "model.safetensors", encoder_tensors(tmp_path / "fold_1"))
+    for fold in (1, 2):
+        folder = tmp_path / f"fold_{fold}"
+        head = from_transformers(SPEECH, read_tensors(folder))
+        shutil.rmtree(folder)
+        write_tensors(folder / "model.safetensors", {key: v for key, v in head.items() if key.startswith("head.")})
+    found = load_run(tmp_path)
+    for one, other in ((found.params, expected.params), (found.shared, expected.shared)):
+        jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def encoder_tensors(folder):
+    prefix = "wav2vec2."
+    return {k.removeprefix(prefix): value for k, value in read_tensors(folder).items() if k.startswith(prefix)}
+
+
+@pytest.mark.parametrize(("name", "kind"), [("functionals", "serjax_bilstm"), ("fusion", "serjax_fusion")])
+def test_network_says_in_its_config_that_it_is_none_of_transformers(tmp_path, name, kind):
+    members, _ = write_run(tmp_path, MODELS[name])
+    settings = json.loads((tmp_path / "fold_1" / "config.json").read_text())
+    assert (settings["model_type"], settings["architectures"]) == (kind, [type(members[1]).__name__])
 
 
 def test_what_folds_have_in_common_is_not_stacked(tmp_path):

@@ -9,7 +9,7 @@ import time
 import filelock
 import pytest
 
-from serjax.runtime.disk import atomic_folder, make_once, unwritable
+from serjax.runtime.disk import atomic_folder, link, make_once, unwritable
 
 
 def test_a_folder_appears_at_the_end(tmp_path):
@@ -130,3 +130,17 @@ def test_a_disk_without_room_is_told_with_sizes(tmp_path, code, reason):
     error = str(unwritable(tmp_path / "k", OSError(code, "text"), "--out", 3 * 10**6))
     assert error.startswith(f"{tmp_path}/k: {reason} (about 3.0 MB are needed, ")
     assert error.endswith(" are free); make room or choose a folder on another disk with --out DIR.")
+
+
+def test_file_is_linked_and_copied_where_that_cannot_be(tmp_path, monkeypatch):
+    (tmp_path / "one").write_text("content")
+    link(tmp_path / "one", tmp_path / "two")
+    assert os.path.samefile(tmp_path / "one", tmp_path / "two")
+
+    def refuse(*_):
+        raise OSError(errno.EXDEV, "no links between disks")
+
+    monkeypatch.setattr(os, "link", refuse)
+    link(tmp_path / "one", tmp_path / "three")
+    assert (tmp_path / "three").read_text() == "content"
+    assert not os.path.samefile(tmp_path / "one", tmp_path / "three")

@@ -14,7 +14,7 @@ from serjax.models.encoders.build import build_encoder
 from serjax.models.encoders.config import EncoderConfig, frame_hop
 from serjax.models.inputs import Inputs
 from serjax.models.layers.activations import dropout, split
-from serjax.models.layers.heads import LinearHead, NormHead
+from serjax.models.layers.heads import Activation, LinearHead, NormHead
 from serjax.models.layers.pooling import AttentivePooling, TanhAttention, masked_mean, masked_mean_and_deviation
 from serjax.models.layers.standardize import unit_variance
 from serjax.models.speech import Speech
@@ -175,14 +175,11 @@ def _pooling(
 
 
 def _classifier(config: Speech, pooled: int, classes: int, rngs: nnx.Rngs) -> NormHead | LinearHead:
-    match config.head:
-        case "linear":
-            return LinearHead(pooled, classes, config.dropout, rngs=rngs)
-        case "layernorm_gelu":
-            return NormHead(pooled, config.head_size, classes, "gelu", config.dropout, rngs=rngs)
-        case "layernorm_relu" | "relu":
-            norm = config.head == "layernorm_relu"
-            return NormHead(pooled, config.head_size, classes, "relu", config.dropout, norm=norm, rngs=rngs)
+    kinds: dict[str, Activation] = {"layernorm_gelu": "gelu", "projector": "identity"}
+    if config.head == "linear":
+        return LinearHead(pooled, classes, config.dropout, rngs=rngs)
+    activation, norm = kinds.get(config.head, "relu"), config.head.startswith("layernorm")
+    return NormHead(pooled, config.head_size, classes, activation, config.dropout, norm=norm, rngs=rngs)
 
 
 def training_config(encoder: EncoderConfig, model: Speech) -> EncoderConfig:

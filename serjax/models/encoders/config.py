@@ -67,6 +67,10 @@ class EncoderConfig:
         return {key: value for key, value in values.items() if key not in foreign_keys(self.model_type)}
 
 
+OWN = "serjax_"
+"""Stands before the model_type of an encoder whose head transformers does not have, so that its auto classes refuse the
+directory: with a model_type that they know they would put a random head on the encoder."""
+
 _ADAPTER = pydantic.TypeAdapter(EncoderConfig)
 _NAMES = {field.name for field in fields(EncoderConfig)}
 # Keys of the same families that would change what is computed, with the one value that serjax computes.
@@ -89,10 +93,13 @@ def from_dict(mapping: Mapping[str, Any], source: str) -> EncoderConfig:
                 f"{source}: {key} is {mapping[key]!r}, which serjax does not compute; give a checkpoint without it."
             )
     model_type = mapping.get("model_type")
+    if isinstance(model_type, str):
+        model_type = model_type.removeprefix(OWN)
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         found = "missing" if "model_type" not in mapping else repr(model_type)
         raise UserError(f"{source}: model_type is {found}; serjax has {', '.join(FAMILIES)}; give such a checkpoint.")
     known = {key: value for key, value in mapping.items() if key in _NAMES - foreign_keys(model_type)}
+    known["model_type"] = model_type
     try:
         config = _ADAPTER.validate_python(known)
     except pydantic.ValidationError as error:

@@ -8,11 +8,16 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from serjax.models.layers.activations import dropout, gelu
 
+Activation = Literal["gelu", "relu", "identity"]
+
+_ACTIVATIONS = {"gelu": gelu, "relu": jax.nn.relu, "identity": lambda x: x}
+
 
 class NormHead(nnx.Module):
     """LayerNorm, Linear, activation, Dropout, Linear: GELU after wav2vec2 and ReLU after HuBERT in SER-Baseline.
 
-    Without the norm, and as wide as the encoder, it is the head of the WavLM audio network for RAVDESS.
+    Without the norm, and as wide as the encoder, it is the head of the WavLM audio network for RAVDESS. Without the
+    activation too, it is `projector` and `classifier` of transformers' ForSequenceClassification.
     """
 
     def __init__(
@@ -20,7 +25,7 @@ class NormHead(nnx.Module):
         features: int,
         size: int,
         classes: int,
-        activation: Literal["gelu", "relu"],
+        activation: Activation,
         dropout: float,
         *,
         norm: bool = True,
@@ -29,7 +34,7 @@ class NormHead(nnx.Module):
         self.layer_norm = nnx.LayerNorm(features, epsilon=1e-5, rngs=rngs) if norm else None
         self.dense = nnx.Linear(features, size, rngs=rngs)
         self.out_proj = nnx.Linear(size, classes, rngs=rngs)
-        self.activation = gelu if activation == "gelu" else jax.nn.relu
+        self.activation = _ACTIVATIONS[activation]
         self.dropout = dropout
 
     def __call__(self, x: Float[Array, "b d"], key: PRNGKeyArray | None = None) -> Float[Array, "b c"]:

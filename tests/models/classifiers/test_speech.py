@@ -38,7 +38,7 @@ def build(config, encoder):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("pooling", ["mean", "stat", "attentive", "tanh_attention"])
-@pytest.mark.parametrize("head", ["layernorm_gelu", "layernorm_relu", "linear"])
+@pytest.mark.parametrize("head", ["layernorm_gelu", "layernorm_relu", "relu", "projector", "linear"])
 def test_head_answers_stored_features_and_ignores_padding(weighted, pooling, head):
     config = Speech(pooling=pooling, head=head, weighted_layers=weighted, attention_size=8, head_size=8)
     layers = 3 if weighted else 1

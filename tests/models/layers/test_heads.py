@@ -18,6 +18,15 @@ def test_norm_head_is_norm_linear_activation_linear(activation, function):
     np.testing.assert_allclose(head(jnp.asarray(x)), expected, atol=1e-5)
 
 
+def test_head_without_norm_and_activation_is_two_linear_layers():
+    head = NormHead(6, 4, 3, "identity", 0.5, norm=False, rngs=nnx.Rngs(0))
+    x = np.random.default_rng(0).normal(size=(2, 6)).astype(np.float32)
+    hidden = x @ head.dense.kernel[...] + head.dense.bias[...]
+    np.testing.assert_allclose(
+        head(jnp.asarray(x)), hidden @ head.out_proj.kernel[...] + head.out_proj.bias[...], atol=1e-5
+    )
+
+
 @pytest.mark.parametrize(
     "head", [NormHead(6, 40, 3, "relu", 0.5, rngs=nnx.Rngs(0)), LinearHead(6, 3, 0.5, rngs=nnx.Rngs(0))]
 )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from serjax import cli
+from serjax.runtime.errors import UserError
 
 log = logging.getLogger("serjax.train")
 
@@ -32,6 +33,12 @@ def main(argv: Sequence[str]) -> int:
     if experiment.folds.only == (array_task(os.environ),) and not (experiment.job or experiment.search):
         log.info("The fold is the number of this task of an array: it is trained as a job (--job).")
         experiment = replace(experiment, job=True)
+    if experiment.push_to_hub is not None:
+        from serjax.runs.push import check_target, push
+
+        experiment.check()  # a search checks the experiments that it makes
+        if first():
+            check_target(experiment.push_to_hub)
     report = run(experiment, f"python -m serjax.train {shlex.join(argv)}")
     if not first():
         return 0
@@ -39,6 +46,12 @@ def main(argv: Sequence[str]) -> int:
         print(search_table(report["search"]))
     else:
         console.print(score_tables(report))
+    if experiment.push_to_hub is not None:
+        try:
+            log.info(f"Uploaded: {push(experiment.run_dir, experiment.push_to_hub)}")
+        except UserError as error:
+            later = f"python -m serjax.push {os.path.relpath(experiment.run_dir)} --to {experiment.push_to_hub}"
+            raise UserError(f"{error} The run is finished; {later} uploads it.") from None
     return 0
 
 

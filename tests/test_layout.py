@@ -19,6 +19,7 @@ DOORS = {
     "plan.py",
     "predict.py",
     "pretrain.py",
+    "push.py",
     "train.py",
 }
 

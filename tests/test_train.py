@@ -28,6 +28,28 @@ def test_options_are_laid_over_the_experiment(monkeypatch, capsys):
     assert "the table of {'scores': 1}" in printed
 
 
+def test_run_is_uploaded_when_it_has_ended(monkeypatch, tmp_path):
+    done = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("serjax.evaluation.tables.score_tables", lambda report: "")
+    monkeypatch.setattr("serjax.runs.push.check_target", lambda to: done.append(f"checked {to}"))
+    monkeypatch.setattr("serjax.runs.run.run", lambda experiment, command: done.append("trained") or {})
+    monkeypatch.setattr("serjax.runs.push.push", lambda run, to: done.append(f"pushed {run.name} to {to}"))
+    options = ["--exp", "quickstart", "--push-to-hub", "me/voices"]
+    assert main(options) == 0
+    assert done == ["checked me/voices", "trained", "pushed quickstart to me/voices"]
+
+    def refuse(run, to):
+        raise UserError("the hub is out of reach.")
+
+    monkeypatch.setattr("serjax.runs.push.push", refuse)
+    later = r"reach\. The run is finished; python -m serjax.push checkpoints/quickstart --to me/voices uploads it"
+    with pytest.raises(UserError, match=later):
+        main(options)
+    with pytest.raises(UserError, match="push_to_hub is given with a job or a search"):
+        main([*options, "--search", "seed", "0", "1"])
+
+
 def test_a_search_is_asked_for_by_fields_and_values(monkeypatch, capsys):
     scores = {"validation_macro_f1": 0.5, "wa": 0.5, "ua": 0.5, "macro_f1": 0.5}
 

@@ -7,6 +7,10 @@ from serjax.checkpoints.formats.tensors import WEIGHT_FILES
 from serjax.runtime.errors import UserError
 
 _SMALL_FILES = ["config.json", "preprocessor_config.json", "processor_config.json"]
+_RUN_FILES = ["experiment.json", "model.json", "fold_*/*"]
+"""Of a run that was uploaded, what answers for clips."""
+
+_ID = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*", re.ASCII)
 
 _ADVICE = (
     "fetch it on a connected machine and give the directory (or, to train, start from random weights: "
@@ -14,8 +18,13 @@ _ADVICE = (
 )
 
 
+def is_hub_id(source: str) -> bool:
+    """Return whether a source has the form of a hub id, such as `facebook/hubert-base-ls960`, and is no path here."""
+    return bool(_ID.fullmatch(source)) and not Path(source).expanduser().exists()
+
+
 def resolve(source: str) -> Path:
-    """Return the directory of a checkpoint, fetching it from the hub (or its cache) where it is a hub id.
+    """Return the directory of a checkpoint or a run, fetching it from the hub (or its cache) where it is a hub id.
 
     Weights are fetched in one format only, safetensors where there are any.
 
@@ -30,7 +39,7 @@ def resolve(source: str) -> Path:
         return path
     if path.is_file():
         raise UserError(f"{source}: a checkpoint is a directory with config.json and weights; give the directory.")
-    if not re.fullmatch(r"(\w[\w.-]*/)?\w[\w.-]*", source, re.ASCII):
+    if not _ID.fullmatch(source):
         raise UserError(f"{source}: there is no such directory, and it is no hub id (owner/name) either; correct it.")
     return _download(source)
 
@@ -41,9 +50,9 @@ def _download(repository: str) -> Path:
 
     try:
         for names in WEIGHT_FILES:
-            patterns = [*_SMALL_FILES, *names]
+            patterns = [*_SMALL_FILES, *_RUN_FILES, *names]
             folder = Path(huggingface_hub.snapshot_download(repository, allow_patterns=patterns))
-            if any(any(folder.glob(name)) for name in names):
+            if any(any(folder.glob(name)) for name in (*names, "model.json")):
                 break
         return folder
     except errors.GatedRepoError:

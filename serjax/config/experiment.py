@@ -8,6 +8,7 @@ import tyro
 
 from serjax.audio.config import AugmentConfig
 from serjax.data.config import DataConfig, FoldsConfig
+from serjax.evaluation.config import CardConfig
 from serjax.models.config import ModelConfig
 from serjax.models.spectrogram import Functionals
 from serjax.models.speech import Speech
@@ -43,6 +44,7 @@ class Experiment:
     mesh: MeshConfig = field(default_factory=MeshConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     warm_start: WarmStart = field(default_factory=WarmStart)
+    card: CardConfig = field(default_factory=CardConfig)
     search: Annotated[tuple[tuple[str | int | float, ...], ...], tyro.conf.UseAppendAction] = ()
     """A field's dotted name and the values to try. Every combination of all given fields is trained, each in a run of
     its own, as in --search seed 0 1 2 --search optimizer.max_lr 1e-4 1e-3. Combinations that differ in rates, weight
@@ -59,6 +61,9 @@ class Experiment:
     job: bool = False
     """Train the folds of folds.only as a job with a folder of its own, jobs/folds_N in the run folder, beside jobs that
     train the other folds; python -m serjax.gather puts them together."""
+    push_to_hub: str | None = None
+    """Repository of the Hugging Face hub, USER/NAME, to which the finished run is uploaded; python -m serjax.push does
+    so later."""
 
     @property
     def first_epochs(self) -> int:
@@ -88,6 +93,11 @@ class Experiment:
         model, augment = self.model, self.augment
         if self.job and not self.folds.only:
             raise UserError("job is given without folds.only; name the folds of this job, such as --folds.only 2.")
+        if self.push_to_hub is not None and (self.job or self.search):
+            raise UserError(
+                "push_to_hub is given with a job or a search; leave it out, and upload the run that counts with "
+                "python -m serjax.push."
+            )
         if self.train.learning_rates and self.optimizer.max_lr is not None:
             raise UserError("optimizer.max_lr and train.learning_rates are both given; leave out one of them.")
         if self.first_epochs and not model.two_stages:

@@ -1,11 +1,14 @@
 """The README.md of a run folder: a model card for people, with the front matter that Hugging Face's hub reads."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import PurePath
+from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from serjax.evaluation.config import CardConfig
 from serjax.evaluation.metrics import METRICS
 from serjax.evaluation.report import Report
 from serjax.evaluation.tables import (
@@ -23,12 +26,17 @@ from serjax.evaluation.tables import (
 
 _HUB_METRICS = {"wa": ("accuracy", "WA"), "ua": ("recall", "UA (macro recall)"), "macro_f1": ("f1", "macro-F1")}
 _TASK = "audio-classification"
+_INTENDED_USE = (
+    "Research on speech emotion recognition, and recordings like those it was trained on. It was not tested for "
+    "decisions about people."
+)
 
 
 def model_card(report: Report) -> str:
     """Return the model card as Markdown: scores, what limits them, data, protocol, use, versions.
 
-    No license is named: that of the recordings and of the pretrained weights is for whoever publishes the model.
+    No license is guessed: those of the recordings and of the pretrained weights are for whoever publishes the model to
+    heed, who names it with `CardConfig`.
 
     Args:
         report: what `build_report` returned.
@@ -42,7 +50,11 @@ def model_card(report: Report) -> str:
         "![Confusion matrix](confusion.png)",
         "![Training curves](curves.png)",
         "## Before you quote these scores",
-        _bullets(report["notes"] or ["Nothing out of the ordinary was noticed in this run."]),
+        _bullets([_prose(report, note) for note in report["notes"]] or ["Nothing out of the ordinary was noticed."]),
+        "## Intended use",
+        _card(report)["intended_use"] or _INTENDED_USE,
+        "## Limits",
+        _limits(report),
         "## Data",
         _data(report),
         "## Protocol",
@@ -51,6 +63,9 @@ def model_card(report: Report) -> str:
         _use(report),
         "## How it was made",
         _making(report),
+        "## License",
+        _license(report),
+        *_citation(report),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -88,7 +103,11 @@ def _front_matter(report: Report) -> str:
         )
         for metric in METRICS
     ]
+    card = _card(report)
     data = ModelCardData(
+        language=list(card["language"]) or None,
+        license=card["license"],
+        base_model=_base_models(report) or None,
         library_name="serjax",
         pipeline_tag=_TASK,
         tags=["speech-emotion-recognition", _TASK, "jax", _family(report)],
@@ -97,6 +116,64 @@ def _front_matter(report: Report) -> str:
         eval_results=results,
     )
     return data.to_yaml().strip()
+
+
+def _card(report: Report) -> Mapping[str, Any]:
+    """Return the settings of the card; runs of before have none."""
+    return asdict(CardConfig()) | report["experiment"].get("card", {})
+
+
+def _base_models(report: Report) -> list[str]:
+    given = _card(report)["base_model"]
+    return [given] if given else list(report["facts"].get("base_models", ()))
+
+
+def _prose(report: Report, text: str) -> str:
+    """Return a sentence for a page: regular expressions as code, and no `<` that a browser would take for a tag."""
+    data = report["experiment"]["data"]
+    patterns = [value for name, value in data.items() if name.endswith("_pattern") and value]
+    pieces = re.split("|".join(f"({re.escape(one)})" for one in patterns), text) if patterns else [text]
+    return "".join(
+        _code(piece) if piece in patterns else piece.replace("<", "&lt;") for piece in pieces if piece is not None
+    )
+
+
+def _code(text: str) -> str:
+    """Return text as code, between more backticks than stand in it."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence, gap = "`" * (longest + 1), " " if longest else ""
+    return f"{fence}{gap}{text}{gap}{fence}"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _limits(report: Report) -> str:
+    facts, given = report["facts"], _card(report)["limits"]
+    people = "unknown speakers" if facts["speakers"] is None else _plural(facts["speakers"], "speaker")
+    lines = [
+        f"Trained and scored on {_prose(report, facts['corpus'])} alone ({people}): other recordings, languages, rooms "
+        "and microphones are untested, unless an evaluation says so.",
+        f"It always answers with one of {', '.join(report['labels'])}, also where none of them fits.",
+    ]
+    return _bullets([*([given] if given else []), *lines])
+
+
+def _license(report: Report) -> str:
+    card, lines = _card(report), []
+    lines.append(f"Models: {card['license'] or 'not named; until it is, ask before you use them'}.")
+    lines.append(f"Recordings: {card['data_license'] or 'not named; see where they come from'}.")
+    for name in _base_models(report):
+        lines.append(f"Pretrained weights: those of `{name}`, whose terms hold too.")
+    return _bullets([line.replace("..", ".") for line in lines])
+
+
+def _citation(report: Report) -> list[str]:
+    given = _card(report)["citation"]
+    if not given:
+        return []
+    return ["## Citation", f"```bibtex\n{given.strip()}\n```" if given.lstrip().startswith("@") else given]
 
 
 def _family(report: Report) -> str:
@@ -136,7 +213,7 @@ def _scores(report: Report) -> str:
 def _data(report: Report) -> str:
     facts, data = report["facts"], report["experiment"]["data"]
     counts = facts["clips_per_class"]
-    speakers = "unknown speakers" if facts["speakers"] is None else f"{facts['speakers']} speakers"
+    speakers = "unknown speakers" if facts["speakers"] is None else _plural(facts["speakers"], "speaker")
     heard = (
         "Clips are decoded to 16 kHz mono. "
         f"Training uses random crops of {data['max_seconds']:g} s, evaluation the {data['eval_crop']} of a clip, up to "
@@ -144,8 +221,9 @@ def _data(report: Report) -> str:
     )
     if "sound" not in facts["modalities"]:
         heard = "Their sound is not used."
+    notes = [_prose(report, f"{note.rstrip('.')}.") for note in facts["corpus_notes"]]
     return (
-        " ".join([*facts["corpus_notes"], ""]) + f"{facts['corpus']}: {sum(counts.values())} clips of {speakers} "
+        " ".join([*notes, ""]) + f"{facts['corpus']}: {_plural(sum(counts.values()), 'clip')} of {speakers} "
         f"({', '.join(f'{label} {count}' for label, count in counts.items())}). {heard}"
     )
 
@@ -154,15 +232,15 @@ def _protocol(report: Report) -> str:
     facts, folds = report["facts"], report["experiment"]["folds"]
     train = report["experiment"]["train"]
     watched = {
-        "train": f"{100 * folds['validation_share']:g} % of the training part",
+        "train": _held_out(facts, folds),
         "test": "the fold's own test clips",
     }[folds["validation"]]
     lines = [
         f"Folds: {len(report['folds'])}, {facts['fold_kind'].replace('_', ' ')}, listed in `folds.json`.",
         f"{facts['model']}. {facts['parameters']:,} weights, of which {facts['trainable']:,} were trained.",
-        f"The last of {train['epochs']} epochs was kept; {watched} validated."
+        f"The last of {_plural(train['epochs'], 'epoch')} was kept; {watched} validated."
         if train["keep"] == "last"
-        else f"Early stopping watched macro-F1 on {watched}: at most {train['epochs']} epochs, patience "
+        else f"Early stopping watched macro-F1 on {watched}: at most {_plural(train['epochs'], 'epoch')}, patience "
         f"{train['patience']}; the best epoch was kept.",
     ]
     if rates_were_tried(report):
@@ -173,6 +251,15 @@ def _protocol(report: Report) -> str:
             f"Trained with {report['seeds']['count']} seeds; folds, classes and pictures are those of the first."
         )
     return _bullets(lines)
+
+
+def _held_out(facts: Mapping[str, Any], folds: Mapping[str, Any]) -> str:
+    """Return how much of the training part validated in truth: whole speakers seldom come to the share asked for."""
+    asked, found = f"{100 * folds['validation_share']:g} %", facts.get("validation_shares")
+    if not found:
+        return f"{asked} of the training part"
+    low, high = (f"{100 * share:.0f}" for share in found)
+    return f"{low if low == high else f'{low} to {high}'} % of the training part, held out ({asked} were asked for)"
 
 
 def _use(report: Report) -> str:

@@ -55,6 +55,9 @@ class RunFacts:
         family: name of the model.
         model: a sentence on the model: its start, head and frozen parts.
         modalities: what the model takes of a clip, sound and video.
+        validation_shares: the smallest and the largest share of a fold's training part that validated; None where test
+            clips did.
+        base_models: hub ids of the pretrained weights.
     """
 
     corpus: str
@@ -73,6 +76,8 @@ class RunFacts:
     family: str = ""
     model: str = ""
     modalities: tuple[str, ...] = ("sound",)
+    validation_shares: tuple[float, float] | None = None
+    base_models: tuple[str, ...] = ()
 
 
 def build_report(

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int, Shaped
 from serjax.audio import SAMPLE_RATE
 from serjax.audio.vad import trim
 from serjax.checkpoints.bundle import Models, Outputs
+from serjax.checkpoints.hub import is_hub_id, resolve
 from serjax.checkpoints.published import load_published
 from serjax.checkpoints.run_models import load_run
 from serjax.data.batching.lengths import bucket, crop_clip
@@ -240,7 +241,7 @@ def load(source: str | Path, weights: Sequence[float] | None = None, dtype: DTyp
     """Return the ensemble of a finished run, or a published classifier, to be called with clips.
 
     Args:
-        source: the run folder; or a Hugging Face directory or hub id of a classifier.
+        source: the run folder; a Hugging Face directory or hub id of a classifier; or the hub id of a run.
         weights: how much each fold counts; equally by default.
         dtype: what to compute in; by default what a run was trained in, float32 for a published classifier. Where the
             processor has instructions for bfloat16, it takes two thirds of the time; it errs by 1 %
@@ -252,6 +253,9 @@ def load(source: str | Path, weights: Sequence[float] | None = None, dtype: DTyp
     folder = Path(source).expanduser()
     if dtype is not None and dtype not in get_args(DType):
         raise UserError(f"dtype: got {dtype!r}; give {' or '.join(get_args(DType))}.")
+    if is_hub_id(str(source)):
+        fetched = resolve(str(source))
+        folder = fetched if (fetched / "model.json").is_file() else folder
     own = folder.is_dir() and not (folder / "config.json").is_file()
     models = load_run(folder) if own else load_published(str(source))
     return Ensemble(models if dtype is None else models._replace(dtype=dtype), weights)

@@ -88,7 +88,7 @@ def find_run(experiment: AnyExperiment, states: Path | None = None) -> bool:
             raise UserError(f"{folder}: the folder is not empty and holds no run; choose another --name or --out.")
         return False
     try:
-        changed = differences(json.loads(path.read_text()), json.loads(experiment_json(experiment)))
+        changed = _changed(path, experiment)
     except ValueError:
         changed = ["contents (experiment.json is damaged)"]
     # A run that has saved no epoch, and no labels of frames, is no loss.
@@ -112,7 +112,13 @@ def is_finished(experiment: AnyExperiment) -> bool:
     path = experiment.run_dir / "experiment.json"
     if not path.is_file() or not _last(experiment).is_file():
         return False
-    return not differences(json.loads(path.read_text()), json.loads(experiment_json(experiment)))
+    return not _changed(path, experiment)
+
+
+def _changed(path: Path, experiment: AnyExperiment) -> list[str]:
+    """Return the names of the settings in which an experiment.json differs; the model card's decide no number."""
+    found = differences(json.loads(path.read_text()), json.loads(experiment_json(experiment)))
+    return [name for name in found if not f"{name}.".startswith("card.")]
 
 
 def begun_at_once(experiment: AnyExperiment) -> int | None:
@@ -180,7 +186,7 @@ def experiment_json(experiment: AnyExperiment) -> str:
     """Return the contents of experiment.json: all settings but those of place and memory, which decide no number."""
     folds, data = replace(experiment.folds, at_once=None), replace(experiment.data, keep_decoded=True)
     placed = replace(experiment, out="checkpoints", overwrite=False, folds=folds, data=data, mesh=MeshConfig())
-    return to_json(placed) + "\n"
+    return to_json(placed if isinstance(placed, PretrainExperiment) else replace(placed, push_to_hub=None)) + "\n"
 
 
 def differences(old: Any, new: Any, prefix: str = "") -> list[str]:

@@ -14,9 +14,11 @@ import numpy as np
 from flax import nnx
 
 from serjax.audio import SAMPLE_RATE
+from serjax.checkpoints.hub import is_hub_id
 from serjax.checkpoints.run_models import RunModels, save_models
 from serjax.config.experiment import Experiment
 from serjax.data.dataset import Data
+from serjax.data.folds.fold import Fold
 from serjax.data.folds.make import fold_kind
 from serjax.data.utterance import Utterance
 from serjax.evaluation.files import write_all
@@ -270,7 +272,15 @@ def run_facts(
         corpus_notes=data.corpus_notes,
         leakage_notes=(*data.leakage_notes, *plan.warnings),
         skipped=data.store.skipped,
+        validation_shares=validation_shares(data.folds) if experiment.folds.validation == "train" else None,
+        base_models=tuple(dict.fromkeys(one.source for one in plan.model.checkpoints if is_hub_id(one.source))),
     )
+
+
+def validation_shares(folds: Sequence[Fold]) -> tuple[float, float] | None:
+    """Return the smallest and the largest share of a fold's training part that is held out for validation."""
+    shares = [len(fold.validation) / max(1, len(fold.validation) + len(fold.train)) for fold in folds]
+    return (min(shares), max(shares)) if shares else None
 
 
 def arguments(clip: Utterance, hears: bool) -> list[str]:

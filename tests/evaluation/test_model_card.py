@@ -1,5 +1,7 @@
 """The model card holds every score and every warning, and the hub can read it."""
 
+from dataclasses import replace
+
 import pytest
 from huggingface_hub import ModelCard
 
@@ -83,3 +85,71 @@ def test_a_network_has_neither_pooling_nor_an_encoder(make_run):
 def test_a_bar_in_a_name_does_not_break_the_table(make_run):
     card = model_card(make_run(labels=("sad|glad", "calm")).report)
     assert "| sad/glad |" in card
+
+
+def with_settings(run, part, **values):
+    """Return a run with other settings of a part."""
+    experiment = replace(run.experiment, **{part: replace(getattr(run.experiment, part), **values)})
+    return replace(run, experiment=experiment)
+
+
+def test_share_that_validated_is_the_true_one(make_run):
+    card = model_card(make_run(validation_shares=(1 / 3, 1 / 3)).report)
+    assert "33 % of the training part, held out (20 % were asked for)" in card
+    card = model_card(make_run(validation_shares=(0.25, 1 / 3)).report)
+    assert "25 to 33 % of the training part" in card
+    assert "macro-F1 on 20 % of the training part: at most" in model_card(make_run().report)
+
+
+def test_one_epoch_is_no_epochs(make_run):
+    run = with_settings(make_run(), "train", epochs=1)
+    assert "at most 1 epoch, patience" in model_card(run.report)
+    run = with_settings(make_run(), "train", epochs=1, keep="last")
+    assert "The last of 1 epoch was kept" in model_card(run.report)
+
+
+def test_regular_expressions_are_code(make_run):
+    pattern = r"_(?P<speaker>`\w+|x)_"
+    run = with_settings(make_run(corpus_notes=(f"Speakers are found by {pattern}", "a < b")), "data")
+    run = with_settings(run, "data", speaker_pattern=pattern)
+    card = model_card(run.report)
+    assert f"Speakers are found by `` {pattern} ``. a &lt; b. " in card
+
+
+def test_card_says_what_it_is_given(make_run):
+    run = with_settings(
+        make_run(base_models=("facebook/hubert-base-ls960",)),
+        "card",
+        license="cc-by-4.0",
+        language=("de",),
+        intended_use="For tests.",
+        limits="Children were never heard.",
+        data_license="SAVEE: research only.",
+        citation="@misc{one}",
+    )
+    card = model_card(run.report)
+    data = ModelCard(card).data
+    assert (data.license, data.language, data.base_model) == ("cc-by-4.0", ["de"], ["facebook/hubert-base-ls960"])
+    for text in (
+        "## Intended use\n\nFor tests.\n",
+        "- Children were never heard.\n- Trained and scored on Some Corpus alone (12 speakers)",
+        "- Models: cc-by-4.0.\n- Recordings: SAVEE: research only.\n",
+        "those of `facebook/hubert-base-ls960`",
+        "## Citation\n\n```bibtex\n@misc{one}\n```\n",
+    ):
+        assert text in card
+    given = model_card(with_settings(run, "card", base_model="me/other").report)
+    assert ModelCard(given).data.base_model == ["me/other"]
+
+
+def test_card_without_a_licence_says_so(make_run):
+    card = model_card(make_run().report)
+    assert "- Models: not named; until it is, ask before you use them.\n- Recordings: not named" in card
+    assert "## Citation" not in card
+    assert "## Intended use\n\nResearch on" in card
+
+
+def test_report_of_before_has_no_settings_of_the_card(make_run):
+    report = make_run().report
+    del report["experiment"]["card"], report["facts"]["base_models"], report["facts"]["validation_shares"]
+    assert "- Models: not named" in model_card(report)

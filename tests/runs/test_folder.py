@@ -9,6 +9,7 @@ import pytest
 
 from serjax.config.experiment import Experiment
 from serjax.config.pretraining import PretrainExperiment, StartConfig
+from serjax.evaluation.config import CardConfig
 from serjax.runs.folder import RESUME, begin_run, begun_at_once, claim, end_run, find_run, is_finished
 from serjax.runtime.constraints import from_json
 from serjax.runtime.errors import UserError
@@ -43,6 +44,18 @@ def test_a_run_keeps_how_many_folds_train_at_once_and_says_when_devices_change(t
     assert "This run was begun on devices: 1 x 1." in caplog.messages[0]
     begin_run(replace(experiment, overwrite=True), False, "made from")
     assert begun_at_once(experiment) is None
+
+
+def test_model_card_and_upload_decide_no_number(tmp_path):
+    experiment = Experiment("run", out=str(tmp_path))
+    begin_run(experiment, False, "made from")
+    save_epoch(experiment)
+    other = replace(experiment, card=CardConfig(license="mit", language=("de",)), push_to_hub="me/x")
+    assert find_run(other)
+    finish(experiment)
+    assert is_finished(other)
+    with pytest.raises(UserError, match="another experiment was run here, with other seed;"):
+        find_run(replace(other, seed=1))
 
 
 def test_two_claims_of_one_run_exclude_each_other(experiment):

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from serjax.data.dataset import Data
+from serjax.data.folds.fold import Fold
 from serjax.data.utterance import Utterance
-from serjax.runs.results import arguments, choose_rates, out_of_fold
+from serjax.runs.results import arguments, choose_rates, out_of_fold, validation_shares
 from serjax.training.trials import Trial
 
 
@@ -60,3 +61,9 @@ def test_out_of_fold_answers_are_those_of_the_chosen_trials():
     assert first.speaker == ("s0", "s1", "s2", "s3")
     np.testing.assert_allclose(first.probability[:, 0], [0, 0, 0.3, 0.3])
     np.testing.assert_allclose(second.probability[:, 0], [0.6, 0.6, 0.5, 0.5])
+
+
+def test_share_that_validates_is_of_what_is_not_tested():
+    folds = [Fold(1, (0, 1), (2,), (3,)), Fold(2, (0, 1, 3), (2,), ())]
+    assert validation_shares(folds) == (1 / 4, 1 / 3)
+    assert validation_shares([]) is None

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 PARSER = cli.Parser(
     prog="python -m serjax.compare",
-    description="Out-of-fold scores (of the first seed) of finished runs on the same clips, two by two, and a paired "
-    "bootstrap of their difference that draws speakers: how far another training would move the scores is not in it. "
-    "Each run is compared with --to, or without it with every other. Runs that share no clip are joined to one: each "
-    "may have trained some of the folds.",
+    description="Out-of-fold scores of finished runs on the same clips, two by two, and a paired bootstrap of their "
+    "difference that draws speakers: how far another training would move the scores is not in it. Of a run with "
+    "several seeds the mean of their probabilities is scored, as its models answer together. Each run is compared with "
+    "--to, or without it with every other. Runs that share no clip are joined to one: each may have trained some of "
+    "the folds.",
 )
 PARSER.add_argument("runs", nargs="+", type=Path, help="folders of finished runs, or their oof.csv")
 PARSER.add_argument("--to", nargs="+", type=Path, help="the run that they are compared with, or its parts")

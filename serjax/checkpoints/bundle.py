@@ -17,7 +17,7 @@ class Models(NamedTuple):
 
     Attributes:
         labels: names of the outputs.
-        folds: numbers of the members.
+        folds: number of the fold of each member; with several seeds the folds come again for each.
         graphdef: of one member, called with `Inputs`, returning logits [b c].
         params: what members have of their own, stacked.
         shared: what they have in common.

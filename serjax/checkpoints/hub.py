@@ -7,7 +7,7 @@ from serjax.checkpoints.formats.tensors import WEIGHT_FILES
 from serjax.runtime.errors import UserError
 
 _SMALL_FILES = ["config.json", "preprocessor_config.json", "processor_config.json"]
-_RUN_FILES = ["experiment.json", "model.json", "fold_*/*"]
+_RUN_FILES = ["experiment.json", "model.json", "fold_*/*", "seed_*/*"]
 """Of a run that was uploaded, what answers for clips."""
 
 _ID = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*", re.ASCII)

@@ -50,6 +50,8 @@ class RunModels:
         max_seconds: the longest stretch of a clip that the models use, in s.
         eval_crop: part of a longer clip.
         vad: how silence is left out of a clip first.
+        seeds: number of seeds that every fold was trained with; the directories of those after the first are in folders
+            called seed_N, from 1.
         format: version of this file.
     """
 
@@ -59,10 +61,20 @@ class RunModels:
     max_seconds: Positive
     eval_crop: Literal["head", "centre"]
     vad: Activity
+    seeds: AtLeastOne = 1
     format: int = FORMAT
 
+    def members(self, run_dir: Path) -> list[Path]:
+        """Return the directories of all models: the folds of the first seed, then those of the others."""
+        return [fold_folder(run_dir, fold, seed) for seed in range(self.seeds) for fold in self.folds]
 
-def save_models(run_dir: Path, models: RunModels, members: Mapping[int, Any]) -> None:
+
+def fold_folder(run_dir: Path, fold: int, seed: int = 0) -> Path:
+    """Return the directory of a fold's model; seeds count from 0."""
+    return (run_dir / f"seed_{seed}" if seed else run_dir) / f"fold_{fold}"
+
+
+def save_models(run_dir: Path, models: RunModels, *seeds: Mapping[int, Any]) -> None:
     """Write each fold's model, and model.json, which comes last and says that the models are there.
 
     A speech encoder with its head is a Hugging Face directory: of the family's ForSequenceClassification in
@@ -72,7 +84,7 @@ def save_models(run_dir: Path, models: RunModels, members: Mapping[int, Any]) ->
     Args:
         run_dir: the run folder.
         models: settings and labels.
-        members: the models by number of the fold.
+        seeds: seed by seed the models by number of the fold.
 
     Raises:
         UserError: the files cannot be written.
@@ -80,10 +92,10 @@ def save_models(run_dir: Path, models: RunModels, members: Mapping[int, Any]) ->
     config = models.model
     names: dict[str, Any] = {"id2label": dict(enumerate(models.labels))}
     names["label2id"] = {label: number for number, label in enumerate(models.labels)}
-    folders = {fold: run_dir / f"fold_{fold}" for fold in members}
-    for fold, member in members.items():
+    places = [(fold_folder(run_dir, fold, seed), one) for seed, own in enumerate(seeds) for fold, one in own.items()]
+    for folder, member in places:
         if not isinstance(config, Speech):
-            _save_network(folders[fold], config, member, names)
+            _save_network(folder, config, member, names)
             continue
         family = FAMILIES[config.encoder.config.model_type]
         head = {key: value for key, value in to_tensors(member).items() if key.startswith(_HEAD)}
@@ -100,12 +112,12 @@ def save_models(run_dir: Path, models: RunModels, members: Mapping[int, Any]) ->
             }
         save_pretrained(
             member.speech_encoder,
-            folders[fold],
+            folder,
             preprocessor=_preprocessor(config),
             prefix=family.prefix,
             extra_tensors=head,
             extra_config=entries | names,
-            shared=next(iter(folders.values())) if config.frozen_encoder else None,
+            shared=places[0][0] if config.frozen_encoder else None,
         )
     write_model_json(run_dir, models)
 
@@ -169,15 +181,16 @@ def load_run(run_dir: str | Path) -> Models:
     """
     folder = Path(run_dir)
     run = read_run(folder)
-    for name in (f"fold_{fold}" for fold in run.folds):
-        if not (folder / name).is_dir():
-            raise UserError(f"{folder / name}: this fold of the run is missing; copy it here too, or train again.")
+    members = run.members(folder)
+    for own in members:
+        if not own.is_dir():
+            raise UserError(f"{own}: this fold of the run is missing; copy it here too, or train again.")
     model = run.model
     trained, rest, graphdef = [], [], None
-    for fold in run.folds:
-        member = _load_fold(folder, fold, run)
-        graphdef, own, *frozen = nnx.split(member, lambda path, _: model.trainable(path), ...)
-        trained.append(own)
+    for source in members:
+        member = _load_fold(source, folder / OLD_ENCODER, run)
+        graphdef, state, *frozen = nnx.split(member, lambda path, _: model.trainable(path), ...)
+        trained.append(state)
         rest += frozen
     assert graphdef is not None
     if not _equal(rest):
@@ -185,7 +198,7 @@ def load_run(run_dir: str | Path) -> Models:
         trained, rest = [nnx.merge_state(a, b) for a, b in zip(trained, rest, strict=True)], [nnx.State({})]
     return Models(
         labels=run.labels,
-        folds=run.folds,
+        folds=run.folds * run.seeds,
         graphdef=graphdef,
         params=jax.tree.map(lambda *leaves: jnp.stack(leaves), *trained),
         shared=rest[0],
@@ -201,17 +214,17 @@ def load_run(run_dir: str | Path) -> Models:
     )
 
 
-def _load_fold(folder: Path, fold: int, run: RunModels) -> nnx.Module:
-    """Return one fold's model with its weights."""
-    source, model = folder / f"fold_{fold}", run.model
+def _load_fold(source: Path, beside: Path, run: RunModels) -> nnx.Module:
+    """Return one fold's model with its weights; those of its encoder may be in the directory `beside`."""
+    model = run.model
     member = abstract(lambda rngs: model.build(len(run.labels), rngs=rngs))
     tensors = dict(read_tensors(source))
     speech, prefix = model.encoder_settings, _PREFIX
     if isinstance(model, Speech):
         prefix = FAMILIES[model.encoder.config.model_type].prefix
         tensors = from_transformers(model, tensors)
-    if (folder / OLD_ENCODER).is_dir():
-        tensors |= {prefix + key: value for key, value in read_tensors(folder / OLD_ENCODER).items()}
+    if beside.is_dir():
+        tensors |= {prefix + key: value for key, value in read_tensors(beside).items()}
     else:
         _check_labels(source, run.labels)
     missing = [rf"(.*\.)?{re.escape(prefix)}masked_spec_embed"] if speech is not None else []

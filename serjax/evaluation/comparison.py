@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from serjax.evaluation.metrics import METRICS, bootstrap_differences, bootstrap_intervals, confusion, confusions, scores
-from serjax.evaluation.out_of_fold import OutOfFold, read_oof_csv
+from serjax.evaluation.out_of_fold import OutOfFold, mean_of, read_seeds
 from serjax.evaluation.report import DRAWS, LEVEL
 from serjax.runtime.errors import UserError, reason
 
@@ -56,7 +56,7 @@ class Pair(NamedTuple):
 
 
 def read_runs(runs: Sequence[Path]) -> tuple[str, OutOfFold]:
-    """Return a name for runs together, and their answers.
+    """Return a name for runs together, and their answers; several seeds of a run answer together.
 
     Args:
         runs: folders of finished runs, or their oof.csv, which may have trained some of the folds each.
@@ -96,7 +96,9 @@ def _read(runs: Sequence[Path]) -> list[tuple[str, OutOfFold]]:
             raise UserError(f"{run}: cannot be read ({reason(error)}); give the folder of a finished run.") from None
         if is_folder and not (path / "oof.csv").is_file():
             raise UserError(f"{run}: there is no oof.csv in this folder; give the folder of a finished run.")
-        parts.append((str(run), read_oof_csv(path / "oof.csv" if is_folder else path)))
+        seeds = read_seeds(path / "oof.csv" if is_folder else path)
+        name = str(run) if len(seeds) == 1 else f"{run} ({len(seeds)} seeds together)"
+        parts.append((name, mean_of(seeds)))
         if not parts[-1][1].ids:
             raise UserError(f"{run}: its oof.csv has no clip; give a run that tested some.")
     return parts

@@ -11,19 +11,19 @@ from serjax.evaluation.report import Report, Row, chosen_histories
 from serjax.runtime.disk import write_text
 
 
-def write_all(run_dir: Path, report: Report, oof: OutOfFold, history: Sequence[Row]) -> None:
+def write_all(run_dir: Path, report: Report, seeds: Sequence[OutOfFold], history: Sequence[Row]) -> None:
     """Write oof.csv, confusion.png, curves.png, README.md and, last, report.json: where it is, the run is complete.
 
     Args:
         run_dir: the run folder, which exists.
         report: what `build_report` returned.
-        oof: the answers that the report's folds are of.
+        seeds: answers seed by seed, of which the first are those that the report's folds are of.
         history: rows of metrics.jsonl.
 
     Raises:
         UserError: the disk is full, or the folder cannot be written to.
     """
-    write_oof_csv(run_dir / "oof.csv", oof)
+    write_oof_csv(run_dir / "oof.csv", *seeds)
     save_png(run_dir / "confusion.png", confusion_figure(report))
     save_png(run_dir / "curves.png", curves_figure(chosen_histories(history)))
     write_text(run_dir / "README.md", model_card(report))

@@ -182,7 +182,9 @@ def _family(report: Report) -> str:
 
 def _summary(report: Report) -> str:
     labels, whole, folds = report["labels"], report["out_of_fold"], report["folds"]
-    members = "One model" if len(folds) == 1 else f"An ensemble of {len(folds)} models, one a fold,"
+    count = len(folds) * (report["seeds"]["count"] if report["seeds"] else 1)
+    whose = "one a fold and seed" if report["seeds"] else "one a fold"
+    members = "One model" if count == 1 else f"An ensemble of {count} models, {whose},"
     return (
         f"{members} that tells {len(labels)} emotions apart in speech: {', '.join(labels)}. On clips that a model was "
         f"not trained on, UA is {percent(whole['ua']['score'])} % (chance {percent(report['chance']['ua'])} %), WA "
@@ -248,7 +250,8 @@ def _protocol(report: Report) -> str:
         lines.append(f"The learning rate was chosen among {rates} by the same clips, fold by fold.")
     if report["seeds"]:
         lines.append(
-            f"Trained with {report['seeds']['count']} seeds; folds, classes and pictures are those of the first."
+            f"Trained with {report['seeds']['count']} seeds; folds, classes and pictures are those of the first. The "
+            "models of all are here and answer together, as those of each clip's fold do in `seeds together`."
         )
     return _bullets(lines)
 

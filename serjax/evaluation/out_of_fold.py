@@ -2,7 +2,8 @@
 
 import csv
 import io
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from serjax.runtime.disk import write_text
 from serjax.runtime.errors import UserError, reason
 
 _COLUMNS = ["clip", "fold", "label", "prediction", "speaker"]
+_SEED = "seed"
 _PROBABILITY = "p_"
 """Stands before a class in its column's name, so that a class may be called `fold`."""
 
@@ -47,9 +49,19 @@ class OutOfFold:
         return None if None in self.speaker or len(set(self.speaker)) < 2 else self.speaker
 
 
-def write_oof_csv(path: Path, oof: OutOfFold) -> None:
+def mean_of(seeds: Sequence[OutOfFold]) -> OutOfFold:
+    """Return the answers of several seeds together: the mean of their probabilities for each clip.
+
+    Args:
+        seeds: of the same clips in the same order.
+    """
+    return replace(seeds[0], probability=np.stack([one.probability for one in seeds]).mean(0))
+
+
+def write_oof_csv(path: Path, *seeds: OutOfFold) -> None:
     """Write one row a clip: clip, fold, label, prediction, speaker, then a column `p_CLASS` for each class.
 
+    Of several seeds there is one row a clip and seed, and a column `seed`, counted from 0, after that of the fold.
     Probabilities have nine significant digits, from which float32 comes back exactly.
 
     Raises:
@@ -57,16 +69,31 @@ def write_oof_csv(path: Path, oof: OutOfFold) -> None:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS + [_PROBABILITY + label for label in oof.labels])
-    predictions = oof.prediction
-    for row, clip in enumerate(oof.ids):
-        names = [oof.labels[oof.label[row]], oof.labels[predictions[row]], oof.speaker[row] or ""]
-        writer.writerow([clip, oof.fold[row], *names, *(f"{value:.9g}" for value in oof.probability[row])])
+    writer.writerow(_columns(len(seeds)) + [_PROBABILITY + label for label in seeds[0].labels])
+    for seed, oof in enumerate(seeds):
+        predictions, repeat = oof.prediction, [seed] if len(seeds) > 1 else []
+        for row, clip in enumerate(oof.ids):
+            names = [oof.labels[oof.label[row]], oof.labels[predictions[row]], oof.speaker[row] or ""]
+            values = (f"{value:.9g}" for value in oof.probability[row])
+            writer.writerow([clip, oof.fold[row], *repeat, *names, *values])
     write_text(path, text.getvalue())
 
 
+def _columns(seeds: int) -> list[str]:
+    return [*_COLUMNS[:2], *([_SEED] if seeds > 1 else []), *_COLUMNS[2:]]
+
+
 def read_oof_csv(path: Path) -> OutOfFold:
-    """Read what `write_oof_csv` wrote.
+    """Read what `write_oof_csv` wrote, of several seeds the first.
+
+    Raises:
+        UserError: see `read_seeds`.
+    """
+    return read_seeds(path)[0]
+
+
+def read_seeds(path: Path) -> list[OutOfFold]:
+    """Read what `write_oof_csv` wrote, seed by seed.
 
     Raises:
         UserError: the file is missing, or a column or value is not as `write_oof_csv` writes it.
@@ -76,25 +103,36 @@ def read_oof_csv(path: Path) -> OutOfFold:
             header, *rows = list(csv.reader(file)) or [[]]
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read ({reason(error)}); give the oof.csv of a finished run.") from None
-    labels = tuple(name.removeprefix(_PROBABILITY) for name in header[len(_COLUMNS) :])
-    if header != _COLUMNS + [_PROBABILITY + label for label in labels]:
+    columns = _columns(2 if header[2:3] == [_SEED] else 1)
+    labels = tuple(name.removeprefix(_PROBABILITY) for name in header[len(columns) :])
+    if header != columns + [_PROBABILITY + label for label in labels]:
         raise UserError(
             f"{path}, line 1: the columns must be {', '.join(_COLUMNS)} and then {_PROBABILITY}CLASS for each class; "
             "give the oof.csv of a finished run."
         )
     index = {label: number for number, label in enumerate(labels)}
-    fold, label = np.empty(len(rows), int), np.empty(len(rows), int)
+    fold, label, seed = np.empty(len(rows), int), np.empty(len(rows), int), np.zeros(len(rows), int)
     probability = np.empty((len(rows), len(labels)), np.float32)
     for number, row in enumerate(rows):
         try:
-            _, number_of_fold, name, _, _, *values = row
+            _, number_of_fold, *repeat, name, _, _ = row[: len(columns)]
+            values = row[len(columns) :]
             fold[number], label[number] = int(number_of_fold), index[name]
+            seed[number] = np.uint16(int(*repeat))
             # Of exactly this shape: numpy would spread a single value over all classes.
             probability[number] = np.array(values, np.float32).reshape(len(labels))
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, OverflowError):
             raise UserError(
                 f"{path}, row {number + 2}: expected {len(header)} values with a fold's number, one of the classes "
                 f"{', '.join(labels)} and probabilities; write the file anew by training again."
             ) from None
-    ids = tuple(row[0] for row in rows)
-    return OutOfFold(ids, fold, label, probability, tuple(row[4] or None for row in rows), labels)
+    speaker = columns.index("speaker")
+
+    def of(own: Int[np.ndarray, "n"]) -> OutOfFold:
+        ids, speakers = (tuple(rows[i][column] for i in own) for column in (0, speaker))
+        return OutOfFold(ids, fold[own], label[own], probability[own], tuple(x or None for x in speakers), labels)
+
+    found = [of(np.flatnonzero(seed == one)) for one in range(max(seed, default=0) + 1)]
+    if any(one.ids != found[0].ids or (one.label != found[0].label).any() for one in found):
+        raise UserError(f"{path}: its seeds are not of the same clips; write the file anew by training again.")
+    return found

@@ -17,7 +17,7 @@ from serjax.evaluation.metrics import (
     recalls,
     scores,
 )
-from serjax.evaluation.out_of_fold import OutOfFold
+from serjax.evaluation.out_of_fold import OutOfFold, mean_of
 
 Report = dict[str, Any]
 Row = dict[str, Any]
@@ -215,7 +215,7 @@ def _whole(oof: OutOfFold) -> dict[str, float]:
 def _over_seeds(seeds: Sequence[OutOfFold]) -> Report:
     whole = [_whole(oof) for oof in seeds]
     values = {metric: np.array([one[metric] for one in whole]) for metric in METRICS}
-    return {"count": len(seeds)} | {
+    return {"count": len(seeds), "together": _whole(mean_of(seeds))} | {
         metric: {**_mean_and_std(values[metric]), "each": values[metric].tolist()} for metric in METRICS
     }
 

@@ -85,6 +85,8 @@ def extra_rows(report: Report) -> list[list[str]]:
         for name, found in (report.get("alone") or {}).items()
     ]
     over_seeds = [[f"{seeds['count']} seeds", *(mean_and_std(seeds[metric]) for metric in METRICS)]] if seeds else []
+    if seeds and "together" in seeds:
+        over_seeds.append(["seeds together", *(percent(seeds["together"][metric]) for metric in METRICS)])
     return [*over_seeds, *alone, ["chance", percent(chance["wa"]), percent(chance["ua"]), "-"]]
 
 

@@ -52,15 +52,16 @@ class Ensemble:
         Raises:
             UserError: not one weight a fold, a negative one, or all zero.
         """
-        given = np.ones(len(models.folds)) if weights is None else np.asarray(weights, float)
-        fits = given.shape == (len(models.folds),) and np.isfinite(given).all()
+        folds = tuple(dict.fromkeys(models.folds))
+        given = np.ones(len(folds)) if weights is None else np.asarray(weights, float)
+        fits = given.shape == (len(folds),) and np.isfinite(given).all()
         if not fits or (given < 0).any() or not given.sum() > 0:
             raise UserError(
-                f"weights: got {given.tolist()}; expected {len(models.folds)} numbers, one for each of the folds "
-                f"{', '.join(map(str, models.folds))}, finite, none negative and not all zero."
+                f"weights: got {given.tolist()}; expected {len(folds)} numbers, one for each of the folds "
+                f"{', '.join(map(str, folds))}, finite, none negative and not all zero."
             )
         self.labels = models.labels
-        self.folds = models.folds
+        self.folds = folds
         self.outputs = models.outputs
         self.modalities = models.modalities
         self.notes = models.notes
@@ -69,6 +70,8 @@ class Ensemble:
             params=cast(models.params, models.dtype), shared=cast(models.shared, models.dtype)
         )
         self._answer = jax.jit(answer, static_argnames=("graphdef", "dtype", "outputs"))
+        # Each fold's share is split among its seeds.
+        given = given[[folds.index(fold) for fold in models.folds]]
         self._weights = (given / given.sum()).astype(np.float32)
 
     @overload

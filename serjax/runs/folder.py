@@ -22,6 +22,8 @@ from serjax.runtime.disk import disk_errors, write_text
 from serjax.runtime.distributed import from_first
 from serjax.runtime.errors import UserError, one_of
 from serjax.training.config import MeshConfig
+from serjax.training.metric_log import read_history
+from serjax.training.resume import keep_last
 
 log = logging.getLogger(__name__)
 
@@ -94,17 +96,60 @@ def find_run(experiment: AnyExperiment, states: Path | None = None) -> bool:
     # A run that has saved no epoch, and no labels of frames, is no loss.
     kept = (f"**/{RESUME}/**/[0-9]*", "**/labels/index.json")
     trained = finished or any(path for pattern in kept for path in (states or folder).glob(pattern))
+    if trained and changed == ["train.epochs"] and not experiment.overwrite:
+        _check_extension(experiment, states or folder, finished)
+        return True
     if changed and trained and not experiment.overwrite:
         raise UserError(
             f"{folder}: another experiment was run here, with other {one_of(changed)}; choose another --name, or "
             "--overwrite to delete that run."
         )
     if finished and not changed and not experiment.overwrite:
+        more = "a larger --train.epochs to extend it, " if _can_be_extended(experiment) else ""
         raise UserError(
-            f"{folder}: this run is finished, its results are in README.md; choose another --name, or --overwrite to "
-            "train again."
+            f"{folder}: this run is finished, its results are in README.md; choose {more}another --name, or "
+            "--overwrite to train again."
         )
     return trained and not changed and not finished
+
+
+def _can_be_extended(experiment: AnyExperiment) -> bool:
+    """Return whether no update depends on how many epochs there will be."""
+    return isinstance(experiment, Experiment) and experiment.optimizer.schedule == "constant"
+
+
+def _check_extension(experiment: AnyExperiment, states: Path, finished: bool) -> None:
+    """See that a run can go on to another number of epochs.
+
+    Raises:
+        UserError: it cannot, and why.
+    """
+    assert isinstance(experiment, Experiment)
+    folder, epochs, history = experiment.run_dir, experiment.train.epochs, read_history(experiment.run_dir)
+    before = json.loads((folder / "experiment.json").read_text())["train"]["epochs"]
+    last: dict[tuple[Any, ...], int] = {}
+    for row in history:
+        last[row["fold"], row.get("seed"), row.get("learning_rate")] = row["epoch"]
+    remedy = "choose another --name, or --overwrite to start again."
+    if not _can_be_extended(experiment):
+        schedule = experiment.optimizer.schedule
+        raise UserError(
+            f"{folder}: this run was begun with --train.epochs {before}, and optimizer.schedule {schedule} is laid out "
+            f"over them, so that {epochs} epochs are another run; {remedy} Runs with --optimizer.schedule constant can "
+            "be extended."
+        )
+    if epochs < max(last.values(), default=0):
+        raise UserError(f"{folder}: {max(last.values())} epochs are trained already, {epochs} are asked for; {remedy}")
+    if not any(states.glob(f"**/{RESUME}/**/[0-9]*")):
+        raise UserError(
+            f"{folder}: the state from which it could be extended is not there, as in runs that were gathered from "
+            f"jobs or searched side by side; {remedy}"
+        )
+    if finished and last and max(last.values()) < min(before, epochs):
+        raise UserError(
+            f"{folder}: every fold has stopped by train.patience before epoch {before}, so that more epochs change "
+            f"nothing; {remedy}"
+        )
 
 
 def is_finished(experiment: AnyExperiment) -> bool:
@@ -154,6 +199,10 @@ def begin_run(
         before = noted[2] if len(noted) > 2 else ""
         if before and before != layout:
             log.info(f"This run was begun on {before} On these its numbers agree with those to rounding alone.")
+        if _changed(folder / "experiment.json", experiment) and isinstance(experiment, Experiment):
+            log.info(f"The run is extended to {experiment.train.epochs} epochs.")
+            _last(experiment).unlink(missing_ok=True)
+            write_text(folder / "experiment.json", experiment_json(experiment))
         return True
     if begun and not experiment.overwrite:
         raise UserError(
@@ -170,8 +219,12 @@ def begin_run(
 
 
 def end_run(experiment: AnyExperiment) -> None:
-    """Remove what only a run that goes on needs."""
+    """Remove what only a run that goes on needs; of one that can be extended the last states stay."""
     folder = experiment.run_dir
+    if _can_be_extended(experiment):
+        for states in (path for stage in folder.glob(f"**/{RESUME}") for path in (stage, *stage.glob("trials_*"))):
+            keep_last(states)
+        return
     for states in list(folder.glob(f"**/{RESUME}")):
         shutil.rmtree(states, ignore_errors=True)
     (folder / _MADE_FROM).unlink(missing_ok=True)

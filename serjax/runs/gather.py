@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from serjax.checkpoints.huggingface import ENCODER_SHARD
-from serjax.checkpoints.run_models import OLD_ENCODER, read_run, write_model_json
+from serjax.checkpoints.run_models import OLD_ENCODER, fold_folder, read_run, write_model_json
 from serjax.config.experiment import JOBS, Experiment
 from serjax.data.folds.fold import read_numbers
 from serjax.evaluation.comparison import join
@@ -111,12 +111,13 @@ def _write(folder: Path, whole: Experiment, jobs: Sequence[Job], command: str) -
     first = jobs[0].folder
     folds = read_numbers(first / "folds.json")
     # A frozen encoder is the same in all jobs.
-    shared = first / f"fold_{jobs[0].folds[0]}" / ENCODER_SHARD
+    shared = fold_folder(first, jobs[0].folds[0]) / ENCODER_SHARD
     for job in jobs:
-        for source in [*(job.folder / f"fold_{fold}" for fold in job.folds), first / OLD_ENCODER]:
-            if source.is_dir() and not (folder / source.name).exists():
+        for source in [*read_run(job.folder).members(job.folder), job.folder / OLD_ENCODER]:
+            target = folder / source.relative_to(job.folder)
+            if source.is_dir() and not target.exists():
                 with disk_errors(folder, "--out"):
-                    shutil.copytree(source, folder / source.name, copy_function=partial(_link, shared=shared))
+                    shutil.copytree(source, target, copy_function=partial(_link, shared=shared))
     write_text(folder / "experiment.json", experiment_json(whole))
     write_text(folder / "folds.json", (first / "folds.json").read_text(encoding="utf-8"))
     histories = {}

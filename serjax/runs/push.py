@@ -24,6 +24,7 @@ FILES = (
     "oof.csv",
     "metrics.jsonl",
     "fold_*/*",
+    "seed_*/*",
 )
 """Files of a run folder that are uploaded: models, card, and what the card names."""
 

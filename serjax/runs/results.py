@@ -179,7 +179,7 @@ def write_run(
         last=None if answers.last is None else scored(answers.last)[0],
         alone={name: scored(probabilities)[0] for name, probabilities in answers.alone.items()},
     )
-    save_trained(experiment, data, chosen[0], outcome.trained, plan)
+    save_trained(experiment, data, chosen, outcome.trained, plan)
     if experiment.job:
         save_results(experiment.run_dir, results)
     facts = run_facts(data, outcome, experiment, plan, history, command)
@@ -191,7 +191,7 @@ def write_results(
 ) -> Report:
     """Write the scores and pictures of a run, whose models are written, to `folder`; return its report."""
     report = build_report(json.loads(to_json(experiment)), facts, results.seeds, history, results.last, results.alone)
-    write_all(folder, report, results.seeds[0], history)
+    write_all(folder, report, results.seeds, history)
     return report
 
 
@@ -228,18 +228,22 @@ def out_of_fold(
     return results
 
 
-def save_trained(experiment: Experiment, data: Data, chosen: dict[int, int], trained: Trained, plan: Plan) -> None:
-    """Write each fold's best model (of the first seed, at the chosen rate)."""
+def save_trained(
+    experiment: Experiment, data: Data, chosen: Sequence[dict[int, int]], trained: Trained, plan: Plan
+) -> None:
+    """Write the best model of each fold and seed, at the chosen rate."""
     settings = experiment.data
     models = RunModels(
         labels=data.labels,
-        folds=tuple(chosen),
+        folds=tuple(chosen[0]),
+        seeds=len(chosen),
         model=plan.model,
         max_seconds=settings.max_seconds,
         eval_crop=settings.eval_crop,
         vad=settings.vad,
     )
-    save_models(experiment.run_dir, models, {fold: trained.model(k) for fold, k in chosen.items()})
+    members = ({fold: trained.model(k) for fold, k in seed.items()} for seed in chosen)
+    save_models(experiment.run_dir, models, *members)
 
 
 def run_facts(

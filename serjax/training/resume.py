@@ -6,6 +6,7 @@ All processes of a run write one folder, each what its devices hold.
 import contextlib
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,13 @@ class ResumePoint:
                 raise
             full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             raise unwritable(self.folder, full, "--out") from None
+
+
+def keep_last(folder: Path) -> None:
+    """Remove all that a closed `ResumePoint` has saved but the last epoch."""
+    epochs = sorted((path for path in folder.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
+    for older in (*epochs[:-1], folder / PARTIAL):
+        shutil.rmtree(older, ignore_errors=True)
 
 
 def _differing_shapes(saved: Any, like: Any) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:

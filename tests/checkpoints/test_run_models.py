@@ -1,7 +1,9 @@
 """Models of a run: written and read again, and folders whose files do not fit each other."""
 
 import json
+import os
 import shutil
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -11,8 +13,10 @@ from flax import nnx
 from saved_runs import CUT, FROZEN, LABELS, SPEECH, write_run
 
 from serjax.checkpoints.formats.tensors import read_tensors, write_tensors
-from serjax.checkpoints.run_models import FORMAT, load_run, read_run
+from serjax.checkpoints.huggingface import ENCODER_SHARD
+from serjax.checkpoints.run_models import FORMAT, fold_folder, load_run, read_run, save_models, write_model_json
 from serjax.checkpoints.sequence_classification import from_transformers
+from serjax.inference.ensemble import Ensemble
 from serjax.models.functional import logits_of
 from serjax.models.fusion.config import Fusion
 from serjax.models.inputs import Inputs
@@ -114,6 +118,50 @@ def test_folds_with_frozen_parts_of_their_own_are_stacked_whole(tmp_path):
     kernels = [leaf for path, leaf in leaves(found.params).items() if "feature_extractor" in path]
     assert any(not np.array_equal(leaf[0], leaf[1]) for leaf in kernels)
     assert members
+
+
+@pytest.mark.parametrize("model", [SPEECH, CUT, FROZEN], ids=["speech", "frozen CNN", "frozen encoder"])
+def test_models_of_all_seeds_answer_together(tmp_path, model):
+    members, config = write_run(tmp_path, model)
+    other = {fold: nnx.clone(one) for fold, one in members.items()}
+    for one in other.values():
+        bias = one.head.classifier.out_proj.bias
+        bias.set_value(bias[...] + np.array([3.0, 0.0, -3.0]))
+    settings = replace(read_run(tmp_path), seeds=2)
+    save_models(tmp_path, settings, members, other)
+    assert {path.name for path in (tmp_path / "seed_1").iterdir()} == {"fold_1", "fold_2"}
+    if config.frozen_encoder:
+        assert os.path.samefile(tmp_path / "fold_1" / ENCODER_SHARD, tmp_path / "seed_1" / "fold_2" / ENCODER_SHARD)
+    found = load_run(tmp_path)
+    assert found.folds == (1, 2, 1, 2)
+    wave = np.random.default_rng(0).normal(size=4_000).astype(np.float32)
+    own = [Ensemble(load_one(tmp_path, settings, seed)) for seed in (0, 1)]
+    both = Ensemble(found)
+    sample = both.read((wave, 16_000))
+    expected = np.mean([one.probabilities([sample]) for one in own], 0)
+    assert abs(own[0].probabilities([sample]) - own[1].probabilities([sample])).max() > 0.1
+    np.testing.assert_allclose(both.probabilities([sample]), expected, atol=1e-5)
+    # A weight is a fold's, in all seeds.
+    alone = [Ensemble(load_one(tmp_path, settings, seed), [1, 0]).probabilities([sample]) for seed in (0, 1)]
+    first = np.mean(alone, 0)
+    np.testing.assert_allclose(Ensemble(found, [1, 0]).probabilities([sample]), first, atol=1e-5)
+    with pytest.raises(UserError, match="expected 2 numbers, one for each of the folds 1, 2,"):
+        Ensemble(found, [1, 0, 1, 0])
+    shutil.rmtree(tmp_path / "seed_1" / "fold_2")
+    with pytest.raises(UserError, match="seed_1/fold_2: this fold of the run is missing"):
+        load_run(tmp_path)
+
+
+def load_one(folder, settings, seed):
+    """Return the models of one seed."""
+    alone = folder / f"alone_{seed}"
+    if not alone.is_dir():
+        alone.mkdir()
+        (alone / "experiment.json").write_text("{}")
+        write_model_json(alone, replace(settings, seeds=1))
+        for fold in settings.folds:
+            shutil.copytree(fold_folder(folder, fold, seed), alone / f"fold_{fold}")
+    return load_run(alone)
 
 
 def test_model_json_says_all_settings(tmp_path):

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serjax.evaluation.comparison import compare, compare_pairs, join, match_by_content, read_each, read_hashes
+from serjax.evaluation.comparison import (
+    compare,
+    compare_pairs,
+    join,
+    match_by_content,
+    read_each,
+    read_hashes,
+    read_runs,
+)
 from serjax.evaluation.metrics import METRICS, bootstrap_differences, bootstrap_intervals
 from serjax.evaluation.out_of_fold import OutOfFold, write_oof_csv
 from serjax.runtime.errors import UserError
@@ -55,6 +63,15 @@ def test_scores_and_differences_are_those_of_the_clips_in_both():
     for metric in METRICS:
         assert found.difference[metric][0] == pytest.approx(found.ours[metric][0] - found.theirs[metric][0])
         assert found.difference[metric][1:] == differences[metric]
+
+
+def test_seeds_of_a_run_are_compared_together(tmp_path):
+    seeds = [answers(seed) for seed in (1, 2, 3)]
+    (tmp_path / "run").mkdir()
+    write_oof_csv(tmp_path / "run" / "oof.csv", *seeds)
+    name, found = read_runs([tmp_path / "run"])
+    assert name == f"{tmp_path / 'run'} (3 seeds together)"
+    np.testing.assert_allclose(found.probability, np.mean([one.probability for one in seeds], 0), atol=1e-6)
 
 
 @settings(max_examples=20)

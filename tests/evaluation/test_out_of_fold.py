@@ -1,13 +1,14 @@
 """oof.csv holds what a fold answered, for any names of clips, speakers and classes."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serjax.evaluation.out_of_fold import OutOfFold, read_oof_csv, write_oof_csv
+from serjax.evaluation.out_of_fold import OutOfFold, mean_of, read_oof_csv, read_seeds, write_oof_csv
 from serjax.runtime.errors import UserError
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=8)
@@ -55,6 +56,42 @@ def test_columns_are_named_for_people(tmp_path):
         "p_glad": "0.75",
     }
     assert (second["prediction"], second["speaker"]) == ("sad", "")
+
+
+@settings(max_examples=20)
+@given(out_of_folds(), st.integers(2, 3))
+def test_seeds_come_back_one_by_one(tmp_path_factory, oof, count):
+    path = tmp_path_factory.mktemp("csv") / "oof.csv"
+    rng = np.random.default_rng(0)
+    seeds = [replace(oof, probability=rng.permutation(oof.probability, axis=1)) for _ in range(count)]
+    write_oof_csv(path, *seeds)
+    assert path.read_text(encoding="utf-8").startswith("clip,fold,seed,label,prediction,speaker,p_")
+    found = read_seeds(path)
+    assert len(found) == (count if oof.ids else 1)
+    for one, other in zip(found, seeds, strict=False):
+        assert (one.ids, one.speaker, one.labels) == (other.ids, other.speaker, other.labels)
+        np.testing.assert_array_equal(one.probability, other.probability)
+        np.testing.assert_array_equal(one.fold, other.fold)
+    np.testing.assert_array_equal(read_oof_csv(path).probability, found[0].probability)
+
+
+def test_mean_of_seeds_is_that_of_their_probabilities():
+    one = OutOfFold(("a",), np.array([1]), np.array([0]), np.array([[0.2, 0.8]], np.float32), (None,), ("sad", "glad"))
+    both = mean_of([one, replace(one, probability=np.array([[1, 0]], np.float32))])
+    np.testing.assert_allclose(both.probability, [[0.6, 0.4]])
+    assert both.probability.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [("a,1,0,sad,sad,,1,0\nb,1,1,sad,sad,,1,0\n", "its seeds are not of the same clips"),
+     ("a,1,-1,sad,sad,,1,0\n", r"oof\.csv, row 2"), ("a,1,x,sad,sad,,1,0\n", r"oof\.csv, row 2")],
+)  # fmt: skip
+def test_seeds_that_do_not_fit_are_named(tmp_path, rows, message):
+    path = tmp_path / "oof.csv"
+    path.write_text(HEADER.replace("fold,", "fold,seed,") + rows)
+    with pytest.raises(UserError, match=message):
+        read_seeds(path)
 
 
 HEADER = "clip,fold,label,prediction,speaker,p_sad,p_glad\n"

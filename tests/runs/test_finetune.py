@@ -13,7 +13,7 @@ from serjax.checkpoints.huggingface import save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig, FoldsConfig
-from serjax.evaluation.out_of_fold import read_oof_csv
+from serjax.evaluation.out_of_fold import read_oof_csv, read_seeds
 from serjax.models.encoders.config import preset
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.speech import Speech
@@ -130,3 +130,27 @@ def test_a_two_stage_search_trains_side_by_side(corpus, tmp_path, monkeypatch):
     found = answers(serjax.run(experiment)["search"])
     assert len(found) == 2
     assert not np.array_equal(*found.values())
+
+
+def test_extended_run_ends_as_one_of_as_many_epochs_with_all_seeds(corpus, tmp_path):
+    constant = {"search": (), "optimizer": OptimizerConfig(schedule="constant", max_lr=1e-2)}
+    settings = TrainConfig(epochs=3, batch_size=4, seeds=2)
+    whole = frozen(corpus, tmp_path / "whole", train=settings, **constant)
+    report = train(whole, "x")
+    short = frozen(corpus, tmp_path / "short", train=replace(settings, epochs=1), **constant)
+    train(short, "x")
+    extended = replace(short, train=settings)
+    again = train(extended, "x")
+    assert again["out_of_fold"] == report["out_of_fold"]
+    assert again["seeds"] == report["seeds"]
+    models = [path.relative_to(whole.run_dir) for path in whole.run_dir.rglob("*.safetensors")]
+    assert {str(path.parent) for path in models} == {"fold_1", "fold_2", "seed_1/fold_1", "seed_1/fold_2"}
+    for path in ("oof.csv", "experiment.json", "model.json", *models):
+        assert (whole.run_dir / path).read_bytes() == (short.run_dir / path).read_bytes(), path
+    one, other = ([row["epoch"] for row in read_history(run.run_dir)] for run in (short, whole))
+    assert one == other
+    assert len(read_seeds(short.run_dir / "oof.csv")) == 2
+    clip = next(corpus.rglob("*.wav"))
+    assert serjax.load(short.run_dir)(clip) == serjax.load(whole.run_dir)(clip)
+    with pytest.raises(UserError, match=r"a larger --train\.epochs to extend it"):
+        train(extended, "x")

@@ -13,7 +13,7 @@ from serjax.evaluation.config import CardConfig
 from serjax.runs.folder import RESUME, begin_run, begun_at_once, claim, end_run, find_run, is_finished
 from serjax.runtime.constraints import from_json
 from serjax.runtime.errors import UserError
-from serjax.training.config import MeshConfig
+from serjax.training.config import MeshConfig, OptimizerConfig, TrainConfig
 
 
 @pytest.fixture(params=["training", "pretraining"])
@@ -56,6 +56,63 @@ def test_model_card_and_upload_decide_no_number(tmp_path):
     assert is_finished(other)
     with pytest.raises(UserError, match="another experiment was run here, with other seed;"):
         find_run(replace(other, seed=1))
+
+
+def constant(tmp_path, epochs, **changes):
+    schedule = OptimizerConfig(schedule="constant")
+    return Experiment("run", out=str(tmp_path), optimizer=schedule, train=TrainConfig(epochs=epochs), **changes)
+
+
+def log_epochs(experiment, *last):
+    rows = [{"fold": fold, "epoch": epoch} for fold, most in enumerate(last, 1) for epoch in range(1, most + 1)]
+    (experiment.run_dir / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_finished_run_at_a_constant_rate_is_extended(tmp_path, caplog):
+    caplog.set_level("INFO")
+    short, longer = constant(tmp_path, 2), constant(tmp_path, 5)
+    begin_run(short, False, "made from", "devices.", 2)
+    for epoch in (1, 2):
+        (short.run_dir / RESUME / "trials_1" / str(epoch)).mkdir(parents=True)
+    log_epochs(short, 2, 1)
+    finish(short)
+    end_run(short)
+    # The last states stay, and what they were made from.
+    assert [path.name for path in (short.run_dir / RESUME / "trials_1").iterdir()] == ["2"]
+    with pytest.raises(UserError, match=r"is finished, .* choose a larger --train\.epochs to extend it, another"):
+        find_run(short)
+    assert find_run(longer)
+    assert begun_at_once(longer) == 2
+    assert begin_run(longer, True, "made from", "devices.", 2)
+    assert "The run is extended to 5 epochs." in caplog.text
+    assert not is_finished(longer)
+    assert find_run(longer)
+
+
+def test_run_that_cannot_be_extended_says_why(tmp_path):
+    planned = Experiment("run", out=str(tmp_path), train=TrainConfig(epochs=2))
+    begin_run(planned, False, "made from")
+    save_epoch(planned)
+    finish(planned)
+    with pytest.raises(UserError, match=r"optimizer\.schedule onecycle is laid out over them, so that 5 epochs are"):
+        find_run(replace(planned, train=TrainConfig(epochs=5)))
+
+    short = constant(tmp_path / "other", 4)
+    begin_run(short, False, "made from")
+    log_epochs(short, 4, 3)
+    finish(short)
+    longer = constant(tmp_path / "other", 9)
+    (short.run_dir / RESUME / "4").mkdir(parents=True)
+    with pytest.raises(UserError, match="4 epochs are trained already, 3 are asked for"):
+        find_run(constant(tmp_path / "other", 3))
+    log_epochs(short, 2, 3)
+    with pytest.raises(UserError, match=r"every fold has stopped by train\.patience before epoch 4"):
+        find_run(longer)
+    log_epochs(short, 4, 3)
+    (short.run_dir / RESUME / "4").rmdir()
+    (short.run_dir / RESUME).rmdir()
+    with pytest.raises(UserError, match="is not there, as in runs that were gathered from jobs or searched"):
+        find_run(longer)
 
 
 def test_two_claims_of_one_run_exclude_each_other(experiment):

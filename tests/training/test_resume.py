@@ -9,7 +9,7 @@ from jax.experimental import multihost_utils
 from serjax.runtime.errors import UserError
 from serjax.training.config import OptimizerConfig
 from serjax.training.optimizer import make_optimizer
-from serjax.training.resume import ResumePoint
+from serjax.training.resume import ResumePoint, keep_last
 from serjax.training.update import TrainState, init_state
 
 
@@ -91,3 +91,10 @@ def test_saving_leaves_the_count_of_steps_at_which_processes_stop_alone(tmp_path
     point.close()
     assert ResumePoint(tmp_path).latest() == 1
     assert asked == []
+
+
+def test_last_epoch_alone_is_kept(tmp_path):
+    for name in ("2", "10", "9", "partial/10", "trials_1/3"):
+        (tmp_path / name).mkdir(parents=True)
+    keep_last(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"10", "trials_1"}

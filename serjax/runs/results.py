@@ -15,7 +15,7 @@ from flax import nnx
 
 from serjax.audio import SAMPLE_RATE
 from serjax.checkpoints.hub import is_hub_id
-from serjax.checkpoints.run_models import RunModels, save_models
+from serjax.checkpoints.run_models import RunModels, read_run, save_models
 from serjax.config.experiment import Experiment
 from serjax.data.dataset import Data
 from serjax.data.folds.fold import Fold
@@ -295,17 +295,34 @@ def arguments(clip: Utterance, hears: bool) -> list[str]:
     return ["--audio", sound, "--video", video]
 
 
-def show_example(run_dir: Any, data: Data, hears: bool) -> None:
-    """Let the saved ensemble answer for one clip, and say how to ask it for others."""
-    clip = data.store.utterances[data.folds[0].test[0]]
-    heard = data.store.clip(data.folds[0].test[0]), SAMPLE_RATE
+def show_example(run_dir: Path, data: Data, hears: bool) -> None:
+    """Let the saved fold that has not trained on a clip answer for it, and say how to ask for others.
+
+    Args:
+        run_dir: folder of the finished run.
+        data: what it was trained on.
+        hears: whether the models take sound.
+    """
+    numbers = read_run(run_dir).folds
+    fold = next(one for one in data.folds if one.number == numbers[0])
+    weights = [int(number == fold.number) for number in numbers]
+    position = fold.test[0]
+    clip, heard = data.store.utterances[position], (data.store.clip(position), SAMPLE_RATE)
+    ensemble = load(run_dir, weights)
     if data.frames is None:
-        answer = load(run_dir)(heard)
+        answer = ensemble(heard)
     else:
-        frames, count = data.frames.rows(np.array(data.folds[0].test[:1]))
-        answer = load(run_dir)({"audio": heard, "video": frames[0, : count[0]]})
+        frames, count = data.frames.rows(np.array([position]))
+        answer = ensemble({"audio": heard, "video": frames[0, : count[0]]})
     scores = ", ".join(f"{entry['label']} {entry['score']:.1%}" for entry in answer)
-    shown = shlex.join(["python", "-m", "serjax.predict", os.path.relpath(run_dir), *arguments(clip, hears)])
+    options = ["--weights", *map(str, weights)] if len(numbers) > 1 else []
+    shown = shlex.join(["python", "-m", "serjax.predict", os.path.relpath(run_dir), *arguments(clip, hears), *options])
     if is_remote(clip.path) or (not hears and clip.video is None):
         shown = clip.id  # no file on a disk can be named: it is a URL, or what was seen is drawn, or values
-    log.info(f"{shown}\n{scores}  (its label: {clip.label})")
+    told = f"Answered by fold {fold.number}, which tests this clip and has not trained on it"
+    known = [one.number for one in data.folds if one.number in numbers and position in {*one.train, *one.validation}]
+    others = [str(number) for number in known if number != fold.number]
+    if others:
+        told += f" (in training or validation of {', '.join(others)})"
+    told += "; for new clips all answer, without --weights." if options else "."
+    log.info(f"{shown}\n{scores}  (its label: {clip.label})\n{told}")

@@ -65,7 +65,7 @@ def test_seeds_come_back_one_by_one(tmp_path_factory, oof, count):
     rng = np.random.default_rng(0)
     seeds = [replace(oof, probability=rng.permutation(oof.probability, axis=1)) for _ in range(count)]
     write_oof_csv(path, *seeds)
-    assert path.read_text(encoding="utf-8").startswith("clip,fold,seed,label,prediction,speaker,p_")
+    assert path.read_text(encoding="utf-8").startswith("clip,fold,seed,label,prediction,speaker,")
     found = read_seeds(path)
     assert len(found) == (count if oof.ids else 1)
     for one, other in zip(found, seeds, strict=False):

@@ -1,5 +1,6 @@
 """A search whose combinations train side by side: same numbers as alone, stopped and resumed, some given up."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from serjax.checkpoints.huggingface import save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig, FoldsConfig
-from serjax.evaluation.out_of_fold import read_oof_csv, read_seeds
+from serjax.evaluation.out_of_fold import mean_of, read_oof_csv, read_seeds
 from serjax.models.encoders.config import preset
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.speech import Speech
@@ -132,11 +133,23 @@ def test_a_two_stage_search_trains_side_by_side(corpus, tmp_path, monkeypatch):
     assert not np.array_equal(*found.values())
 
 
-def test_extended_run_ends_as_one_of_as_many_epochs_with_all_seeds(corpus, tmp_path):
+def test_extended_run_ends_as_one_of_as_many_epochs_with_all_seeds(corpus, tmp_path, caplog):
+    caplog.set_level("INFO", "serjax")
     constant = {"search": (), "optimizer": OptimizerConfig(schedule="constant", max_lr=1e-2)}
     settings = TrainConfig(epochs=3, batch_size=4, seeds=2)
     whole = frozen(corpus, tmp_path / "whole", train=settings, **constant)
     report = train(whole, "x")
+    # The closing example is answered out of fold, by all seeds.
+    said = caplog.text[caplog.text.index("python -m serjax.predict") :]
+    assert (
+        "Answered by fold 1, which tests this clip and has not trained on it (in training or validation of 2);" in said
+    )
+    answers = mean_of(read_seeds(whole.run_dir / "oof.csv"))
+    (row,) = [row for row, clip in enumerate(answers.ids) if f"{clip}.wav --weights 1 0\n" in said]
+    assert answers.fold[row] == 1
+    for label, score in zip(answers.labels, answers.probability[row], strict=True):
+        shown = float(re.search(rf"{label} ([\d.]+)%", said)[1])
+        assert shown == pytest.approx(100 * score, abs=0.06)
     short = frozen(corpus, tmp_path / "short", train=replace(settings, epochs=1), **constant)
     train(short, "x")
     extended = replace(short, train=settings)

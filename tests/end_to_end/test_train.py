@@ -20,7 +20,7 @@ from serjax.checkpoints.huggingface import save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig, FoldsConfig
-from serjax.evaluation.out_of_fold import read_oof_csv
+from serjax.evaluation.out_of_fold import mean_of, read_oof_csv, read_seeds
 from serjax.models.encoders.config import preset
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.speech import Speech
@@ -161,7 +161,7 @@ def test_frozen_encoder_trains_seeds_and_rates_side_by_side(corpus, tmp_path, dr
     assert {fold["learning_rate"] for fold in report["folds"]} <= {1e-4, 1e-2}
     (states,) = tmp_path.glob("features/*/rows.npy")
     assert (len(np.load(states, mmap_mode="r")) == 36) == (not dropped)
-    oof = read_oof_csv(experiment.run_dir / "oof.csv")
+    oof = mean_of(read_seeds(experiment.run_dir / "oof.csv"))
     rows = np.flatnonzero(oof.fold == 1)
     answers = serjax.load(experiment.run_dir, [1, 0, 0])([Path(corpus) / f"{oof.ids[row]}.wav" for row in rows])
     for row, answer in zip(rows, answers, strict=True):

@@ -60,9 +60,9 @@ class PretrainedEncoder:
         Args:
             clips: One clip or a list of clips: samples [t] at 16 kHz, floats in -1..1 or integers; (samples, rate in
                 Hz) or {"array": samples, "sampling_rate": rate in Hz}, which are resampled with a warning where the
-                rate is another; or a path or URL. Or a batch [b t] at 16 kHz.
-            lengths: True samples of each clip of a batch [b t], integers [b]; by default all. What follows them is not
-                read.
+                rate is another; or a path or URL. Or a batch [b t] at 16 kHz. Samples may be lists of numbers.
+            lengths: True samples of each clip of a batch [b t] or of a list of samples, integers [b] as a list or an
+                array; by default all. What follows them is not read.
             padding: exact: each clip gives what it gives alone, so that a batch equals `transformers` called with one
                 clip after another, whatever the checkpoint. transformers: a batch equals theirs. Statistics of group
                 norm include the padding; and where `return_attention_mask` is false, so do normalisation and attention.
@@ -102,11 +102,12 @@ class PretrainedEncoder:
         """Return the clips' samples, mono at 16 kHz."""
         array = hasattr(clips, "ndim")
         if array and clips.ndim == 2:
-            clips = _rows(np.asarray(clips), lengths)
-        elif lengths is not None:
-            raise UserError("lengths belong to a batch [b t]; give one, or a list of clips without lengths.")
-        elif array or isinstance(clips, (str, Path, Mapping)) or _is_pair(clips):
+            clips = list(np.asarray(clips))
+        elif array or isinstance(clips, (str, Path, Mapping)) or _is_pair(clips) or _is_wave(clips):
             clips = [clips]
+        clips = [np.asarray(clip) if hasattr(clip, "ndim") or _is_wave(clip) else clip for clip in clips]
+        if lengths is not None:
+            clips = _cut_to(clips, lengths)
         if not len(clips):
             raise UserError("there are no clips; give at least one.")
         rates = sorted({rate_of(clip) for clip in clips if not hasattr(clip, "ndim")} - {SAMPLE_RATE})
@@ -129,17 +130,22 @@ def _is_pair(clip: Any) -> bool:
     return isinstance(clip, tuple) and len(clip) == 2 and isinstance(clip[1], (int, float, np.number))
 
 
-def _rows(batch: np.ndarray, lengths: Any) -> list[np.ndarray]:
-    """Return the rows of a batch, each cut to its length."""
-    if lengths is None:
-        return list(batch)
+def _is_wave(clip: Any) -> bool:
+    """Return whether this is a list of numbers."""
+    return isinstance(clip, (list, tuple)) and len(clip) > 0 and isinstance(clip[0], (int, float, np.number))
+
+
+def _cut_to(clips: list[Any], lengths: Any) -> list[np.ndarray]:
+    """Return clips [t], each cut to its length."""
+    if any(not isinstance(clip, np.ndarray) or clip.ndim != 1 for clip in clips):
+        raise UserError("lengths belong to a batch [b t], or a list of samples [t]; leave them out for other clips.")
     counts = np.asarray(lengths)
-    if counts.shape != batch.shape[:1] or counts.dtype.kind not in "iu":
-        raise UserError(f"lengths are {counts.dtype} {list(counts.shape)}; give {len(batch)} integers, one a clip.")
-    for index, count in enumerate(counts.tolist()):
-        if not 1 <= count <= batch.shape[1]:
-            raise UserError(f"clip {index}: its length is given as {count}; give 1 to {batch.shape[1]}.")
-    return [row[:count] for row, count in zip(batch, counts, strict=True)]
+    if counts.shape != (len(clips),) or counts.dtype.kind not in "iu":
+        raise UserError(f"lengths are {counts.dtype} {list(counts.shape)}; give {len(clips)} integers, one a clip.")
+    for index, (clip, count) in enumerate(zip(clips, counts.tolist(), strict=True)):
+        if not 1 <= count <= len(clip):
+            raise UserError(f"clip {index}: its length is given as {count}; give 1 to {len(clip)}.")
+    return [clip[:count] for clip, count in zip(clips, counts, strict=True)]
 
 
 def _samples(clip: Any, name: str) -> Wave:

@@ -69,6 +69,21 @@ def test_a_padded_batch_with_its_lengths_is_a_list_of_clips(encoder, lengths, ar
     assert_equal(encoder(array(batch), lengths), encoder(clips()), atol=0)
 
 
+@pytest.mark.parametrize("lengths", [list(LENGTHS), np.array(LENGTHS)], ids=lambda x: type(x).__name__)
+@pytest.mark.parametrize("as_given", [list, lambda batch: [row.tolist() for row in batch]], ids=["arrays", "lists"])
+def test_a_list_of_padded_clips_is_cut_to_its_lengths(encoder, as_given, lengths):
+    batch = np.zeros((3, 9500), np.float32)
+    for row, clip in zip(batch, clips(), strict=True):
+        row[: len(clip)] = clip
+    assert_equal(encoder(as_given(batch), lengths), encoder(clips()), atol=0)
+
+
+def test_a_clip_may_be_a_list_of_numbers(encoder):
+    clip = clips()[1]
+    assert_equal(encoder(clip.tolist()), encoder(clip), atol=0)
+    assert_equal(encoder([clip.tolist(), (clip.tolist(), 16_000)]), encoder([clip, clip]), atol=0)
+
+
 def test_a_batch_without_lengths_is_read_whole(encoder):
     batch = np.stack(clips((5000, 5000)))
     assert_equal(encoder(batch), encoder(list(batch)), atol=0)
@@ -110,10 +125,12 @@ def test_integers_use_their_full_range(encoder):
         (np.ones((2, 800)), [800, 801], r"clip 1: its length is given as 801; give 1 to 800"),
         (np.ones((2, 800)), [800], r"lengths are int64 \[1\]; give 2 integers"),
         (np.ones((2, 800)), [800.0, 400.0], r"lengths are float64 \[2\]; give 2 integers"),
-        ([np.ones(800)], [800], "lengths belong to a batch"),
+        (["clip.wav"], [800], "lengths belong to a batch"),
+        ([(np.ones(800), 8_000)], [800], "lengths belong to a batch"),
         ([np.ones((800, 2))], None, r"clip 0: it has the shape \[800, 2\]; give samples \[t\] at 16 kHz"),
         (np.ones((1, 2, 800)), None, r"clip 0: it has the shape \[1, 2, 800\]"),
-        ([[0.1] * 800], None, "clip 0: it has the type list"),
+        ([[[0.1] * 800]], None, "clip 0: it has the type list"),
+        ([[1] * 800], None, "clip 0: its type is int64"),
         ("nowhere.wav", None, "nowhere.wav: it cannot be opened"),
     ],
 )
@@ -152,6 +169,15 @@ def test_the_module_takes_prepared_waves(encoder):
     prepared = (clip - clip.mean()) / np.sqrt(clip.var() + 1e-7)
     output = nnx.jit(encoder.module)(jnp.asarray(prepared[None]), jnp.array([len(clip)]))
     assert_equal(output, encoder(clip), atol=1e-4)
+
+
+def test_the_last_state_alone_is_normalised_before_the_head_of_a_pre_ln_encoder(tmp_path, tiny_encoder):
+    encoder = load_encoder(save(tmp_path, replace(tiny_encoder, **LAYER)))
+    *others, last = encoder(clips()[0]).hidden_states
+    # A layer norm with the weights it starts from gives each frame mean 0 and variance 1.
+    assert np.abs(last.mean(-1)).max() < 1e-5
+    np.testing.assert_allclose(last.var(-1), 1, atol=1e-3)
+    assert all(np.abs(state.var(-1) - 1).max() > 0.01 for state in others)
 
 
 @pytest.mark.torch

@@ -105,6 +105,9 @@ def add_ensemble_options(parser: argparse.ArgumentParser) -> None:
     """Give a parser the options of whatever answers with an ensemble."""
     parser.add_argument("--weights", type=float, nargs="+", help="how much each fold counts")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="precision; bfloat16 is faster, errs by 1 %%")
+    parser.add_argument(
+        "--highpass", type=float, metavar="HZ", help="high-pass filter, 20 removes a DC offset; default: the run's own"
+    )
 
 
 def add_host_options(parser: argparse.ArgumentParser) -> None:

@@ -58,6 +58,7 @@ def main(argv: Sequence[str]) -> int:
         out=options["out"],
         weights=options["weights"],
         dtype=options["dtype"],
+        highpass=options["highpass"],
         seed=options["seed"],
         overwrite=options["overwrite"],
         command=f"python -m serjax.evaluate {shlex.join(argv)}",

@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     from serjax.runtime.progress import console
 
     cli.show_log(stdout=False)
-    ensemble = load(options.model, options.weights, options.dtype)
+    ensemble = load(options.model, options.weights, options.dtype, options.highpass)
     for note in ensemble.notes:
         print(note, file=sys.stderr)
     terminal = sys.stdout.isatty() and not options.json

@@ -27,6 +27,7 @@ class Models(NamedTuple):
         dtype: precision of the computation.
         outputs: from logits to scores.
         vad: how silence is left out of a clip first.
+        highpass: cutoff in Hz of the high-pass filter that comes before that; None: there is none.
         modalities: what they take of a clip.
         required: modalities that a clip must have.
         video: how they take video; None: they do not.
@@ -44,6 +45,7 @@ class Models(NamedTuple):
     dtype: str
     outputs: Outputs
     vad: Activity = "none"
+    highpass: float | None = None
     modalities: frozenset[Modality] = frozenset({"sound"})
     required: frozenset[Modality] = frozenset({"sound"})
     video: VideoConfig | None = None

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from serjax.audio.highpass import Cutoff
 from serjax.audio.vad import Activity
 from serjax.checkpoints.bundle import Models
 from serjax.checkpoints.conversion import load_tensors, to_tensors
@@ -53,6 +54,7 @@ class RunModels:
         seeds: number of seeds that every fold was trained with; the directories of those after the first are in folders
             called seed_N, from 1.
         format: version of this file.
+        highpass: cutoff in Hz of the high-pass filter that comes before that; None: there is none.
     """
 
     labels: tuple[str, ...]
@@ -63,6 +65,7 @@ class RunModels:
     vad: Activity
     seeds: AtLeastOne = 1
     format: int = FORMAT
+    highpass: Cutoff | None = None
 
     def members(self, run_dir: Path) -> list[Path]:
         """Return the directories of all models: the folds of the first seed, then those of the others."""
@@ -208,6 +211,7 @@ def load_run(run_dir: str | Path) -> Models:
         dtype=model.dtype,
         outputs="softmax",
         vad=run.vad,
+        highpass=run.highpass,
         modalities=model.modalities,
         required=model.required,
         video=model.video,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from serjax.audio.highpass import Cutoff
 from serjax.audio.vad import Activity
 from serjax.runtime.constraints import AtLeastOne, Positive, Share
 from serjax.runtime.errors import UserError
@@ -64,6 +65,9 @@ class DataConfig:
     vad: Activity = "none"
     """Leave out silence when clips are decoded: by energy, or by the network of silero-vad (packages silero-vad,
     onnxruntime)."""
+    highpass: Cutoff | None = None
+    """High-pass filter (second-order Butterworth) of so many Hz for clips when they are decoded, and in prediction with
+    the run: 20 removes a DC offset and rumble."""
     max_clips: AtLeastOne | None = None
     """Use only this many clips, an even share of every class (for a quick look)."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
+from serjax.audio.highpass import LARGE_OFFSET
 from serjax.audio.vad import load_silero
 from serjax.data.batching.batches import Frames
 from serjax.data.config import DataConfig, FoldsConfig
@@ -19,6 +20,7 @@ from serjax.data.folds.make import fewer_folds, make_folds
 from serjax.data.store.clips import ClipStore, SilentClips, open_store
 from serjax.data.store.face_features import read_face_features
 from serjax.data.utterance import Utterance
+from serjax.runtime.errors import one_of
 from serjax.video.config import VideoConfig
 
 log = logging.getLogger(__name__)
@@ -117,6 +119,8 @@ def read_data(
     corpus_notes = corpus.notes if frames is None else (*corpus.notes, *frames.summary)
     if fewer is not None:
         corpus_notes = (*corpus_notes, fewer)
+    if isinstance(store, ClipStore) and config.highpass is None:
+        corpus_notes = (*corpus_notes, *_offset_notes(store))
     return Data(corpus.name, store, corpus.labels, classes, divided, corpus_notes, notes, rows)
 
 
@@ -124,12 +128,32 @@ def _open_clips(config: DataConfig, utterances: Sequence[Utterance], folder: Pat
     """Decode the sound of the clips."""
     if config.vad == "silero":
         load_silero()  # a missing package is reported once, and not for every clip
-    store = open_store(utterances, folder, skip_bad=config.skip_bad, vad=config.vad, keep=config.keep_decoded)
+    store = open_store(
+        utterances,
+        folder,
+        skip_bad=config.skip_bad,
+        vad=config.vad,
+        cutoff=config.highpass,
+        keep=config.keep_decoded,
+    )
     if store.untrimmed:
         log.info(f"{store.untrimmed} clips keep their silence: too little of them would be left.")
     for line in store.skipped:
         log.warning(f"skipped: {line}")
     return store
+
+
+def _offset_notes(store: ClipStore) -> list[str]:
+    """Return a sentence on the clips whose DC offset is large, which is logged too."""
+    large = [clip.id for clip, offset in zip(store.utterances, store.offsets, strict=True) if offset > LARGE_OFFSET]
+    if not large:
+        return []
+    note = (
+        f"{len(large)} clips have a DC offset above {LARGE_OFFSET:.0%} of their RMS ({one_of(large)}), which models "
+        "hear; --data.highpass 20 removes it."
+    )
+    log.info(note)
+    return [note]
 
 
 def _open_frames(

@@ -12,6 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Shaped
 
 from serjax.audio import SAMPLE_RATE
+from serjax.audio.highpass import LARGE_OFFSET, dc_offset, highpass
 from serjax.audio.vad import trim
 from serjax.checkpoints.bundle import Models, Outputs
 from serjax.checkpoints.hub import is_hub_id, resolve
@@ -99,10 +100,17 @@ class Ensemble:
         for sample in samples:
             for note in sample.notes:
                 warnings.warn(note, stacklevel=2)
+        large = sum(sample.offset > LARGE_OFFSET for sample in samples)
+        if large and self._models.highpass is None:
+            warnings.warn(
+                f"{large} of the clips have a DC offset above {LARGE_OFFSET:.0%} of their RMS, which models hear; load "
+                "the model with highpass=20 to remove it.",
+                stacklevel=2,
+            )
         return [self.ranked(row) for row in self.probabilities(samples)] if clips else []
 
     def read(self, clip: Clip) -> Sample:
-        """Return a clip as these models take it, and what is to be said of it.
+        """Return a clip as these models take it, filtered and without silence, and what is to be said of it.
 
         Raises:
             UserError: it cannot be decoded, is too short for these models, or lacks the sound or the video that they
@@ -122,6 +130,9 @@ class Ensemble:
             raise UserError(
                 f"{name}: it has {len(sample.wave)} samples at 16 kHz, but the model's first frame takes {least}."
             )
+        if len(sample.wave):
+            wave = trim(highpass(sample.wave, models.highpass), models.vad)[0]
+            sample = sample._replace(wave=wave, offset=dc_offset(sample.wave))
         if models.video is not None and not models.required and len(sample.modalities) == 1:
             alone = f"{name}: answered from {min(sample.modalities)} alone."
             return sample._replace(notes=(*sample.notes, alone))
@@ -130,7 +141,8 @@ class Ensemble:
     def fingerprint(self) -> str:
         """Return a hash of the members' parameters and weights, and of the settings that decide their answers."""
         models = self._models
-        settings = models.dtype, models.outputs, models.max_seconds, models.crop, models.vad, self.labels
+        heard = models.max_seconds, models.crop, models.vad, models.highpass
+        settings = models.dtype, models.outputs, *heard, self.labels
         return fingerprint(models.params, models.shared, self._weights, settings)
 
     def rate(self, clip: Clip) -> float:
@@ -140,7 +152,7 @@ class Ensemble:
     def probabilities(self, samples: Sequence[Sample]) -> Float[np.ndarray, "clips c"]:
         """Return the members' mean scores of clips, in the order of `labels`."""
         models = self._models
-        cut = [self._cropped(sample.wave) for sample in samples]
+        cut = [self.heard(sample) for sample in samples]
         result = np.zeros((len(cut), len(self.labels)), np.float32)
         for batch in _batches([len(clip) for clip in cut]):
             wave = np.zeros((len(batch), bucket(max(len(cut[index]) for index in batch))), np.float32)
@@ -176,7 +188,7 @@ class Ensemble:
             raise UserError("these models have no cross-attention; ask a run of av_xattn.")
         if sample.frames is None or not len(sample.wave):
             raise UserError("attention is between sound and video; give a clip that has both.")
-        wave = self._cropped(sample.wave)
+        wave = self.heard(sample)
         arrays = (wave[None], np.array([len(wave)], np.int32), *_frames([sample], models.video))
 
         def looked(params: Any) -> Any:
@@ -187,11 +199,11 @@ class Ensemble:
         shares = np.einsum("k,khfn->fn", self._weights, np.asarray(found.video_to_audio[:, 0], np.float32))
         return shares[:frames, :stretches] / found.video_to_audio.shape[2], fused.seconds_per_frame
 
-    def _cropped(self, wave: Float[np.ndarray, "t"]) -> Float[np.ndarray, "n"]:
-        """Return the stretch of a clip that the models hear."""
-        models = self._models
+    def heard(self, sample: Sample) -> Float[np.ndarray, "n"]:
+        """Return the stretch of a clip's sound that the models hear, at 16 kHz: at most `data.max_seconds`."""
+        models, wave = self._models, sample.wave
         longest = len(wave) if models.max_seconds is None else round(models.max_seconds * SAMPLE_RATE)
-        return crop_clip(trim(wave, models.vad)[0] if len(wave) else wave, longest, models.crop)
+        return crop_clip(wave, longest, models.crop)
 
     def ranked(self, probability: Float[np.ndarray, "c"]) -> Scores:
         """Return the classes with their probabilities, the most probable first."""
@@ -240,7 +252,12 @@ def answer(
     return jax.numpy.einsum("k,kbc->bc", weights, scores)
 
 
-def load(source: str | Path, weights: Sequence[float] | None = None, dtype: DType | None = None) -> Ensemble:
+def load(
+    source: str | Path,
+    weights: Sequence[float] | None = None,
+    dtype: DType | None = None,
+    highpass: float | None = None,
+) -> Ensemble:
     """Return the ensemble of a finished run, or a published classifier, to be called with clips.
 
     Args:
@@ -249,16 +266,24 @@ def load(source: str | Path, weights: Sequence[float] | None = None, dtype: DTyp
         dtype: what to compute in; by default what a run was trained in, float32 for a published classifier. Where the
             processor has instructions for bfloat16, it takes two thirds of the time; it errs by 1 %
             (docs/results/speed.md).
+        highpass: cutoff in Hz of a high-pass filter (`serjax.audio.highpass`) for the clips; by default what a run was
+            trained with (`data.highpass`), none for a published classifier.
 
     Raises:
-        UserError: there is no such run, checkpoint or dtype, or its files do not fit.
+        UserError: there is no such run, checkpoint, dtype or cutoff, or its files do not fit.
     """
     folder = Path(source).expanduser()
     if dtype is not None and dtype not in get_args(DType):
         raise UserError(f"dtype: got {dtype!r}; give {' or '.join(get_args(DType))}.")
+    if highpass is not None and not 0 < highpass < SAMPLE_RATE / 2:
+        raise UserError(f"highpass: got {highpass:g} Hz; give more than 0 and less than {SAMPLE_RATE / 2:g}.")
     if is_hub_id(str(source)):
         fetched = resolve(str(source))
         folder = fetched if (fetched / "model.json").is_file() else folder
     own = folder.is_dir() and not (folder / "config.json").is_file()
     models = load_run(folder) if own else load_published(str(source))
-    return Ensemble(models if dtype is None else models._replace(dtype=dtype), weights)
+    if dtype is not None:
+        models = models._replace(dtype=dtype)
+    if highpass is not None:
+        models = models._replace(highpass=highpass)
+    return Ensemble(models, weights)

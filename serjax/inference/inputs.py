@@ -29,11 +29,13 @@ class Sample(NamedTuple):
         wave: samples, mono at 16 kHz; none where there is no sound.
         frames: of its video, or face features; None where there are none, or the model takes no video.
         notes: sentences about what was read.
+        offset: DC offset of the recording as a share of its RMS.
     """
 
     wave: Float[np.ndarray, "t"]
     frames: Shaped[np.ndarray, "f ..."] | None = None
     notes: tuple[str, ...] = ()
+    offset: float = 0.0
 
     @property
     def modalities(self) -> set[Modality]:

@@ -45,14 +45,15 @@ def evaluate(
     out: str | Path | None = None,
     weights: Sequence[float] | None = None,
     dtype: DType | None = None,
+    highpass: float | None = None,
     seed: int = 0,
     overwrite: bool = False,
     command: str = "serjax.runs.evaluate.evaluate(...)",
 ) -> Report:
     """Score a model on labelled clips, write a folder of results, and return the report.
 
-    Clips are cut and cleared of silence as the run's own were: `data` says only which clips there are. Several
-    processes (`serjax.runtime.distributed`) share the clips; the first writes.
+    Clips are filtered, cut and cleared of silence as the run's own were: `data` says only which clips there are.
+    Several processes (`serjax.runtime.distributed`) share the clips; the first writes.
 
     Args:
         source: folder of a finished run; or a Hugging Face directory or hub id of a classifier.
@@ -60,6 +61,7 @@ def evaluate(
         out: folder of the results; by default `evaluation` in the run folder, or in the working folder.
         weights: how much each fold counts; equally by default.
         dtype: what to compute in.
+        highpass: cutoff in Hz of the high-pass filter; by default what the run was trained with.
         seed: decides the draws of the intervals, and the clips that `data.max_clips` chooses.
         overwrite: delete the results of an earlier evaluation in `out`.
         command: by which it was asked for, for the page.
@@ -68,14 +70,15 @@ def evaluate(
         UserError: model, clips or labels that cannot be used, or `out` holds an evaluation.
     """
     validate(data)
-    for name in ("max_seconds", "eval_crop", "vad"):
+    for name in ("max_seconds", "eval_crop", "vad", "highpass"):
         if getattr(data, name) != getattr(DataConfig(), name):
-            raise UserError(f"data.{name} is given, but it is the run's own; leave it out.")
+            instead = " or give highpass" if name == "highpass" else ""
+            raise UserError(f"data.{name} is given, but it is the run's own; leave it out{instead}.")
     run_dir = Path(source).expanduser()
     folder = Path(out) if out is not None else (run_dir if run_dir.is_dir() else Path()) / "evaluation"
     distributed.from_first("evaluation", lambda: _check_free(folder, overwrite))
     check_versions()
-    ensemble = load(source, weights, dtype)
+    ensemble = load(source, weights, dtype, highpass)
     if ensemble.outputs == "identity":
         raise UserError(f"{source}: it gives values and no classes, which labels cannot be compared with.")
     for note in ensemble.notes:
@@ -203,7 +206,7 @@ def _open(
 ) -> tuple[Sequence[Utterance], list[Callable[[], Any]], list[str], tuple[str, ...]]:
     """Return clips, a reader of each, a sentence for each that is left out, and hashes of the decoded sounds.
 
-    Sounds are decoded once; an ensemble leaves out silence itself.
+    Sounds are decoded once; an ensemble filters them and leaves out silence itself.
     """
     if filmed:
         return clips, [partial(_files, clip) for clip in clips], [], ()

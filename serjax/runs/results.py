@@ -241,6 +241,7 @@ def save_trained(
         max_seconds=settings.max_seconds,
         eval_crop=settings.eval_crop,
         vad=settings.vad,
+        highpass=settings.highpass,
     )
     members = ({fold: trained.model(k) for fold, k in seed.items()} for seed in chosen)
     save_models(experiment.run_dir, models, *members)

@@ -129,3 +129,13 @@ def test_drawn_video_without_sound_decodes_no_sound(root, tmp_path):
     assert frames.shape == (2, 2, 32, 32, 3)
     assert counts.tolist() == [2, 2]
     assert not (tmp_path / "clips").exists()
+
+
+def test_a_large_dc_offset_is_told_unless_it_is_filtered(root, tmp_path):
+    shutil.copytree(root, tmp_path / "tones")
+    path = tmp_path / "tones" / "low" / "low_spk1_0.wav"
+    samples, rate = soundfile.read(path)
+    soundfile.write(path, samples + 0.05, rate)
+    (note,) = [note for note in read(tmp_path / "tones", tmp_path).corpus_notes if "DC offset" in note]
+    assert note.startswith("1 clips have a DC offset above 20% of their RMS (low/low_spk1_0)")
+    assert not any("DC offset" in note for note in read(tmp_path / "tones", tmp_path, highpass=20.0).corpus_notes)

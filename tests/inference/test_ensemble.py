@@ -1,10 +1,17 @@
-"""How clips are put into batches for an answer."""
+"""Ensembles: how clips are put into batches, what is heard of them, and what is said of them."""
 
+import warnings
+
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from saved_runs import write_run
 
+from serjax.audio.highpass import highpass
 from serjax.data.batching.lengths import bucket
-from serjax.inference.ensemble import BATCH, _batches
+from serjax.inference.ensemble import BATCH, _batches, load
+from serjax.runtime.errors import UserError
 
 
 @given(st.lists(st.integers(400, 500_000), max_size=40))
@@ -14,3 +21,35 @@ def test_batches_hold_every_clip_once_and_are_padded_alike(lengths):
     for batch in batches:
         assert len(batch) in (1, 2, 4, BATCH)
         assert len({bucket(lengths[index]) for index in batch}) == 1
+
+
+def noise(samples=12_000):
+    return np.random.default_rng(0).normal(0, 0.05, samples).astype(np.float32)
+
+
+def test_a_run_hears_the_first_seconds_that_it_was_trained_on(tmp_path):
+    write_run(tmp_path, max_seconds=0.5)
+    ensemble, wave = load(tmp_path), noise()
+    np.testing.assert_array_equal(ensemble.heard(ensemble.read((wave, 16_000))), wave[:8_000])
+    assert len(ensemble.heard(ensemble.read((wave[:5_000], 16_000)))) == 5_000
+
+
+def test_clips_are_filtered_as_in_training_or_as_asked_for(tmp_path):
+    write_run(tmp_path / "plain")
+    write_run(tmp_path / "filtered", highpass=20.0)
+    wave = noise() + np.float32(0.1)
+    for ensemble in (load(tmp_path / "filtered"), load(tmp_path / "plain", highpass=20.0)):
+        np.testing.assert_array_equal(ensemble.read((wave, 16_000)).wave, highpass(wave, 20.0))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            shifted, plain = ensemble([(wave, 16_000), (wave - np.float32(0.1), 16_000)])
+        assert [one["score"] for one in shifted] == pytest.approx([one["score"] for one in plain], abs=1e-4)
+    with pytest.warns(UserWarning, match="1 of the clips have a DC offset above 20% of their RMS.*highpass=20"):
+        load(tmp_path / "plain")([(wave, 16_000), (noise(), 16_000)])
+    assert load(tmp_path / "plain").fingerprint() != load(tmp_path / "plain", highpass=20.0).fingerprint()
+
+
+@pytest.mark.parametrize("cutoff", [0, -20, 8_000, float("nan")])
+def test_a_cutoff_that_cannot_be_is_refused(tmp_path, cutoff):
+    with pytest.raises(UserError, match=r"highpass: got .* Hz; give more than 0 and less than 8000"):
+        load(tmp_path, highpass=cutoff)

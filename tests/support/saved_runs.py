@@ -26,7 +26,7 @@ SPEECH = Speech(pooling="mean", head="linear", freeze="nothing")
 LABELS = ("angry", "happy", "sad")
 
 
-def write_run(folder, model=SPEECH, *, folds=(1, 2), max_seconds=0.5, eval_crop="head"):
+def write_run(folder, model=SPEECH, *, folds=(1, 2), max_seconds=0.5, eval_crop="head", highpass=None):
     """Write a finished run's models; return the members by number of the fold, and the resolved settings."""
     model = model.resolved(Resolution(max_seconds, EncoderLayout(ENCODER, normalize=True), 4))
     members = {fold: noisy(lambda rngs: model.build(len(LABELS), rngs=rngs), fold) for fold in folds}
@@ -37,7 +37,8 @@ def write_run(folder, model=SPEECH, *, folds=(1, 2), max_seconds=0.5, eval_crop=
         nnx.update(member, nnx.from_flat_state(frozen))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "experiment.json").write_text("{}")
-    save_models(folder, RunModels(LABELS, tuple(folds), model, max_seconds, eval_crop, "none"), members)
+    settings = RunModels(LABELS, tuple(folds), model, max_seconds, eval_crop, "none", highpass=highpass)
+    save_models(folder, settings, members)
     return members, model
 
 

@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Float64, Int64
 
 from serjax.audio import SAMPLE_RATE
 from serjax.audio.decode import VIDEO_SUFFIXES, decode
+from serjax.audio.highpass import dc_offset, highpass
 from serjax.audio.vad import Activity, trim
 from serjax.data.store.decoded import Decoded, DecodedClips, decode_once, unusable, usable
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import MissingPackage, UserError
 
-_VERSION = 2
+_VERSION = 3
 """Part of every key: raised where decoding changes, so that stores of before are not found and made anew."""
 
 
@@ -25,6 +26,7 @@ class ClipStore(DecodedClips):
         lengths: of each clip, in samples.
         kept: whether samples are on the disk; else each clip is decoded from its recording whenever it is read.
         untrimmed: number of clips that kept their silence because too little would have been left.
+        offsets: of each clip before any filter, the DC offset as a share of its RMS.
     """
 
     array = "samples"
@@ -32,13 +34,16 @@ class ClipStore(DecodedClips):
     lengths: Int64[np.ndarray, "clips"]
     kept: bool
     untrimmed: int
+    offsets: Float64[np.ndarray, "clips"]
 
     def __init__(self, folder: Path, utterances: Sequence[Utterance]) -> None:
         super().__init__(folder, utterances)
         self._vad: Activity = self._ragged.facts.get("vad", "none")
+        self._cutoff: float | None = self._ragged.facts.get("cutoff")
         self.kept = "vad" not in self._ragged.facts
         self.lengths = self._ragged.lengths[self._kept] if self.kept else np.array(self._column("samples"), np.int64)
         self.untrimmed = sum(not trimmed for trimmed in self._column("trimmed"))
+        self.offsets = np.array(self._column("offset"), np.float64)
 
     def clip(self, i: int) -> Float32[np.ndarray, "t"]:
         """Return clip i at 16 kHz, read-only: a view of the file, or decoded.
@@ -51,7 +56,7 @@ class ClipStore(DecodedClips):
         if self.kept:
             return self._ragged[self._kept[i]]
         clip = self.utterances[i]
-        found = _decode(clip, self._vad)
+        found = _decode(clip, self._vad, self._cutoff)
         if found.columns["reasons"] is not None:
             raise UserError(
                 f"{clip.path}: it was readable when its clips were indexed, and is no longer "
@@ -99,6 +104,7 @@ def open_store(
     *,
     skip_bad: bool,
     vad: Activity = "none",
+    cutoff: float | None = None,
     keep: bool = True,
 ) -> ClipStore:
     """Decode utterances into `folder`, or find them there from an earlier time, as `decode_once` does.
@@ -108,6 +114,7 @@ def open_store(
         folder: of all stores; made where it is missing.
         skip_bad: leave out clips that cannot be used instead of raising.
         vad: how silence is left out.
+        cutoff: of a high-pass filter that comes first, in Hz; None: there is none.
         keep: the samples. Otherwise lengths, hashes and reasons alone are kept, which takes decoding every clip once,
             and each clip is decoded again whenever it is read.
 
@@ -120,7 +127,7 @@ def open_store(
         from serjax.audio import container  # noqa: F401  (a missing package is reported once, and for no single clip)
 
     def decoded(clip: Utterance) -> Decoded:
-        rows, columns = _decode(clip, vad)
+        rows, columns = _decode(clip, vad, cutoff)
         return Decoded(rows, columns) if keep else Decoded(rows[:0], columns | {"samples": len(rows)})
 
     return decode_once(
@@ -128,19 +135,20 @@ def open_store(
         utterances,
         folder,
         decoded,
-        settings=[_VERSION, SAMPLE_RATE, vad] if keep else [_VERSION, SAMPLE_RATE, vad, "index alone"],
+        settings=[_VERSION, SAMPLE_RATE, vad, cutoff, *(() if keep else ("index alone",))],
         dtype="<f4",
         skip_bad=skip_bad,
-        facts={} if keep else {"vad": vad},
+        facts={} if keep else {"vad": vad, "cutoff": cutoff},
     )
 
 
-def _decode(clip: Utterance, vad: Activity) -> Decoded:
+def _decode(clip: Utterance, vad: Activity, cutoff: float | None) -> Decoded:
     """Return a clip's samples, or why there are none; a missing package is an error."""
     try:
-        samples, trimmed = trim(decode(clip.path, start=clip.start, end=clip.end), vad)
+        wave = decode(clip.path, start=clip.start, end=clip.end)
+        samples, trimmed = trim(highpass(wave, cutoff), vad)
     except MissingPackage:
         raise
     except UserError as error:
-        return unusable(error, clip.path, np.zeros(0, np.float32), trimmed=True)
-    return usable(np.asarray(samples, "<f4"), trimmed=trimmed)
+        return unusable(error, clip.path, np.zeros(0, np.float32), trimmed=True, offset=0.0)
+    return usable(np.asarray(samples, "<f4"), trimmed=trimmed, offset=dc_offset(wave))

@@ -139,7 +139,14 @@ def _store(root: Path, option: str, cache: Path, experiment: PretrainExperiment)
         for path in files
     ]
     settings = experiment.data
-    store = open_store(clips, cache / "clips", skip_bad=settings.skip_bad, vad=settings.vad, keep=settings.keep_decoded)
+    store = open_store(
+        clips,
+        cache / "clips",
+        skip_bad=settings.skip_bad,
+        vad=settings.vad,
+        cutoff=settings.highpass,
+        keep=settings.keep_decoded,
+    )
     for line in store.skipped:
         log.warning(f"skipped: {line}")
     log.info(f"{len(store)} clips below {root}, without labels.")

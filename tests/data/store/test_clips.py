@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serjax.audio.decode import decode
+from serjax.audio.highpass import dc_offset, highpass
 from serjax.data.config import DataConfig
 from serjax.data.corpora.read import read_corpus
 from serjax.data.store import clips as module
@@ -346,3 +347,21 @@ def test_a_recording_that_changed_or_went_since_it_was_indexed_is_named(tmp_path
         UserError, match=r"^\S*clip2\.wav: it was readable when .* \(it cannot be opened \(No such file"
     ):
         store.clip(2)
+
+
+def test_a_high_pass_filter_comes_before_the_rest_and_makes_a_store_of_its_own(tmp_path):
+    (clip,) = utterances = write_clips(tmp_path, 1)
+    wave = noise(1.0, 16_000, 0) * np.repeat(np.float32([1, 0.001]), 8_000)
+    soundfile.write(clip.path, wave + np.float32(0.2), 16_000, subtype="FLOAT")
+    plain = open_store(utterances, tmp_path / "store", skip_bad=False)
+    filtered = open_store(utterances, tmp_path / "store", skip_bad=False, cutoff=20.0)
+    assert plain.folder != filtered.folder
+    assert abs(plain.clip(0).mean()) > 0.19
+    np.testing.assert_array_equal(filtered.clip(0), highpass(plain.clip(0), 20.0))
+    # The offset is the recording's own, whatever is done about it, and no silence is told from sound while it is there.
+    assert plain.offsets[0] == filtered.offsets[0] == dc_offset(plain.clip(0)) > 0.5
+    kept = [
+        open_store(utterances, tmp_path / "store", skip_bad=False, vad="energy", cutoff=cutoff).lengths[0]
+        for cutoff in (None, 20.0)
+    ]
+    assert kept[0] == 16_000 > 10_000 > kept[1]

@@ -26,13 +26,19 @@ def test_sound_needs_neither_package():
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("from serjax.audio.decode import decode; decode(path)", "Videos, and the sound in them, are decoded by PyAV"),
-        ("from serjax.video.decode import read; read(path, 2)", "Videos, and the sound in them, are decoded by PyAV"),
+        (
+            "from serjax.audio.decode import decode; decode(path)",
+            "Videos, .m4a, .aac, .wma and .amr files are decoded by PyAV",
+        ),
+        (
+            "from serjax.video.decode import read; read(path, 2)",
+            "Videos, .m4a, .aac, .wma and .amr files are decoded by PyAV",
+        ),
         (
             "from pathlib import Path\nfrom serjax.data.store.clips import open_store\n"
             "from serjax.data.utterance import Utterance\n"
             "open_store([Utterance('a', Path(path), 'x')], Path(path).parent / 'store', skip_bad=True)",
-            "Videos, and the sound in them, are decoded by PyAV",
+            "Videos, .m4a, .aac, .wma and .amr files are decoded by PyAV",
         ),
         ("import serjax.video.faces", "Faces are found by dlib"),
     ],

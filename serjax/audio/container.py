@@ -1,4 +1,4 @@
-"""Files of several tracks, such as videos, read by PyAV (FFmpeg): opening, packets, frames, and the sound in them."""
+"""Videos, and recordings that libsndfile does not read, by PyAV (FFmpeg): opening, packets, frames, and their sound."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from typing import Any, overload
 import numpy as np
 from jaxtyping import Float32
 
+from serjax.audio.decode import UNREADABLE_SUFFIXES, VIDEO_SUFFIXES
 from serjax.runtime.errors import MissingPackage, UserError
 
 try:
@@ -19,7 +20,7 @@ try:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 except ImportError:
-    raise MissingPackage("PyAV", "video", "Videos, and the sound in them, are decoded") from None
+    raise MissingPackage("PyAV", "video", "Videos, .m4a, .aac, .wma and .amr files are decoded") from None
 
 
 @contextlib.contextmanager
@@ -29,8 +30,10 @@ def opened(path: Path) -> Iterator[InputContainer]:
     Raises:
         UserError: it is of no format that FFmpeg reads, or lacks what stands at its end.
     """
+    recording = path.suffix.lower() in UNREADABLE_SUFFIXES - VIDEO_SUFFIXES
+    kind = "a recording that FFmpeg reads" if recording else "a video"
     unknown = UserError(
-        f"{path}: it is not a video, or so much of its end is missing that nothing in it can be found; get it again "
+        f"{path}: it is not {kind}, or so much of its end is missing that nothing in it can be found; get it again "
         "or leave it out."
     )
     try:

@@ -20,10 +20,13 @@ AUDIO_SUFFIXES = frozenset(
 """Suffixes, in lower case, of the formats with a header that libsndfile reads."""
 
 UNREADABLE_SUFFIXES = frozenset((".m4a", ".aac", ".wma", ".amr", ".webm", ".mp4", ".mka", ".ape", ".wv", ".flv"))
-"""Suffixes of recordings that libsndfile does not read; messages say to convert them."""
+"""Suffixes, in lower case, of recordings that libsndfile does not read, but PyAV."""
 
 VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".webm", ".mkv", ".flv", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp"))
 """Suffixes, in lower case, of the videos whose sound is read."""
+
+TRACK_SUFFIXES = VIDEO_SUFFIXES | UNREADABLE_SUFFIXES
+"""Suffixes, in lower case, of what PyAV reads the sound of."""
 
 RECEPTIVE_FIELD = 400
 """Samples at 16 kHz (25 ms): what the first frame of a wav2vec2 or HuBERT encoder sees. A shorter clip has no frame."""
@@ -43,7 +46,8 @@ def decode(
     Only the stretch is read. Channels are averaged; soxr resamples at its quality HQ.
 
     Args:
-        path: any file that libsndfile reads, of any rate and number of channels, or a video with sound.
+        path: any file that libsndfile reads, of any rate and number of channels; or, with PyAV (extra `video`), a video
+            with sound or a recording such as .m4a, .aac, .wma or .amr.
         start: where the stretch begins, in s.
         end: where it ends, in s; None means the end of the file.
         rate: of the result, in Hz.
@@ -57,18 +61,16 @@ def decode(
     """
     path = as_path(path)
     check_readable(path)
-    if path.suffix.lower() in VIDEO_SUFFIXES:
+    if path.suffix.lower() in TRACK_SUFFIXES:
         return _decode_track(path, start, end, rate)
     try:
         with _opened(path) as source, soundfile.SoundFile(source) as file:
             return resample(_read(file, path, start, end), file.samplerate, rate, source=str(path))
     except soundfile.LibsndfileError:
         # libsndfile's own text is left out: its error state is global, and another thread may have changed it.
-        if path.suffix.lower() in UNREADABLE_SUFFIXES:
-            advice = f"libsndfile does not read {path.suffix} files; convert it, say with ffmpeg, to FLAC or WAV"
-        else:
-            advice = "it is not a sound file or is damaged; get it again or convert it to FLAC or WAV"
-        raise UserError(f"{path}: {advice}.") from None
+        raise UserError(
+            f"{path}: it is not a sound file or is damaged; get it again or convert it to FLAC or WAV."
+        ) from None
 
 
 def resample(
@@ -122,9 +124,9 @@ def _opened(path: Path, **options: Any) -> AbstractContextManager[Any]:
 
 
 def sample_rate(path: str | Path) -> int:
-    """Return the rate of a sound file, or of a video's sound, that `decode` reads, in Hz."""
+    """Return the rate of a sound file, or of the sound of what PyAV reads, that `decode` reads, in Hz."""
     path = as_path(path)
-    if path.suffix.lower() in VIDEO_SUFFIXES:
+    if path.suffix.lower() in TRACK_SUFFIXES:
         from serjax.audio.container import track_rate
 
         return track_rate(path)
@@ -167,7 +169,7 @@ def _read(file: soundfile.SoundFile, path: Path, start: float, end: float | None
 
 
 def _decode_track(path: Path, start: float, end: float | None, rate: int) -> Float32[np.ndarray, "t"]:
-    """Decode the sound of a video."""
+    """Decode the sound of a video, or of a recording that libsndfile does not read."""
     if is_remote(path):
         raise UserError(f"{path}: the sound of videos is read from a disk; copy them there, or convert it to FLAC.")
     from serjax.audio.container import silent, track

@@ -119,8 +119,8 @@ def read_data(
     corpus_notes = corpus.notes if frames is None else (*corpus.notes, *frames.summary)
     if fewer is not None:
         corpus_notes = (*corpus_notes, fewer)
-    if isinstance(store, ClipStore) and config.highpass is None:
-        corpus_notes = (*corpus_notes, *_offset_notes(store))
+    if isinstance(store, ClipStore):
+        corpus_notes = (*corpus_notes, *_sound_notes(store, filtered=config.highpass is not None))
     return Data(corpus.name, store, corpus.labels, classes, divided, corpus_notes, notes, rows)
 
 
@@ -143,17 +143,24 @@ def _open_clips(config: DataConfig, utterances: Sequence[Utterance], folder: Pat
     return store
 
 
-def _offset_notes(store: ClipStore) -> list[str]:
-    """Return a sentence on the clips whose DC offset is large, which is logged too."""
+def _sound_notes(store: ClipStore, *, filtered: bool) -> list[str]:
+    """Return sentences on WAV files that break off and on large DC offsets, which are logged too."""
+    notes = []
+    cut = [clip.id for clip, seconds in zip(store.utterances, store.missing, strict=True) if seconds > 0]
+    if cut:
+        notes.append(
+            f"{len(cut)} WAV files break off before their headers say ({one_of(cut)}), by {store.missing.sum():.1f} s "
+            "in all; what is there is used."
+        )
     large = [clip.id for clip, offset in zip(store.utterances, store.offsets, strict=True) if offset > LARGE_OFFSET]
-    if not large:
-        return []
-    note = (
-        f"{len(large)} clips have a DC offset above {LARGE_OFFSET:.0%} of their RMS ({one_of(large)}), which models "
-        "hear; --data.highpass 20 removes it."
-    )
-    log.info(note)
-    return [note]
+    if large and not filtered:
+        notes.append(
+            f"{len(large)} clips have a DC offset above {LARGE_OFFSET:.0%} of their RMS ({one_of(large)}), which "
+            "models hear; --data.highpass 20 removes it."
+        )
+    for note in notes:
+        log.info(note)
+    return notes
 
 
 def _open_frames(

@@ -26,7 +26,7 @@ try:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 except ImportError:
-    raise MissingPackage("PyAV", "video", "Videos, and the sound in them, are decoded") from None
+    raise MissingPackage("PyAV", "video", "Videos, .m4a, .aac, .wma and .amr files are decoded") from None
 
 _BREAK = Fraction(1, 2)
 """Seconds by which a video may end before its header says so, and not be called broken off."""

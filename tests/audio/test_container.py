@@ -1,10 +1,11 @@
 """Sound of videos: samples, rate, late starts, files that break off, and files that are no videos."""
 
+import av
 import numpy as np
 import pytest
 
 from serjax.audio.container import opened, packets, silent, track, track_rate
-from serjax.audio.decode import decode
+from serjax.audio.decode import decode, sample_rate
 from serjax.runtime.errors import UserError
 
 PICTURES = np.full((5, 48, 48, 3), 90, np.uint8)
@@ -79,3 +80,35 @@ def test_decode_reads_the_track_of_a_video(tmp_path, film):
     path = film(tmp_path / "clip.mp4", PICTURES, tone=0.5)
     samples, rate = track(path)
     assert len(decode(path, rate=16_000)) == pytest.approx(len(samples) * 16_000 / rate, abs=2)
+
+
+CODECS = {".m4a": "aac", ".aac": "aac", ".wma": "wmav2", ".mka": "libopus"}
+
+
+@pytest.mark.parametrize("suffix", CODECS)
+def test_recordings_that_libsndfile_does_not_read(tmp_path, suffix):
+    path, rate = tmp_path / f"clip{suffix}", 48_000
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(rate // 2) / rate).astype(np.float32)
+    with av.open(str(path), "w", format="adts" if suffix == ".aac" else None) as container:
+        stream = container.add_stream(CODECS[suffix], rate=rate, layout="mono")
+        stream.bit_rate = 128_000
+        frame = av.AudioFrame.from_ndarray(tone[None], "fltp", "mono")
+        frame.rate, frame.pts = rate, 0
+        for packet in (*stream.encode(frame), *stream.encode()):
+            container.mux(packet)
+    wave = decode(path)
+    assert sample_rate(path) == rate
+    assert len(wave) / 16_000 == pytest.approx(0.5, abs=0.1)
+    middle = wave[2_000:6_000]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle)), 1 << 16))
+    assert np.argmax(spectrum) * 16_000 / (1 << 16) == pytest.approx(440, abs=5)
+    assert np.std(middle) == pytest.approx(0.3 / np.sqrt(2), rel=0.1)
+
+
+def test_amr_as_phones_record_it(tmp_path):
+    # RFC 4867: a magic number, then frames of 20 ms; here of mode 0 (4.75 kbit/s), a header and 12 bytes.
+    rng = np.random.default_rng(0)
+    frames = b"".join(b"\x04" + rng.bytes(12) for _ in range(25))
+    (tmp_path / "clip.amr").write_bytes(b"#!AMR\n" + frames)
+    assert sample_rate(tmp_path / "clip.amr") == 8_000
+    assert len(decode(tmp_path / "clip.amr")) / 16_000 == pytest.approx(0.5, abs=0.03)

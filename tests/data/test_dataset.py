@@ -139,3 +139,13 @@ def test_a_large_dc_offset_is_told_unless_it_is_filtered(root, tmp_path):
     (note,) = [note for note in read(tmp_path / "tones", tmp_path).corpus_notes if "DC offset" in note]
     assert note.startswith("1 clips have a DC offset above 20% of their RMS (low/low_spk1_0)")
     assert not any("DC offset" in note for note in read(tmp_path / "tones", tmp_path, highpass=20.0).corpus_notes)
+
+
+def test_wav_files_that_break_off_are_told(root, tmp_path):
+    shutil.copytree(root, tmp_path / "tones")
+    path = tmp_path / "tones" / "low" / "low_spk1_0.wav"
+    path.write_bytes(path.read_bytes()[: 44 + 2 * 1_400])
+    (note,) = [note for note in read(tmp_path / "tones", tmp_path).corpus_notes if "break off" in note]
+    assert note == (
+        "1 WAV files break off before their headers say (low/low_spk1_0), by 0.1 s in all; what is there is used."
+    )

@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
 from serjax.audio import SAMPLE_RATE
-from serjax.audio.decode import VIDEO_SUFFIXES, decode
+from serjax.audio.decode import TRACK_SUFFIXES, decode
 from serjax.audio.highpass import dc_offset, highpass
 from serjax.audio.vad import Activity, trim
+from serjax.audio.wav import missing_seconds
 from serjax.data.store.decoded import Decoded, DecodedClips, decode_once, unusable, usable
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import MissingPackage, UserError
@@ -26,6 +27,7 @@ class ClipStore(DecodedClips):
         lengths: of each clip, in samples.
         kept: whether samples are on the disk; else each clip is decoded from its recording whenever it is read.
         untrimmed: number of clips that kept their silence because too little would have been left.
+        missing: of each clip, the seconds by which its WAV file ends before its header says.
         offsets: of each clip before any filter, the DC offset as a share of its RMS.
     """
 
@@ -34,6 +36,7 @@ class ClipStore(DecodedClips):
     lengths: Int64[np.ndarray, "clips"]
     kept: bool
     untrimmed: int
+    missing: Float64[np.ndarray, "clips"]
     offsets: Float64[np.ndarray, "clips"]
 
     def __init__(self, folder: Path, utterances: Sequence[Utterance]) -> None:
@@ -43,6 +46,7 @@ class ClipStore(DecodedClips):
         self.kept = "vad" not in self._ragged.facts
         self.lengths = self._ragged.lengths[self._kept] if self.kept else np.array(self._column("samples"), np.int64)
         self.untrimmed = sum(not trimmed for trimmed in self._column("trimmed"))
+        self.missing = np.array(self._column("missing"), np.float64)
         self.offsets = np.array(self._column("offset"), np.float64)
 
     def clip(self, i: int) -> Float32[np.ndarray, "t"]:
@@ -123,7 +127,7 @@ def open_store(
             or the disk is full.
     """
 
-    if any(clip.path.suffix.lower() in VIDEO_SUFFIXES for clip in utterances):
+    if any(clip.path.suffix.lower() in TRACK_SUFFIXES for clip in utterances):
         from serjax.audio import container  # noqa: F401  (a missing package is reported once, and for no single clip)
 
     def decoded(clip: Utterance) -> Decoded:
@@ -146,9 +150,11 @@ def _decode(clip: Utterance, vad: Activity, cutoff: float | None) -> Decoded:
     """Return a clip's samples, or why there are none; a missing package is an error."""
     try:
         wave = decode(clip.path, start=clip.start, end=clip.end)
+        # Of a stretch the end of the file says nothing; where it lies beyond that, `decode` does.
+        missing = missing_seconds(clip.path) if clip.end is None else 0.0
         samples, trimmed = trim(highpass(wave, cutoff), vad)
     except MissingPackage:
         raise
     except UserError as error:
-        return unusable(error, clip.path, np.zeros(0, np.float32), trimmed=True, offset=0.0)
-    return usable(np.asarray(samples, "<f4"), trimmed=trimmed, offset=dc_offset(wave))
+        return unusable(error, clip.path, np.zeros(0, np.float32), trimmed=True, offset=0.0, missing=0.0)
+    return usable(np.asarray(samples, "<f4"), trimmed=trimmed, offset=dc_offset(wave), missing=missing)

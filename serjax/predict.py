@@ -1,75 +1,142 @@
 """Emotions of clips, from a run's folds or a published model: `python -m serjax.predict RUN_OR_CHECKPOINT CLIP...`."""
 
+import csv
 import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from serjax import cli
-from serjax.runtime.errors import UserError
+from serjax.runtime.errors import UserError, one_of
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from serjax.checkpoints.bundle import Outputs
     from serjax.inference.ensemble import Ensemble, Scores
+    from serjax.inference.files import Answer
     from serjax.inference.inputs import Clip
 
 PARSER = cli.Parser(
     prog="python -m serjax.predict",
     description="Emotions of clips, from the ensemble of a run's folds or from a published classifier.",
-    epilog="On a terminal a table; piped, or with --json, one JSON list a clip in the order given: "
-    '[{"label": ..., "score": ...}, ...], highest first, empty for a clip that cannot be read.',
+    epilog='On a terminal a table; piped, or with --format json, one JSON object a clip in the order given: {"clip": '
+    'NAME, "scores": [{"label": ..., "score": ...}, ...], "heard_s": S}, scores with the highest first and empty for a '
+    "clip that cannot be read, heard_s the seconds that the model heard: a run hears the first data.max_seconds of a "
+    "clip. --format csv: clip, label, heard_s, and a score for each class.",
 )
 PARSER.add_argument("model", help=cli.MODEL_HELP)
-PARSER.add_argument("clips", nargs="*", help="sound files or their URLs, or videos for models that look at them")
+PARSER.add_argument(
+    "clips",
+    nargs="*",
+    help="sound files or their URLs, or videos for models that look at them; folders, for all recordings below them; lists of paths "
+    "(.txt, .tsv, .csv, or any file as @FILE)",
+)
 PARSER.add_argument("--audio", help="the sound of one clip, whose video --video may name")
 PARSER.add_argument("--video", help="the video of one clip, whose sound --audio may name")
 PARSER.add_argument("--attention", type=Path, help="draw, of one clip, which frames looked at which sound")
 cli.add_ensemble_options(PARSER)
-PARSER.add_argument("--json", action="store_true", help="JSON lines on a terminal too")
+PARSER.add_argument("--format", choices=("json", "csv"), help="print JSON lines or CSV, on a terminal too")
+PARSER.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
 
 
 def main(argv: Sequence[str]) -> int:
     """Print the emotions of the clips that the command line names."""
     options = PARSER.parse_args(argv)
-    clips: list[Clip] = list(options.clips)
     apart = {name: path for name, path in (("audio", options.audio), ("video", options.video)) if path is not None}
-    if bool(clips) == bool(apart):
+    if bool(options.clips) == bool(apart):
         raise UserError("no clip is named, or clips beside --audio and --video; give clips, or one by its parts.")
-    names = options.clips or [" + ".join(apart.values())]
 
-    from serjax.audio import SAMPLE_RATE
+    from serjax.data.known_clips import read_known
+    from serjax.inference.clips import find_clips
     from serjax.inference.ensemble import load
     from serjax.inference.files import answer
     from serjax.runtime.progress import console
 
     cli.show_log(stdout=False)
+    found, notes = find_clips(options.clips)
+    # A name need not be text: what is none is shown as bytes.
+    names = [clip.name.encode(errors="backslashreplace").decode() for clip in found] or [" + ".join(apart.values())]
+    clips: list[Clip] = [clip.path for clip in found] or [apart]
     ensemble = load(options.model, options.weights, options.dtype, options.highpass)
-    for note in ensemble.notes:
+    known = read_known(Path(options.model).expanduser(), ensemble.folds)
+    for note in (*notes, *ensemble.notes):
         print(note, file=sys.stderr)
-    terminal = sys.stdout.isatty() and not options.json
-    clips = clips or [apart]
-    scores: list[Scores] = []
-    rates: Counter[int] = Counter()
-    for found in answer(ensemble, clips):
-        for note in found.notes:
+    form = options.format or (None if sys.stdout.isatty() else "json")
+    table = csv.writer(sys.stdout, lineterminator="\n")
+    if form == "csv":
+        table.writerow(["clip", "label", "heard_s", *ensemble.labels])
+    answers: list[Answer] = []
+    for name, one in zip(names, answer(ensemble, clips), strict=True):
+        for note in one.notes:
             print(note, file=sys.stderr)
-        if found.rate not in (None, SAMPLE_RATE):
-            rates[found.rate] += 1
-        scores.append(found.scores)
-        if not terminal:
-            print(json.dumps(found.scores), flush=True)
-    if terminal:
+        if form == "json":
+            print(json.dumps(_object(name, one)), flush=True)
+        elif form == "csv":
+            table.writerow(_row(name, one, ensemble.labels))
+            sys.stdout.flush()
+        answers.append(one)
+    scores = [one.scores for one in answers]
+    if form is None:
         console.print(_table(names, scores, ensemble.outputs))
-    for rate, count in sorted(rates.items()):
-        which = "1 clip was" if count == 1 else f"{count} clips were"
-        print(f"{which} resampled from {rate} Hz to {SAMPLE_RATE} Hz.", file=sys.stderr)
+    for note in _notes(ensemble, names, answers):
+        print(note, file=sys.stderr)
+    heard = [(name, known[one.digest]) for name, one in zip(names, answers, strict=True) if one.digest in known]
+    if heard:
+        own = one_of([f"{name} is {clip.id}" for name, clip in heard])
+        folds = sorted({fold for _, clip in heard for fold in clip.folds})
+        print(
+            f"{len(heard)} of the clips hold samples that this run has trained on ({own}; folds "
+            f"{', '.join(map(str, folds))}): these answers tell nothing about new recordings. See oof.csv in the run "
+            "folder for those of the fold that tested such a clip.",
+            file=sys.stderr,
+        )
     if options.attention is not None:
         _draw(ensemble, clips, names, scores, options.attention)
     return 0 if all(scores) else 2
+
+
+def _object(name: str, answer: "Answer") -> dict[str, Any]:
+    """Return a clip's answer as one line of JSON has it."""
+    return {"clip": name, "scores": answer.scores, "heard_s": _seconds(answer)}
+
+
+def _row(name: str, answer: "Answer", labels: Sequence[str]) -> list[Any]:
+    """Return a clip's answer as one line of CSV has it; cells are empty where the clip cannot be read."""
+    scores = {entry["label"]: entry["score"] for entry in answer.scores}
+    label = answer.scores[0]["label"] if answer.scores else None
+    return [name, label, _seconds(answer), *(scores.get(one) for one in labels)]
+
+
+def _seconds(answer: "Answer") -> float | None:
+    return None if answer.heard is None else round(answer.heard, 3)
+
+
+def _count(clips: int) -> str:
+    return "1 clip was" if clips == 1 else f"{clips} clips were"
+
+
+def _notes(ensemble: "Ensemble", names: Sequence[str], answers: "Sequence[Answer]") -> list[str]:
+    """Return sentences on all clips together: what was cut, resampled, or has a DC offset."""
+    from serjax.audio import SAMPLE_RATE
+    from serjax.audio.highpass import LARGE_OFFSET
+
+    notes = []
+    cut = sum(one.heard is not None and one.heard < one.length for one in answers)
+    if cut:
+        part = {"head": "first", "centre": "middle"}[ensemble.crop]
+        notes.append(f"{_count(cut)} cut: this model hears the {part} {ensemble.max_seconds:g} s of a clip (heard_s).")
+    rates = Counter(one.rate for one in answers if one.rate not in (None, SAMPLE_RATE))
+    notes += [f"{_count(rates[rate])} resampled from {rate} Hz to {SAMPLE_RATE} Hz." for rate in sorted(rates)]
+    large = [name for name, one in zip(names, answers, strict=True) if one.offset > LARGE_OFFSET]
+    if large and ensemble.highpass is None:
+        notes.append(
+            f"{len(large)} of the clips have a DC offset above {LARGE_OFFSET:.0%} of their RMS ({one_of(large)}), "
+            "which the model hears; --highpass 20 removes it."
+        )
+    return notes
 
 
 def _draw(

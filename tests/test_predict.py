@@ -1,6 +1,8 @@
-"""The command line of prediction: JSON where it is piped, a table on a terminal, notes on standard error."""
+"""The command line of prediction: JSON or CSV where it is piped, a table on a terminal, notes on standard error."""
 
+import csv
 import json
+import shutil
 import subprocess
 import sys
 from typing import get_args
@@ -13,6 +15,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 from saved_runs import write_run
 
 import serjax
+from serjax.data.folds.fold import Fold, save_folds
+from serjax.data.store.clips import open_store
+from serjax.data.utterance import Utterance
 from serjax.inference.files import Answer
 from serjax.models.base import DType
 from serjax.predict import PARSER, main
@@ -24,6 +29,9 @@ SCORES = [{"label": "happy", "score": 0.75}, {"label": "sad", "score": 0.25}]
 class Ensemble:
     notes = ("A note on the model.",)
     outputs = "softmax"
+    labels = ("happy", "sad")
+    folds = (1, 2)
+    max_seconds, crop, highpass = 3.0, "head", None
 
 
 @pytest.fixture
@@ -36,15 +44,36 @@ def answers(monkeypatch):
 
 
 def test_piped_answers_are_json_and_the_rest_is_on_standard_error(answers, capsys):
-    answers += [Answer(SCORES, 16000, ()), Answer([], None, ("b.wav: it is empty.",)), Answer(SCORES, 8000, ("Old.",))]
+    answers += [
+        Answer(SCORES, 16000, (), 2.0, 2.0),
+        Answer([], None, ("b.wav: it is empty.",)),
+        Answer(SCORES, 8000, ("Old.",), 3.0, 4.5, offset=0.3),
+    ]
     assert main(["run", "a.wav", "b.wav", "c.wav"]) == 2
     printed = capsys.readouterr()
-    assert [json.loads(line) for line in printed.out.splitlines()] == [SCORES, [], SCORES]
+    assert [json.loads(line) for line in printed.out.splitlines()] == [
+        {"clip": "a.wav", "scores": SCORES, "heard_s": 2.0},
+        {"clip": "b.wav", "scores": [], "heard_s": None},
+        {"clip": "c.wav", "scores": SCORES, "heard_s": 3.0},
+    ]
     assert printed.err.splitlines() == [
         "A note on the model.",
         "b.wav: it is empty.",
         "Old.",
+        "1 clip was cut: this model hears the first 3 s of a clip (heard_s).",
         "1 clip was resampled from 8000 Hz to 16000 Hz.",
+        "1 of the clips have a DC offset above 20% of their RMS (c.wav), which the model hears; --highpass 20 removes "
+        "it.",
+    ]
+
+
+def test_csv_has_a_column_a_class(answers, capsys):
+    answers += [Answer(SCORES[::-1], 16000, (), 1.23456, 2.0), Answer([], None, ())]
+    assert main(["run", 'a, "b".wav', "c.wav", "--format", "csv"]) == 2
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert rows == [
+        {"clip": 'a, "b".wav', "label": "sad", "heard_s": "1.235", "happy": "0.75", "sad": "0.25"},
+        {"clip": "c.wav", "label": "", "heard_s": "", "happy": "", "sad": ""},
     ]
 
 
@@ -100,8 +129,9 @@ def test_answers_of_a_run_are_those_of_load_and_an_unreadable_clip_gets_none(run
     assert main([run, *paths]) == 2
     printed = capsys.readouterr()
     first, second, third = map(json.loads, printed.out.splitlines())
-    assert second == []
-    assert [first, third] == serjax.load(run)(paths[::2])
+    assert (second["scores"], second["heard_s"]) == ([], None)
+    assert [first["scores"], third["scores"]] == serjax.load(run)(paths[::2])
+    assert (first["clip"], first["heard_s"]) == (paths[0], 6_000 / 16_000)
     assert "bad.wav: the file is empty" in printed.err
 
 
@@ -109,7 +139,7 @@ def test_weights_choose_among_the_folds(run, clips, capsys):
     scores = []
     for weights in (["1", "0"], ["0", "1"], ["1", "1"]):
         assert main([run, str(clips / "one.wav"), "--weights", *weights]) == 0
-        scores.append({entry["label"]: entry["score"] for entry in json.loads(capsys.readouterr().out)})
+        scores.append({entry["label"]: entry["score"] for entry in json.loads(capsys.readouterr().out)["scores"]})
     first, second, both = scores
     assert first != pytest.approx(second, abs=1e-4)
     assert both == pytest.approx({label: (first[label] + second[label]) / 2 for label in first}, abs=1e-5)
@@ -139,7 +169,7 @@ def bucket(clips):
 
 def test_clips_behind_urls_are_answered_as_those_of_the_disk(run, clips, bucket, capsys):
     assert main([run, f"{bucket}/one.wav", str(clips / "two.wav")]) == 0
-    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    found = [json.loads(line)["scores"] for line in capsys.readouterr().out.splitlines()]
     model = serjax.load(run)
     assert found == model([str(clips / "one.wav"), str(clips / "two.wav")])
     assert model(f"{bucket}/one.wav") == model(str(clips / "one.wav"))
@@ -161,7 +191,7 @@ def test_each_url_that_cannot_be_read_gets_a_sentence_and_the_others_an_answer(r
     bad = [f"{bucket}/gone.wav", f"{bucket}/film.mp4", f"{bucket}/bad.wav", "xyz://a/b.wav", "s3://bucket/c.wav"]
     assert main([run, *bad, f"{bucket}/slow.wav"]) == 2
     printed = capsys.readouterr()
-    *none, last = (json.loads(line) for line in printed.out.splitlines())
+    *none, last = (json.loads(line)["scores"] for line in printed.out.splitlines())
     assert none == [[]] * 5
     with pytest.warns(UserWarning, match="clips of 8000 Hz are resampled"):
         assert last == serjax.load(run)(f"{bucket}/slow.wav")
@@ -172,3 +202,55 @@ def test_each_url_that_cannot_be_read_gets_a_sentence_and_the_others_an_answer(r
     assert scheme.startswith("xyz://a/b.wav: xyz:// is nothing that fsspec reads")
     assert package.startswith("s3://bucket/c.wav: s3:// is read by s3fs, which is not installed")
     assert rate == "1 clip was resampled from 8000 Hz to 16000 Hz."
+
+
+def test_folders_and_lists_name_clips_and_errors_advise_nothing_on_training(run, clips, capsys):
+    (clips / "list.csv").write_text("path,label\ntwo.wav,sad\n")
+    assert main([run, str(clips), f"@{clips / 'list.csv'}", "--json"]) == 2
+    printed = capsys.readouterr()
+    names = [json.loads(line)["clip"] for line in printed.out.splitlines()]
+    assert names == ["bad.wav", "one.wav", str(clips / "two.wav"), str(clips / "two.wav")]
+    assert "columns not used: label." in printed.err
+    assert "bad.wav: the file is empty (0 bytes); get it again." in printed.err
+    assert "--data" not in printed.err
+    assert "leave" not in printed.err
+
+
+def test_a_wav_that_breaks_off_is_answered_and_told(run, clips, tmp_path, capsys):
+    (tmp_path / "cut.wav").write_bytes((clips / "one.wav").read_bytes()[: 44 + 2 * 5_000])
+    assert main([run, str(tmp_path / "cut.wav")]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["heard_s"] == round(5_000 / 16_000, 3)
+    assert "cut.wav: it breaks off 0.062 s before the end that its header gives; the rest is answered." in printed.err
+
+
+def test_a_filter_changes_what_an_offset_did(run, clips, tmp_path, capsys):
+    samples, rate = soundfile.read(clips / "one.wav")
+    soundfile.write(tmp_path / "dc.wav", samples * 0.5 + 0.2, rate)
+    soundfile.write(tmp_path / "none.wav", samples * 0.5, rate)
+    answers = {}
+    for options in ((), ("--highpass", "20")):
+        assert main([run, str(tmp_path), *options]) == 0
+        printed = capsys.readouterr()
+        answers[options] = [
+            {entry["label"]: entry["score"] for entry in json.loads(line)["scores"]}
+            for line in printed.out.splitlines()
+        ]
+        assert ("DC offset above 20% of their RMS (dc.wav)" in printed.err) == (not options)
+    shifted, plain = answers["--highpass", "20"]
+    assert shifted == pytest.approx(plain, abs=1e-4)
+
+
+def test_a_clip_that_the_run_has_trained_on_is_told_by_its_samples(run, clips, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    utterances = [Utterance(f"voice/{name}", clips / f"{name}.wav", "sad") for name in ("one", "two")]
+    store = open_store(utterances, tmp_path / "store", skip_bad=False)
+    fold = Fold(1, (0,), (), (1,))
+    save_folds(folder / "folds.json", (fold,), utterances, kind="files", seed=0, hashes=store.hashes)
+    shutil.copy(clips / "one.wav", tmp_path / "renamed.wav")
+    assert main([str(folder), str(tmp_path / "renamed.wav"), str(clips / "two.wav")]) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "trained on" in line]
+    assert line.startswith(
+        f"1 of the clips hold samples that this run has trained on ({tmp_path}/renamed.wav is voice/one; folds 1)"
+    )

@@ -33,8 +33,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
     recording = path.suffix.lower() in UNREADABLE_SUFFIXES - VIDEO_SUFFIXES
     kind = "a recording that FFmpeg reads" if recording else "a video"
     unknown = UserError(
-        f"{path}: it is not {kind}, or so much of its end is missing that nothing in it can be found; get it again "
-        "or leave it out."
+        f"{path}: it is not {kind}, or so much of its end is missing that nothing in it can be found; get it again."
     )
     try:
         # As a file, and nothing but files: a name with a colon is no address, and a playlist fetches nothing.
@@ -98,7 +97,7 @@ def track(path: Path) -> tuple[Float32[np.ndarray, "t c"], int] | None:
                 rate, late = frame.rate, (frame.time or 0.0) - begin
             parts += [piece.to_ndarray() for piece in resampler.resample(frame)]
     if not parts:
-        raise UserError(f"{path}: no sound decodes in its sound track; get it again or leave it out.")
+        raise UserError(f"{path}: no sound decodes in its sound track; get it again.")
     samples = np.concatenate(parts, axis=1).T
     silence = np.zeros((max(0, round(late * rate)), samples.shape[1]), np.float32)
     return np.concatenate([silence, samples]), rate
@@ -118,4 +117,4 @@ def track_rate(path: Path) -> int:
 
 def silent(path: Path) -> UserError:
     """Return the error that says that a video has no sound."""
-    return UserError(f"{path}: the video has no sound; give its sound as a file beside it, or leave it out.")
+    return UserError(f"{path}: the video has no sound; give its sound as a file beside it.")

@@ -97,18 +97,18 @@ def resample(
             raise UserError(f"{source}: its rate is given as {value}; give a positive number of Hz.")
     mono = _mono(np.asarray(samples), source)
     if not len(mono):
-        raise UserError(f"{source}: it holds no samples; record it again or leave it out.")
+        raise UserError(f"{source}: it holds no samples; record it again.")
     bad = np.flatnonzero(~np.isfinite(mono))
     if len(bad):
         raise UserError(
             f"{source}: {len(bad)} of its samples are NaN or infinite, the first at {bad[0] / from_rate:.3f} s; "
-            "write the file again or leave it out."
+            "write the file again."
         )
     # Compared as a duration: 25 ms at any rate give the encoder its 400 samples.
     if len(mono) * SAMPLE_RATE < RECEPTIVE_FIELD * from_rate:
         raise UserError(
             f"{source}: it lasts {1000 * len(mono) / from_rate:.2f} ms, less than the encoder's receptive field of "
-            f"{1000 * RECEPTIVE_FIELD / SAMPLE_RATE:.0f} ms ({RECEPTIVE_FIELD} samples at 16 kHz); leave it out."
+            f"{1000 * RECEPTIVE_FIELD / SAMPLE_RATE:.0f} ms ({RECEPTIVE_FIELD} samples at 16 kHz); give a longer one."
         )
     return mono if from_rate == to_rate else soxr.resample(mono, from_rate, to_rate, quality="HQ")
 
@@ -144,7 +144,7 @@ def check_readable(path: Path) -> None:
     if not path.is_file():
         raise UserError(f"{path}: it is not a file; give a recording.")
     if size == 0:
-        raise UserError(f"{path}: the file is empty (0 bytes); get it again or leave it out.")
+        raise UserError(f"{path}: the file is empty (0 bytes); get it again.")
 
 
 def _read(file: soundfile.SoundFile, path: Path, start: float, end: float | None) -> Float32[np.ndarray, "t"]:
@@ -162,9 +162,7 @@ def _read(file: soundfile.SoundFile, path: Path, start: float, end: float | None
         blocks.append(block)
         left -= len(block)
     if left > 0:
-        raise UserError(
-            f"{path}: it breaks off {left / file.samplerate:.3f} s before its end; get it again or leave it out."
-        )
+        raise UserError(f"{path}: it breaks off {left / file.samplerate:.3f} s before its end; get it again.")
     return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
 

@@ -1,7 +1,6 @@
 """Runs on the same clips, two by two: how far apart their scores are, and whether speakers agree on it."""
 
 import itertools
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from serjax.data.folds import fold
 from serjax.evaluation.metrics import METRICS, bootstrap_differences, bootstrap_intervals, confusion, confusions, scores
 from serjax.evaluation.out_of_fold import OutOfFold, mean_of, read_seeds
 from serjax.evaluation.report import DRAWS, LEVEL
@@ -110,15 +110,8 @@ def read_hashes(runs: Sequence[Path]) -> dict[str, str]:
     Args:
         runs: folders of finished runs, or their oof.csv.
     """
-    found: dict[str, str] = {}
-    for run in runs:
-        path = run.expanduser()
-        try:
-            content = json.loads(((path if path.is_dir() else path.parent) / "folds.json").read_text(encoding="utf-8"))
-            found |= {str(clip): str(digest) for clip, digest in content["hashes"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            continue
-    return found
+    folders = [path if path.is_dir() else path.parent for path in (run.expanduser() for run in runs)]
+    return {clip: digest for folder in folders for clip, digest in fold.read_hashes(folder / "folds.json").items()}
 
 
 def match_by_content(

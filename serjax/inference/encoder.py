@@ -120,7 +120,7 @@ class PretrainedEncoder:
             if len(wave) < least:
                 raise UserError(
                     f"clip {index}: it has {len(wave)} samples at 16 kHz, but the encoder's first frame takes {least}; "
-                    "leave it out."
+                    "give a longer one."
                 )
         return waves
 

@@ -1,7 +1,7 @@
 """Ensembles of a run's folds, or a published model, that answer for clips."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, get_args, overload
@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int, Shaped
 from serjax.audio import SAMPLE_RATE
 from serjax.audio.highpass import LARGE_OFFSET, dc_offset, highpass
 from serjax.audio.vad import trim
+from serjax.audio.wav import missing_seconds
 from serjax.checkpoints.bundle import Models, Outputs
 from serjax.checkpoints.hub import is_hub_id, resolve
 from serjax.checkpoints.published import load_published
@@ -66,6 +67,7 @@ class Ensemble:
         self.outputs = models.outputs
         self.modalities = models.modalities
         self.notes = models.notes
+        self.max_seconds, self.crop, self.highpass = models.max_seconds, models.crop, models.highpass
         # Weights are brought to their dtype once, not in each call.
         self._models = models._replace(
             params=cast(models.params, models.dtype), shared=cast(models.shared, models.dtype)
@@ -101,7 +103,7 @@ class Ensemble:
             for note in sample.notes:
                 warnings.warn(note, stacklevel=2)
         large = sum(sample.offset > LARGE_OFFSET for sample in samples)
-        if large and self._models.highpass is None:
+        if large and self.highpass is None:
             warnings.warn(
                 f"{large} of the clips have a DC offset above {LARGE_OFFSET:.0%} of their RMS, which models hear; load "
                 "the model with highpass=20 to remove it.",
@@ -124,6 +126,10 @@ class Ensemble:
             raise UserError(
                 f"{name}: it has no {part}, which these models were not trained to do without; give {give}."
             )
+        sound = clip.get("audio") if isinstance(clip, Mapping) else clip
+        if len(sample.wave) and isinstance(sound, (str, Path)) and (missing := missing_seconds(sound)):
+            note = f"{sound}: it breaks off {missing:.3f} s before the end that its header gives; the rest is answered."
+            sample = sample._replace(notes=(*sample.notes, note))
         if not sample.modalities:
             raise UserError(f"{name}: it has neither sound nor video; give a clip that has one of them.")
         if "sound" in sample.modalities and len(sample.wave) < least:

@@ -4,6 +4,10 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import numpy as np
+
+from serjax.audio import SAMPLE_RATE
+from serjax.data.store.decoded import content_hash
 from serjax.inference.ensemble import BATCH, Ensemble, Scores
 from serjax.inference.inputs import Clip, Sample
 from serjax.runtime.errors import MissingPackage, UserError
@@ -19,11 +23,19 @@ class Answer(NamedTuple):
         scores: of all emotions, the highest first; none where the clip cannot be read.
         rate: of its sound, in Hz; None where it cannot be read.
         notes: sentences about what was read, or why it cannot be.
+        heard: stretch of its sound that the models heard, in s; None where it cannot be read.
+        length: of its sound without the silence that is left out, in s.
+        offset: DC offset as a share of its RMS.
+        digest: hash of its samples, as a run's folds.json has them; None where there are none.
     """
 
     scores: Scores
     rate: int | None
     notes: tuple[str, ...]
+    heard: float | None = None
+    length: float = 0.0
+    offset: float = 0.0
+    digest: str | None = None
 
 
 def answer(ensemble: Ensemble, clips: Iterable[Clip]) -> Iterator[Answer]:
@@ -35,7 +47,7 @@ def answer(ensemble: Ensemble, clips: Iterable[Clip]) -> Iterator[Answer]:
         for clip in some:
             try:
                 sample = ensemble.read(clip)
-                answers.append(Answer([], int(ensemble.rate(clip)), sample.notes))
+                answers.append(_read(ensemble, clip, sample))
                 samples.append(sample)
             except MissingPackage:
                 raise
@@ -44,3 +56,17 @@ def answer(ensemble: Ensemble, clips: Iterable[Clip]) -> Iterator[Answer]:
         rows = iter(ensemble.probabilities(samples) if samples else ())
         for one in answers:
             yield one if one.rate is None else one._replace(scores=ensemble.ranked(next(rows)))
+
+
+def _read(ensemble: Ensemble, clip: Clip, sample: Sample) -> Answer:
+    """Return a clip's answer as far as it is known before the models are asked."""
+    wave = sample.wave
+    return Answer(
+        [],
+        int(ensemble.rate(clip)),
+        sample.notes,
+        heard=len(ensemble.heard(sample)) / SAMPLE_RATE,
+        length=len(wave) / SAMPLE_RATE,
+        offset=sample.offset,
+        digest=content_hash(np.asarray(wave, "<f4")) if len(wave) else None,
+    )

@@ -111,7 +111,7 @@ def read(
     span = _span(path, start, end)
     _, first = next(_on_screen(_timed(path, span.first), [span.first]), (None, None))
     if first is None:
-        raise UserError(f"{path}: it has no frame that decodes; get the video again or leave it out.")
+        raise UserError(f"{path}: it has no frame that decodes; get the video again.")
     box = find(_in_shape(first, span.pixel)) if find else None
     span = span._replace(last=span.first) if count == 1 else span
     damaged: list[int] = []
@@ -230,7 +230,7 @@ def _span(path: Path, start: float, end: float | None) -> _Span:
             declared = max(declared, stream.frames / stream.average_rate)
         pixel = _pixel(stream)
     if not times:
-        raise UserError(f"{path}: its video track has no frame; get the video again or leave it out.")
+        raise UserError(f"{path}: its video track has no frame; get the video again.")
     times.sort()
     until = max(until, times[-1])
     over = max(over, until)
@@ -262,7 +262,7 @@ def _moving(container: InputContainer, path: Path) -> VideoStream:
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:  # the cover of a sound file
             return stream
-    raise UserError(f"{path}: it has no video track; give a video or leave it out.")
+    raise UserError(f"{path}: it has no video track; give a video.")
 
 
 def _upright(frame: VideoFrame) -> Picture:

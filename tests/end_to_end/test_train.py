@@ -133,9 +133,11 @@ def test_predict_prints_json_lines_and_names_bad_clips(run, capsys, tmp_path):
     assert predict_main([str(experiment.run_dir), str(path), str(bad)]) == 2
     captured = capsys.readouterr()
     first, second = map(json.loads, captured.out.splitlines())
-    assert {entry["label"] for entry in first} == {"high", "low"}
-    assert second == []
+    assert {entry["label"] for entry in first["scores"]} == {"high", "low"}
+    assert 0.3 < first["heard_s"] <= 0.4
+    assert second["scores"] == []
     assert "bad.wav" in captured.err
+    assert "trained on" in captured.err  # a clip of the corpus, known by its samples
 
 
 def test_a_finished_run_is_not_trained_again(run):

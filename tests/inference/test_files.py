@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from serjax.data.store.decoded import content_hash
 from serjax.inference import files
 from serjax.inference.files import answer
 from serjax.inference.inputs import Sample
@@ -18,14 +19,17 @@ class Counting:
     def read(self, clip):
         if clip is None:
             raise UserError("it cannot be read.")
-        return Sample(np.array([clip], np.float32), notes=("a note",))
+        return Sample(np.array([clip, 0], np.float32), notes=("a note",), offset=0.1)
+
+    def heard(self, sample):
+        return sample.wave[:1]
 
     def rate(self, clip):
         return 8000
 
     def probabilities(self, samples):
         self.calls.append(len(samples))
-        return np.stack([sample.wave for sample in samples])
+        return np.stack([sample.wave[:1] for sample in samples])
 
     def ranked(self, row):
         return [{"label": "x", "score": float(row[0])}]
@@ -40,3 +44,10 @@ def test_answers_keep_the_order(monkeypatch, chunk):
     assert [one.rate for one in found] == [8000, None, 8000]
     assert [one.notes for one in found] == [("a note",), ("it cannot be read.",), ("a note",)]
     assert sum(ensemble.calls) == 2
+
+
+def test_answers_say_what_was_heard():
+    one, none = answer(Counting(), [0.5, None])
+    assert (one.heard, one.length, one.offset) == (1 / 16_000, 2 / 16_000, 0.1)
+    assert one.digest == content_hash(np.array([0.5, 0], "<f4"))
+    assert (none.heard, none.digest) == (None, None)

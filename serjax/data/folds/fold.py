@@ -108,6 +108,15 @@ def read_parts(path: Path) -> dict[str, dict[int, str]]:
         raise UserError(f"{path}: it cannot be read as folds ({error!r}); give a run that is complete.") from None
 
 
+def read_hashes(path: Path) -> dict[str, str]:
+    """Return the hash of each clip's samples by its id, from what `save_folds` wrote; none where there are none."""
+    try:
+        hashes = json.loads(path.read_text(encoding="utf-8"))["hashes"]
+        return {str(clip): str(digest) for clip, digest in hashes.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
 def read_numbers(path: Path) -> tuple[int, ...]:
     """Return the numbers of the folds that a folds.json holds, in its order.
 

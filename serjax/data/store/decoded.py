@@ -199,8 +199,12 @@ def decode_once(
 
 def usable(rows: Shaped[np.ndarray, "rows ..."], **columns: Any) -> Decoded:
     """Return a clip's rows with their hash."""
-    digest = hashlib.blake2b(np.ascontiguousarray(rows).data, digest_size=16).hexdigest()
-    return Decoded(rows, {"hashes": digest, "reasons": None, **columns})
+    return Decoded(rows, {"hashes": content_hash(rows), "reasons": None, **columns})
+
+
+def content_hash(rows: Shaped[np.ndarray, "rows ..."]) -> str:
+    """Return a hash of a clip's rows, such as its samples as little-endian float32 (`<f4`)."""
+    return hashlib.blake2b(np.ascontiguousarray(rows).data, digest_size=16).hexdigest()
 
 
 def unusable(error: UserError, source: Path, rows: Shaped[np.ndarray, "0 ..."], **columns: Any) -> Decoded:

@@ -31,8 +31,8 @@ PARSER.add_argument("model", help=cli.MODEL_HELP)
 PARSER.add_argument(
     "clips",
     nargs="*",
-    help="sound files or their URLs, or videos for models that look at them; folders, for all recordings below them; lists of paths "
-    "(.txt, .tsv, .csv, or any file as @FILE)",
+    help="sound files or their URLs, or videos for models that look at them; folders, for all recordings below them; "
+    "lists of paths (.txt, .tsv, .csv, or any file as @FILE)",
 )
 PARSER.add_argument("--audio", help="the sound of one clip, whose video --video may name")
 PARSER.add_argument("--video", help="the video of one clip, whose sound --audio may name")

@@ -11,7 +11,7 @@ _UNKNOWN = 0x7FFFF000
 
 
 def missing_seconds(path: str | Path) -> float:
-    """Return the seconds by which a WAV file ends before its header says; 0 for whole files, other formats and URLs.
+    """Return the seconds by which a WAV file ends before its header says; 0 for whole files, others and URLs.
 
     The layout is that of Microsoft's and IBM's Multimedia Programming Interface (1991): chunks of a name, a size and
     that many bytes, of which `fmt ` gives the bytes a second and `data` holds the samples.

@@ -15,11 +15,13 @@ from jaxtyping import Array, Float, Int
 from serjax.audio import SAMPLE_RATE
 from serjax.audio.decode import resample
 from serjax.checkpoints import huggingface
+from serjax.checkpoints.run_models import OLD_ENCODER, read_run
 from serjax.data.batching.lengths import bucket
 from serjax.inference.inputs import decode_path, rate_of
 from serjax.models.encoders.config import frames, receptive_field
 from serjax.models.encoders.wav2vec2 import EncoderOutput
 from serjax.models.layers.standardize import unit_variance
+from serjax.models.speech import Speech
 from serjax.runtime.errors import UserError
 
 Padding = Literal["exact", "transformers"]
@@ -195,7 +197,7 @@ def _cut(output: EncoderOutput, count: int) -> EncoderOutput:
 
 
 def load_encoder(source: str | Path) -> PretrainedEncoder:
-    """Return the speech encoder of a checkpoint, to be called with clips.
+    """Return the speech encoder of a checkpoint or a run, to be called with clips.
 
     The checkpoint is that of an encoder alone, of its pretraining or of a task (HuBERT, UniSpeech, UniSpeech-SAT,
     wav2vec2, WavLM):
@@ -205,9 +207,32 @@ def load_encoder(source: str | Path) -> PretrainedEncoder:
         output.hidden_states, output.lengths  # of every layer [b n d], true frames [b]
 
     Args:
-        source: Hugging Face directory or hub id.
+        source: Hugging Face directory or hub id, such as `RUN/fold_1`; or a run whose folds share a frozen encoder, or
+            that has one fold.
 
     Raises:
-        UserError: it cannot be found, is damaged, is of another architecture, or its weights do not fit its config.
+        UserError: it is a run of another model, or with an encoder a fold; it cannot be found, is damaged, is of
+            another architecture, or its weights do not fit its config.
     """
-    return PretrainedEncoder(huggingface.load_encoder(str(source)))
+    folder = Path(source).expanduser()
+    return PretrainedEncoder(
+        huggingface.load_encoder(str(_of_run(folder) if (folder / "model.json").is_file() else source))
+    )
+
+
+def _of_run(folder: Path) -> Path:
+    """Return the directory of a run's one encoder."""
+    run = read_run(folder)
+    if not isinstance(run.model, Speech):
+        raise UserError(
+            f"{folder}: its model, {run.model.description}, is no speech encoder with a head; for a vector a clip "
+            "call serjax.load(RUN).embeddings(clips)."
+        )
+    if (folder / OLD_ENCODER).is_dir():
+        return folder / OLD_ENCODER
+    if len(run.folds) > 1 and not run.model.frozen_encoder:
+        raise UserError(
+            f"{folder}: it has an encoder a fold; name one, such as {folder / f'fold_{run.folds[0]}'}, or call "
+            "serjax.load(RUN).embeddings(clips) for vectors of all of them."
+        )
+    return folder / f"fold_{run.folds[0]}"

@@ -22,7 +22,8 @@ from serjax.checkpoints.run_models import load_run
 from serjax.data.batching.lengths import bucket, crop_clip
 from serjax.inference.inputs import Clip, Sample, rate_of, read
 from serjax.models.base import DType
-from serjax.models.functional import cast, logits_of
+from serjax.models.embedding import embed
+from serjax.models.functional import apply, cast, logits_of, merge
 from serjax.models.fusion.cross_attention import CrossAttentionFusion
 from serjax.models.inputs import Inputs
 from serjax.runtime.errors import UserError
@@ -75,6 +76,7 @@ class Ensemble:
         self._answer = jax.jit(answer, static_argnames=("graphdef", "dtype", "outputs"))
         # Each fold's share is split among its seeds.
         given = given[[folds.index(fold) for fold in models.folds]]
+        self._embed = jax.jit(embed_all, static_argnames=("graphdef", "dtype"))
         self._weights = (given / given.sum()).astype(np.float32)
 
     @overload
@@ -94,22 +96,51 @@ class Ensemble:
         """
         if not isinstance(clips, list):
             return self([clips])[0]
+        return [self.ranked(row) for row in self.probabilities(self._read(clips))] if clips else []
+
+    def embeddings(self, clips: Clip | list[Clip]) -> Float[np.ndarray, "*clips k d"]:
+        """Return what the classifier of each member takes of a clip: its pooled vector.
+
+        Of a speech encoder it is the pooled output, of other models what `serjax.models.embedding.embed` says. Each
+        member has a space of its own: do not average over folds, but train on those of one, or side by side. Members
+        that share a frozen encoder and pool without weights give the same vectors.
+
+        Args:
+            clips: one clip [k d], or a list of clips [clips k d]; k counts the members in the order of `folds`.
+
+        Raises:
+            UserError: there is no clip, or one that cannot be read or is too short.
+        """
+        if not isinstance(clips, list):
+            return self.embeddings([clips])[0]
+        if not clips:
+            raise UserError("there are no clips; give at least one.")
+        models = self._models
+        found: list[tuple[list[int], np.ndarray]] = []
+        for batch, inputs in self._batched(self._read(clips)):
+            vectors = self._embed(models.params, models.shared, inputs, graphdef=models.graphdef, dtype=models.dtype)
+            found.append((batch, np.asarray(vectors)))
+        order = np.argsort([index for batch, _ in found for index in batch])
+        return np.concatenate([vectors for _, vectors in found])[order]
+
+    def _read(self, clips: list[Clip]) -> list[Sample]:
+        """Return clips as these models take them; what is to be said of them are warnings."""
         rates = sorted({self.rate(clip) for clip in clips} - {SAMPLE_RATE})
         if rates:
             found = " and ".join(f"{rate:g}" for rate in rates)
-            warnings.warn(f"clips of {found} Hz are resampled to {SAMPLE_RATE} Hz.", stacklevel=2)
+            warnings.warn(f"clips of {found} Hz are resampled to {SAMPLE_RATE} Hz.", stacklevel=3)
         samples = [self.read(clip) for clip in clips]
         for sample in samples:
             for note in sample.notes:
-                warnings.warn(note, stacklevel=2)
+                warnings.warn(note, stacklevel=3)
         large = sum(sample.offset > LARGE_OFFSET for sample in samples)
         if large and self.highpass is None:
             warnings.warn(
                 f"{large} of the clips have a DC offset above {LARGE_OFFSET:.0%} of their RMS, which models hear; load "
                 "the model with highpass=20 to remove it.",
-                stacklevel=2,
+                stacklevel=3,
             )
-        return [self.ranked(row) for row in self.probabilities(samples)] if clips else []
+        return samples
 
     def read(self, clip: Clip) -> Sample:
         """Return a clip as these models take it, filtered and without silence, and what is to be said of it.
@@ -158,18 +189,12 @@ class Ensemble:
     def probabilities(self, samples: Sequence[Sample]) -> Float[np.ndarray, "clips c"]:
         """Return the members' mean scores of clips, in the order of `labels`."""
         models = self._models
-        cut = [self.heard(sample) for sample in samples]
-        result = np.zeros((len(cut), len(self.labels)), np.float32)
-        for batch in _batches([len(clip) for clip in cut]):
-            wave = np.zeros((len(batch), bucket(max(len(cut[index]) for index in batch))), np.float32)
-            length = np.array([len(cut[index]) for index in batch], np.int32)
-            for row, index in zip(wave, batch, strict=True):
-                row[: len(cut[index])] = cut[index]
-            seen = () if models.video is None else _frames([samples[index] for index in batch], models.video)
+        result = np.zeros((len(samples), len(self.labels)), np.float32)
+        for batch, inputs in self._batched(samples):
             found = self._answer(
                 models.params,
                 models.shared,
-                Inputs(wave, length, *seen),
+                inputs,
                 self._weights,
                 graphdef=models.graphdef,
                 dtype=models.dtype,
@@ -179,6 +204,17 @@ class Ensemble:
         if not np.isfinite(result).all():
             raise UserError("the answers are not finite numbers: the weights are damaged; train or fetch them again.")
         return result
+
+    def _batched(self, samples: Sequence[Sample]) -> Iterator[tuple[list[int], Inputs]]:
+        """Yield the positions of samples that are answered together, and the batch of them."""
+        cut, video = [self.heard(sample) for sample in samples], self._models.video
+        for batch in _batches([len(clip) for clip in cut]):
+            wave = np.zeros((len(batch), bucket(max(len(cut[index]) for index in batch))), np.float32)
+            length = np.array([len(cut[index]) for index in batch], np.int32)
+            for row, index in zip(wave, batch, strict=True):
+                row[: len(cut[index])] = cut[index]
+            seen = () if video is None else _frames([samples[index] for index in batch], video)
+            yield batch, Inputs(wave, length, *seen)
 
     def attention(self, sample: Sample) -> tuple[Float[np.ndarray, "f n"], float]:
         """Return the share of each stretch of sound in what each frame took from it, and a stretch's seconds.
@@ -256,6 +292,16 @@ def answer(
     logits = jax.vmap(lambda one: logits_of(graphdef, one, shared, inputs, None, dtype))(params)
     scores = {"softmax": jax.nn.softmax, "sigmoid": jax.nn.sigmoid, "identity": lambda x: x}[outputs](logits)
     return jax.numpy.einsum("k,kbc->bc", weights, scores)
+
+
+def embed_all(params: Any, shared: Any, inputs: Inputs, *, graphdef: Any, dtype: str) -> Float[Array, "b k d"]:
+    """Return the input of each member's classifier, in float32."""
+
+    def one(own: Any) -> Float[Array, "b d"]:
+        model = merge(graphdef, own, shared, dtype)
+        return apply(lambda inputs, *_: embed(model, inputs), inputs, None, dtype)
+
+    return jax.vmap(one, out_axes=1)(params)
 
 
 def load(

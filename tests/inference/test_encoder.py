@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import soundfile
 from flax import nnx
+from saved_runs import FROZEN, write_run
 
 from serjax.checkpoints.huggingface import save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.inference import encoder as inference
 from serjax.inference.encoder import load_encoder
 from serjax.models.encoders.build import build_encoder
+from serjax.models.spectrogram import Functionals
 from serjax.runtime.errors import UserError
 
 LAYER = {"feat_extract_norm": "layer", "conv_bias": True, "do_stable_layer_norm": True}
@@ -178,6 +180,20 @@ def test_the_last_state_alone_is_normalised_before_the_head_of_a_pre_ln_encoder(
     assert np.abs(last.mean(-1)).max() < 1e-5
     np.testing.assert_allclose(last.var(-1), 1, atol=1e-3)
     assert all(np.abs(state.var(-1) - 1).max() > 0.01 for state in others)
+
+
+def test_a_run_gives_its_encoder_where_it_has_one(tmp_path):
+    clip = clips()[0]
+    write_run(tmp_path / "frozen", FROZEN)
+    write_run(tmp_path / "one", folds=(2,))
+    assert_equal(load_encoder(tmp_path / "frozen")(clip), load_encoder(tmp_path / "frozen" / "trunk")(clip), atol=0)
+    assert_equal(load_encoder(str(tmp_path / "one"))(clip), load_encoder(tmp_path / "one" / "fold_2")(clip), atol=0)
+    write_run(tmp_path / "two")
+    with pytest.raises(UserError, match=r"two: it has an encoder a fold; name one, such as .*fold_1, or call"):
+        load_encoder(tmp_path / "two")
+    write_run(tmp_path / "network", Functionals())
+    with pytest.raises(UserError, match=r"network: its model, bilstm, is no speech encoder"):
+        load_encoder(tmp_path / "network")
 
 
 @pytest.mark.torch

@@ -2,15 +2,17 @@
 
 import warnings
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from saved_runs import write_run
+from saved_runs import FROZEN, SPEECH, write_run
 
 from serjax.audio.highpass import highpass
 from serjax.data.batching.lengths import bucket
 from serjax.inference.ensemble import BATCH, _batches, load
+from serjax.models.spectrogram import Functionals
 from serjax.runtime.errors import UserError
 
 
@@ -53,3 +55,25 @@ def test_clips_are_filtered_as_in_training_or_as_asked_for(tmp_path):
 def test_a_cutoff_that_cannot_be_is_refused(tmp_path, cutoff):
     with pytest.raises(UserError, match=r"highpass: got .* Hz; give more than 0 and less than 8000"):
         load(tmp_path, highpass=cutoff)
+
+
+MODELS = {"speech": SPEECH, "frozen": FROZEN, "functionals": Functionals()}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_embeddings_of_a_run_are_the_inputs_of_its_classifiers(tmp_path, name):
+    members, _ = write_run(tmp_path, MODELS[name], max_seconds=0.6)
+    ensemble, clips = load(tmp_path), [(noise(length), 16_000) for length in (9_600, 3_000, 12_000)]
+    found = ensemble.embeddings(clips)
+    assert found.shape[:2] == (3, 2)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(ensemble.embeddings(clips[1]), found[1], rtol=1e-4, atol=1e-4)
+    weights = {fold: [float(fold == other) for other in members] for fold in members}
+    for place, (fold, member) in enumerate(members.items()):
+        classifier = member.network.fc2 if name == "functionals" else member.head.classifier
+        scores = jax.nn.softmax(classifier(found[:, place]))
+        for row, answer in zip(scores, load(tmp_path, weights[fold])(clips), strict=True):
+            given = {entry["label"]: entry["score"] for entry in answer}
+            np.testing.assert_allclose(row, [given[label] for label in ensemble.labels], atol=1e-4)
+    with pytest.raises(UserError, match="there are no clips"):
+        ensemble.embeddings([])

@@ -83,7 +83,7 @@ def main(argv: Sequence[str]) -> int:
         console.print(_table(names, scores, ensemble.outputs))
     for note in _notes(ensemble, names, answers):
         print(note, file=sys.stderr)
-    heard = [(name, known[one.digest]) for name, one in zip(names, answers, strict=True) if one.digest in known]
+    heard = [(name, known[one.digest or ""]) for name, one in zip(names, answers, strict=True) if one.digest in known]
     if heard:
         own = one_of([f"{name} is {clip.id}" for name, clip in heard])
         folds = sorted({fold for _, clip in heard for fold in clip.folds})

@@ -66,8 +66,9 @@ def _listed(path: Path, notes: list[str]) -> list[Named]:
     separator = LISTS.get(path.suffix.lower(), "\t")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            quoting = csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE
-            rows = [row for row in csv.reader(file, delimiter=separator, quoting=quoting) if any(map(str.strip, row))]
+            # Quotes are part of a name where tabs separate.
+            plain = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+            rows = [row for row in (csv.reader(file) if separator == "," else plain) if any(map(str.strip, row))]
     except OSError as error:
         raise UserError(f"{path}: the list cannot be read ({error.strerror}); correct its path.") from None
     except (UnicodeDecodeError, csv.Error) as error:

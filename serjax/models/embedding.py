@@ -39,7 +39,7 @@ def embed(model: nnx.Module, inputs: Inputs) -> Float[Array, "b d"]:
         return jnp.concatenate([sound, seen], axis=-1)
     owner, name = _classifier(model)
     setattr(owner, name, _Identity())
-    embedded: Float[Array, "b d"] = model(inputs)  # type: ignore[operator]  # each class has its own __call__
+    embedded: Float[Array, "b d"] = model(inputs)
     return embedded
 
 

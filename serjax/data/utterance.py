@@ -17,6 +17,8 @@ class Utterance:
         start: where the stretch begins in the file, in seconds.
         end: where it ends, in seconds; None means the end of the file.
         video: the file with the pictures, of the same stretch; it may be the one at `path`.
+        text: the sentence, or its code, where the corpus has one; equal for clips of the same sentence.
+        attributes: of the speaker, such as (("gender", "female"), ("age", "20-29")); groups of a report.
     """
 
     id: str
@@ -27,3 +29,5 @@ class Utterance:
     start: float = 0.0
     end: float | None = None
     video: Path | None = None
+    text: str | None = None
+    attributes: tuple[tuple[str, str], ...] = ()

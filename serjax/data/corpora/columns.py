@@ -19,6 +19,12 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "session": ("session", "sessionid"),
     "start": ("start", "starttime", "begin"),
     "end": ("end", "endtime"),
+    "text": (
+        *("text", "sentence", "transcript", "transcription", "rawtext", "normalizedtext", "sentenceid", "textid"),
+        "statement",
+    ),
+    "gender": ("gender", "sex", "speakergender", "speakersex"),
+    "age": ("age", "speakerage", "agegroup"),
 }
 """Facts of a clip that a list can hold, and the names of columns that are known for it, as `plain` returns them."""
 

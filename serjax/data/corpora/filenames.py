@@ -1,6 +1,7 @@
 """File names of RAVDESS, EMO-DB, CREMA-D, SAVEE and nEMO."""
 
 import re
+import sys
 from dataclasses import dataclass
 
 RAVDESS_EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
@@ -201,3 +202,14 @@ def text_of(stem: str) -> str | None:
         return ravdess.statement
     other = parse_emodb(stem) or parse_cremad(stem) or parse_nemo(stem)
     return None if other is None else other.text
+
+
+def sentence_of(stem: str) -> str | None:
+    """Return a code of the sentence that a file's name holds, by which folds keep sentences apart; None elsewhere.
+
+    Beside those of `text_of`, SAVEE's: the emotion and the number, such as sa01. Sentences that several of its emotions
+    have in common are so counted as different ones.
+    """
+    savee = _SAVEE.fullmatch(stem)
+    sentence = text_of(stem) if savee is None else f"{savee[2]}{int(savee[3]):02d}"
+    return None if sentence is None else sys.intern(sentence)

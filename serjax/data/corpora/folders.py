@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import cast
 
 from serjax.audio.decode import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES
-from serjax.data.corpora.filenames import parse_cremad, parse_emodb, parse_nemo, parse_ravdess, parse_savee
+from serjax.data.corpora.attributes import read_people
+from serjax.data.corpora.filenames import (
+    parse_cremad,
+    parse_emodb,
+    parse_nemo,
+    parse_ravdess,
+    parse_savee,
+    sentence_of,
+)
 from serjax.data.corpora.names import PARTS
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
@@ -227,17 +235,20 @@ def read_named(
     # Folders of speakers, sessions or parts have an emotion in several of them; classes, merged ones too, in one.
     found = set.union(*folders.values())
     by_folder = folders_label and all(len(f) == 1 for f in folders.values()) and len(found) > 1 and None not in found
+    people = read_people(root, kind)
     clips = [
         Utterance(
             id=clip_id(path, root),
             path=path,
             label=path.relative_to(top).parts[0] if by_folder else names[name][1],
             speaker=names[name][0],
+            text=sentence_of(name),
+            attributes=people.known.get(names[name][0], ()),
         )
         for name, path in sorted(kept.items(), key=lambda item: item[1])
     ]
     source = "labels are the folders' names, speakers" if by_folder else "labels and speakers"
-    notes = [f"{title} by its file names: {source} are read from the names."]
+    notes = [f"{title} by its file names: {source} are read from the names.", *people.notes]
     if len(kept) < len(files):
         notes.append(f"{len(files) - len(kept)} files that bear the name of another one are left out.")
     return clips, by_folder, notes

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from serjax.data.corpora.attributes import gender_of, shared
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
 
@@ -64,7 +65,14 @@ def read_iemocap(root: Path, *, skip_missing: bool = False) -> tuple[tuple[Utter
             if name in clips:
                 raise UserError(f"{where}: {name} is evaluated a second time; delete one of the lines or files.")
             path = folder / _SOUNDS / name.rpartition("_")[0] / f"{name}.wav"
-            clips[name] = Utterance(name, path, EMOTIONS[code], speaker=start + gender, session=session)
+            clips[name] = Utterance(
+                name,
+                path,
+                EMOTIONS[code],
+                speaker=start + gender,
+                session=session,
+                attributes=shared(gender_of(gender), None),
+            )
     if not clips:
         raise UserError(
             f"--data.root {root}: no utterance is evaluated as {one_of(list(EMOTIONS))} below its {_LABELS}; give the "

@@ -36,6 +36,9 @@ class Entry:
     session: str | None = None
     start: float | None = None
     end: float | None = None
+    text: str | None = None
+    gender: str | None = None
+    age: str | None = None
 
 
 @dataclass
@@ -147,6 +150,7 @@ def _read_table(
             session=cells.get("session"),
             start=_seconds(cells.get("start"), f"{path}:{number}: the start of {name}"),
             end=_seconds(cells.get("end"), f"{path}:{number}: the end of {name}"),
+            **{field: cells.get(field) for field in ("text", "gender", "age")},
         )
 
 
@@ -191,6 +195,7 @@ def _read_jsonl(path: Path, reading: Reading) -> Iterator[Entry]:
             session=_text(values["session"]),
             start=_seconds(values["start"], f"{where}: the start of {name}"),
             end=_seconds(values["end"], f"{where}: the end of {name}"),
+            **{field: _text(values[field]) for field in ("text", "gender", "age")},
         )
     taken = {key for keys_of in known.values() for key in keys_of}
     reading.notes += unused(key for key in seen if key not in taken)
@@ -204,6 +209,9 @@ _EMOBOX: Mapping[str, tuple[str, ...]] = {
     "session": (),
     "start": ("start_time",),
     "end": ("end_time",),
+    "text": (),
+    "gender": ("sex",),
+    "age": (),
 }
 """Keys of EmoBox; those that are called as what they hold are read too."""
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from serjax.data.corpora.attributes import age_band, gender_of, plain_text, shared
 from serjax.data.corpora.columns import parse_columns
 from serjax.data.corpora.list_formats import READERS, Entry, ListKind, Reading
 from serjax.data.corpora.listed_files import look_below, with_relative_ids
@@ -40,11 +41,13 @@ def read_list(
     - tsv: `path<TAB>label` a line; labels are kept as they are written, integers ("0", "1") too. Or a header, and
       columns as in csv, between tabs and without quoting.
     - scp: `name path label` a line, separated by white space or, in the whole file, by commas.
-    - csv: a header with columns for path and label, and optionally id, speaker, session, start and end (in s), under
-      these names, others that are known for them (`FIELDS`), or those that `columns` gives. Separated by commas, or by
-      tabs or semicolons where the header has no comma.
+    - csv: a header with columns for path and label, and optionally id, speaker, session, start and end (in s), text
+      (the sentence), gender and age (in years, kept in bands of ten), under these names, others that are known for
+      them (`FIELDS`), or those that `columns` gives. Separated by commas, or by tabs or semicolons where the header has
+      no comma.
     - jsonl: one JSON object a line with the keys of EmoBox (github.com/emo-box/EmoBox): key, wav and emo, optionally
-      start_time and end_time (or start and end, in s), spk (or speaker, or another name known for it) and session.
+      start_time and end_time (or start and end, in s), spk (or speaker, or another name known for it), session, text,
+      gender (or sex) and age.
 
     A clip's id is its name, id or key; without one it is the path as written, without its suffix, and the stretch. Of
     absolute paths it is what lies below the root, or else below the folder that all such files have in common, so that
@@ -140,4 +143,6 @@ def _utterance(entry: Entry, path: Path, file: _File, labelled: bool) -> Utteran
         session=sys.intern(entry.session) if entry.session else None,
         start=start,
         end=entry.end,
+        text=plain_text(entry.text) if entry.text else None,
+        attributes=shared(gender_of(entry.gender or ""), age_band(entry.age or "", f"{where}: the age")),
     )

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import soundfile
 
 from serjax.audio.decode import AUDIO_SUFFIXES, VIDEO_SUFFIXES
-from serjax.data.corpora.filenames import RAVDESS_EMOTIONS
+from serjax.data.corpora.attributes import Attributes, People, read_people
+from serjax.data.corpora.filenames import RAVDESS_EMOTIONS, sentence_of
 from serjax.data.corpora.folders import NAMED, clip_id, name_of, of_kind, read_classes, recognise, require_names, walk
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
@@ -43,6 +44,8 @@ class _File(NamedTuple):
     label: str
     speaker: str | None
     keys: tuple[Hashable, ...]
+    text: str | None = None
+    attributes: Attributes = ()
 
 
 _Group = tuple[list[_File], list[_File]]
@@ -96,7 +99,9 @@ def read_pairs(root: Path, corpus: str = "auto", *, audio_root: Path | None = No
                 raise UserError(
                     f"--data.root {root}: its videos are of songs alone; give the folder of those of speech."
                 )
-        groups = _grouped(_read_names(root, videos, known), _read_names(sound_root, sounds, known))
+        people = read_people(root, known)
+        notes += people.notes
+        groups = _grouped(_read_names(root, videos, known, people), _read_names(sound_root, sounds, known, people))
     clips, alone = _pair(groups, silent)
     if not clips:
         raise UserError(
@@ -139,7 +144,7 @@ def _without_height(path: Path) -> Path:
     return path.with_stem(re.sub(r"_\d{3,4}p?$", "", path.stem))
 
 
-def _read_names(root: Path, files: Sequence[Path], kind: str) -> list[_File]:
+def _read_names(root: Path, files: Sequence[Path], kind: str, people: People) -> list[_File]:
     """Describe files of a corpus that is known by its names; of one clip's files those to be preferred come first."""
     described = []
     for path in sorted(files, key=lambda path: (_without_height(path) != path, path.stem[:3] == "01-", path)):
@@ -148,7 +153,8 @@ def _read_names(root: Path, files: Sequence[Path], kind: str) -> list[_File]:
         if fields:
             # Of RAVDESS's fields only the first tells pictures (02), sound (03) and both (01) apart.
             key = stem[3:] if kind == "ravdess" else stem
-            described.append(_File(path, clip_id(path, root), fields[1], fields[0], (key,)))
+            known = people.known.get(fields[0], ())
+            described.append(_File(path, clip_id(path, root), fields[1], fields[0], (key,), sentence_of(stem), known))
     return described
 
 
@@ -212,7 +218,17 @@ def _pair(groups: Sequence[_Group], silent: bool) -> tuple[list[Utterance], list
                 f"{videos[0].path}: it lies in {videos[0].label}, but its sound {sound.path} in {sound.label}; move "
                 "one of them, or rename it if they are of different clips."
             )
-        clips.append(Utterance(sound.id, sound.path, sound.label, sound.speaker, video=videos[0].path))
+        clips.append(
+            Utterance(
+                sound.id,
+                sound.path,
+                sound.label,
+                sound.speaker,
+                video=videos[0].path,
+                text=sound.text,
+                attributes=sound.attributes,
+            )
+        )
     return clips, alone
 
 

@@ -12,10 +12,11 @@ NEMO = ["file_id", "emotion", "raw_text", "normalized_text", "speaker_id", "sex"
 
 def test_those_of_nemo_are_known_and_said():
     places, notes = find_columns(NEMO, {}, "data.tsv:1")
-    assert places == {"path": 0, "label": 1, "speaker": 4}
+    assert places == {"path": 0, "label": 1, "speaker": 4, "gender": 5, "age": 6}
     assert notes == [
-        "By the names of the list's columns: file_id is the path, emotion is the label, speaker_id is the speaker.",
-        "Columns not used: raw_text, normalized_text, sex, age.",
+        "By the names of the list's columns: file_id is the path, emotion is the label, speaker_id is the speaker, sex "
+        "is the gender.",
+        "Columns not used: raw_text, normalized_text.",
     ]
 
 

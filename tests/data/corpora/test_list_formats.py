@@ -23,7 +23,8 @@ def test_a_tsv_with_a_header_is_read_by_its_columns(tmp_path):
     text = 'file_id\temotion\traw_text\tspeaker_id\nEB0_1\tanger\t"Tak", he said\tEB0\n\nDK1_2\tfear\t"\tDK1\n'
     entries, notes = read(tmp_path, "tsv", text)
     assert told(entries) == [(2, "EB0_1", "anger", "EB0"), (4, "DK1_2", "fear", "DK1")]
-    assert notes[1] == "Columns not used: raw_text."
+    assert [entry.text for entry in entries] == ['"Tak", he said', '"']
+    assert len(notes) == 1
     entries, _ = read(tmp_path, "tsv", text, path="file_id", label="raw_text")
     assert told(entries)[0] == (2, "EB0_1", '"Tak", he said', "EB0")
     with pytest.raises(UserError, match="list:3: b comes with 1 fields where the header has 2"):
@@ -47,11 +48,12 @@ def test_csv_is_separated_as_its_header_is(tmp_path, separator):
 
 
 def test_json_lines_take_speakers_under_known_keys_and_name_what_is_left(tmp_path):
-    rows = [{"key": "1", "wav": "a.wav", "emo": "sad", "speaker_id": 3, "length": 2.0}]
-    rows += [{"key": "2", "wav": "b.wav", "emo": "glad", "spk": "x", "gender": "f"}]
+    rows = [{"key": "1", "wav": "a.wav", "emo": "sad", "speaker_id": 3, "length": 2.0, "age": 31}]
+    rows += [{"key": "2", "wav": "b.wav", "emo": "glad", "spk": "x", "sex": "f"}]
     entries, notes = read(tmp_path, "jsonl", "\n".join(map(json.dumps, rows)))
     assert told(entries) == [(1, "a.wav", "sad", "3"), (2, "b.wav", "glad", "x")]
-    assert notes == ["Columns not used: length, gender."]
+    assert [(entry.gender, entry.age) for entry in entries] == [(None, "31"), ("f", None)]
+    assert notes == ["Columns not used: length."]
     with pytest.raises(UserError, match=r"list:1: the speaker may be in any of the keys actor, subject; say which"):
         read(tmp_path, "jsonl", json.dumps({"key": "1", "wav": "a", "emo": "b", "actor": "c", "subject": "d"}))
     other = json.dumps({"name": "1", "file": "a.wav", "feeling": "sad"})

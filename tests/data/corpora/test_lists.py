@@ -77,6 +77,21 @@ def test_csv_and_jsonl_round_trip(tmp_path, kind, clips, extra):
     assert read_list(tmp_path / "list", kind).utterances == expected
 
 
+def test_sentences_and_attributes_of_speakers(tmp_path):
+    for name in "abc":
+        place(tmp_path, f"{name}.wav")
+    lines = ["path,label,Sex,age,sentence", 'a.wav,sad,F,29.5,"Tak, tak!"', "b.wav,glad,,,", "c.wav,sad,f,20,tak tak"]
+    (tmp_path / "list.csv").write_text("\n".join(lines) + "\n")
+    a, b, c = read_list(tmp_path / "list.csv", "csv").utterances
+    assert (a.text, a.attributes) == ("tak tak", (("gender", "female"), ("age", "20-29")))
+    assert (b.text, b.attributes) == (None, ())
+    assert c.text is a.text
+    assert c.attributes is a.attributes
+    (tmp_path / "list.csv").write_text("\n".join([*lines, "c.wav,sad,f,-1,"]) + "\n")
+    with pytest.raises(UserError, match=r"list\.csv:5: the age is -1; give years"):
+        read_list(tmp_path / "list.csv", "csv")
+
+
 def test_emobox_as_published(tmp_path):
     place(tmp_path, "downloads/pavoque/angry.flac")
     entry = {"key": "pavoque-1", "dataset": "pavoque", "wav": "downloads/pavoque/angry.flac", "type": "raw",

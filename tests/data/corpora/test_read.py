@@ -198,7 +198,9 @@ def test_nemo_by_its_list(tmp_path):
         ] == names
         assert {(clip.speaker, clip.label) for clip in found.utterances} == {
             (who, label) for who in ("EB0", "DK1") for label in ("anger", "fear")}  # fmt: skip
-    assert "Columns not used: raw_text, normalized_text, sex, age." in read(tmp_path / "data.tsv").notes
+        assert {clip.attributes for clip in found.utterances} == {(("gender", "female"), ("age", "20-29"))}
+    assert {clip.text for clip in read(tmp_path).utterances} == {"1", "2"}
+    assert "Columns not used: raw_text, normalized_text." in read(tmp_path / "data.tsv").notes
     with pytest.raises(UserError, match=r"it is a folder; --data\.columns is for a list"):
         read(tmp_path, columns=columns)
 

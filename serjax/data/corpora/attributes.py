@@ -1,0 +1,132 @@
+"""Attributes of speakers by which a report tells scores apart, and sentences: as tables and names spell them."""
+
+import csv
+import math
+import re
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from serjax.data.corpora.columns import plain
+from serjax.runtime.errors import UserError, reason
+
+Attributes = tuple[tuple[str, str], ...]
+"""Names and values, such as (("gender", "female"), ("age", "20-29")); one object for all clips that have the same."""
+
+_GENDERS = {
+    **dict.fromkeys(("f", "female", "w", "woman", "feminine", "femalefeminine"), "female"),
+    **dict.fromkeys(("m", "male", "man", "masculine", "malemasculine"), "male"),
+}
+"""Usual spellings, the long ones those of Common Voice; others are kept."""
+_OLDEST = 130
+_BAND = 10
+
+_EMODB = {
+    **{"03": ("male", "31"), "08": ("female", "34"), "09": ("female", "21"), "10": ("male", "32")},
+    **{"11": ("male", "26"), "12": ("male", "30"), "13": ("female", "32"), "14": ("female", "35")},
+    **{"15": ("male", "25"), "16": ("female", "31")},
+}
+"""Gender and age of EMO-DB's speakers (emodb.bilderbar.info/docu)."""
+
+_TABLES = {
+    "cremad": ("VideoDemographics.csv", "actorid", "sex", "age"),
+    "nemo": ("data.tsv", "speakerid", "sex", "age"),
+}
+"""Tables that corpora are published with, and their columns of speaker, gender and age as `plain` returns them."""
+
+
+class People(NamedTuple):
+    """Attributes of a corpus's speakers.
+
+    Attributes:
+        known: by speaker.
+        notes: a sentence on the table that they were read from.
+    """
+
+    known: Mapping[str, Attributes]
+    notes: tuple[str, ...] = ()
+
+
+def gender_of(text: str) -> str | None:
+    """Return female or male for the usual spellings, others in lower case; None for an empty cell."""
+    text = text.strip().lower()
+    return _GENDERS.get(plain(text), text) or None
+
+
+def age_band(text: str, what: str) -> str | None:
+    """Return ten years that hold an age in years, such as 20-29; words, such as twenties, as they are.
+
+    Args:
+        text: the cell; None for an empty one.
+        what: whose age it is, for the message.
+
+    Raises:
+        UserError: a number that is no age.
+    """
+    text = text.strip().lower()
+    try:
+        years = float(text)
+    except ValueError:
+        return text or None
+    if math.isnan(years):
+        return None
+    if not 0 <= years <= _OLDEST:
+        raise UserError(f"{what} is {text}; give years from 0 to {_OLDEST}, or leave the cell empty.")
+    least = int(years) // _BAND * _BAND
+    return f"{least}-{least + _BAND - 1}"
+
+
+@lru_cache(maxsize=4096)
+def shared(gender: str | None, age: str | None) -> Attributes:
+    """Return attributes as one object for all clips that have the same."""
+    return tuple((name, value) for name, value in (("gender", gender), ("age", age)) if value)
+
+
+def plain_text(text: str) -> str | None:
+    """Return a sentence in lower case, words alone, so that spellings of one sentence are equal; None for none."""
+    words = " ".join(re.findall(r"\w+", text.casefold()))
+    return sys.intern(words or text.strip()) or None
+
+
+def read_people(root: Path, kind: str) -> People:
+    """Return what is known of the speakers of a corpus that is told by its file names.
+
+    RAVDESS' odd actors are men (Livingstone and Russo 2018), SAVEE's four speakers are men, and EMO-DB documents its
+    speakers. Tables of CREMA-D and nEMO are read where they lie in the folder or beside it.
+
+    Args:
+        root: the corpus's folder.
+        kind: a key of `NAMED`.
+
+    Raises:
+        UserError: a table cannot be read.
+    """
+    if kind == "ravdess":
+        return People({f"{actor:02d}": shared("male" if actor % 2 else "female", None) for actor in range(1, 25)})
+    if kind == "savee":
+        return People(dict.fromkeys(("DC", "JE", "JK", "KL"), shared("male", None)))
+    if kind == "emodb":
+        return People({name: shared(gender, age_band(age, "")) for name, (gender, age) in _EMODB.items()})
+    if kind not in _TABLES:
+        return People({})
+    name, *columns = _TABLES[kind]
+    table = next((folder / name for folder in (root, root.parent) if (folder / name).is_file()), None)
+    if table is None:
+        return People({})
+    try:
+        lines = table.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{table}: the table of speakers cannot be read ({reason(error)}); copy it anew.") from None
+    rows = csv.reader(lines, delimiter="\t" if table.suffix == ".tsv" else ",")
+    header = [plain(cell) for cell in next(rows, [])]
+    if not set(columns) <= set(header):
+        return People({}, (f"{name} has no columns {', '.join(columns)}, so gender and age are not read from it.",))
+    speaker, gender, age = (header.index(column) for column in columns)
+    known = {
+        row[speaker].strip(): shared(gender_of(row[gender]), age_band(row[age], f"{table}: the age of {row[speaker]}"))
+        for row in rows
+        if len(row) == len(header)
+    }
+    return People(known, (f"Gender and age of speakers are read from {name}.",))

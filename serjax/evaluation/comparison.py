@@ -11,7 +11,7 @@ import numpy as np
 
 from serjax.data.folds import fold
 from serjax.evaluation.metrics import METRICS, bootstrap_differences, bootstrap_intervals, confusion, confusions, scores
-from serjax.evaluation.out_of_fold import OutOfFold, mean_of, read_seeds
+from serjax.evaluation.out_of_fold import OutOfFold, joined_attributes, mean_of, read_seeds
 from serjax.evaluation.report import DRAWS, LEVEL
 from serjax.runtime.errors import UserError, reason
 
@@ -158,6 +158,7 @@ def join(parts: Sequence[tuple[str, OutOfFold]]) -> OutOfFold:
         np.concatenate([answers.probability for answers in every]),
         tuple(speaker for answers in every for speaker in answers.speaker),
         one.labels,
+        joined_attributes(every),
     )
 
 

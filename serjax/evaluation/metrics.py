@@ -111,6 +111,37 @@ def bootstrap_intervals(
     return _intervals(scores(drawn), level)
 
 
+def bootstrap_uas(
+    labels: Int[np.ndarray, "clips"],
+    predictions: Int[np.ndarray, "clips"],
+    speakers: Sequence[Hashable] | None,
+    classes: int,
+    parts: Int[np.ndarray, "clips"],
+    count: int,
+    *,
+    seed: int,
+    draws: int = 2000,
+) -> Float[np.ndarray, "draws g"]:
+    """Return the UA of each part of the clips, such as those of women and of men, in each draw of a bootstrap.
+
+    Draws are those of `bootstrap_intervals`: whole speakers among all, so that one with clips in two parts is in both
+    or in neither. A draw without a clip of a part is NaN there.
+
+    Args:
+        labels: true class of each clip.
+        predictions: predicted class of each clip.
+        speakers: as `bootstrap_intervals` takes groups.
+        classes: number of classes.
+        parts: part of each clip, 0 to count - 1.
+        count: number of parts, g.
+        seed: decides the draws.
+        draws: number of bootstrap samples.
+    """
+    shape = (count, classes, classes)
+    cells = np.ravel_multi_index((parts, labels, predictions), shape)
+    return scores(_drawn(cells, count * classes**2, speakers, seed, draws).reshape(draws, *shape))["ua"]
+
+
 def bootstrap_differences(
     labels: Int[np.ndarray, "clips"],
     predictions: Int[np.ndarray, "clips"],

@@ -13,12 +13,14 @@ from serjax.evaluation.metrics import METRICS
 from serjax.evaluation.report import Report
 from serjax.evaluation.tables import (
     CLASS_HEADINGS,
+    GROUP_HEADINGS,
     SCORES,
     class_rows,
     evaluation_rows,
     extra_rows,
     fold_headings,
     fold_rows,
+    group_rows,
     percent,
     rates_were_tried,
     summary_rows,
@@ -83,6 +85,7 @@ def evaluation_page(report: Report) -> str:
         f"{interval['resampled']}, {interval['count']} of them, {interval['draws']} times.",
         _table(["", *SCORES.values()], evaluation_rows(report)),
         _table(CLASS_HEADINGS, class_rows(report)),
+        *_groups(report),
         "![Confusion matrix](confusion.png)",
         *([_bullets(report["notes"])] if report["notes"] else []),
         f"## Command\n\n    {report['command']}",
@@ -209,7 +212,19 @@ def _scores(report: Report) -> str:
             "At each fold's last epoch instead, which no score chose (though early stopping decided when it came):",
             _table(["", *SCORES.values()], summary_rows(report["last_epoch"])),
         ]
-    return "\n\n".join([*parts, _table(CLASS_HEADINGS, class_rows(report))])
+    return "\n\n".join([*parts, _table(CLASS_HEADINGS, class_rows(report)), *_groups(report)])
+
+
+def _groups(report: Report) -> list[str]:
+    """Return a sentence and a table for each attribute of the speakers."""
+    return [
+        text
+        for scored in report.get("groups", ())
+        for text in (
+            f"By {scored['attribute']}, UA in %; the last row is the gap between the best group and the worst:",
+            _table(GROUP_HEADINGS, group_rows(scored)),
+        )
+    ]
 
 
 def _data(report: Report) -> str:

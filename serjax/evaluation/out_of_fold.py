@@ -2,8 +2,8 @@
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,8 @@ from serjax.runtime.errors import UserError, reason
 
 _COLUMNS = ["clip", "fold", "label", "prediction", "speaker"]
 _SEED = "seed"
+_ATTRIBUTES = ("gender", "age")
+"""Columns that come next where they are known."""
 _PROBABILITY = "p_"
 """Stands before a class in its column's name, so that a class may be called `fold`."""
 
@@ -29,6 +31,7 @@ class OutOfFold:
         probability: Float[np.ndarray, "clips c"], float32; each row sums to 1.
         speaker: who speaks, None where that is not known.
         labels: names of the classes.
+        attributes: gender and age of the speakers, where some are known; a value a clip, None for unknown ones.
     """
 
     ids: tuple[str, ...]
@@ -37,6 +40,7 @@ class OutOfFold:
     probability: Float[np.ndarray, "clips c"]
     speaker: tuple[str | None, ...]
     labels: tuple[str, ...]
+    attributes: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
 
     @property
     def prediction(self) -> Int[np.ndarray, "clips"]:
@@ -49,6 +53,22 @@ class OutOfFold:
         return None if None in self.speaker or len(set(self.speaker)) < 2 else self.speaker
 
 
+def attribute_columns(known: Sequence[tuple[tuple[str, str], ...]]) -> dict[str, tuple[str | None, ...]]:
+    """Return attributes by name, with a value a clip, from what is known of each clip's speaker."""
+    clips = [dict(attributes) for attributes in known]
+    columns = {name: tuple(clip.get(name) for clip in clips) for name in _ATTRIBUTES}
+    return {name: values for name, values in columns.items() if any(values)}
+
+
+def joined_attributes(parts: Sequence[OutOfFold]) -> dict[str, tuple[str | None, ...]]:
+    """Return the attributes of the clips of several answers one after the other; None where a part knows none."""
+    return {
+        name: tuple(value for part in parts for value in part.attributes.get(name, (None,) * len(part.ids)))
+        for name in _ATTRIBUTES
+        if any(name in part.attributes for part in parts)
+    }
+
+
 def mean_of(seeds: Sequence[OutOfFold]) -> OutOfFold:
     """Return the answers of several seeds together: the mean of their probabilities for each clip.
 
@@ -59,7 +79,7 @@ def mean_of(seeds: Sequence[OutOfFold]) -> OutOfFold:
 
 
 def write_oof_csv(path: Path, *seeds: OutOfFold) -> None:
-    """Write one row a clip: clip, fold, label, prediction, speaker, then a column `p_CLASS` for each class.
+    """Write one row a clip: clip, fold, label, prediction, speaker, gender and age where they are known, `p_CLASS`s.
 
     Of several seeds there is one row a clip and seed, and a column `seed`, counted from 0, after that of the fold.
     Probabilities have nine significant digits, from which float32 comes back exactly.
@@ -69,18 +89,21 @@ def write_oof_csv(path: Path, *seeds: OutOfFold) -> None:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_columns(len(seeds)) + [_PROBABILITY + label for label in seeds[0].labels])
+    known = seeds[0].attributes
+    writer.writerow([*_columns(len(seeds), known), *(_PROBABILITY + label for label in seeds[0].labels)])
     for seed, oof in enumerate(seeds):
         predictions, repeat = oof.prediction, [seed] if len(seeds) > 1 else []
         for row, clip in enumerate(oof.ids):
             names = [oof.labels[oof.label[row]], oof.labels[predictions[row]], oof.speaker[row] or ""]
             values = (f"{value:.9g}" for value in oof.probability[row])
-            writer.writerow([clip, oof.fold[row], *repeat, *names, *values])
+            writer.writerow(
+                [clip, oof.fold[row], *repeat, *names, *(one[row] or "" for one in known.values()), *values]
+            )
     write_text(path, text.getvalue())
 
 
-def _columns(seeds: int) -> list[str]:
-    return [*_COLUMNS[:2], *([_SEED] if seeds > 1 else []), *_COLUMNS[2:]]
+def _columns(seeds: int, attributes: Iterable[str]) -> list[str]:
+    return [*_COLUMNS[:2], *([_SEED] if seeds > 1 else []), *_COLUMNS[2:], *attributes]
 
 
 def read_oof_csv(path: Path) -> OutOfFold:
@@ -103,7 +126,8 @@ def read_seeds(path: Path) -> list[OutOfFold]:
             header, *rows = list(csv.reader(file)) or [[]]
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read ({reason(error)}); give the oof.csv of a finished run.") from None
-    columns = _columns(2 if header[2:3] == [_SEED] else 1)
+    known = [name for name in _ATTRIBUTES if name in header]
+    columns = _columns(2 if header[2:3] == [_SEED] else 1, known)
     labels = tuple(name.removeprefix(_PROBABILITY) for name in header[len(columns) :])
     if header != columns + [_PROBABILITY + label for label in labels]:
         raise UserError(
@@ -115,7 +139,7 @@ def read_seeds(path: Path) -> list[OutOfFold]:
     probability = np.empty((len(rows), len(labels)), np.float32)
     for number, row in enumerate(rows):
         try:
-            _, number_of_fold, *repeat, name, _, _ = row[: len(columns)]
+            _, number_of_fold, *repeat, name, _, _ = row[: len(columns) - len(known)]
             values = row[len(columns) :]
             fold[number], label[number] = int(number_of_fold), index[name]
             seed[number] = np.uint16(int(*repeat))
@@ -130,7 +154,9 @@ def read_seeds(path: Path) -> list[OutOfFold]:
 
     def of(own: Int[np.ndarray, "n"]) -> OutOfFold:
         ids, speakers = (tuple(rows[i][column] for i in own) for column in (0, speaker))
-        return OutOfFold(ids, fold[own], label[own], probability[own], tuple(x or None for x in speakers), labels)
+        attributes = {one: tuple(rows[i][columns.index(one)] or None for i in own) for one in known}
+        who = tuple(x or None for x in speakers)
+        return OutOfFold(ids, fold[own], label[own], probability[own], who, labels, attributes)
 
     found = [of(np.flatnonzero(seed == one)) for one in range(max(seed, default=0) + 1)]
     if any(one.ids != found[0].ids or (one.label != found[0].label).any() for one in found):

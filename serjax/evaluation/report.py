@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from serjax.evaluation.groups import group_notes, score_groups
 from serjax.evaluation.metrics import (
     METRICS,
     bootstrap_intervals,
@@ -107,6 +108,7 @@ def build_report(
         kept = kept_row(rows)
         fold |= {"kept_epoch": kept["epoch"], "epochs": rows[-1]["epoch"], "learning_rate": kept.get("learning_rate")}
     matrix = confusion(oof.label, oof.prediction, len(oof.labels))
+    groups = score_groups(oof, experiment["seed"], draws=DRAWS, level=LEVEL)
     return {
         "experiment": dict(experiment),
         "facts": json.loads(json.dumps(asdict(facts))),
@@ -115,10 +117,11 @@ def build_report(
         "chance": _chance(matrix),
         "classes": _per_class(matrix, oof.labels),
         "confusion": matrix.tolist(),
+        "groups": groups,
         "seeds": _over_seeds(seeds) if len(seeds) > 1 else None,
         "alone": {name: _whole(one) for name, one in (alone or {}).items()},
         "last_epoch": None if last is None else _scored(last, experiment["seed"]),
-        "notes": _notes(experiment, facts, main),
+        "notes": [*_notes(experiment, facts, main), *group_notes(groups, len(oof.labels))],
     }
 
 
@@ -132,6 +135,7 @@ def evaluation_report(answers: OutOfFold, *, name: str, seed: int, notes: Sequen
         notes: sentences on the clips, to which those on the intervals are added.
     """
     found = _scored(answers, seed)
+    groups = score_groups(answers, seed, draws=DRAWS, level=LEVEL)
     matrix = confusion(answers.label, answers.prediction, len(answers.labels))
     return {
         "name": name,
@@ -141,7 +145,8 @@ def evaluation_report(answers: OutOfFold, *, name: str, seed: int, notes: Sequen
         "chance": _chance(matrix),
         "classes": _per_class(matrix, answers.labels),
         "confusion": matrix.tolist(),
-        "notes": [*notes, *_interval_notes(found["interval"])],
+        "groups": groups,
+        "notes": [*notes, *_interval_notes(found["interval"]), *group_notes(groups, np.count_nonzero(matrix.sum(1)))],
     }
 
 

@@ -1,5 +1,7 @@
 """The table that ends a run, for a terminal and for the model card."""
 
+from typing import Any
+
 from rich import box
 from rich.console import Group
 from rich.table import Column, Table
@@ -105,6 +107,49 @@ def class_rows(report: Report) -> list[list[str]]:
     return [[row["label"], str(row["support"]), *(percent(row[n]) for n in names)] for row in report["classes"]]
 
 
+GROUP_HEADINGS = ["group", "clips", "speakers", "UA", "interval"]
+"""Headings of `group_rows`."""
+
+
+def group_rows(scored: dict[str, Any]) -> list[list[str]]:
+    """Return a row of text a group of speakers, in %, and one for the gap between the best and the worst.
+
+    Args:
+        scored: one of the report's `groups`.
+    """
+
+    def interval(row: dict[str, Any]) -> str:
+        return "-" if row["low"] is None else f"{percent(row['low'])} to {percent(row['high'])}"
+
+    gap = scored["gap"]
+    return [
+        *(
+            [
+                row["group"],
+                str(row["clips"]),
+                "-" if row["speakers"] is None else str(row["speakers"]),
+                percent(row["ua"]),
+                interval(row),
+            ]
+            for row in scored["groups"]
+        ),
+        [f"{gap['best']} - {gap['worst']}", "", "", percent(gap["ua"]), interval(gap)],
+    ]
+
+
+def _group_tables(report: Report) -> list[Table]:
+    """Return a table an attribute of the speakers."""
+    tables = []
+    for scored in report.get("groups", ()):
+        tables.append(_table(f"by {scored['attribute']}, in %", GROUP_HEADINGS, gap=1))
+        *groups, gap = group_rows(scored)
+        for row in groups:
+            tables[-1].add_row(*row)
+        tables[-1].add_section()
+        tables[-1].add_row(*gap)
+    return tables
+
+
 def evaluation_rows(report: Report) -> list[list[str]]:
     """Return rows of a name and three scores in %: all clips, their interval, chance.
 
@@ -130,7 +175,7 @@ def evaluation_tables(report: Report) -> Group:
     classes = _table("classes, in %", CLASS_HEADINGS, gap=1)
     for row in class_rows(report):
         classes.add_row(*row)
-    return Group(whole, classes, *map(Text, report["notes"]))
+    return Group(whole, classes, *_group_tables(report), *map(Text, report["notes"]))
 
 
 def comparison_table(found: Comparison, ours: str, theirs: str) -> Table:
@@ -168,7 +213,7 @@ def score_tables(report: Report) -> Group:
         tables.append(_table("at the last epoch instead, scores in %", ["", *SCORES.values()], gap=1))
         for row in summary_rows(report["last_epoch"]):
             tables[-1].add_row(*row)
-    return Group(*tables, *map(Text, report["notes"]))
+    return Group(*tables, *_group_tables(report), *map(Text, report["notes"]))
 
 
 def _table(title: str, headings: list[str], gap: int) -> Table:

@@ -20,7 +20,7 @@ from serjax.data.store.clips import ClipStore, open_store
 from serjax.data.store.decoded import THREADS
 from serjax.data.utterance import Utterance
 from serjax.evaluation.model_card import evaluation_page
-from serjax.evaluation.out_of_fold import OutOfFold, read_oof_csv, write_oof_csv
+from serjax.evaluation.out_of_fold import OutOfFold, attribute_columns, read_oof_csv, write_oof_csv
 from serjax.evaluation.plots import confusion_figure, save_png
 from serjax.evaluation.report import Report, evaluation_report
 from serjax.inference.ensemble import BATCH, Ensemble, load
@@ -161,6 +161,7 @@ def _answers(ensemble: Ensemble, data: DataConfig, cache: Path, seed: int) -> tu
         probability=np.concatenate([one.probability for one in every if one.clips]),
         speaker=tuple(clip.speaker for clip in answered),
         labels=ensemble.labels,
+        attributes=attribute_columns([clip.attributes for clip in answered]),
     )
     return corpus.name, answers, notes
 

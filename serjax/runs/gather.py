@@ -176,6 +176,7 @@ def merge_results(jobs: Sequence[tuple[str, Results]], folds: Sequence[int]) -> 
             every.probability[order],
             tuple(every.speaker[row] for row in order),
             every.labels,
+            {name: tuple(values[row] for row in order) for name, values in every.attributes.items()},
         )
 
     parts = [results for _, results in jobs]

@@ -78,7 +78,7 @@ def write_sources(folder: Path, data: Data, *weights: Any) -> None:
     frames = () if data.frames is None else data.frames.hashes
     sources = {
         "recordings": fingerprint(data.store.hashes, frames),
-        "labels": fingerprint(data.labels, [(clip.id, clip.label, clip.speaker) for clip in clips]),
+        "labels": fingerprint(data.labels, [(clip.id, clip.label, clip.speaker, clip.attributes) for clip in clips]),
         "folds": fingerprint(data.folds),
         "pretrained weights": fingerprint(*weights),
     }

@@ -22,7 +22,7 @@ from serjax.data.folds.fold import Fold
 from serjax.data.folds.make import fold_kind
 from serjax.data.utterance import Utterance
 from serjax.evaluation.files import write_all
-from serjax.evaluation.out_of_fold import OutOfFold
+from serjax.evaluation.out_of_fold import OutOfFold, attribute_columns
 from serjax.evaluation.report import Report, Row, RunFacts, build_report
 from serjax.inference.ensemble import load
 from serjax.models.base import Modality
@@ -223,6 +223,7 @@ def out_of_fold(
                 probability=np.stack([row for _, _, row in rows]),
                 speaker=tuple(data.store.utterances[clip].speaker for clip in clips),
                 labels=data.labels,
+                attributes=attribute_columns([data.store.utterances[clip].attributes for clip in clips]),
             )
         )
     return results

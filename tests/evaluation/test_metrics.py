@@ -12,6 +12,7 @@ from serjax.evaluation.metrics import (
     METRICS,
     bootstrap_differences,
     bootstrap_intervals,
+    bootstrap_uas,
     confusion,
     confusions,
     f1_scores,
@@ -168,3 +169,17 @@ def test_differences_of_single_clips_are_those_of_groups_of_one():
     none = bootstrap_differences(labels, ours, theirs, None, 2, seed=0, draws=4000)
     for metric in METRICS:
         np.testing.assert_allclose(own[metric], none[metric], atol=0.015)
+
+
+def test_draws_of_parts_are_those_of_the_whole():
+    rng = np.random.default_rng(3)
+    labels, predictions = rng.integers(0, 3, 300), rng.integers(0, 3, 300)
+    speakers = np.repeat(np.arange(15), 20).tolist()
+    one = bootstrap_uas(labels, predictions, speakers, 3, np.zeros(300, int), 1, seed=4, draws=400)
+    low, high = bootstrap_intervals(labels, predictions, speakers, 3, seed=4, draws=400)["ua"]
+    assert np.quantile(one[:, 0], [0.025, 0.975]) == pytest.approx([low, high])
+    # A part of one speaker is missing from the draws that do not take this one.
+    parts = np.repeat([0, 1], [20, 280])
+    two = bootstrap_uas(labels, predictions, speakers, 3, parts, 2, seed=4, draws=400)
+    assert 0.2 < np.isnan(two[:, 0]).mean() < 0.5
+    assert not np.isnan(two[:, 1]).any()

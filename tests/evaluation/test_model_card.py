@@ -153,3 +153,12 @@ def test_report_of_before_has_no_settings_of_the_card(make_run):
     report = make_run().report
     del report["experiment"]["card"], report["facts"]["base_models"], report["facts"]["validation_shares"]
     assert "- Models: not named" in model_card(report)
+
+
+def test_groups_of_speakers_are_there(make_run):
+    report = make_run(gender=True).report
+    (found,) = report["groups"]
+    card = model_card(report)
+    assert "By gender, UA in %" in card
+    for row in found["groups"]:
+        assert f"| {row['group']} | {row['clips']} | {row['speakers']} | {percent(row['ua'])} |" in card

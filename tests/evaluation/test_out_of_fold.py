@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serjax.evaluation.out_of_fold import OutOfFold, mean_of, read_oof_csv, read_seeds, write_oof_csv
+from serjax.evaluation.out_of_fold import (
+    OutOfFold,
+    attribute_columns,
+    joined_attributes,
+    mean_of,
+    read_oof_csv,
+    read_seeds,
+    write_oof_csv,
+)
 from serjax.runtime.errors import UserError
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=8)
@@ -23,7 +31,9 @@ def out_of_folds(draw):
     probability = rng.dirichlet(np.ones(len(labels)), count).astype(np.float32).reshape(count, len(labels))
     speaker = draw(st.lists(st.one_of(st.none(), names), min_size=count, max_size=count))
     fold, label = rng.integers(1, 6, count), rng.integers(0, len(labels), count)
-    return OutOfFold(tuple(ids), fold, label, probability, tuple(speaker), tuple(labels))
+    values = st.lists(st.one_of(st.none(), names), min_size=count, max_size=count)
+    known = {name: tuple(draw(values)) for name in ("gender", "age") if draw(st.booleans())}
+    return OutOfFold(tuple(ids), fold, label, probability, tuple(speaker), tuple(labels), known)
 
 
 @settings(max_examples=60)
@@ -33,6 +43,7 @@ def test_what_is_read_is_what_was_written(tmp_path_factory, oof):
     write_oof_csv(path, oof)
     back = read_oof_csv(path)
     assert (back.ids, back.speaker, back.labels) == (oof.ids, oof.speaker, oof.labels)
+    assert back.attributes == oof.attributes
     for name in ("fold", "label", "probability", "prediction"):
         np.testing.assert_array_equal(getattr(back, name), getattr(oof, name))
     assert back.probability.dtype == np.float32
@@ -121,3 +132,23 @@ def test_what_does_not_fit_is_named(tmp_path, text, where):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"nowhere\.csv: cannot be read"):
         read_oof_csv(tmp_path / "nowhere.csv")
+
+
+def test_attributes_are_columns_where_some_are_known():
+    known = [(("gender", "female"),), (), (("gender", "male"), ("age", "20-29"))]
+    assert attribute_columns(known) == {"gender": ("female", None, "male"), "age": (None, None, "20-29")}
+    assert attribute_columns([(), ()]) == {}
+
+
+def test_attributes_of_parts_are_joined():
+    def part(clips, attributes):
+        count = len(clips)
+        rows = np.zeros(count, int), np.zeros(count, int), np.ones((count, 1), np.float32)
+        return OutOfFold(tuple(clips), *rows, (None,) * count, ("a",), attributes)
+
+    parts = [part("ab", {}), part("c", {"age": ("20-29",)}), part("d", {"gender": ("male",)})]
+    assert joined_attributes(parts) == {
+        "gender": (None, None, None, "male"),
+        "age": (None, None, "20-29", None),
+    }
+    assert joined_attributes(parts[:1]) == {}

@@ -18,6 +18,7 @@ from serjax.evaluation.report import OPTIMISTIC, build_report, chosen_histories,
         {"folds": 1, "known": False},
         {"seeds": 3, "rates": (0.001, 0.01)},
         {"validation": "test"},
+        {"gender": True},
         {"skipped": ("a.wav: empty",), "corpus_notes": ("Rendered.",)},
     ],
 )
@@ -195,3 +196,15 @@ def test_folds_name_whom_they_test_and_a_mean_over_unequal_ones_says_so(make_run
         "Folds test 3 to 36 clips, and the mean over folds counts them alike: one clip of the smallest weighs as much "
         "as 12 of the largest; out-of-fold counts clips alike."
     ) in report["notes"]
+
+
+def test_groups_of_speakers_have_rows_and_a_gap(make_run):
+    run = make_run(gender=True)
+    (found,) = run.report["groups"]
+    assert [(row["group"], row["clips"], row["speakers"]) for row in found["groups"]] == [
+        ("female", 72, 6),
+        ("male", 72, 6),
+    ]
+    uas = [row["ua"] for row in found["groups"]]
+    assert found["gap"]["ua"] == pytest.approx(max(uas) - min(uas))
+    assert make_run().report["groups"] == []

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from serjax.evaluation.metrics import METRICS
 from serjax.evaluation.report import OPTIMISTIC
-from serjax.evaluation.tables import percent, score_tables, speakers_tested
+from serjax.evaluation.tables import GROUP_HEADINGS, group_rows, percent, score_tables, speakers_tested
 
 CASES = [
     {},
@@ -92,3 +92,17 @@ def test_stopping_on_the_test_fold_is_said(make_run):
 def test_names_are_not_read_as_markup(make_run):
     text = printed(make_run(leakage_notes=("A note on [bold] clips.",)).report)
     assert "A note on [bold] clips." in text
+
+
+def test_groups_of_speakers_are_a_table_of_their_own(make_run):
+    report = make_run(gender=True).report
+    text = printed(report)
+    (found,) = report["groups"]
+    assert "by gender, in %" in text
+    lines = [line.split() for line in text.splitlines()]
+    assert GROUP_HEADINGS in lines
+    for row in group_rows(found):
+        assert " ".join(row).split() in lines
+    assert group_rows(found)[-1][3] == percent(found["gap"]["ua"])
+    found["groups"][0] |= {"low": None, "high": None}
+    assert group_rows(found)[0][-1] == "-"

@@ -65,10 +65,15 @@ def epochs(rng, folds, seeds, rates, count=6):
     ]
 
 
-def make_run(labels=LABELS, folds=5, speakers=12, known=True, seeds=1, rates=(), validation="train", **facts):
+def make_run(
+    labels=LABELS, folds=5, speakers=12, known=True, seeds=1, rates=(), validation="train", gender=False, **facts
+):
     rng = np.random.default_rng(0)
     several = [answers(rng, labels, folds, speakers, known) for _ in range(seeds)]
     several = [replace(one, label=several[0].label) for one in several]
+    if gender:
+        of = tuple("female" if clip // 12 % 2 else "male" for clip in range(len(several[0].ids)))
+        several = [replace(one, attributes={"gender": of}) for one in several]
     counts = {name: int((several[0].label == index).sum()) for index, name in enumerate(labels)}
     experiment = Experiment(
         name="little_run",

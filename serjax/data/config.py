@@ -107,6 +107,12 @@ class FoldsConfig:
     """kind=split_speakers: speakers of the test part."""
     groups: tuple[str, ...] = ()
     """kind=speaker_groups: for each fold the speakers that it tests, separated by commas, such as 01,11,20,21."""
+    disjoint: Literal["text"] | None = None
+    """text: also keep sentences apart. Clips whose sentence a fold tests are left out of its training and validation;
+    their names or a list's column text must say it."""
+    text_groups: AtLeastOne | None = None
+    """disjoint=text: groups of sentences, of which each fold tests one, so that there are so many times as many folds.
+    By default one; or two where speakers say the same sentences, and one would leave too little to train on."""
     only: tuple[int, ...] | None = None
     """Train only these folds, counted from 1; their numbers are the same as with all of them. Jobs that train
     the others at the same time need --job."""
@@ -123,8 +129,13 @@ class FoldsConfig:
     many as fit in the memory of a GPU or TPU. No number depends on it."""
 
     def check(self) -> None:
-        """Refuse a path that is not asked for."""
+        """Refuse a path, or groups of sentences, that are not asked for."""
         if self.path is not None and self.kind != "files":
             raise UserError(
                 "folds.path is given, but folds.kind is not files; say --folds.kind files, or leave it out."
+            )
+        if self.text_groups is not None and self.disjoint != "text":
+            raise UserError(
+                "folds.text_groups is given, but folds.disjoint is not text; say --folds.disjoint text, or leave it "
+                "out."
             )

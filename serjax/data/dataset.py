@@ -103,6 +103,7 @@ def read_data(
         store.utterances,
         store.hashes,
         allow_speaker_overlap=folds.allow_speaker_overlap,
+        disjoint=folds.disjoint,
     )
     if corpus.unnamed is not None:
         unused = (

@@ -23,6 +23,7 @@ def test_valid_settings_survive_json(config):
         (FoldsConfig(count=0), "count is 0; it must be 1 or more"),
         (FoldsConfig(validation_share=1.5), r"validation_share is 1\.5; it must be 1 or less"),
         (FoldsConfig(split=(0.7, -0.1)), "split is .*; it must be 0 or more"),
+        (FoldsConfig(text_groups=2), r"folds\.text_groups is given, but folds\.disjoint is not text"),
         (FoldsConfig(kind="speaker", path="folds.json"), r"folds\.path is given, but folds\.kind is not files"),
     ],
 )

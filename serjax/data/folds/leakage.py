@@ -3,9 +3,11 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from serjax.data.folds.fold import PARTS, Fold
 from serjax.data.folds.make import require_classes
+from serjax.data.folds.texts import check_texts
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
 
@@ -16,6 +18,7 @@ def check_folds(
     hashes: Sequence[str],
     *,
     allow_speaker_overlap: bool,
+    disjoint: Literal["text"] | None = None,
 ) -> tuple[tuple[Fold, ...], tuple[str, ...]]:
     """Return the folds without duplicates across their parts, and sentences on what was found, for log and report.
 
@@ -28,15 +31,18 @@ def check_folds(
         utterances: the clips.
         hashes: of each clip's decoded samples.
         allow_speaker_overlap: report speakers on both sides instead of refusing them.
+        disjoint: what else must not be shared, sentences.
 
     Raises:
-        UserError: a clip on both sides, a speaker on both sides, the same samples under two labels, or nothing left of
-            a part once its duplicates are gone.
+        UserError: a clip on both sides, a speaker or a sentence that must be apart on both sides, the same samples
+            under two labels, or nothing left of a part once its duplicates are gone.
     """
     notes = []
     for fold in folds:
         _refuse_shared_clips(fold, utterances)
     notes += _check_speakers(folds, utterances, allow_speaker_overlap)
+    if disjoint == "text":
+        notes.append(check_texts(folds, utterances))
     copies = _copies(utterances, hashes)
     cleaned = [_without_copies(fold, copies) for fold in folds]
     notes += [_describe(group, folds, cleaned, utterances) for group in copies]

@@ -9,6 +9,7 @@ import numpy as np
 from serjax.data.config import FoldsConfig
 from serjax.data.folds import splits
 from serjax.data.folds.fold import PARTS, Fold, _read
+from serjax.data.folds.texts import keep_texts_apart
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
 
@@ -37,7 +38,8 @@ def make_folds(utterances: Sequence[Utterance], config: FoldsConfig, seed: int) 
     Folds by speaker are at most as many as there are speakers (`fewer_folds` says so).
     Every clip is in the test part of one fold, of at most one with kind=files and the kinds that make one split. A
     fold's parts depend on the clips, the seed and the fold's own number alone. Validation clips come from the training
-    part: all clips of some speakers, or a share of every class where speakers are not known.
+    part: all clips of some speakers, or a share of every class where speakers are not known. With `config.disjoint`
+    clips whose sentence a fold tests are left out of its other parts, see `keep_texts_apart`.
 
     Args:
         utterances: the clips; folds hold positions in it.
@@ -81,6 +83,8 @@ def make_folds(utterances: Sequence[Utterance], config: FoldsConfig, seed: int) 
             Fold(number, tuple(sorted(everything.difference(test))), (), tuple(sorted(test)))
             for number, test in enumerate(tests, 1)
         )
+    if config.disjoint == "text":
+        drafts = keep_texts_apart(drafts, utterances, config.text_groups, seed)
     folds = tuple(_with_validation(draft, utterances, config, kind, seed) for draft in drafts)
     for fold in folds:
         require_classes(fold, utterances)

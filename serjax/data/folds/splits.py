@@ -75,6 +75,18 @@ def deal_speakers(utterances: Sequence[Utterance], count: int, seed: int) -> lis
             f"Class {label} has {len(speakers[label])} speakers, fewer than the {count} folds; lower --folds.count or "
             "leave the class out with --data.labels."
         )
+    return deal(utterances, names, count, seed)
+
+
+def deal(utterances: Sequence[Utterance], names: Sequence[Hashable], count: int, seed: int) -> list[Sequence[int]]:
+    """Deal whole groups of clips, such as those of a speaker or a sentence, as `deal_speakers` says.
+
+    Args:
+        utterances: the clips.
+        names: the group of every utterance; `count` different ones or more.
+        count: number of folds.
+        seed: decides between equal folds.
+    """
     groups, shares = _class_shares(utterances, names, range(len(utterances)))
     sizes = np.array([len(group) for group in groups]) / len(utterances)
     rng = np.random.default_rng([seed])

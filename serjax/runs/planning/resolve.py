@@ -100,6 +100,11 @@ def extent(experiment: Experiment, clips: int | None = None) -> Extent:
 
 
 def _folds(config: FoldsConfig) -> int:
+    if config.disjoint is not None:
+        raise UserError(
+            f"folds.disjoint is {config.disjoint}: how many folds it makes depends on the corpus; give --data.root, or "
+            "leave it out of the plan."
+        )
     if config.kind in _SINGLE:
         return 1
     if config.kind == "speaker_groups":

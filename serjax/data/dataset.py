@@ -14,6 +14,7 @@ from serjax.audio.vad import load_silero
 from serjax.data.batching.batches import Frames
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.data.corpora.read import describe, read_corpus
+from serjax.data.coverage import measure_coverage, unheard_note
 from serjax.data.folds.fold import Fold
 from serjax.data.folds.leakage import check_folds
 from serjax.data.folds.make import fewer_folds, make_folds
@@ -118,8 +119,10 @@ def read_data(
     if video is not None and video.face_features is not None:
         rows = read_face_features(video.face_features, store.utterances)
     corpus_notes = corpus.notes if frames is None else (*corpus.notes, *frames.summary)
-    if fewer is not None:
-        corpus_notes = (*corpus_notes, fewer)
+    unheard = unheard_note(measure_coverage(store.lengths, config.max_seconds), config.eval_crop) if sound else None
+    if unheard is not None:
+        log.info(unheard)
+    corpus_notes = (*corpus_notes, *(note for note in (fewer, unheard) if note is not None))
     if isinstance(store, ClipStore):
         corpus_notes = (*corpus_notes, *_sound_notes(store, filtered=config.highpass is not None))
     return Data(corpus.name, store, corpus.labels, classes, divided, corpus_notes, notes, rows)

@@ -64,6 +64,14 @@ def test_what_was_found_is_logged(root, tmp_path, caplog):
     assert "16 clips, 4 speakers, 2 classes (high 8, low 8)." in caplog.text
 
 
+def test_sound_that_evaluation_never_hears_is_told(root, tmp_path, caplog):
+    caplog.set_level("INFO", "serjax")
+    sentence = "100% of the clips are longer, and 47% of all sound is never heard in it."
+    assert sentence in read(root, tmp_path, max_seconds=0.1).corpus_notes[-1]
+    assert sentence in caplog.text
+    assert not any("never heard" in note for note in read(root, tmp_path).corpus_notes)
+
+
 def test_fewer_speakers_than_folds_are_told(root, tmp_path, caplog):
     data = read(root, tmp_path, FoldsConfig(count=7))
     assert len(data.folds) == 4

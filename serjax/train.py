@@ -5,6 +5,7 @@ folds are trained, each keeps its best state; every clip is answered by the fold
 scores and pictures are written, and the ensemble that was saved answers for one clip.
 """
 
+import argparse
 import logging
 import os
 import shlex
@@ -16,12 +17,28 @@ from serjax.runtime.errors import UserError
 
 log = logging.getLogger("serjax.train")
 
+PARSER = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+PARSER.add_argument(
+    "--dry-run",
+    action="store_true",
+    help="print clips, folds, sound that crops leave out, what is suspicious, memory and time; and train nothing",
+)
+
 
 def main(argv: Sequence[str]) -> int:
     """Train what the command line asks for, and print its scores."""
     from serjax.config.experiment import Experiment
 
-    experiment = cli.parse("serjax.train", argv, Experiment, "hubert_kfold")
+    own, rest = PARSER.parse_known_args(list(argv))
+    if {"-h", "--help"} & set(rest):
+        print(PARSER.format_help())
+    experiment = cli.parse("serjax.train", rest, Experiment, "hubert_kfold")
+    if own.dry_run:
+        from serjax.runs.dry_run import dry_run
+        from serjax.runtime.progress import console
+
+        console.print(dry_run(experiment))
+        return 0
 
     from serjax.evaluation.tables import score_tables
     from serjax.runs.run import run

@@ -50,6 +50,15 @@ def test_run_is_uploaded_when_it_has_ended(monkeypatch, tmp_path):
         main([*options, "--search", "seed", "0", "1"])
 
 
+def test_a_look_before_training_trains_nothing(monkeypatch, capsys):
+    seen = []
+    monkeypatch.setattr("serjax.runs.dry_run.dry_run", lambda experiment: seen.append(experiment) or "the look")
+    monkeypatch.setattr("serjax.runs.run.run", None)
+    assert main(["--dry-run", "--exp", "quickstart", "--train.epochs", "3"]) == 0
+    assert seen[0].train.epochs == 3
+    assert "the look" in capsys.readouterr().out
+
+
 def test_a_search_is_asked_for_by_fields_and_values(monkeypatch, capsys):
     scores = {"validation_macro_f1": 0.5, "wa": 0.5, "ua": 0.5, "macro_f1": 0.5}
 
@@ -100,5 +109,5 @@ def test_help_is_a_page_and_all_of_it_on_request(capsys, monkeypatch):
         main(["--exp", "bilstm", "--model.family", "audio_cnn", "--help", "all"])
     whole = capsys.readouterr().out
     assert stopped.value.code == 0
-    for text in ("--data.root", "--folds.validation", "--optimizer.max-lr", "Decides folds", "efficientnet: dropout"):
+    for text in ("--dry-run", "--data.root", "--folds.validation", "--optimizer.max-lr", "Decides folds", "efficientnet: dropout"):
         assert text in whole

@@ -209,7 +209,7 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
         UserError: crops or clips are too short for one frame.
     """
     model = plan.model
-    _check_lengths(experiment, data, model.min_samples)
+    check_lengths(experiment, data, model.min_samples)
     together, why = choose_together(
         experiment.folds.together, backend=jax.default_backend(), frozen_encoder=model.frozen_encoder
     )
@@ -310,8 +310,17 @@ def _check_trained(params: Params) -> None:
         raise UserError("optimizer.groups freezes every weight; give a group before it that leaves some to train.")
 
 
-def _check_lengths(experiment: Experiment, data: Data, least: int) -> None:
-    """Refuse crops and clips that are too short for the model's first frame."""
+def check_lengths(experiment: Experiment, data: Data, least: int) -> None:
+    """Check that crops and clips are long enough for the model's first frame.
+
+    Args:
+        experiment: whose crops.
+        data: the clips.
+        least: samples of the first frame.
+
+    Raises:
+        UserError: some are not.
+    """
     if experiment.data.max_seconds < least / SAMPLE_RATE:
         raise UserError(
             f"--data.max-seconds {experiment.data.max_seconds:g}: the model's first frame takes "

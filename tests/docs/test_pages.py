@@ -210,7 +210,7 @@ def known_options():
     for door in ("serjax.predict", "serjax.evaluate", "serjax.compare", "serjax.gather", "serjax.push", "serjax.plan"):
         options |= set(re.findall(r"--[a-z][a-z.-]+", reference.help_page(door)))
     options |= {f"--hosts.{field.name}" for field in fields(Hosts)}
-    return options | {"--exp", "--no-overwrite"} | OF_LAUNCHERS
+    return options | {"--exp", "--no-overwrite", "--dry-run"} | OF_LAUNCHERS
 
 
 def unknown_options(text: str, known: set[str]) -> set[str]:

@@ -20,7 +20,7 @@ from serjax.models.spectrogram import Functionals, Spectrogram
 from serjax.models.speech import Speech
 from serjax.models.video import Video
 from serjax.runs import setup
-from serjax.runs.setup import _check_lengths, experiment_trials, make_plan
+from serjax.runs.setup import check_lengths, experiment_trials, make_plan
 from serjax.runs.starts import Encoders, find_encoder
 from serjax.runtime.errors import UserError
 from serjax.training.config import TrainConfig
@@ -101,10 +101,10 @@ def test_crops_and_clips_shorter_than_a_frame_are_refused():
     store = type("Store", (), {"utterances": clips, "lengths": np.array([300, 9_000])})()
     data = type("Data", (), {"store": store})()
     with pytest.raises(UserError, match=r"1 clips are shorter than this model's first frame of 400 .*\(clip0\)"):
-        _check_lengths(experiment(Functionals()), data, 400)
+        check_lengths(experiment(Functionals()), data, 400)
     with pytest.raises(UserError, match=r"--data\.max-seconds 0\.5: the model's first frame takes 1 s; give more"):
-        _check_lengths(experiment(Functionals()), data, 16_000)
-    _check_lengths(experiment(Functionals()), data, 300)
+        check_lengths(experiment(Functionals()), data, 16_000)
+    check_lengths(experiment(Functionals()), data, 300)
 
 
 def test_run_with_an_encoder_a_fold_is_refused_where_one_must_serve_all(checkpoint, monkeypatch):

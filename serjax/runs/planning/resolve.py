@@ -39,15 +39,19 @@ class Extent:
     note: str
 
 
-def resolved(experiment: Experiment) -> Experiment:
+def resolved(experiment: Experiment, *, heads: bool = False) -> Experiment:
     """Return an experiment whose model can be built; of a checkpoint, config.json alone decides.
+
+    Args:
+        experiment: what would be trained.
+        heads: accept one that trains heads alone.
 
     Raises:
         UserError: the checkpoint cannot be found, or heads alone are trained.
     """
     model, layout = experiment.model, None
     speech = model.encoder_settings
-    if model.frozen_encoder:
+    if model.frozen_encoder and not heads:
         raise UserError(
             "model.freeze is encoder: heads alone are trained, on features that are computed once, and fit anywhere; "
             "plan an experiment that trains its encoder."

@@ -43,8 +43,13 @@ def measure_coverage(lengths: Int64[np.ndarray, "clips"], max_seconds: float) ->
         max_seconds: length of a crop, in s.
     """
     left = np.maximum(lengths - round(max_seconds * SAMPLE_RATE), 0)
-    seconds = (float(part.sum()) / SAMPLE_RATE for part in (lengths, left))
-    return Coverage(len(lengths), int(np.count_nonzero(left)), *seconds, max_seconds)
+    return Coverage(
+        clips=len(lengths),
+        longer=int(np.count_nonzero(left)),
+        seconds=float(lengths.sum()) / SAMPLE_RATE,
+        unheard=float(left.sum()) / SAMPLE_RATE,
+        crop=max_seconds,
+    )
 
 
 def unheard_note(coverage: Coverage, crop: Crop) -> str | None:

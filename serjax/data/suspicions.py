@@ -69,8 +69,8 @@ def _of_speakers(utterances: Sequence[Utterance]) -> Iterator[str]:
 
 
 def _of_lengths(utterances: Sequence[Utterance], lengths: Int64[np.ndarray, "clips"]) -> Iterator[str]:
-    short = np.flatnonzero((lengths > 0) & (lengths < SHORT * SAMPLE_RATE))
-    if len(short):
+    short = np.flatnonzero((lengths > 0) & (lengths < SHORT * SAMPLE_RATE)).tolist()
+    if short:
         names = one_of([utterances[i].id for i in short])
         yield f"Clips shorter than {SHORT:g} s: {len(short)} ({names}); see whether they hold speech."
 

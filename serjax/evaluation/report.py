@@ -146,7 +146,11 @@ def evaluation_report(answers: OutOfFold, *, name: str, seed: int, notes: Sequen
         "classes": _per_class(matrix, answers.labels),
         "confusion": matrix.tolist(),
         "groups": groups,
-        "notes": [*notes, *_interval_notes(found["interval"]), *group_notes(groups, np.count_nonzero(matrix.sum(1)))],
+        "notes": [
+            *notes,
+            *_interval_notes(found["interval"]),
+            *group_notes(groups, int(np.count_nonzero(matrix.sum(1)))),
+        ],
     }
 
 

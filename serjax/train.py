@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
     from serjax.config.experiment import Experiment
 
     own, rest = PARSER.parse_known_args(list(argv))
-    if {"-h", "--help"} & set(rest):
+    if rest[-2:] == ["--help", "all"]:
         print(PARSER.format_help())
     experiment = cli.parse("serjax.train", rest, Experiment, "hubert_kfold")
     if own.dry_run:

@@ -109,5 +109,12 @@ def test_help_is_a_page_and_all_of_it_on_request(capsys, monkeypatch):
         main(["--exp", "bilstm", "--model.family", "audio_cnn", "--help", "all"])
     whole = capsys.readouterr().out
     assert stopped.value.code == 0
-    for text in ("--dry-run", "--data.root", "--folds.validation", "--optimizer.max-lr", "Decides folds", "efficientnet: dropout"):
+    for text in (
+        "--dry-run",
+        "--data.root",
+        "--folds.validation",
+        "--optimizer.max-lr",
+        "Decides folds",
+        "efficientnet: dropout",
+    ):
         assert text in whole

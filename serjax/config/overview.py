@@ -27,6 +27,7 @@ USED: dict[type, tuple[tuple[str, str], ...]] = {
         ("--seed N", "decides folds, weights and order"),
         ("--name NAME", "name of the run folder, in --out"),
         ("--overwrite", "start again where a finished run has this name"),
+        ("--dry-run", "look at clips, folds, memory and time, and train nothing"),
     ),
     PretrainExperiment: (
         ("--data.root PATH", "folder of recordings, or a list of them (.csv, .tsv, .jsonl, .scp)"),
@@ -43,6 +44,9 @@ USED: dict[type, tuple[tuple[str, str], ...]] = {
     ),
 }
 """Options that people use, and what they are."""
+
+ACTIONS = ("--dry-run",)
+"""Options that are no fields of an experiment."""
 
 EXAMPLES: dict[type, tuple[str, str]] = {
     Experiment: ("--exp quickstart", "--exp hubert_kfold --data.root recordings"),
@@ -74,7 +78,7 @@ def overview(program: str, kind: type[Kind], name: str | None) -> str:
     if settings is not None:
         # Those of a model depend on its family.
         known = option_names(settings)
-        used = tuple(one for one in used if field_name(one[0].split()[0]) in known)
+        used = tuple(one for one in used if one[0] in ACTIONS or field_name(one[0].split()[0]) in known)
     lines += _rows([(option, text, _value(option, settings)) for option, text in used])
     if path is None:
         lines += ["", "experiments:"]

@@ -1,12 +1,24 @@
 """Settings of recordings and folds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from serjax.audio.highpass import Cutoff
 from serjax.audio.vad import Activity
 from serjax.runtime.constraints import AtLeastOne, Positive, Share
 from serjax.runtime.errors import UserError
+
+
+@dataclass(frozen=True)
+class SyntheticConfig:
+    """Size of the rendered corpus (corpus=synthetic)."""
+
+    speakers: AtLeastOne = 10
+    """Voices; their base pitches spread over 90 to 240 Hz."""
+    clips_per_class: AtLeastOne = 100
+    """Clips of each emotion, shared by the speakers in turn."""
+    texts: AtLeastOne = 10
+    """Different texts; a speaker's clips of an emotion say them in turn."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,7 @@ class DataConfig:
     ] = "auto"
     """Layout of root. auto looks at names of files and folders: RAVDESS, EMO-DB, CREMA-D, SAVEE, nEMO, IEMOCAP (four
     classes), else a folder a class, or a list by its suffix."""
+    synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
     audio_root: str | None = None
     """Folder, or URL, where relative paths of a list start; by default the folder that holds the list."""
     columns: tuple[str, ...] = ()
@@ -72,9 +85,14 @@ class DataConfig:
     """Use only this many clips, an even share of every class (for a quick look)."""
 
     def check(self) -> None:
-        """Refuse to name speakers and not to."""
+        """Refuse speakers that are named and not to be, and sizes of a corpus that is not rendered."""
         if self.speakers == "unknown" and self.speaker_pattern is not None:
             raise UserError("data.speakers is unknown, but data.speaker_pattern names them; leave out one of them.")
+        if self.synthetic != SyntheticConfig() and self.corpus != "synthetic":
+            raise UserError(
+                f"data.synthetic is given, but data.corpus is {self.corpus}; say --data.corpus synthetic, or leave it "
+                "out."
+            )
 
 
 @dataclass(frozen=True)

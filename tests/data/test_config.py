@@ -2,7 +2,7 @@
 
 import pytest
 
-from serjax.data.config import DataConfig, FoldsConfig
+from serjax.data.config import DataConfig, FoldsConfig, SyntheticConfig
 from serjax.runtime.constraints import from_json, to_json, validate
 from serjax.runtime.errors import UserError
 
@@ -19,6 +19,14 @@ def test_valid_settings_survive_json(config):
         (DataConfig(max_seconds=0.0), r"max_seconds is 0\.0; it must be above 0"),
         (DataConfig(max_clips=0), "max_clips is 0; it must be 1 or more"),
         (DataConfig(corpus="none"), "corpus is 'none'; it must be one of 'auto'"),
+        (
+            DataConfig(synthetic=SyntheticConfig(speakers=0), corpus="synthetic"),
+            "synthetic.speakers is 0; it must be 1",
+        ),
+        (
+            DataConfig(synthetic=SyntheticConfig(speakers=20), root="recordings"),
+            r"data\.synthetic is given, but data\.corpus is auto; say --data\.corpus synthetic, or leave it out",
+        ),
         (DataConfig(vad="none at all"), "vad is 'none at all'; it must be one of"),
         (FoldsConfig(count=0), "count is 0; it must be 1 or more"),
         (FoldsConfig(validation_share=1.5), r"validation_share is 1\.5; it must be 1 or less"),

@@ -3,12 +3,12 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from serjax.data.config import DataConfig
+from serjax.data.config import DataConfig, SyntheticConfig
 from serjax.data.corpora.filenames import RAVDESS_EMOTIONS
 from serjax.data.corpora.folders import (
     NAMED,
@@ -185,9 +185,13 @@ def _find(config: DataConfig, seed: int, videos: bool, silent: bool) -> Corpus:
 
 def _render(config: DataConfig, seed: int) -> Corpus:
     """Render the synthetic corpus into root, or else below the cache."""
-    default = Path(config.cache or "checkpoints") / f"{synthetic.NAME}-seed{seed}"
+    size = config.synthetic
+    which = "" if size == SyntheticConfig() else f"-{size.speakers}x{size.clips_per_class}x{size.texts}"
+    default = Path(config.cache or "checkpoints") / f"{synthetic.NAME}-seed{seed}{which}"
     root = Path(config.root) if config.root else default
-    folder = distributed.first_then_rest("synthetic corpus", lambda: synthetic.render(root, seed=seed))
+    folder = distributed.first_then_rest(
+        "synthetic corpus", lambda: synthetic.render(root, seed=seed, **asdict(size))
+    )
     files, _ = audio_files(folder)
     clips = [replace(clip, speaker=synthetic.speaker(clip.path)) for clip in read_classes(folder, files)]
     return Corpus(synthetic.NAME, tuple(clips), (), (f"The clips are not recordings: rendered with seed {seed}.",))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serjax.data.config import DataConfig
+from serjax.data.config import DataConfig, SyntheticConfig
 from serjax.data.corpora import read as corpora
 from serjax.data.corpora.filenames import RAVDESS_EMOTIONS
 from serjax.data.corpora.read import describe, read_corpus
@@ -71,11 +71,12 @@ def test_missing_files_of_a_list_wait_for_the_store_where_bad_clips_are_skipped(
 
 def test_synthetic(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    folders = []
+    folders, sizes = [], []
     render = synthetic.render
 
-    def few(folder, seed):
+    def few(folder, seed, **size):
         folders.append(folder)
+        sizes.append(tuple(size.values()))
         return render(folder, seed=seed, speakers=2, clips_per_class=2)
 
     monkeypatch.setattr(synthetic, "render", few)
@@ -83,13 +84,20 @@ def test_synthetic(tmp_path, monkeypatch):
         DataConfig(corpus="synthetic"),
         DataConfig(corpus="synthetic", cache="cache"),
         DataConfig(corpus="synthetic", root="here"),
+        DataConfig(corpus="synthetic", synthetic=SyntheticConfig(speakers=40, clips_per_class=1000, texts=25)),
     ):
         found = read_corpus(config, seed=3)
         assert found.labels == ("anger", "happy", "neutral", "sad")
         assert [clip.id for clip in found.utterances][:2] == ["anger/spk01_00", "anger/spk02_00"]
         assert {clip.speaker for clip in found.utterances} == {"spk01", "spk02"}
         assert found.notes[0] == "The clips are not recordings: rendered with seed 3."
-    assert folders == [Path("checkpoints/synthetic-speech-seed3"), Path("cache/synthetic-speech-seed3"), Path("here")]
+    assert folders == [
+        Path("checkpoints/synthetic-speech-seed3"),
+        Path("cache/synthetic-speech-seed3"),
+        Path("here"),
+        Path("checkpoints/synthetic-speech-seed3-40x1000x25"),
+    ]
+    assert sizes == [(10, 100, 10)] * 3 + [(40, 1000, 25)]
 
 
 def label_map(tmp_path, mapping):

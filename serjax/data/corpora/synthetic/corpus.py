@@ -63,13 +63,11 @@ FACES_VERSION = 1
 _SKINS = ((236, 196, 170), (224, 172, 140), (198, 142, 108), (150, 102, 76), (104, 70, 52))
 _HAIRS = ((40, 30, 26), (18, 16, 18), (92, 60, 36), (168, 128, 72), (130, 128, 126))
 
-_TEXTS = 10
-
 _VERSION = 1
 """Rises with every change of the sound, so that a corpus that was rendered before is not taken for the new one."""
 
 
-def render(folder: Path, *, seed: int, speakers: int = 10, clips_per_class: int = 100) -> Path:
+def render(folder: Path, *, seed: int, speakers: int = 10, clips_per_class: int = 100, texts: int = 10) -> Path:
     """Render the corpus as a folder a class of 16 kHz FLAC files: `anger/spk03_07.flac` is clip 7 of speaker 3.
 
     Every speaker says the same texts in every emotion. A corpus that an earlier call has rendered is kept.
@@ -79,6 +77,7 @@ def render(folder: Path, *, seed: int, speakers: int = 10, clips_per_class: int 
         seed: decides voices, texts and every clip; a clip depends on no other.
         speakers: how many; their base pitches spread over 90 to 240 Hz.
         clips_per_class: how many clips of each emotion, shared by the speakers in turn.
+        texts: how many; clip 7 of any speaker says text 7 modulo `texts`.
 
     Returns:
         `folder`.
@@ -87,6 +86,8 @@ def render(folder: Path, *, seed: int, speakers: int = 10, clips_per_class: int 
         UserError: `folder` holds something else, or cannot be written.
     """
     manifest = {"corpus": NAME, "version": _VERSION, "seed": seed, "speakers": speakers, "clips": clips_per_class}
+    if texts != 10:  # not among the manifests of corpora that were rendered before there was a choice
+        manifest["texts"] = texts
     if folder.exists():
         if _manifest(folder) != manifest:
             raise UserError(
@@ -99,7 +100,7 @@ def render(folder: Path, *, seed: int, speakers: int = 10, clips_per_class: int 
         with atomic_folder(folder) as new, ThreadPoolExecutor() as pool:
             for emotion in EMOTIONS:
                 (new / emotion).mkdir()
-            list(pool.map(lambda task: _write(new, seed, speakers, *task), tasks))
+            list(pool.map(lambda task: _write(new, seed, speakers, texts, *task), tasks))
             (new / "manifest.json").write_text(json.dumps(manifest, indent=2))
     except OSError as error:
         raise unwritable(folder.parent, error, "--data.root") from None
@@ -119,10 +120,10 @@ def _manifest(folder: Path) -> object:
         return None
 
 
-def _write(folder: Path, seed: int, speakers: int, emotion: str, who: int, number: int) -> None:
+def _write(folder: Path, seed: int, speakers: int, texts: int, emotion: str, who: int, number: int) -> None:
     """Render one clip."""
     voice = _voice(who, speakers, np.random.default_rng([seed, 0, who]))
-    text = _text(np.random.default_rng([seed, 1, number % _TEXTS]))
+    text = _text(np.random.default_rng([seed, 1, number % texts]))
     rng = np.random.default_rng([seed, 2, list(EMOTIONS).index(emotion), who, number])
     manner = Manner(**_vary(asdict(EMOTIONS[emotion]), asdict(_SPREAD), rng))
     samples = speak(text, voice, manner, rng)

@@ -36,6 +36,17 @@ def test_it_is_a_folder_a_class_with_the_same_speakers(corpus):
         assert {soundfile.info(clip).samplerate for clip in clips} == {16_000}
 
 
+def test_a_speaker_says_the_texts_in_turn(tmp_path):
+    few = {"seed": 1, "speakers": 1, "clips_per_class": 2}
+    one, two = (contents(render(tmp_path / str(texts), **few, texts=texts)) for texts in (1, 2))
+    for emotion in EMOTIONS:
+        first, second = (Path(emotion, f"spk01_0{number}.flac") for number in (0, 1))
+        assert one[first] == two[first]
+        assert one[second] != two[second]
+    with pytest.raises(UserError, match="holds something else than the synthetic corpus"):
+        render(tmp_path / "1", **few, texts=2)
+
+
 def test_the_seed_decides_everything(tmp_path):
     few = {"speakers": 2, "clips_per_class": 4}
     first = contents(render(tmp_path / "a", seed=1, **few))

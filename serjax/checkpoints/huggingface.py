@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -29,6 +29,10 @@ _TASK_KEYS = tuple(
 
 ENCODER_SHARD, _HEAD_SHARD = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 """Files of the encoder and of what comes with it, where several directories have one encoder."""
+
+
+SavedAs = Literal["float32", "float16"]
+"""Formats that weights are written in."""
 
 
 class Checkpoint(NamedTuple):
@@ -125,6 +129,7 @@ def save_pretrained(
     extra_tensors: Mapping[str, np.ndarray] | None = None,
     extra_config: Mapping[str, Any] | None = None,
     shared: Path | None = None,
+    dtype: SavedAs = "float32",
 ) -> None:
     """Write a directory that transformers loads in PyTorch (`HubertModel.from_pretrained`), and `load_encoder` here.
 
@@ -139,6 +144,7 @@ def save_pretrained(
         extra_config: further entries of config.json, such as id2label.
         shared: another directory with the same encoder, or this one, in which case others will follow: the encoder is a
             file of its own and lies on the disk once, under a name in each of them.
+        dtype: of the file's tensors; models made of them are float32 here and, by config.json, in transformers.
 
     Raises:
         UserError: the files cannot be written.
@@ -147,7 +153,8 @@ def save_pretrained(
     tensors = to_tensors(encoder, prefix)
     if config.mask_time_prob == 0 and config.mask_feature_prob == 0 and not family.always_mask_embed:
         del tensors[f"{prefix}masked_spec_embed"]  # transformers then has none
-    extra = dict(extra_tensors or {})
+    tensors = {key: array.astype(dtype) for key, array in tensors.items()}
+    extra = {key: array.astype(dtype) for key, array in (extra_tensors or {}).items()}
     if shared is None:
         write_tensors(folder / "model.safetensors", tensors | extra)
     else:
@@ -162,5 +169,7 @@ def save_pretrained(
         index = {"metadata": {"total_size": size}, "weight_map": places}
         write_text(folder / "model.safetensors.index.json", json.dumps(index, indent=2) + "\n")
     entries = {"architectures": [f"{family.architecture}Model"], **config.to_dict(), **(extra_config or {})}
+    if dtype != "float32":
+        entries["dtype"] = "float32"  # transformers 5 would else compute in the file's
     write_text(folder / "preprocessor_config.json", json.dumps(preprocessor.to_dict(), indent=2) + "\n")
     write_text(folder / "config.json", json.dumps(entries, indent=2) + "\n")

@@ -42,6 +42,9 @@ class StartConfig:
     from fold N's encoder where each fold has one."""
     size: Literal["tiny", "small", "base", "large"] | None = None
     """Start from random weights of this size; wins over `checkpoint`."""
+    normalize: bool = True
+    """With `size`: bring each clip to zero mean and unit variance before it is encoded. Without, the encoder is told
+    how loud a clip is."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ class PretrainExperiment:
     steps: Literal["tapt", "cpt"] = "tapt"
     """tapt: labels and masked prediction. cpt: then fine-tuning, labels of the fine-tuned layer, masked prediction of
     these, and fine-tuning again."""
+    save_as: Literal["float32", "float16"] = "float32"
+    """Number format of the weights that are written; float16 halves the file. They are read into float32."""
     seed: Seed = 0
     """Decides folds, centroids, initial weights, order, crops, masks and dropout."""
     out: str = "checkpoints"
@@ -107,6 +112,11 @@ class PretrainExperiment:
         model, tapt, scratch = self.model, self.tapt, self.model.size is not None
         if model.size is None and model.checkpoint is None:
             raise UserError("--model.checkpoint and --model.size are both missing; give a checkpoint or a size.")
+        if not model.normalize and not scratch:
+            raise UserError(
+                "model.normalize is False, but model.size is missing: a checkpoint says itself how its input is "
+                "prepared; leave it out, or give a size."
+            )
         if self.steps == "cpt" and tapt.corpus == "unlabelled":
             raise UserError("steps is cpt, which fine-tunes, but tapt.corpus is unlabelled; say train or all.")
         _check_labels("labels", self.labels, scratch=scratch)

@@ -58,6 +58,17 @@ def assert_same_weights(one, other):
         np.testing.assert_array_equal(value, expected[key], err_msg=key)
 
 
+def test_float16_halves_the_file_and_is_read_into_float32(tmp_path, random_encoder):
+    encoder = random_encoder()
+    save_pretrained(encoder, tmp_path, preprocessor=Preprocessor(), dtype="float16")
+    written, loaded = read_tensors(tmp_path), to_tensors(load_encoder(str(tmp_path)).encoder)
+    assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "float32"
+    for key, value in to_tensors(encoder).items():
+        assert written[key].dtype == np.float16
+        assert loaded[key].dtype == np.float32
+        np.testing.assert_array_equal(loaded[key], value.astype(np.float16).astype(np.float32), err_msg=key)
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("prefix", ["", "family."])
 def test_what_is_saved_is_loaded(tmp_path, name, prefix, random_encoder):

@@ -25,6 +25,10 @@ def test_experiments_of_pretraining_are_valid_and_survive_json(name):
         ({"masked": MaskedConfig()}, r"masked\.feature_grad_mult is 0, which freezes the convolutions"),
         ({"masked": MaskedConfig(updates=0)}, r"masked\.updates is 0; it must be 1 or more"),
         ({"model": StartConfig()}, "both missing"),
+        (
+            {"model": StartConfig(checkpoint="x", normalize=False)},
+            r"model\.normalize is False, but model\.size is missing",
+        ),
         ({"steps": "cpt", "tapt": TaptConfig(corpus="unlabelled")}, "which fine-tunes"),
         ({"labels": LabelsConfig(of="mfcc", checkpoint="x")}, "leave out one of them"),
         ({"name": "a/b"}, "name is 'a/b'"),

@@ -177,7 +177,7 @@ def _train(
     def save() -> None:
         for k, folder in enumerate(folders):
             encoder = encoder_of(setup, params, frozen, k)
-            save_pretrained(encoder, folder / ENCODER, preprocessor=start.preprocessor)
+            save_pretrained(encoder, folder / ENCODER, preprocessor=start.preprocessor, dtype=experiment.save_as)
         # A fold's states are as large as its encoder many times over, and the next fold makes its own.
         shutil.rmtree(folders[0] / RESUME, ignore_errors=True)
 

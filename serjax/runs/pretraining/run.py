@@ -9,6 +9,7 @@ from typing import Literal
 from flax import nnx
 
 from serjax.checkpoints.centroids import read_centroids
+from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.config.pretraining import PretrainExperiment
 from serjax.evaluation.report import Report
 from serjax.runs.folder import begin_run, claim, end_run, find_run, write_folds
@@ -120,6 +121,8 @@ def _start(experiment: PretrainExperiment) -> EncoderStart:
     """
     model = experiment.model
     start = find_encoder("hubert", model.size, model.checkpoint)
+    if model.size is not None:
+        start = start._replace(preprocessor=Preprocessor(normalize=model.normalize))
     if start.config.model_type != "hubert":
         raise UserError(f"--model.checkpoint {model.checkpoint}: it is a {start.config.model_type}; give a HuBERT.")
     return start

@@ -10,6 +10,9 @@ import soundfile
 from matplotlib.image import imread
 from tiny_pretraining import SAMPLES, small, weights
 
+from serjax.checkpoints.formats.tensors import read_tensors
+from serjax.checkpoints.huggingface import load_encoder
+from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.config.experiment import Experiment
 from serjax.config.pretraining import LabelsConfig, StartConfig, TaptConfig
 from serjax.data.config import FoldsConfig
@@ -163,7 +166,11 @@ def test_unlabelled_recordings_are_pretrained_on(corpus, tmp_path):
     shutil.copytree(corpus / "high", root)
     masked = replace(small(corpus, tmp_path).masked, updates=1)
     experiment = small(root, tmp_path, tapt=TaptConfig(corpus="unlabelled"), masked=masked)
+    # Files of half the size, of an encoder that is told how loud a clip is.
+    experiment = replace(experiment, model=StartConfig(size="tiny", normalize=False), save_as="float16")
     pretrain(experiment, "")
+    assert load_encoder(str(experiment.run_dir / "encoder")).preprocessor == Preprocessor(normalize=False)
+    assert {one.dtype for one in read_tensors(experiment.run_dir / "encoder").values()} == {np.dtype(np.float16)}
     assert json.loads((experiment.run_dir / "pretrained.json").read_text()) == {"corpus": "unlabelled", "folds": []}
     assert "What the labels say" not in (experiment.run_dir / "README.md").read_text()
 

@@ -11,7 +11,7 @@ from serjax.runtime.errors import UserError
 
 @dataclass(frozen=True)
 class SyntheticConfig:
-    """Size of the rendered corpus (corpus=synthetic)."""
+    """Size of the corpus that corpus=synthetic renders; others are as large as they are."""
 
     speakers: AtLeastOne = 10
     """Voices; their base pitches spread over 90 to 240 Hz."""
@@ -85,14 +85,9 @@ class DataConfig:
     """Use only this many clips, an even share of every class (for a quick look)."""
 
     def check(self) -> None:
-        """Refuse speakers that are named and not to be, and sizes of a corpus that is not rendered."""
+        """Refuse to name speakers and not to."""
         if self.speakers == "unknown" and self.speaker_pattern is not None:
             raise UserError("data.speakers is unknown, but data.speaker_pattern names them; leave out one of them.")
-        if self.synthetic != SyntheticConfig() and self.corpus != "synthetic":
-            raise UserError(
-                f"data.synthetic is given, but data.corpus is {self.corpus}; say --data.corpus synthetic, or leave it "
-                "out."
-            )
 
 
 @dataclass(frozen=True)

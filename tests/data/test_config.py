@@ -23,10 +23,6 @@ def test_valid_settings_survive_json(config):
             DataConfig(synthetic=SyntheticConfig(speakers=0), corpus="synthetic"),
             "synthetic.speakers is 0; it must be 1",
         ),
-        (
-            DataConfig(synthetic=SyntheticConfig(speakers=20), root="recordings"),
-            r"data\.synthetic is given, but data\.corpus is auto; say --data\.corpus synthetic, or leave it out",
-        ),
         (DataConfig(vad="none at all"), "vad is 'none at all'; it must be one of"),
         (FoldsConfig(count=0), "count is 0; it must be 1 or more"),
         (FoldsConfig(validation_share=1.5), r"validation_share is 1\.5; it must be 1 or less"),

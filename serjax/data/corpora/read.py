@@ -185,13 +185,11 @@ def _find(config: DataConfig, seed: int, videos: bool, silent: bool) -> Corpus:
 
 def _render(config: DataConfig, seed: int) -> Corpus:
     """Render the synthetic corpus into root, or else below the cache."""
-    size = config.synthetic
-    which = "" if size == SyntheticConfig() else f"-{size.speakers}x{size.clips_per_class}x{size.texts}"
+    size, usual = asdict(config.synthetic), asdict(SyntheticConfig())
+    which = "".join(f"-{name.partition('_')[0]}{value}" for name, value in size.items() if value != usual[name])
     default = Path(config.cache or "checkpoints") / f"{synthetic.NAME}-seed{seed}{which}"
     root = Path(config.root) if config.root else default
-    folder = distributed.first_then_rest(
-        "synthetic corpus", lambda: synthetic.render(root, seed=seed, **asdict(size))
-    )
+    folder = distributed.first_then_rest("synthetic corpus", lambda: synthetic.render(root, seed=seed, **size))
     files, _ = audio_files(folder)
     clips = [replace(clip, speaker=synthetic.speaker(clip.path)) for clip in read_classes(folder, files)]
     return Corpus(synthetic.NAME, tuple(clips), (), (f"The clips are not recordings: rendered with seed {seed}.",))

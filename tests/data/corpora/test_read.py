@@ -84,7 +84,7 @@ def test_synthetic(tmp_path, monkeypatch):
         DataConfig(corpus="synthetic"),
         DataConfig(corpus="synthetic", cache="cache"),
         DataConfig(corpus="synthetic", root="here"),
-        DataConfig(corpus="synthetic", synthetic=SyntheticConfig(speakers=40, clips_per_class=1000, texts=25)),
+        DataConfig(corpus="synthetic", synthetic=SyntheticConfig(speakers=40, clips_per_class=1000)),
     ):
         found = read_corpus(config, seed=3)
         assert found.labels == ("anger", "happy", "neutral", "sad")
@@ -95,9 +95,9 @@ def test_synthetic(tmp_path, monkeypatch):
         Path("checkpoints/synthetic-speech-seed3"),
         Path("cache/synthetic-speech-seed3"),
         Path("here"),
-        Path("checkpoints/synthetic-speech-seed3-40x1000x25"),
+        Path("checkpoints/synthetic-speech-seed3-speakers40-clips1000"),
     ]
-    assert sizes == [(10, 100, 10)] * 3 + [(40, 1000, 25)]
+    assert sizes == [(10, 100, 10)] * 3 + [(40, 1000, 10)]
 
 
 def label_map(tmp_path, mapping):

@@ -1,10 +1,16 @@
-"""Location of a checkpoint's files: a directory, or a repository of the Hugging Face hub."""
+"""Location of a checkpoint's files: a directory, a part of serjax, or a repository of the Hugging Face hub."""
 
+import logging
 import re
 from pathlib import Path
 
 from serjax.checkpoints.formats.tensors import WEIGHT_FILES
 from serjax.runtime.errors import UserError
+
+log = logging.getLogger(__name__)
+
+BUNDLED = Path(__file__).parent / "bundled"
+"""Folder of the checkpoints that come with serjax, each in a folder of its name."""
 
 _SMALL_FILES = ["config.json", "preprocessor_config.json", "processor_config.json"]
 _RUN_FILES = ["experiment.json", "model.json", "fold_*/*", "seed_*/*"]
@@ -26,22 +32,34 @@ def is_hub_id(source: str) -> bool:
 def resolve(source: str) -> Path:
     """Return the directory of a checkpoint or a run, fetching it from the hub (or its cache) where it is a hub id.
 
+    A directory comes before a checkpoint of that name that comes with serjax.
+
     Weights are fetched in one format only, safetensors where there are any.
 
     Args:
-        source: a directory, or a hub id such as `facebook/hubert-base-ls960`.
+        source: a directory, `serjax-tiny`, or a hub id such as `facebook/hubert-base-ls960`.
 
     Raises:
         UserError: no such directory, no such repository, no right to it, or no connection and nothing in the cache.
     """
     path = Path(source).expanduser()
+    bundled = BUNDLED / source if source in bundled_names() else None
     if source and path.is_dir():
+        if bundled is not None:
+            log.info(f"{source} is the folder {path.absolute()}, and not the checkpoint that comes with serjax.")
         return path
     if path.is_file():
         raise UserError(f"{source}: a checkpoint is a directory with config.json and weights; give the directory.")
+    if bundled is not None:
+        return bundled
     if not _ID.fullmatch(source):
         raise UserError(f"{source}: there is no such directory, and it is no hub id (owner/name) either; correct it.")
     return _download(source)
+
+
+def bundled_names() -> list[str]:
+    """Return the names of the checkpoints that come with serjax."""
+    return sorted(path.parent.name for path in BUNDLED.glob("*/config.json"))
 
 
 def _download(repository: str) -> Path:

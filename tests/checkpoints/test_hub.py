@@ -1,10 +1,11 @@
 import fnmatch
+import logging
 
 import huggingface_hub
 import pytest
 from huggingface_hub import constants, errors
 
-from serjax.checkpoints.hub import resolve
+from serjax.checkpoints.hub import BUNDLED, bundled_names, resolve
 from serjax.runtime.errors import UserError
 
 CONFIGS = {"config.json", "preprocessor_config.json"}
@@ -52,6 +53,23 @@ def test_fetches_weights_once_and_safetensors_first(hub, tmp_path, weights, igno
 
 def test_a_directory_is_itself(tmp_path):
     assert resolve(str(tmp_path)) == tmp_path
+
+
+def test_what_comes_with_serjax_is_never_fetched(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", None)
+    assert bundled_names() == ["serjax-tiny"]
+    assert resolve("serjax-tiny") == BUNDLED / "serjax-tiny"
+
+
+def test_a_directory_comes_before_what_comes_with_serjax_and_that_is_said(monkeypatch, tmp_path, caplog):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "serjax-tiny").mkdir()
+    with caplog.at_level(logging.INFO, logger="serjax"):
+        assert resolve("serjax-tiny").absolute() == tmp_path / "serjax-tiny"
+    assert caplog.messages == [
+        f"serjax-tiny is the folder {tmp_path / 'serjax-tiny'}, and not the checkpoint that comes with serjax."
+    ]
 
 
 def test_a_file_is_not_a_checkpoint(tmp_path):

@@ -47,7 +47,11 @@ def test_a_folder_of_the_user_is_looked_into_first(tmp_path, monkeypatch, caplog
         ("quikstart", Experiment, r"^--exp quikstart: there is no such experiment; did you mean quickstart\?"),
         ("xyz", Experiment, "there is no such experiment; choose one of au_fusion, "),
         ("cpt_hubert", Experiment, "it is for serjax.pretrain; choose one of"),
-        ("quickstart", PretrainExperiment, "it is for serjax.train; choose one of cpt_hubert, tapt_hubert"),
+        (
+            "quickstart",
+            PretrainExperiment,
+            "it is for serjax.train; choose one of cpt_hubert, serjax_tiny, tapt_hubert",
+        ),
         ("nowhere.py", Experiment, "there is no such file"),
     ],
 )
@@ -58,9 +62,9 @@ def test_a_wrong_name_gets_a_sentence(name, kind, message):
 
 
 def test_fields_are_changed_by_their_dotted_names(tmp_path):
-    changed = serjax.experiment("quickstart", **{"data.root": tmp_path, "train.learning_rates": [1e-3], "seed": 3})
+    changed = serjax.experiment("quickstart", **{"data.root": tmp_path, "folds.only": [1, 2], "seed": 3})
     assert changed.data.root == str(tmp_path)
-    assert changed.train.learning_rates == (1e-3,)
+    assert changed.folds.only == (1, 2)
     assert changed.seed == 3
     other = serjax.experiment("quickstart", **{"model.window": 0.5, "model.family": "bilstm"}).model
     assert (type(other), other.window) == (Functionals, 0.5)
@@ -85,7 +89,7 @@ def test_a_change_that_cannot_be_gets_a_sentence(changes, message):
     assert "\n" not in str(raised.value)
 
 
-def test_a_wheel_has_the_experiments(tmp_path):
+def test_a_wheel_has_the_experiments_and_the_checkpoint(tmp_path):
     pytest.importorskip("hatchling")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
@@ -93,13 +97,15 @@ def test_a_wheel_has_the_experiments(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "installed")
     code = (
-        "import serjax; print(serjax.__file__, serjax.experiment('av_late').name, serjax.experiment('cpt_hubert').name)"
+        "import serjax; print(serjax.__file__, serjax.experiment('av_late').name, "
+        "serjax.experiment('cpt_hubert').name, serjax.load_encoder('serjax-tiny').config.model_type)"
     )
     environment = {"PYTHONPATH": str(tmp_path / "installed"), "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
     )
-    assert done.stdout.split() == [str(tmp_path / "installed" / "serjax" / "__init__.py"), "av_late", "cpt_hubert"]
+    package = str(tmp_path / "installed" / "serjax" / "__init__.py")
+    assert done.stdout.split() == [package, "av_late", "cpt_hubert", "hubert"]
 
 
 HEAVY = """

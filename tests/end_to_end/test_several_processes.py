@@ -107,7 +107,7 @@ def test_two_tasks_of_a_scheduler_train_as_one_process(folder):
 
 @pytest.mark.slow
 def test_processes_share_the_clips_of_an_evaluation(folder, whole):
-    corpus = folder / "cache" / "synthetic-speech-seed0"
+    corpus = folder / "cache" / "synthetic-speech-seed0-speakers20"
     settings = [str(whole), "--data.root", str(corpus), "--data.max-clips", "300"]
     one, two = (Processes(folder, f"scores {n}", n, 1, settings, door="evaluate") for n in (1, 2))
     for run in (one, two):

@@ -75,4 +75,4 @@ def test_a_table_with_columns_of_its_own_is_read_by_them(tmp_path):
     report, tested = train(tmp_path, root / "data.tsv", *columns, "--folds.count", "2")
     assert [len(one) for one in tested] == [2, 2]
     assert set.union(*tested) == set(people)
-    assert "Columns not used: raw_text, sex." in report["facts"]["corpus_notes"]
+    assert any("raw_text is the text, sex is the gender." in note for note in report["facts"]["corpus_notes"])

@@ -34,16 +34,16 @@ def main(argv: Sequence[str]) -> int:
     if options.to is None and len(options.runs) < 2:
         raise UserError("there is one run and no --to; name two runs or more, or what it is compared with by --to.")
 
-    from serjax.evaluation.comparison import compare_pairs, read_each, read_hashes, read_runs
+    from serjax.evaluation.comparison import compare_pairs, read_each, read_runs
 
     runs = read_each(options.runs)
     base = None if options.to is None else read_runs(options.to)
     if base is None and len(runs) == 1:
         raise UserError(f"{runs[0][0]} have tested no clip in common; give runs on the same --data.root, or --to.")
     parts = [options.runs] if len(runs) == 1 else [[run] for run in options.runs]
-    hashes = {name: read_hashes(own) for (name, _), own in zip(runs, parts, strict=True)}
+    hashes = {name: _hashes(own) for (name, _), own in zip(runs, parts, strict=True)}
     if base is not None:
-        hashes[base[0]] = read_hashes(options.to)
+        hashes[base[0]] = _hashes(options.to)
     pairs = compare_pairs(runs, base, options.seed, hashes)
     answers = dict(runs if base is None else [*runs, base])
     for pair in pairs:
@@ -56,6 +56,14 @@ def main(argv: Sequence[str]) -> int:
         write_comparisons(options.out, pairs, seed=options.seed, overwrite=options.overwrite)
         print(f"Written to {options.out}: {', '.join(FILES)}.")
     return 0
+
+
+def _hashes(runs: Sequence[Path]) -> dict[str, str]:
+    """Return the hash of each clip's samples by its id, from the folds.json of runs that have them."""
+    from serjax.data.folds.fold import read_hashes
+
+    folders = [path if path.is_dir() else path.parent for path in (run.expanduser() for run in runs)]
+    return {clip: digest for folder in folders for clip, digest in read_hashes(folder / "folds.json").items()}
 
 
 def _print(pair: "Pair", answers: "dict[str, OutOfFold]") -> None:

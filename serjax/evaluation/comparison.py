@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from serjax.data.folds import fold
 from serjax.evaluation.metrics import METRICS, bootstrap_differences, bootstrap_intervals, confusion, confusions, scores
 from serjax.evaluation.out_of_fold import OutOfFold, joined_attributes, mean_of, read_seeds
 from serjax.evaluation.report import DRAWS, LEVEL
@@ -102,16 +101,6 @@ def _read(runs: Sequence[Path]) -> list[tuple[str, OutOfFold]]:
         if not parts[-1][1].ids:
             raise UserError(f"{run}: its oof.csv has no clip; give a run that tested some.")
     return parts
-
-
-def read_hashes(runs: Sequence[Path]) -> dict[str, str]:
-    """Return the hash of each clip's samples by its id, from the folds.json of runs that have them; others have none.
-
-    Args:
-        runs: folders of finished runs, or their oof.csv.
-    """
-    folders = [path if path.is_dir() else path.parent for path in (run.expanduser() for run in runs)]
-    return {clip: digest for folder in folders for clip, digest in fold.read_hashes(folder / "folds.json").items()}
 
 
 def match_by_content(

@@ -6,13 +6,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from serjax.models.classifiers.spectrogram import SpectrogramClassifier
+from serjax.models.classifiers.speech import SpeechClassifier
+from serjax.models.classifiers.video import VideoClassifier
 from serjax.models.fusion.model import FusionModel
 from serjax.models.inputs import Inputs
 from serjax.models.layers.pooling import masked_mean
 from serjax.models.published import PublishedClassifier
-from serjax.models.spectrogram import SpectrogramClassifier
-from serjax.models.speech import SpeechClassifier
-from serjax.models.video import VideoClassifier
 
 
 class _Identity(nnx.Module):

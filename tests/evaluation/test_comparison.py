@@ -13,7 +13,6 @@ from serjax.evaluation.comparison import (
     join,
     match_by_content,
     read_each,
-    read_hashes,
     read_runs,
 )
 from serjax.evaluation.metrics import METRICS, bootstrap_differences, bootstrap_intervals
@@ -136,14 +135,6 @@ def test_clips_of_other_names_are_known_by_their_samples():
     rows = range(4, 60)
     assert compare(("one", one), ("two", found), 0) == compare(("one", some(one, rows)), ("two", some(two, rows)), 0)
     assert match_by_content(one, two, {}, {}) == (two, 0)
-
-
-def test_hashes_are_read_where_runs_have_them(tmp_path):
-    assert read_hashes([tmp_path, tmp_path / "oof.csv"]) == {}
-    (tmp_path / "folds.json").write_text('{"clips": {}}')
-    assert read_hashes([tmp_path]) == {}
-    (tmp_path / "folds.json").write_text('{"hashes": {"a": "01"}}')
-    assert read_hashes([tmp_path]) == read_hashes([tmp_path / "oof.csv"]) == {"a": "01"}
 
 
 def test_pairs_are_those_of_single_comparisons():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serjax.data.config import FoldsConfig
-from serjax.data.folds.fold import Fold, load_folds, read_parts, save_folds
+from serjax.data.folds.fold import Fold, load_folds, read_hashes, read_parts, save_folds
 from serjax.data.folds.make import make_folds
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError
@@ -144,3 +144,11 @@ def test_read_parts_refuses_an_unfinished_run(tmp_path):
     (tmp_path / "folds.json").write_text('{"folds": [{"number": 1}], "clips": {"a": "train test"}}')
     with pytest.raises(UserError, match="it cannot be read as folds"):
         read_parts(tmp_path / "folds.json")
+
+
+def test_hashes_are_read_where_they_are(tmp_path):
+    path = tmp_path / "folds.json"
+    assert read_hashes(path) == {}
+    for text, found in (('{"clips": {}}', {}), ("[", {}), ('{"hashes": {"a": "01"}}', {"a": "01"})):
+        path.write_text(text)
+        assert read_hashes(path) == found

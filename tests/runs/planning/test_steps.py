@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from serjax.config.experiment import Experiment
 from serjax.models.base import EncoderLayout, Resolution
 from serjax.models.config import ModelConfig
-from serjax.models.fusion.config import FusionConfig
+from serjax.models.fusion.config import Fusion
 from serjax.models.speech import Speech
 from serjax.models.video import Video
 from serjax.runs.planning import steps
@@ -77,7 +77,7 @@ def test_the_step_that_is_lowered_is_the_one_that_trains(tiny_encoder, together)
     assert set(metrics) == {"loss", "weight", "norm", "rate"}
 
 
-@pytest.mark.parametrize("model", [Video(), FusionConfig()], ids=["video", "fusion"])
+@pytest.mark.parametrize("model", [Video(), Fusion()], ids=["video", "fusion"])
 def test_shapes_of_video(model: ModelConfig):
     batch = steps.batch_shapes(model, 4, 2.0)
     assert batch.inputs.video.shape == (4, 8, 112, 112, 3)

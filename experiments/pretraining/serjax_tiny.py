@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from serjax.config.pretraining import LabelsConfig, PretrainExperiment, StartConfig, TaptConfig
 from serjax.data.config import DataConfig, SyntheticConfig
-from serjax.features.kmeans import ClusterConfig
+from serjax.features.config import ClusterConfig
 from serjax.training.config import MaskedConfig
 
 

@@ -71,7 +71,7 @@ def test_the_command_line_answers_and_says_that_it_resampled(tmp_path, clip, cap
         serjax.load(folder)([(samples, 8000), {"array": samples, "sampling_rate": 44100}])
     assert main([str(folder), str(clip), "--json"]) == 0
     printed = capsys.readouterr()
-    [answer] = [json.loads(line) for line in printed.out.splitlines()]
+    [answer] = [json.loads(line)["scores"] for line in printed.out.splitlines()]
     assert {entry["label"] for entry in answer} == set(LABELS)
     scores = [entry["score"] for entry in answer]
     assert scores == sorted(scores, reverse=True)

@@ -35,7 +35,7 @@ OTHERS = {
     "frozen": Speech(freeze="encoder"),
 }
 OUT = "head.classifier.out_proj"
-WAVE = np.random.default_rng(0).normal(0.1, 0.2, 6000).astype(np.float32)
+WAVE = np.random.default_rng(0).normal(0.02, 0.2, 6000).astype(np.float32)
 
 
 def with_layout(config, **changes):

@@ -186,7 +186,7 @@ def test_a_run_gives_its_encoder_where_it_has_one(tmp_path):
     clip = clips()[0]
     write_run(tmp_path / "frozen", FROZEN)
     write_run(tmp_path / "one", folds=(2,))
-    assert_equal(load_encoder(tmp_path / "frozen")(clip), load_encoder(tmp_path / "frozen" / "trunk")(clip), atol=0)
+    assert_equal(load_encoder(tmp_path / "frozen")(clip), load_encoder(tmp_path / "frozen" / "fold_1")(clip), atol=0)
     assert_equal(load_encoder(str(tmp_path / "one"))(clip), load_encoder(tmp_path / "one" / "fold_2")(clip), atol=0)
     write_run(tmp_path / "two")
     with pytest.raises(UserError, match=r"two: it has an encoder a fold; name one, such as .*fold_1, or call"):

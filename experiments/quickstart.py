@@ -2,7 +2,7 @@
 
 Command: python -m serjax.train --exp quickstart
 Needs: nothing; a synthetic corpus is rendered (twenty speakers, four emotions), two CPU cores are enough.
-Takes: 140 s of processor time, compilation included, on the slower of two kinds of machine.
+Takes: a minute and a half, compilation included, on two cores of the slower of two kinds of machine.
 Expect: UA 82 %, where chance is 25 % (docs/quickstart.md).
 """
 

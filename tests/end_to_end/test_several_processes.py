@@ -187,7 +187,7 @@ def test_a_run_stopped_by_sigterm_goes_on_with_other_processes(folder, whole, be
 
 @pytest.mark.slow
 def test_sigterm_ends_an_evaluation_of_several_processes(folder, whole):
-    settings = [str(whole), "--data.root", str(folder / "cache" / "synthetic-speech-seed0")]
+    settings = [str(whole), "--data.root", str(folder / "cache" / "synthetic-speech-seed0-speakers20")]
     run = Processes(folder, "stopped scores", 2, 1, settings, door="evaluate")
     assert run.processes[0].stdout.readline()
     run.processes[1].send_signal(signal.SIGTERM)

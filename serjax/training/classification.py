@@ -64,7 +64,7 @@ class Classification:
         """Return parts, mixed where mixup is asked for, their keys, and the class weights."""
         assert constants.class_weight is not None
         count = self.train.accumulate
-        parts = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch)
+        parts = jax.tree.map(lambda x: x.reshape(count, len(x) // count, *x.shape[1:]), batch)
         keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(count))
         inputs, target = parts.inputs, jax.nn.one_hot(parts.label, len(constants.class_weight))
         if self.augment.mixup:

@@ -25,8 +25,12 @@ _ADVICE = (
 
 
 def is_hub_id(source: str) -> bool:
-    """Return whether a source has the form of a hub id, such as `facebook/hubert-base-ls960`, and is no path here."""
-    return bool(_ID.fullmatch(source)) and not Path(source).expanduser().exists()
+    """Return whether a source has the form of a hub id, such as `facebook/hubert-base-ls960`, and is nothing here.
+
+    A path is, and so is a checkpoint that comes with serjax.
+    """
+    here = Path(source).expanduser().exists() or source in bundled_names()
+    return bool(_ID.fullmatch(source)) and not here
 
 
 def resolve(source: str) -> Path:

@@ -5,7 +5,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants, errors
 
-from serjax.checkpoints.hub import BUNDLED, bundled_names, resolve
+from serjax.checkpoints.hub import BUNDLED, bundled_names, is_hub_id, resolve
 from serjax.runtime.errors import UserError
 
 CONFIGS = {"config.json", "preprocessor_config.json"}
@@ -114,3 +114,13 @@ def test_what_the_hub_refuses_is_one_sentence(monkeypatch, kind, words):
     with pytest.raises(UserError, match=words) as raised:
         resolve("owner/name")
     assert "\n" not in str(raised.value)
+
+
+def test_what_is_here_is_no_hub_id(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert is_hub_id("facebook/hubert-base-ls960")
+    # The model card would name it as a base model of the hub.
+    assert not is_hub_id("serjax-tiny")
+    (tmp_path / "mine").mkdir()
+    assert not is_hub_id("mine")
+    assert not is_hub_id("../mine")

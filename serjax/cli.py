@@ -163,7 +163,7 @@ def parse(module: str, argv: Sequence[str], kind: "type[Kind]", default: str, ow
     parser.add_argument("--exp")
     known, rest = parser.parse_known_args(list(argv))
     known_names = ", ".join(names(kind))
-    rest, asked = _help_asked(rest)
+    rest, asked = help_asked(rest)
     if asked == "short":
         print(overview(f"python -m {module}", kind, known.exp), end="")
         raise SystemExit(0)
@@ -192,7 +192,7 @@ def parse(module: str, argv: Sequence[str], kind: "type[Kind]", default: str, ow
     return chosen
 
 
-def _help_asked(argv: list[str]) -> tuple[list[str], Literal["short", "all"] | None]:
+def help_asked(argv: list[str]) -> tuple[list[str], Literal["short", "all"] | None]:
     """Return the arguments with `--help` in place of `--help all`, and which help they ask for."""
     for at, argument in enumerate(argv):
         if argument in ("-h", "--help"):

@@ -1,12 +1,11 @@
 """`python -m serjax.push RUN --to USER/NAME`: a finished run, uploaded to the Hugging Face hub."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from serjax import cli
 
-PARSER = argparse.ArgumentParser(
+PARSER = cli.Parser(
     prog="python -m serjax.push",
     description="Upload a finished run to the Hugging Face hub: models, scores, settings and the model card. The names "
     "of clips and speakers are in it (folds.json, oof.csv), and the command with its paths. A token must be there: "

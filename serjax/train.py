@@ -5,7 +5,6 @@ folds are trained, each keeps its best state; every clip is answered by the fold
 scores and pictures are written, and the ensemble that was saved answers for one clip.
 """
 
-import argparse
 import logging
 import os
 import shlex
@@ -17,7 +16,7 @@ from serjax.runtime.errors import UserError
 
 log = logging.getLogger("serjax.train")
 
-PARSER = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+PARSER = cli.Parser(add_help=False)
 PARSER.add_argument(
     "--dry-run",
     action="store_true",
@@ -30,9 +29,9 @@ def main(argv: Sequence[str]) -> int:
     from serjax.config.experiment import Experiment
 
     own, rest = PARSER.parse_known_args(list(argv))
-    if rest[-2:] == ["--help", "all"]:
+    if cli.help_asked(rest)[1] == "all":
         print(PARSER.format_help())
-    experiment = cli.parse("serjax.train", rest, Experiment, "hubert_kfold")
+    experiment = cli.parse("serjax.train", rest, Experiment, "hubert_kfold", PARSER.option_names)
     if own.dry_run:
         from serjax.runs.dry_run import dry_run
         from serjax.runtime.progress import console

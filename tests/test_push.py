@@ -43,3 +43,8 @@ def test_options_become_fields_of_the_card(monkeypatch, capsys, tmp_path):
 def test_folder_that_is_not_there_gets_a_sentence(tmp_path):
     with pytest.raises(UserError, match="there is no such folder"):
         main([str(tmp_path / "missing"), "--to", "me/x"])
+
+
+def test_a_mistyped_option_is_answered_with_the_nearest(tmp_path):
+    with pytest.raises(UserError, match=r"--card\.licence: there is no such option; did you mean --card\.license\?"):
+        main([str(tmp_path), "--to", "me/x", "--card.licence", "mit"])

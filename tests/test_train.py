@@ -78,6 +78,7 @@ def test_a_search_is_asked_for_by_fields_and_values(monkeypatch, capsys):
         (["--exp", "nope"], "there is no such experiment"),
         (["--exp", "nope.py"], "there is no such file"),
         (["--exp", "cpt_hubert"], "it is for serjax.pretrain"),
+        (["--exp", "quickstart", "--dry-rnu"], "--dry-rnu: there is no such option; did you mean --dry-run"),
         (["--exp", "hubert_kfold", "--data.root", "/nowhere"], "there is no such folder"),
         (["--exp", "hubert_kfold", "--train.epochs", "0"], r"train\.epochs is 0; it must be 1 or more"),
     ],

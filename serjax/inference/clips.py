@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from serjax.audio.decode import AUDIO_SUFFIXES, TRACK_SUFFIXES
+from serjax.data.corpora.columns import FIELDS, plain
 from serjax.data.corpora.folders import walk
 from serjax.runtime.errors import UserError, one_of
 from serjax.runtime.remote import as_path, is_remote
@@ -16,9 +17,6 @@ RECORDINGS = AUDIO_SUFFIXES | TRACK_SUFFIXES
 
 LISTS = {".txt": "\t", ".tsv": "\t", ".csv": ","}
 """Suffixes of lists, and what separates their columns."""
-
-COLUMNS = ("path", "file", "filename", "file_name", "filepath", "file_path", "wav", "audio", "clip")
-"""Names, in lower case, by which a header says which column holds the paths; the first that is there counts."""
 
 
 class Named(NamedTuple):
@@ -97,14 +95,14 @@ def _column(path: Path, rows: list[list[str]]) -> int | None:
     Raises:
         UserError: neither does a header say it, nor is the first entry a path.
     """
-    header = [name.strip().lower() for name in rows[0]]
-    for name in COLUMNS:
-        if name in header:
-            return header.index(name)
+    header = [name.strip() for name in rows[0]]
+    for name in FIELDS["path"]:
+        if name in map(plain, header):
+            return [plain(one) for one in header].index(name)
     first = rows[0][0].strip()
     if len(rows[0]) == 1 or is_remote(first) or Path(first).suffix.lower() in RECORDINGS:
         return None
     raise UserError(
-        f"{path}: its first line ({one_of(header)}) neither names a column of paths ({', '.join(COLUMNS)}) nor begins "
-        "with a recording's path; add such a header."
+        f"{path}: its first line ({one_of(header)}) neither names a column of paths nor begins with a "
+        "recording's path; add a header with a column called path."
     )

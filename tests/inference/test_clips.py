@@ -101,3 +101,10 @@ def test_lists_that_cannot_be_read(tmp_path, content, message):
         find_clips([str(tmp_path / "list.csv")])
     with pytest.raises(UserError, match=r"missing\.csv: the list cannot be read"):
         find_clips([str(tmp_path / "missing.csv")])
+
+
+def test_a_header_names_the_paths_as_in_lists_that_are_trained_on(tmp_path):
+    (tmp_path / "list.csv").write_text("Emotion,File_ID\nsad,one.wav\n")
+    ((name, path),), notes = find_clips([str(tmp_path / "list.csv")])
+    assert (name, path) == ("one.wav", str(tmp_path / "one.wav"))
+    assert notes == [f"{tmp_path / 'list.csv'}: columns not used: Emotion."]

@@ -221,7 +221,7 @@ class Planner:
         """Return the seconds of a step on a mesh by counting: the cost by which training chooses its mesh."""
         return self._counted_mesh(fold, data, shard).seconds
 
-    def choose_shard(self, wish: int | Literal["auto"], processes: int = 1) -> None:
+    def choose_shard(self, wish: int | Literal["auto"]) -> None:
         """Split parameters as `serjax.train` would with this `mesh.shard`.
 
         Raises:
@@ -237,7 +237,7 @@ class Planner:
             batch=self.part,
             together=True,
             devices=self.topology.count,
-            processes=processes,
+            processes=1,
             limit=limit,
             cost=self.cost,
         )

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pytest
 from clip_lists import corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,6 +35,7 @@ def random_corpora(count):
             yield corpus(counts.tolist()), folds
 
 
+@pytest.mark.slow
 def test_folds_are_as_equal_as_those_of_scikit_learn_on_200_corpora():
     ours, theirs = [], []
     for seed, (clips, folds) in enumerate(random_corpora(200)):

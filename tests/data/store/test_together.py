@@ -89,6 +89,7 @@ def stopped(tmp_path_factory, utterances):
     return cache
 
 
+@pytest.mark.slow
 def test_parts_are_gone_on_with_after_a_kill(stopped, utterances, alone, tmp_path):
     subprocess.run(["cp", "-a", f"{stopped}/.", tmp_path], check=True)
     first, second = run([tmp_path] * 2, utterances)
@@ -98,6 +99,7 @@ def test_parts_are_gone_on_with_after_a_kill(stopped, utterances, alone, tmp_pat
     assert contents(tmp_path / "clips" / alone.name) == contents(alone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3])
 def test_parts_of_another_number_of_processes_go(stopped, utterances, alone, tmp_path, count):
     subprocess.run(["cp", "-a", f"{stopped}/.", tmp_path], check=True)
@@ -109,6 +111,7 @@ def test_parts_of_another_number_of_processes_go(stopped, utterances, alone, tmp
     assert not list((tmp_path / "clips").glob("*-of-*"))
 
 
+@pytest.mark.slow
 def test_what_one_process_left_is_not_joined_again(utterances, alone, tmp_path):
     """A store of which eight clips are there needs the last part alone."""
     unfinished = tmp_path / "clips" / f"{alone.name}.part"
@@ -125,6 +128,7 @@ def test_what_one_process_left_is_not_joined_again(utterances, alone, tmp_path):
     assert contents(tmp_path / "clips" / alone.name) == contents(alone)
 
 
+@pytest.mark.slow
 def test_processes_without_a_folder_in_common_decode_all(tmp_path, utterances, alone):
     caches = [tmp_path / "a", tmp_path / "b", tmp_path / "b"]
     found = run(caches, utterances)

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from serjax.config.experiment import Experiment
     from serjax.config.registry import experiment
     from serjax.inference.encoder import load_encoder
-    from serjax.inference.ensemble import Ensemble, load
+    from serjax.inference.ensemble import Ensemble
+    from serjax.inference.load import load
     from serjax.runs.run import run
     from serjax.runtime.errors import UserError
 
@@ -19,7 +20,7 @@ _HOMES = {
     "Experiment": "serjax.config.experiment",
     "UserError": "serjax.runtime.errors",
     "experiment": "serjax.config.registry",
-    "load": "serjax.inference.ensemble",
+    "load": "serjax.inference.load",
     "load_encoder": "serjax.inference.encoder",
     "run": "serjax.runs.run",
 }

@@ -108,6 +108,22 @@ def add_ensemble_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--highpass", type=float, metavar="HZ", help="high-pass filter, 20 removes a DC offset; default: the run's own"
     )
+    long_clips = parser.add_mutually_exclusive_group()
+    long_clips.add_argument(
+        "--head",
+        action="store_const",
+        const="head",
+        dest="long_clips",
+        default="windows",
+        help="of longer clips only the stretch that the run was trained on; default: the mean over windows",
+    )
+    long_clips.add_argument(
+        "--whole",
+        action="store_const",
+        const="whole",
+        dest="long_clips",
+        help="clips above 30 s at once by a published classifier; default: the mean over windows",
+    )
 
 
 def add_host_options(parser: argparse.ArgumentParser) -> None:

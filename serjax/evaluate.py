@@ -59,6 +59,7 @@ def main(argv: Sequence[str]) -> int:
         weights=options["weights"],
         dtype=options["dtype"],
         highpass=options["highpass"],
+        long_clips=options["long_clips"],
         seed=options["seed"],
         overwrite=options["overwrite"],
         command=f"python -m serjax.evaluate {shlex.join(argv)}",

@@ -23,9 +23,9 @@ PARSER = cli.Parser(
     prog="python -m serjax.predict",
     description="Emotions of clips, from the ensemble of a run's folds or from a published classifier.",
     epilog='On a terminal a table; piped, or with --format json, one JSON object a clip in the order given: {"clip": '
-    'NAME, "scores": [{"label": ..., "score": ...}, ...], "heard_s": S}, scores with the highest first and empty for a '
-    "clip that cannot be read, heard_s the seconds that the model heard: a run hears the first data.max_seconds of a "
-    "clip. --format csv: clip, label, heard_s, and a score for each class.",
+    'NAME, "scores": [{"label": ..., "score": ...}, ...], "heard_s": S, "uncertainty": U}, scores with the highest '
+    "first and empty for a clip that cannot be read, heard_s the seconds that the model heard, uncertainty how much "
+    "the folds disagree: mutual information in bits. --format csv: clip, label, heard_s, uncertainty, a score a class.",
 )
 PARSER.add_argument("model", help=cli.MODEL_HELP)
 PARSER.add_argument(
@@ -51,8 +51,8 @@ def main(argv: Sequence[str]) -> int:
 
     from serjax.data.known_clips import read_known
     from serjax.inference.clips import find_clips
-    from serjax.inference.ensemble import load
     from serjax.inference.files import answer
+    from serjax.inference.load import load
     from serjax.runtime.progress import console
 
     cli.show_log(stdout=False)
@@ -60,14 +60,14 @@ def main(argv: Sequence[str]) -> int:
     # A name need not be text: what is none is shown as bytes.
     names = [clip.name.encode(errors="backslashreplace").decode() for clip in found] or [" + ".join(apart.values())]
     clips: list[Clip] = [clip.path for clip in found] or [apart]
-    ensemble = load(options.model, options.weights, options.dtype, options.highpass)
+    ensemble = load(options.model, options.weights, options.dtype, options.highpass, options.long_clips)
     known = read_known(Path(options.model).expanduser(), ensemble.folds)
     for note in (*notes, *ensemble.notes):
         print(note, file=sys.stderr)
     form = options.format or (None if sys.stdout.isatty() else "json")
     table = csv.writer(sys.stdout, lineterminator="\n")
     if form == "csv":
-        table.writerow(["clip", "label", "heard_s", *ensemble.labels])
+        table.writerow(["clip", "label", "heard_s", "uncertainty", *ensemble.labels])
     answers: list[Answer] = []
     for name, one in zip(names, answer(ensemble, clips), strict=True):
         for note in one.notes:
@@ -100,18 +100,22 @@ def main(argv: Sequence[str]) -> int:
 
 def _object(name: str, answer: "Answer") -> dict[str, Any]:
     """Return a clip's answer as one line of JSON has it."""
-    return {"clip": name, "scores": answer.scores, "heard_s": _seconds(answer)}
+    return {"clip": name, "scores": answer.scores, "heard_s": _seconds(answer), "uncertainty": _doubt(answer)}
 
 
 def _row(name: str, answer: "Answer", labels: Sequence[str]) -> list[Any]:
     """Return a clip's answer as one line of CSV has it; cells are empty where the clip cannot be read."""
     scores = {entry["label"]: entry["score"] for entry in answer.scores}
     label = answer.scores[0]["label"] if answer.scores else None
-    return [name, label, _seconds(answer), *(scores.get(one) for one in labels)]
+    return [name, label, _seconds(answer), _doubt(answer), *(scores.get(one) for one in labels)]
 
 
 def _seconds(answer: "Answer") -> float | None:
     return None if answer.heard is None else round(answer.heard, 3)
+
+
+def _doubt(answer: "Answer") -> float | None:
+    return None if answer.uncertainty is None else round(answer.uncertainty, 4)
 
 
 def _count(clips: int) -> str:
@@ -122,8 +126,18 @@ def _notes(ensemble: "Ensemble", names: Sequence[str], answers: "Sequence[Answer
     """Return sentences on all clips together: what was cut, resampled, or has a DC offset."""
     from serjax.audio import SAMPLE_RATE
     from serjax.audio.highpass import LARGE_OFFSET
+    from serjax.inference.windows import LONGEST
 
     notes = []
+    several = sum(one.windows > 1 for one in answers)
+    if several:
+        seconds, instead = ensemble.max_seconds or LONGEST, "--whole hears them at once"
+        if ensemble.max_seconds is not None:
+            instead = "--head hears the stretch alone that it was trained on"
+        notes.append(
+            f"{_count(several)} longer than the {seconds:g} s that this model hears at once, and answered by the mean "
+            f"over windows; {instead}."
+        )
     cut = sum(one.heard is not None and one.heard < one.length for one in answers)
     if cut:
         part = {"head": "first", "centre": "middle"}[ensemble.crop]

@@ -38,23 +38,23 @@ class Ensemble:
 def answers(monkeypatch):
     """What the ensemble answers, to be filled."""
     found = []
-    monkeypatch.setattr("serjax.inference.ensemble.load", lambda *given: Ensemble())
+    monkeypatch.setattr("serjax.inference.load.load", lambda *given: Ensemble())
     monkeypatch.setattr("serjax.inference.files.answer", lambda ensemble, clips: iter(found))
     return found
 
 
 def test_piped_answers_are_json_and_the_rest_is_on_standard_error(answers, capsys):
     answers += [
-        Answer(SCORES, 16000, (), 2.0, 2.0),
+        Answer(SCORES, 16000, (), 2.0, length=2.0),
         Answer([], None, ("b.wav: it is empty.",)),
-        Answer(SCORES, 8000, ("Old.",), 3.0, 4.5, offset=0.3),
+        Answer(SCORES, 8000, ("Old.",), 3.0, length=4.5, offset=0.3, uncertainty=0.123456),
     ]
     assert main(["run", "a.wav", "b.wav", "c.wav"]) == 2
     printed = capsys.readouterr()
     assert [json.loads(line) for line in printed.out.splitlines()] == [
-        {"clip": "a.wav", "scores": SCORES, "heard_s": 2.0},
-        {"clip": "b.wav", "scores": [], "heard_s": None},
-        {"clip": "c.wav", "scores": SCORES, "heard_s": 3.0},
+        {"clip": "a.wav", "scores": SCORES, "heard_s": 2.0, "uncertainty": None},
+        {"clip": "b.wav", "scores": [], "heard_s": None, "uncertainty": None},
+        {"clip": "c.wav", "scores": SCORES, "heard_s": 3.0, "uncertainty": 0.1235},
     ]
     assert printed.err.splitlines() == [
         "A note on the model.",
@@ -68,12 +68,19 @@ def test_piped_answers_are_json_and_the_rest_is_on_standard_error(answers, capsy
 
 
 def test_csv_has_a_column_a_class(answers, capsys):
-    answers += [Answer(SCORES[::-1], 16000, (), 1.23456, 2.0), Answer([], None, ())]
+    answers += [Answer(SCORES[::-1], 16000, (), 1.23456, length=2.0, uncertainty=0.5), Answer([], None, ())]
     assert main(["run", 'a, "b".wav', "c.wav", "--format", "csv"]) == 2
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
     assert rows == [
-        {"clip": 'a, "b".wav', "label": "sad", "heard_s": "1.235", "happy": "0.75", "sad": "0.25"},
-        {"clip": "c.wav", "label": "", "heard_s": "", "happy": "", "sad": ""},
+        {
+            "clip": 'a, "b".wav',
+            "label": "sad",
+            "heard_s": "1.235",
+            "uncertainty": "0.5",
+            "happy": "0.75",
+            "sad": "0.25",
+        },
+        {"clip": "c.wav", "label": "", "heard_s": "", "uncertainty": "", "happy": "", "sad": ""},
     ]
 
 
@@ -256,3 +263,28 @@ def test_a_clip_that_the_run_has_trained_on_is_told_by_its_samples(run, clips, t
     assert line.startswith(
         f"1 of the clips hold samples that this run has trained on ({tmp_path}/renamed.wav is voice/one; folds 1)"
     )
+
+
+def test_a_clip_longer_than_the_window_is_answered_by_the_mean_over_windows_or_by_its_head(run, tmp_path, capsys):
+    wave = np.random.default_rng(2).normal(0, 0.1, 20_000).astype(np.float32)  # windows of 0.5 s
+    soundfile.write(tmp_path / "long.wav", wave, 16_000, subtype="FLOAT")
+    found = {}
+    for options in ((), ("--head",)):
+        assert main([run, str(tmp_path / "long.wav"), *options]) == 0
+        printed = capsys.readouterr()
+        (answer,) = map(json.loads, printed.out.splitlines())
+        found[options] = {entry["label"]: entry["score"] for entry in answer["scores"]}
+        assert answer["heard_s"] == (0.5 if options else 1.25)
+        said = "mean over windows; --head hears the stretch alone that it was trained on."
+        assert (said in printed.err) == (not options)
+        assert ("1 clip was cut: this model hears the first 0.5 s" in printed.err) == bool(options)
+    model = serjax.load(run)
+    parts = [(wave[start : start + 8_000], 16_000) for start in (0, 6_000, 12_000)]
+    each = [{entry["label"]: entry["score"] for entry in scores} for scores in model(parts)]
+    assert found[()] == pytest.approx({label: sum(one[label] for one in each) / 3 for label in each[0]}, abs=1e-5)
+    assert found["--head",] == pytest.approx(each[0], abs=1e-5)
+
+
+def test_whole_clips_are_no_option_of_a_run(run, clips):
+    with pytest.raises(UserError, match=r"these models were trained on 0.5 s of a clip at most"):
+        main([run, str(clips / "one.wav"), "--whole"])

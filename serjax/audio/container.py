@@ -1,9 +1,10 @@
 """Videos, and recordings that libsndfile does not read, by PyAV (FFmpeg): opening, packets, frames, and their sound."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from jaxtyping import Float32
@@ -78,29 +79,59 @@ def frames(
                 damaged.append(number)
 
 
-def track(path: Path) -> tuple[Float32[np.ndarray, "t c"], int] | None:
-    """Return the samples and the rate of the first sound track in a file; None where it has none.
+class Track(NamedTuple):
+    """The first sound track of an open file.
 
-    Sound that begins after the picture is preceded by silence; of a file that breaks off, what decodes is returned.
+    Attributes:
+        rate: in Hz.
+        channels: how many it has.
+        seconds: its length as the file gives it; None where it does not say.
+        blocks: Float32[np.ndarray, "t c"], to be read once.
+    """
+
+    rate: int
+    channels: int
+    seconds: float | None
+    blocks: Iterator[Float32[np.ndarray, "t c"]]
+
+
+@contextlib.contextmanager
+def open_track(path: Path) -> Iterator[Track | None]:
+    """Open the first sound track in a file, to read it block by block; None where it has none.
+
+    Sound that begins after the picture is preceded by silence; of a file that breaks off, what decodes is read.
 
     Raises:
         UserError: see `opened`; or the track holds no sound that decodes.
     """
     with opened(path) as container:
         if not container.streams.audio:
-            return None
-        begin = (container.start_time or 0) / av.time_base
-        resampler, rate, late = av.AudioResampler(format="fltp"), 0, 0.0
-        parts: list[Float32[np.ndarray, "c _"]] = []
-        for frame in frames(container, container.streams.audio[0]):
-            if not parts:
-                rate, late = frame.rate, (frame.time or 0.0) - begin
-            parts += [piece.to_ndarray() for piece in resampler.resample(frame)]
-    if not parts:
-        raise UserError(f"{path}: no sound decodes in its sound track; get it again.")
-    samples = np.concatenate(parts, axis=1).T
-    silence = np.zeros((max(0, round(late * rate)), samples.shape[1]), np.float32)
-    return np.concatenate([silence, samples]), rate
+            yield None
+            return
+        stream = container.streams.audio[0]
+        coming = frames(container, stream)
+        first = next(coming, None)
+        if first is None:
+            raise UserError(f"{path}: no sound decodes in its sound track; get it again.")
+        # Of the frame: with spectral band replication the container's rate is half of it.
+        rate, channels = first.rate, len(first.layout.channels)
+        late = (first.time or 0.0) - (container.start_time or 0) / av.time_base
+        silence = np.zeros((max(0, round(late * rate)), channels), np.float32)
+        resampler = av.AudioResampler(format="fltp", layout=first.layout, rate=rate)
+        pieces = (piece for frame in itertools.chain([first], coming) for piece in resampler.resample(frame))
+        blocks = (piece.to_ndarray().T for piece in pieces)
+        seconds = None if container.duration is None else container.duration / av.time_base
+        yield Track(rate, channels, seconds, itertools.chain([silence], blocks))
+
+
+def track(path: Path) -> tuple[Float32[np.ndarray, "t c"], int] | None:
+    """Return the samples and the rate of the first sound track in a file; None where it has none.
+
+    Raises:
+        UserError: see `open_track`.
+    """
+    with open_track(path) as found:
+        return None if found is None else (np.concatenate(list(found.blocks)), found.rate)
 
 
 def track_rate(path: Path) -> int:

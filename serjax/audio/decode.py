@@ -64,7 +64,7 @@ def decode(
     if path.suffix.lower() in TRACK_SUFFIXES:
         return _decode_track(path, start, end, rate)
     try:
-        with _opened(path) as source, soundfile.SoundFile(source) as file:
+        with opened(path) as source, soundfile.SoundFile(source) as file:
             return resample(_read(file, path, start, end), file.samplerate, rate, source=str(path))
     except soundfile.LibsndfileError:
         # libsndfile's own text is left out: its error state is global, and another thread may have changed it.
@@ -95,7 +95,8 @@ def resample(
     for value in (from_rate, to_rate):
         if not (math.isfinite(value) and value > 0):
             raise UserError(f"{source}: its rate is given as {value}; give a positive number of Hz.")
-    mono = _mono(np.asarray(samples), source)
+    scaled = to_float(np.asarray(samples), source)
+    mono = scaled if scaled.ndim == 1 else _average(scaled)
     if not len(mono):
         raise UserError(f"{source}: it holds no samples; record it again.")
     bad = np.flatnonzero(~np.isfinite(mono))
@@ -113,7 +114,7 @@ def resample(
     return mono if from_rate == to_rate else soxr.resample(mono, from_rate, to_rate, quality="HQ")
 
 
-def _opened(path: Path, **options: Any) -> AbstractContextManager[Any]:
+def opened(path: Path, **options: Any) -> AbstractContextManager[Any]:
     """Return what libsndfile is to open: the path, or the open file of a URL, to which options of fsspec belong."""
     if not isinstance(path, RemotePath):
         return nullcontext(path)
@@ -131,7 +132,7 @@ def sample_rate(path: str | Path) -> int:
 
         return track_rate(path)
     # Of a file behind a URL little more than the header is fetched.
-    with _opened(path, block_size=1 << 16) as source:
+    with opened(path, block_size=1 << 16) as source:
         return soundfile.info(source).samplerate
 
 
@@ -192,21 +193,23 @@ def _stretch(path: Path, frames: int, rate: int, start: float, end: float | None
     return round(start * rate), frames if end is None else min(frames, round(end * rate))
 
 
-def _mono(samples: Shaped[np.ndarray, "..."], source: str) -> Float32[np.ndarray, "t"]:
-    """Return [t] float32 in -1..1 from [t] or [t, c] of a float or integer type."""
+def to_float(samples: Shaped[np.ndarray, "..."], source: str) -> Float32[np.ndarray, "t *c"]:
+    """Return [t] or [t, c] as float32 in -1..1, from a float or integer type.
+
+    Raises:
+        UserError: another shape or type.
+    """
     if samples.ndim not in (1, 2):
         raise UserError(f"{source}: it has the shape {samples.shape}; give [samples] or [samples, channels].")
     if samples.ndim == 2 and samples.shape[1] > max(samples.shape[0], 1):
         raise UserError(f"{source}: its shape {samples.shape} has channels first; give [samples, channels].")
     if samples.dtype.kind == "f":
-        scaled = samples.astype(np.float32, copy=False)
-    elif samples.dtype.kind in "iu" and samples.dtype.itemsize <= 4:
+        return samples.astype(np.float32, copy=False)
+    if samples.dtype.kind in "iu" and samples.dtype.itemsize <= 4:
         # Of the unsigned types only uint8 is a sample format, but all of them are silent in the middle.
         half = 2.0 ** (8 * samples.dtype.itemsize - 1)
-        scaled = (samples / half - (samples.dtype.kind == "u")).astype(np.float32)
-    else:
-        raise UserError(f"{source}: its type is {samples.dtype}; give floats in -1..1, or integers such as int16.")
-    return scaled if scaled.ndim == 1 else _average(scaled)
+        return (samples / half - (samples.dtype.kind == "u")).astype(np.float32)
+    raise UserError(f"{source}: its type is {samples.dtype}; give floats in -1..1, or integers such as int16.")
 
 
 def _average(samples: Float32[np.ndarray, "t c"]) -> Float32[np.ndarray, "t"]:

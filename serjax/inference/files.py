@@ -8,7 +8,8 @@ import numpy as np
 
 from serjax.audio import SAMPLE_RATE
 from serjax.data.store.decoded import content_hash
-from serjax.inference.ensemble import BATCH, Ensemble, Scores
+from serjax.inference.batched import BATCH
+from serjax.inference.ensemble import Ensemble, Scores
 from serjax.inference.inputs import Clip, Sample
 from serjax.runtime.errors import MissingPackage, UserError
 
@@ -24,8 +25,11 @@ class Answer(NamedTuple):
         rate: of its sound, in Hz; None where it cannot be read.
         notes: sentences about what was read, or why it cannot be.
         heard: stretch of its sound that the models heard, in s; None where it cannot be read.
+        windows: how many stretches of it were answered, whose mean the scores are.
         length: of its sound without the silence that is left out, in s.
         offset: DC offset as a share of its RMS.
+        uncertainty: disagreement of the members, see `serjax.inference.scores.Scoring.disagreement`; None where there
+            is one member.
         digest: hash of its samples, as a run's folds.json has them; None where there are none.
     """
 
@@ -33,9 +37,11 @@ class Answer(NamedTuple):
     rate: int | None
     notes: tuple[str, ...]
     heard: float | None = None
+    windows: int = 1
     length: float = 0.0
     offset: float = 0.0
     digest: str | None = None
+    uncertainty: float | None = None
 
 
 def answer(ensemble: Ensemble, clips: Iterable[Clip]) -> Iterator[Answer]:
@@ -53,9 +59,14 @@ def answer(ensemble: Ensemble, clips: Iterable[Clip]) -> Iterator[Answer]:
                 raise
             except UserError as error:
                 answers.append(Answer([], None, (str(error),)))
-        rows = iter(ensemble.probabilities(samples) if samples else ())
+        scores, doubts = ensemble.answers(samples)
+        rows = iter(zip(scores, itertools.repeat(None) if doubts is None else map(float, doubts), strict=False))
         for one in answers:
-            yield one if one.rate is None else one._replace(scores=ensemble.ranked(next(rows)))
+            if one.rate is None:
+                yield one
+            else:
+                row, doubt = next(rows)
+                yield one._replace(scores=ensemble.ranked(row), uncertainty=doubt)
 
 
 def _read(ensemble: Ensemble, clip: Clip, sample: Sample) -> Answer:
@@ -65,7 +76,8 @@ def _read(ensemble: Ensemble, clip: Clip, sample: Sample) -> Answer:
         [],
         int(ensemble.rate(clip)),
         sample.notes,
-        heard=len(ensemble.heard(sample)) / SAMPLE_RATE,
+        heard=len(wave if ensemble.long_clips != "head" else ensemble.heard(sample)) / SAMPLE_RATE,
+        windows=len(ensemble.windows(sample)),
         length=len(wave) / SAMPLE_RATE,
         offset=sample.offset,
         digest=content_hash(np.asarray(wave, "<f4")) if len(wave) else None,

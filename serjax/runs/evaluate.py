@@ -23,7 +23,9 @@ from serjax.evaluation.model_card import evaluation_page
 from serjax.evaluation.out_of_fold import OutOfFold, attribute_columns, read_oof_csv, write_oof_csv
 from serjax.evaluation.plots import confusion_figure, save_png
 from serjax.evaluation.report import Report, evaluation_report
-from serjax.inference.ensemble import BATCH, Ensemble, load
+from serjax.inference.batched import BATCH
+from serjax.inference.ensemble import Ensemble, LongClips
+from serjax.inference.load import load
 from serjax.models.base import DType
 from serjax.runs.processes import check_versions
 from serjax.runtime import distributed
@@ -46,6 +48,7 @@ def evaluate(
     weights: Sequence[float] | None = None,
     dtype: DType | None = None,
     highpass: float | None = None,
+    long_clips: LongClips = "windows",
     seed: int = 0,
     overwrite: bool = False,
     command: str = "serjax.runs.evaluate.evaluate(...)",
@@ -62,6 +65,7 @@ def evaluate(
         weights: how much each fold counts; equally by default.
         dtype: what to compute in.
         highpass: cutoff in Hz of the high-pass filter; by default what the run was trained with.
+        long_clips: how clips are answered that are longer than the models hear, see `serjax.load`.
         seed: decides the draws of the intervals, and the clips that `data.max_clips` chooses.
         overwrite: delete the results of an earlier evaluation in `out`.
         command: by which it was asked for, for the page.
@@ -78,7 +82,7 @@ def evaluate(
     folder = Path(out) if out is not None else (run_dir if run_dir.is_dir() else Path()) / "evaluation"
     distributed.from_first("evaluation", lambda: _check_free(folder, overwrite))
     check_versions()
-    ensemble = load(source, weights, dtype, highpass)
+    ensemble = load(source, weights, dtype, highpass, long_clips)
     if ensemble.outputs == "identity":
         raise UserError(f"{source}: it gives values and no classes, which labels cannot be compared with.")
     for note in ensemble.notes:

@@ -24,7 +24,7 @@ from serjax.data.utterance import Utterance
 from serjax.evaluation.files import write_all
 from serjax.evaluation.out_of_fold import OutOfFold, attribute_columns
 from serjax.evaluation.report import Report, Row, RunFacts, build_report
-from serjax.inference.ensemble import load
+from serjax.inference.load import load
 from serjax.models.base import Modality
 from serjax.models.functional import Params
 from serjax.runs.groups import is_of

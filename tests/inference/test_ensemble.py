@@ -5,24 +5,12 @@ import warnings
 import jax
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from saved_runs import FROZEN, SPEECH, write_run
 
 from serjax.audio.highpass import highpass
-from serjax.data.batching.lengths import bucket
-from serjax.inference.ensemble import BATCH, _batches, load
+from serjax.inference.load import load
 from serjax.models.spectrogram import Functionals
 from serjax.runtime.errors import UserError
-
-
-@given(st.lists(st.integers(400, 500_000), max_size=40))
-def test_batches_hold_every_clip_once_and_are_padded_alike(lengths):
-    batches = list(_batches(lengths))
-    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
-    for batch in batches:
-        assert len(batch) in (1, 2, 4, BATCH)
-        assert len({bucket(lengths[index]) for index in batch}) == 1
 
 
 def noise(samples=12_000):
@@ -63,7 +51,7 @@ MODELS = {"speech": SPEECH, "frozen": FROZEN, "functionals": Functionals()}
 @pytest.mark.parametrize("name", MODELS)
 def test_embeddings_of_a_run_are_the_inputs_of_its_classifiers(tmp_path, name):
     members, _ = write_run(tmp_path, MODELS[name], max_seconds=0.6)
-    ensemble, clips = load(tmp_path), [(noise(length), 16_000) for length in (9_600, 3_000, 12_000)]
+    ensemble, clips = load(tmp_path), [(noise(length), 16_000) for length in (9_600, 3_000, 9_000)]
     found = ensemble.embeddings(clips)
     assert found.shape[:2] == (3, 2)
     assert found.dtype == np.float32
@@ -77,3 +65,25 @@ def test_embeddings_of_a_run_are_the_inputs_of_its_classifiers(tmp_path, name):
             np.testing.assert_allclose(row, [given[label] for label in ensemble.labels], atol=1e-4)
     with pytest.raises(UserError, match="there are no clips"):
         ensemble.embeddings([])
+
+
+def test_scores_of_a_long_clip_are_the_mean_over_windows_that_cover_it(tmp_path):
+    write_run(tmp_path, max_seconds=0.5)
+    ensemble, wave = load(tmp_path), noise(19_000)
+    sample = ensemble.read((wave, 16_000))
+    windows = ensemble.windows(sample)
+    assert [len(one) for one in windows] == [8_000] * 3
+    np.testing.assert_array_equal(windows[0], wave[:8_000])
+    np.testing.assert_array_equal(windows[1], wave[5_500:13_500])
+    np.testing.assert_array_equal(windows[2], wave[11_000:])
+    each, doubts = ensemble.answers([ensemble.read((one, 16_000)) for one in windows])
+    scores, doubt = ensemble.answers([ensemble.read((noise(7_000), 16_000)), sample])
+    np.testing.assert_allclose(scores[1], each.mean(0), atol=1e-6)
+    np.testing.assert_allclose(doubt[1], doubts.mean(), atol=1e-6)
+    head = load(tmp_path, long_clips="head")
+    np.testing.assert_allclose(head.probabilities([sample]), each[:1], atol=1e-6)
+    assert head.fingerprint() != ensemble.fingerprint()
+    mean = np.mean([ensemble.embeddings((one, 16_000)) for one in windows], 0)
+    np.testing.assert_allclose(ensemble.embeddings((wave, 16_000)), mean, atol=1e-5)
+    with pytest.raises(UserError, match="long_clips: got 'all'; give windows, head, whole"):
+        load(tmp_path, long_clips="all")

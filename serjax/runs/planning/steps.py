@@ -13,7 +13,7 @@ from jax.sharding import SingleDeviceSharding
 
 from serjax.audio import SAMPLE_RATE
 from serjax.config.experiment import Experiment
-from serjax.inference.ensemble import answer
+from serjax.inference.batched import member_logits
 from serjax.models.base import Augmentation
 from serjax.models.config import ModelConfig
 from serjax.models.encoders.config import EncoderConfig, frames
@@ -232,8 +232,8 @@ def pretraining_step(config: MaskedConfig, encoder: EncoderConfig, clusters: int
 def _ensemble(experiment: Experiment, classes: int, folds: int, rows: int) -> tuple[Any, tuple[Any, ...]]:
     graphdef, params, frozen, _ = _parts(experiment, classes)
     inputs = batch_shapes(experiment.model, rows, experiment.data.max_seconds).inputs
-    call = partial(answer, graphdef=graphdef, dtype=experiment.model.dtype, outputs="softmax")
-    return call, (_stacked(params, folds), frozen, inputs, Shape((folds,), jnp.float32))
+    call = partial(member_logits, graphdef=graphdef, dtype=experiment.model.dtype)
+    return call, (_stacked(params, folds), frozen, inputs)
 
 
 def lower_ensemble(experiment: Experiment, classes: int, folds: int, rows: int, device: Any) -> jax.stages.Lowered:

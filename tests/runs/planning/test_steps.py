@@ -62,7 +62,7 @@ def test_a_step_is_lowered_for_cuda(tiny_encoder, name):
 def test_an_ensemble_is_lowered_for_cuda(tiny_encoder):
     exported = steps.export_ensemble(experiment(tiny_encoder), 3, folds=2, rows=4, platform="cuda")
     assert exported.platforms == ("cuda",)
-    assert [one.shape for one in exported.out_avals] == [(4, 3)]
+    assert [one.shape for one in exported.out_avals] == [(4, 2, 3)]
 
 
 @pytest.mark.parametrize("together", [True, False])

@@ -1,0 +1,74 @@
+"""Batches of prepared clips, and the compiled calls that members of an ensemble answer them with."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Float32, Int, Shaped
+
+from serjax.data.batching.lengths import bucket
+from serjax.inference.inputs import Sample
+from serjax.models.embedding import embed
+from serjax.models.functional import apply, logits_of, merge
+from serjax.models.inputs import Inputs
+from serjax.video.config import VideoConfig
+
+BATCH = 8
+"""Clips a call, at most."""
+
+
+def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yield the positions of clips that are padded to the same length, by powers of two: few shapes are compiled."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    for _, group in groupby(order, key=lambda index: bucket(lengths[index])):
+        waiting = list(group)
+        while waiting:
+            size = min(BATCH, 1 << (len(waiting).bit_length() - 1))
+            yield waiting[:size]
+            del waiting[:size]
+
+
+def join(
+    waves: Sequence[Float32[np.ndarray, "_"]], samples: Sequence[Sample] = (), video: VideoConfig | None = None
+) -> Inputs:
+    """Return waves at 16 kHz as one batch, padded to the bucket of the longest.
+
+    Args:
+        waves: what the models hear of each clip.
+        samples: the clips that they are of, for their videos.
+        video: how the models take video; None: they do not.
+    """
+    length = np.array([len(one) for one in waves], np.int32)
+    wave = np.zeros((len(waves), bucket(int(length.max()))), np.float32)
+    for row, one in zip(wave, waves, strict=True):
+        row[: len(one)] = one
+    return Inputs(wave, length, *(() if video is None else frames(samples, video)))
+
+
+def frames(samples: Sequence[Sample], video: VideoConfig) -> tuple[Shaped[np.ndarray, "b f ..."], Int[np.ndarray, "b"]]:
+    """Return the clips' videos side by side, and how many frames each clip has."""
+    dtype = np.uint8 if video.num_face_features is None else np.float32
+    found = np.zeros((len(samples), *video.shape), dtype)
+    counts = np.zeros(len(samples), np.int32)
+    for row, sample in enumerate(samples):
+        if sample.frames is not None:
+            counts[row] = len(sample.frames)
+            found[row, : counts[row]] = sample.frames
+    return found, counts
+
+
+def member_logits(params: Any, shared: Any, inputs: Inputs, *, graphdef: Any, dtype: str) -> Float[Array, "b k c"]:
+    """Return the logits of each member, in float32; what is shared and sees no member runs once."""
+    return jax.vmap(lambda one: logits_of(graphdef, one, shared, inputs, None, dtype), out_axes=1)(params)
+
+
+def member_embeddings(params: Any, shared: Any, inputs: Inputs, *, graphdef: Any, dtype: str) -> Float[Array, "b k d"]:
+    """Return the input of each member's classifier, in float32."""
+
+    def one(own: Any) -> Float[Array, "b d"]:
+        model = merge(graphdef, own, shared, dtype)
+        return apply(lambda inputs, *_: embed(model, inputs), inputs, None, dtype)
+
+    return jax.vmap(one, out_axes=1)(params)

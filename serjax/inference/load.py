@@ -1,0 +1,56 @@
+"""Loading what answers for clips: a finished run, or a published classifier."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from serjax.audio import SAMPLE_RATE
+from serjax.checkpoints.hub import is_hub_id, resolve
+from serjax.checkpoints.published import load_published
+from serjax.checkpoints.run_models import load_run
+from serjax.inference.ensemble import Ensemble, LongClips
+from serjax.models.base import DType
+from serjax.runtime.errors import UserError
+
+
+def load(
+    source: str | Path,
+    weights: Sequence[float] | None = None,
+    dtype: DType | None = None,
+    highpass: float | None = None,
+    long_clips: LongClips = "windows",
+) -> Ensemble:
+    """Return the ensemble of a finished run, or a published classifier, to be called with clips.
+
+    Args:
+        source: the run folder; a Hugging Face directory or hub id of a classifier; or the hub id of a run.
+        weights: how much each fold counts; equally by default.
+        dtype: what to compute in; by default what a run was trained in, float32 for a published classifier. Where the
+            processor has instructions for bfloat16, it takes two thirds of the time; it errs by 1 %
+            (docs/results/speed.md).
+        highpass: cutoff in Hz of a high-pass filter (`serjax.audio.highpass`) for the clips; by default what a run was
+            trained with (`data.highpass`), none for a published classifier.
+        long_clips: how clips are answered that are longer than the models hear (`data.max_seconds` of a run, 30 s of a
+            published classifier). windows: the mean over the fewest windows that cover them. head: the stretch alone
+            that a run was trained on (`data.eval_crop`). whole: all at once, by a published classifier.
+
+    Raises:
+        UserError: there is no such run, checkpoint, dtype or cutoff, or its files do not fit.
+    """
+    folder = Path(source).expanduser()
+    if long_clips not in get_args(LongClips):
+        raise UserError(f"long_clips: got {long_clips!r}; give {', '.join(get_args(LongClips))}.")
+    if dtype is not None and dtype not in get_args(DType):
+        raise UserError(f"dtype: got {dtype!r}; give {' or '.join(get_args(DType))}.")
+    if highpass is not None and not 0 < highpass < SAMPLE_RATE / 2:
+        raise UserError(f"highpass: got {highpass:g} Hz; give more than 0 and less than {SAMPLE_RATE / 2:g}.")
+    if is_hub_id(str(source)):
+        fetched = resolve(str(source))
+        folder = fetched if (fetched / "model.json").is_file() else folder
+    own = folder.is_dir() and not (folder / "config.json").is_file()
+    models = load_run(folder) if own else load_published(str(source))
+    if dtype is not None:
+        models = models._replace(dtype=dtype)
+    if highpass is not None:
+        models = models._replace(highpass=highpass)
+    return Ensemble(models, weights, long_clips)

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serjax import cli
+from serjax.config import arguments
 from serjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from serjax.evaluation.comparison import Pair
     from serjax.evaluation.out_of_fold import OutOfFold
 
-PARSER = cli.Parser(
+PARSER = arguments.Parser(
     prog="python -m serjax.compare",
     description="Out-of-fold scores of finished runs on the same clips, two by two, and a paired bootstrap of their "
     "difference that draws speakers: how far another training would move the scores is not in it. Of a run with "

@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from serjax import cli
+from serjax.config import arguments
 
-PARSER = cli.Parser(
+PARSER = arguments.Parser(
     prog="python -m serjax.evaluate",
     description="Scores of the ensemble of a run's folds, or of a published classifier, on labelled clips. All folds "
     "answer for every clip, so give clips that the run was not trained on. The table is printed, and written with "
     "every clip's answer and the confusion matrix to a folder.",
 )
-PARSER.add_argument("model", help=cli.MODEL_HELP)
+PARSER.add_argument("model", help=arguments.MODEL_HELP)
 PARSER.add_argument("--data.root", required=True, metavar="PATH", help="folder of recordings, or a list of them")
 PARSER.add_argument("--data.corpus", default="auto", metavar="KIND", help="how the root is read, as for serjax.train")
 PARSER.add_argument("--data.audio-root", metavar="DIR", help="where relative paths of a list start")
@@ -33,8 +34,8 @@ PARSER.add_argument("--data.skip-bad", action="store_true", help="leave out clip
 PARSER.add_argument("--out", type=Path, metavar="DIR", help="folder of the results; by default RUN/evaluation")
 PARSER.add_argument("--overwrite", action="store_true", help="delete an earlier evaluation in that folder")
 PARSER.add_argument("--seed", type=int, default=0, help="decides the draws of the intervals")
-cli.add_ensemble_options(PARSER)
-cli.add_host_options(PARSER)
+arguments.add_ensemble_options(PARSER)
+arguments.add_host_options(PARSER)
 
 
 def main(argv: Sequence[str]) -> int:

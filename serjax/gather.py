@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from serjax import cli
+from serjax.config import arguments
 
-PARSER = cli.Parser(
+PARSER = arguments.Parser(
     prog="python -m serjax.gather",
     description="Put the folds together that finished jobs have trained (serjax.train --folds.only N --job), and write "
     "to the run folder what one training of all folds would have written. The jobs must be of one experiment, on the "

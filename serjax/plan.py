@@ -9,8 +9,9 @@ they are compiled for the devices at hand and timed; else all is counted.
 from collections.abc import Sequence
 
 from serjax import cli
+from serjax.config import arguments
 
-PARSER = cli.Parser(
+PARSER = arguments.Parser(
     prog="python -m serjax.plan",
     add_help=False,
     description="Memory, work and time of an experiment's training step on a machine, without weights or sound. "

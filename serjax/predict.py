@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from serjax import cli
+from serjax.config import arguments
 from serjax.runtime.errors import UserError, one_of
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from serjax.inference.files import Answer
     from serjax.inference.inputs import Clip
 
-PARSER = cli.Parser(
+PARSER = arguments.Parser(
     prog="python -m serjax.predict",
     description="Emotions of clips, from the ensemble of a run's folds or from a published classifier.",
     epilog='On a terminal a table; piped, or with --format json, one JSON object a clip in the order given: {"clip": '
@@ -27,7 +28,7 @@ PARSER = cli.Parser(
     "first and empty for a clip that cannot be read, heard_s the seconds that the model heard, uncertainty how much "
     "the folds disagree: mutual information in bits. --format csv: clip, label, heard_s, uncertainty, a score a class.",
 )
-PARSER.add_argument("model", help=cli.MODEL_HELP)
+PARSER.add_argument("model", help=arguments.MODEL_HELP)
 PARSER.add_argument(
     "clips",
     nargs="*",
@@ -37,7 +38,7 @@ PARSER.add_argument(
 PARSER.add_argument("--audio", help="the sound of one clip, whose video --video may name")
 PARSER.add_argument("--video", help="the video of one clip, whose sound --audio may name")
 PARSER.add_argument("--attention", type=Path, help="draw, of one clip, which frames looked at which sound")
-cli.add_ensemble_options(PARSER)
+arguments.add_ensemble_options(PARSER)
 PARSER.add_argument("--format", choices=("json", "csv"), help="print JSON lines or CSV, on a terminal too")
 PARSER.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from serjax import cli
+from serjax.config import arguments
 
-PARSER = cli.Parser(
+PARSER = arguments.Parser(
     prog="python -m serjax.push",
     description="Upload a finished run to the Hugging Face hub: models, scores, settings and the model card. The names "
     "of clips and speakers are in it (folds.json, oof.csv), and the command with its paths. A token must be there: "

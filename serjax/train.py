@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from serjax import cli
+from serjax.config import arguments
 from serjax.runtime.errors import UserError
 
 log = logging.getLogger("serjax.train")
 
-PARSER = cli.Parser(add_help=False)
+PARSER = arguments.Parser(add_help=False)
 PARSER.add_argument(
     "--dry-run",
     action="store_true",

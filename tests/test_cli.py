@@ -91,20 +91,6 @@ def test_an_unknown_option_is_answered_before_anything_heavy_is_imported(command
     assert done.stdout.endswith(" []\n")
 
 
-@pytest.mark.parametrize(
-    ("argument", "answer"),
-    [("--jsn", "did you mean --json?"), ("--zz", "there are --help, --json."), ("--js", "did you mean --json?")],
-)
-def test_a_mistyped_option_is_answered_with_the_nearest(argument, answer):
-    parser = cli.Parser(prog="x")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("clips", nargs="*")
-    assert parser.parse_args(["--json", "a", "--", "--b"]).clips == ["a", "--b"]
-    with pytest.raises(UserError) as raised:
-        parser.parse_args(["a", argument])
-    assert str(raised.value) == f"{argument}: there is no such option; {answer}"
-
-
 def test_serjax_lists_its_commands(capsys):
     assert cli.main([]) == 0
     printed = capsys.readouterr().out

@@ -1,0 +1,73 @@
+"""Parser of a command's own options, and options that several commands have."""
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from serjax.runtime.errors import UserError
+
+MODEL_HELP = "folder of a finished run, such as checkpoints/quickstart; or a Hugging Face directory or hub id"
+
+
+class Parser(argparse.ArgumentParser):
+    """Parser of a command's own options: names in full, and a mistyped one is answered with the nearest."""
+
+    def __init__(self, **options: Any) -> None:
+        """Take options of `argparse.ArgumentParser`."""
+        super().__init__(**options, allow_abbrev=False)
+
+    @property
+    def option_names(self) -> list[str]:
+        """Names of all options, with their dashes."""
+        return [name for name in self._option_string_actions if name.startswith("--")]
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """Return the arguments as `argparse.ArgumentParser.parse_args` does.
+
+        Raises:
+            UserError: there is no such option.
+        """
+        for argument in sys.argv[1:] if args is None else args:
+            name = argument.partition("=")[0]
+            if name == "--":
+                break
+            if name.startswith("--") and name not in self.option_names:
+                near = difflib.get_close_matches(name, self.option_names, 1)
+                found = f"did you mean {near[0]}?" if near else f"there are {', '.join(self.option_names)}."
+                raise UserError(f"{name}: there is no such option; {found}")
+        return super().parse_args(args, namespace)
+
+
+def add_ensemble_options(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the options of whatever answers with an ensemble."""
+    parser.add_argument("--weights", type=float, nargs="+", help="how much each fold counts")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="precision; bfloat16 is faster, errs by 1 %%")
+    parser.add_argument(
+        "--highpass", type=float, metavar="HZ", help="high-pass filter, 20 removes a DC offset; default: the run's own"
+    )
+    long_clips = parser.add_mutually_exclusive_group()
+    long_clips.add_argument(
+        "--head",
+        action="store_const",
+        const="head",
+        dest="long_clips",
+        default="windows",
+        help="of longer clips only the stretch that the run was trained on; default: the mean over windows",
+    )
+    long_clips.add_argument(
+        "--whole",
+        action="store_const",
+        const="whole",
+        dest="long_clips",
+        help="clips above 30 s at once by a published classifier; default: the mean over windows",
+    )
+
+
+def add_host_options(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the options of several processes, see `serjax.runtime.hosts.Hosts`."""
+    parser.add_argument("--hosts.coordinator", metavar="HOST:PORT", help="where other processes reach process 0")
+    parser.add_argument("--hosts.count", type=int, metavar="N", help="number of processes")
+    parser.add_argument("--hosts.index", type=int, metavar="I", help="number of this process, from 0")
+    parser.add_argument("--hosts.patience", type=float, default=300.0, metavar="S", help="seconds to wait for all")

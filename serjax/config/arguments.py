@@ -2,7 +2,6 @@
 
 import argparse
 import difflib
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,13 +22,13 @@ class Parser(argparse.ArgumentParser):
         """Names of all options, with their dashes."""
         return [name for name in self._option_string_actions if name.startswith("--")]
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+    def parse_args(self, args: Sequence[str], namespace: Any = None) -> Any:  # type: ignore[override]
         """Return the arguments as `argparse.ArgumentParser.parse_args` does.
 
         Raises:
             UserError: there is no such option.
         """
-        for argument in sys.argv[1:] if args is None else args:
+        for argument in args:
             name = argument.partition("=")[0]
             if name == "--":
                 break

@@ -13,9 +13,10 @@ from serjax.audio.vad import CHUNK, FLOOR, FRAME, Activity, Network, frame_level
 AROUND = 15.0
 """Seconds before and after a moment in which its loudest neighbour is looked for."""
 
-BELOW_NEIGHBOURS, BELOW_LOUDEST = 20.0, 40.0
-"""dB by which speech may be quieter than its loudest neighbour, as in `serjax.audio.vad.by_energy`, and than the
-loudest moment until then: a long pause has no speech in it to be compared with. Choices of our own."""
+BELOW_NEIGHBOURS, BELOW_LOUDEST = 30.0, 50.0
+"""dB by which speech may be quieter than its loudest neighbour, and than the loudest moment until then: a long pause
+has no speech in it to be compared with. Choices of our own; of RAVDESS clips of all loudness joined at random, 30 dB
+agree with silero in 89 % of the time, the 20 dB of `serjax.audio.vad.by_energy`, which are for one clip, in 75 %."""
 
 
 class Detector(Protocol):

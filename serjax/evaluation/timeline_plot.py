@@ -103,20 +103,22 @@ def _draw_sound(axes: Axes, panel: Panel) -> None:
 
 
 def _draw_scores(axes: Axes, panel: Panel, labels: Sequence[str], outputs: str, seconds: float) -> None:
-    # The first window stands for the recording from its beginning, the last one to its end.
-    times = np.concatenate([[0.0], panel.times, [seconds]])
-    scores = np.concatenate([panel.scores[:1], panel.scores, panel.scores[-1:]])
     if outputs == "softmax":
+        # A window stands for the time around its centre; the first from the beginning on, the last to the end.
+        borders = np.concatenate([[0.0], (panel.times[1:] + panel.times[:-1]) / 2, [seconds]])
+        times, scores = np.repeat(borders, 2)[1:-1], np.repeat(panel.scores, 2, axis=0)
         below = np.zeros(len(times))
         for place in range(len(labels)):
             above = below + scores[:, place]
-            axes.fill_between(times, below, above, step="mid", **_look(place))
+            axes.fill_between(times, below, above, **_look(place))
             below = above
         axes.set_facecolor("#F1F3F5")
     else:
         for place in range(len(labels)):
             style = ("-", "--", ":", "-.")[place // len(FILLS) % 4]
-            axes.plot(times, scores[:, place], color=FILLS[place % len(FILLS)], linewidth=1.2, linestyle=style)
+            axes.plot(
+                panel.times, panel.scores[:, place], color=FILLS[place % len(FILLS)], linewidth=1.2, linestyle=style
+            )
         axes.grid(color="#E8E8E8", linewidth=0.6)
     if outputs != "identity":
         axes.set_ylim(0, 1)
@@ -138,7 +140,7 @@ def _draw_bands(axes: Axes, panel: Panel, looks: dict[str, dict[str, Any]], seco
     axes.set_ylim(0, 1)
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
-    axes.tick_params(labelsize=8, color=FAINT)
+    axes.tick_params(labelsize=8, color=FAINT, bottom=False)
 
 
 def _ink(colour: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from serjax.audio import SAMPLE_RATE
 from serjax.audio.stream import open_stream
 from serjax.audio.vad import Activity
 from serjax.inference import timeline_formats as formats
@@ -139,6 +140,8 @@ def _write(
         # Where lines of windows run over the terminal, a bar below them would be torn.
         with recording_bar(asked.form is None or not out.isatty()) as tell, open_stream(path) as stream:
             notes = stream.notes
+            if stream.own_rate != SAMPLE_RATE:
+                notes.append(f"{name}: it is resampled from {stream.own_rate} Hz to {SAMPLE_RATE} Hz.")
             follow(
                 ensemble,
                 stream,

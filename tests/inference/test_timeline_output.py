@@ -134,6 +134,12 @@ def test_notes_on_the_recording_are_said(model, sound, tmp_path):
     assert good
 
 
+def test_another_rate_is_said(model, tmp_path):
+    soundfile.write(tmp_path / "call.wav", np.zeros(8_000), 8_000)
+    _, said, _, _ = written(model, [str(tmp_path / "call.wav")], form="csv")
+    assert said == ["call.wav: it is resampled from 8000 Hz to 16000 Hz."]
+
+
 class Stopping(io.StringIO):
     """Output at which Ctrl-C is pressed after some lines."""
 

@@ -221,8 +221,8 @@ def heed_ctrl_c() -> None:
 def run(main: Callable[[Sequence[str]], int], stopped: str = "stopped.") -> None:
     """Call an entry point with the command line's arguments, and exit.
 
-    The status is 2 after a `UserError`, 130 after Ctrl-C, 143 after SIGTERM and SIGHUP. Other processes of the
-    same run end with it.
+    The status is 2 after a `UserError`, 130 after Ctrl-C, 141 where nobody reads the output any more, 143 after SIGTERM
+    and SIGHUP. Other processes of the same run end with it.
 
     Args:
         main: takes the arguments, returns the exit status.
@@ -261,6 +261,10 @@ def run(main: Callable[[Sequence[str]], int], stopped: str = "stopped.") -> None
     except KeyboardInterrupt:
         status = 130
         end(status)
+    except BrokenPipeError:
+        # What reads standard output has enough of it, as `head` does; Python would fail once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 141
     except Exception as error:
         if not distributed.several():
             raise

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from serjax.checkpoints.bundle import Outputs
+    from serjax.inference.channels import Channels
     from serjax.inference.ensemble import Ensemble, Scores
     from serjax.inference.files import Answer
     from serjax.inference.inputs import Clip
+    from serjax.inference.timeline_output import Asked
 
 PARSER = arguments.Parser(
     prog="python -m serjax.predict",
@@ -26,7 +28,9 @@ PARSER = arguments.Parser(
     epilog='On a terminal a table; piped, or with --format json, one JSON object a clip in the order given: {"clip": '
     'NAME, "scores": [{"label": ..., "score": ...}, ...], "heard_s": S, "uncertainty": U}, scores with the highest '
     "first and empty for a clip that cannot be read, heard_s the seconds that the model heard, uncertainty how much "
-    "the folds disagree: mutual information in bits. --format csv: clip, label, heard_s, uncertainty, a score a class.",
+    "the folds disagree: mutual information in bits. --format csv: clip, label, heard_s, uncertainty, a score a class. "
+    "With --timeline a line a window, or an entry a segment with --format rttm, textgrid, audacity or audformat; on a "
+    "terminal a table of segments (docs/how-to/timelines.md).",
 )
 PARSER.add_argument("model", help=arguments.MODEL_HELP)
 PARSER.add_argument(
@@ -39,7 +43,12 @@ PARSER.add_argument("--audio", help="the sound of one clip, whose video --video 
 PARSER.add_argument("--video", help="the video of one clip, whose sound --audio may name")
 PARSER.add_argument("--attention", type=Path, help="draw, of one clip, which frames looked at which sound")
 arguments.add_ensemble_options(PARSER)
-PARSER.add_argument("--format", choices=("json", "csv"), help="print JSON lines or CSV, on a terminal too")
+arguments.add_timeline_options(PARSER)
+PARSER.add_argument(
+    "--format",
+    choices=("json", "jsonl", "csv", "rttm", "textgrid", "audacity", "audformat"),
+    help="print JSON lines (json or jsonl), CSV, or segments, on a terminal too",
+)
 PARSER.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
 
 
@@ -54,10 +63,13 @@ def main(argv: Sequence[str]) -> int:
     from serjax.inference.clips import find_clips
     from serjax.inference.files import answer
     from serjax.inference.load import load
-    from serjax.runtime.progress import console
+    from serjax.runtime.progress import console, recording_bar
 
     cli.show_log(stdout=False)
     found, notes = find_clips(options.clips)
+    asked = _asked(options)
+    if asked is not None:
+        asked.check(len(found))
     # A name need not be text: what is none is shown as bytes.
     names = [clip.name.encode(errors="backslashreplace").decode() for clip in found] or [" + ".join(apart.values())]
     clips: list[Clip] = [clip.path for clip in found] or [apart]
@@ -65,24 +77,30 @@ def main(argv: Sequence[str]) -> int:
     known = read_known(Path(options.model).expanduser(), ensemble.folds)
     for note in (*notes, *ensemble.notes):
         print(note, file=sys.stderr)
-    form = options.format or (None if sys.stdout.isatty() else "json")
+    if asked is not None:
+        from serjax.inference.timeline_output import write_timelines
+
+        recordings = [(name, clip.path) for name, clip in zip(names, found, strict=True)]
+        return 0 if write_timelines(ensemble, recordings, asked, sys.stdout, _say, console) else 2
+    form = _form(options)
     table = csv.writer(sys.stdout, lineterminator="\n")
     if form == "csv":
         table.writerow(["clip", "label", "heard_s", "uncertainty", *ensemble.labels])
     answers: list[Answer] = []
-    for name, one in zip(names, answer(ensemble, clips), strict=True):
-        for note in one.notes:
-            print(note, file=sys.stderr)
-        if form == "json":
-            print(json.dumps(_object(name, one)), flush=True)
-        elif form == "csv":
-            table.writerow(_row(name, one, ensemble.labels))
-            sys.stdout.flush()
-        answers.append(one)
+    with recording_bar(form is None or not sys.stdout.isatty()) as tell:
+        for name, one in zip(names, answer(ensemble, clips, options.vad, tell), strict=True):
+            for note in one.notes:
+                print(note, file=sys.stderr)
+            if form == "json":
+                print(json.dumps(_object(name, one)), flush=True)
+            elif form == "csv":
+                table.writerow(_row(name, one, ensemble.labels))
+                sys.stdout.flush()
+            answers.append(one)
     scores = [one.scores for one in answers]
     if form is None:
         console.print(_table(names, scores, ensemble.outputs))
-    for note in _notes(ensemble, names, answers):
+    for note in _notes(ensemble, names, answers, options.vad):
         print(note, file=sys.stderr)
     heard = [(name, known[one.digest or ""]) for name, one in zip(names, answers, strict=True) if one.digest in known]
     if heard:
@@ -97,6 +115,40 @@ def main(argv: Sequence[str]) -> int:
     if options.attention is not None:
         _draw(ensemble, clips, names, scores, options.attention)
     return 0 if all(scores) else 2
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
+
+
+def _form(options: Any) -> str | None:
+    """Return the format of what is printed; None for a table."""
+    form = options.format or (None if sys.stdout.isatty() else "json")
+    return "json" if form == "jsonl" else form
+
+
+def _asked(options: Any) -> "Asked | None":
+    """Return the timelines that options ask for, None where they ask for an answer a clip.
+
+    Raises:
+        UserError: options that a timeline cannot have.
+    """
+    given = (options.window, options.hop, options.channels, options.picture)
+    one_a_clip = options.format in (None, "json", "jsonl", "csv") and all(value is None for value in given)
+    if one_a_clip and not options.timeline:
+        return None
+    from serjax.inference.timeline_output import Asked
+
+    if not options.clips:
+        raise UserError("a timeline is of sound alone; give the recording as a clip, not by --audio or --video.")
+    if options.attention is not None:
+        raise UserError("--attention draws one answer for a clip; leave it out, or the options of timelines.")
+    if options.long_clips != "windows":
+        raise UserError(
+            f"--{options.long_clips} is for one answer a clip, but a timeline has one for every window; leave it out."
+        )
+    channels: Channels = options.channels or "mix"
+    return Asked(options.window, options.hop, channels, options.vad, _form(options), options.picture)
 
 
 def _object(name: str, answer: "Answer") -> dict[str, Any]:
@@ -123,7 +175,7 @@ def _count(clips: int) -> str:
     return "1 clip was" if clips == 1 else f"{clips} clips were"
 
 
-def _notes(ensemble: "Ensemble", names: Sequence[str], answers: "Sequence[Answer]") -> list[str]:
+def _notes(ensemble: "Ensemble", names: Sequence[str], answers: "Sequence[Answer]", vad: str = "none") -> list[str]:
     """Return sentences on all clips together: what was cut, resampled, or has a DC offset."""
     from serjax.audio import SAMPLE_RATE
     from serjax.audio.highpass import LARGE_OFFSET
@@ -135,9 +187,10 @@ def _notes(ensemble: "Ensemble", names: Sequence[str], answers: "Sequence[Answer
         seconds, instead = ensemble.max_seconds or LONGEST, "--whole hears them at once"
         if ensemble.max_seconds is not None:
             instead = "--head hears the stretch alone that it was trained on"
+        weighted = "" if vad == "none" else ", weighted by their speech"
         notes.append(
             f"{_count(several)} longer than the {seconds:g} s that this model hears at once, and answered by the mean "
-            f"over windows; {instead}."
+            f"over windows{weighted}; {instead}."
         )
     cut = sum(one.heard is not None and one.heard < one.length for one in answers)
     if cut:

@@ -131,3 +131,12 @@ def test_the_script_runs_a_command_with_its_arguments_and_status(arguments, stat
     assert (done.returncode, done.stdout) == (status, out)
     assert err in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_output_that_nobody_reads_any_more_ends_it_without_a_word():
+    code = "from serjax import cli\ncli.run(lambda argv: [print(number, flush=True) for number in range(9_999)][-1])"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"0\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141

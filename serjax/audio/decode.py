@@ -1,5 +1,6 @@
 """Sound files, videos and arrays in, mono float32 at one rate out: soundfile or PyAV decodes, soxr resamples."""
 
+import logging
 import math
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -8,11 +9,14 @@ from typing import Any
 import numpy as np
 import soundfile
 import soxr
-from jaxtyping import Float32, Shaped
+from jaxtyping import Float, Float32, Shaped
 
 from serjax.audio import SAMPLE_RATE
+from serjax.audio.mixing import CANCELLED_DB, cancelled, power
 from serjax.runtime.errors import UserError
 from serjax.runtime.remote import RemotePath, as_path, is_remote
+
+log = logging.getLogger(__name__)
 
 AUDIO_SUFFIXES = frozenset(
     (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64")
@@ -43,7 +47,8 @@ def decode(
 ) -> Float32[np.ndarray, "t"]:
     """Decode a sound file, or the stretch of it from `start` to `end`, to mono.
 
-    Only the stretch is read. Channels are averaged; soxr resamples at its quality HQ.
+    Only the stretch is read. Channels are averaged; where they cancel each other the loudest is taken, and a warning
+    logged (`serjax.audio.mixing.cancelled`). soxr resamples at its quality HQ.
 
     Args:
         path: any file that libsndfile reads, of any rate and number of channels; or, with PyAV (extra `video`), a video
@@ -80,7 +85,7 @@ def resample(
     *,
     source: str = "the array",
 ) -> Float32[np.ndarray, "s"]:
-    """Average the channels of `samples` and resample them with soxr at its quality HQ.
+    """Average the channels of `samples`, as `decode` does, and resample them with soxr at its quality HQ.
 
     Args:
         samples: [t] or [t, c], of any float type, or integers that use their type's full range (int16, say).
@@ -96,7 +101,7 @@ def resample(
         if not (math.isfinite(value) and value > 0):
             raise UserError(f"{source}: its rate is given as {value}; give a positive number of Hz.")
     scaled = to_float(np.asarray(samples), source)
-    mono = scaled if scaled.ndim == 1 else _average(scaled)
+    mono = scaled if scaled.ndim == 1 else _average(scaled, source)
     if not len(mono):
         raise UserError(f"{source}: it holds no samples; record it again.")
     bad = np.flatnonzero(~np.isfinite(mono))
@@ -153,18 +158,35 @@ def _read(file: soundfile.SoundFile, path: Path, start: float, end: float | None
     if file.frames >= 2**40:  # a FLAC that was written to a pipe; soundfile fails at its end
         raise UserError(f"{path}: its header does not say how long it is; convert it, say with ffmpeg, to a new file.")
     first, last = _stretch(path, file.frames, file.samplerate, start, end)
-    if first:
+    mono, powers = _read_mono(file, path, first, last)
+    loudest = cancelled(power(mono[:, None])[0], powers) if file.channels > 1 else None
+    if loudest is not None:
+        _tell_cancelled(str(path), loudest)
+        mono, _ = _read_mono(file, path, first, last, loudest)
+    return mono
+
+
+def _read_mono(
+    file: soundfile.SoundFile, path: Path, first: int, last: int, channel: int | None = None
+) -> tuple[Float32[np.ndarray, "t"], Float[np.ndarray, "c"]]:
+    """Return the mean of channels from one sample to another, or one channel, and the power of each channel."""
+    if file.tell() != first:
         file.seek(first)
     blocks, left = [], last - first
+    energy = np.zeros(file.channels)
     while left > 0:
-        block = _average(file.read(min(left, _BLOCK), dtype="float32", always_2d=True))
+        block = file.read(min(left, _BLOCK), dtype="float32", always_2d=True)
         if not len(block):
             break
-        blocks.append(block)
+        if channel is None and file.channels > 1:
+            energy += power(block) * len(block)
+            blocks.append(block.mean(axis=1))
+        else:
+            blocks.append(block[:, channel or 0])
         left -= len(block)
     if left > 0:
         raise UserError(f"{path}: it breaks off {left / file.samplerate:.3f} s before its end; get it again.")
-    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32), energy / max(last - first, 1)
 
 
 def _decode_track(path: Path, start: float, end: float | None, rate: int) -> Float32[np.ndarray, "t"]:
@@ -212,6 +234,20 @@ def to_float(samples: Shaped[np.ndarray, "..."], source: str) -> Float32[np.ndar
     raise UserError(f"{source}: its type is {samples.dtype}; give floats in -1..1, or integers such as int16.")
 
 
-def _average(samples: Float32[np.ndarray, "t c"]) -> Float32[np.ndarray, "t"]:
-    """Return the mean of the channels."""
-    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+def _average(samples: Float32[np.ndarray, "t c"], source: str) -> Float32[np.ndarray, "t"]:
+    """Return the mean of the channels, or the loudest where they cancel each other."""
+    if samples.shape[1] == 1:
+        return samples[:, 0]
+    mean = samples.mean(axis=1)
+    loudest = cancelled(power(mean[:, None])[0], power(samples))
+    if loudest is None:
+        return mean
+    _tell_cancelled(source, loudest)
+    return samples[:, loudest]
+
+
+def _tell_cancelled(source: str, channel: int) -> None:
+    log.warning(
+        f"{source}: its channels cancel each other: their mean is more than {CANCELLED_DB:g} dB below the loudest, "
+        f"channel {channel + 1}, which is taken alone."
+    )

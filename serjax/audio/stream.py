@@ -1,8 +1,9 @@
 """Sound files and arrays, read block by block: memory holds a block, however long the recording is."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,15 @@ from jaxtyping import Float32, Shaped
 
 from serjax.audio import SAMPLE_RATE
 from serjax.audio.decode import TRACK_SUFFIXES, check_readable, opened, to_float
+from serjax.audio.wav import missing_seconds
 from serjax.runtime.errors import UserError
 from serjax.runtime.remote import as_path, is_remote
 
 _SECONDS = 4
 """Length of a block."""
+
+_HEADER = 4096
+"""Bytes that a file without samples may have."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,8 @@ class SoundStream:
         seconds: its length as its header gives it; None where it does not say.
         blocks: Float32[np.ndarray, "t c"] at 16 kHz, to be read once. Reading them raises a `UserError` for samples
             that are NaN or infinite, and where the recording cannot be decoded.
+        frames: samples of a channel at 16 kHz, exactly; None where only reading tells.
+        notes: sentences on what was read, complete when the blocks have been read.
     """
 
     source: str
@@ -37,6 +44,8 @@ class SoundStream:
     channels: int
     seconds: float | None
     blocks: Iterator[Float32[np.ndarray, "t c"]]
+    frames: int | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -47,15 +56,17 @@ def open_stream(sound: str | Path | tuple[Shaped[np.ndarray, "t *c"], int | floa
         sound: path or URL of any file that `decode` reads; or samples [t] or [t c] with their rate in Hz.
 
     Raises:
-        UserError: it cannot be opened, or is empty.
+        UserError: it cannot be opened, is empty, or its header does not say how long it is.
     """
     if isinstance(sound, tuple):
         samples, rate = np.asarray(sound[0]), float(sound[1])
+        if not (math.isfinite(rate) and rate >= 1):
+            raise UserError(f"the array: its rate is given as {rate:g}; give a positive number of Hz.")
         found = to_float(samples, "the array")
         found = found[:, None] if found.ndim == 1 else found
         step = round(_SECONDS * rate)
         parts = (found[start : start + step] for start in range(0, len(found), step))
-        yield _stream("the array", round(rate), found.shape[1], len(found) / rate, parts)
+        yield _stream("the array", rate, found.shape[1], len(found) / rate, parts, len(found))
         return
     path = as_path(sound)
     check_readable(path)
@@ -67,22 +78,69 @@ def open_stream(sound: str | Path | tuple[Shaped[np.ndarray, "t *c"], int | floa
         with open_track(path) as track:
             if track is None:
                 raise silent(path)
-            yield _stream(str(path), track.rate, track.channels, track.seconds, track.blocks)
+            notes: list[str] = []
+            blocks = _watched(track.blocks, track.rate, path, notes)
+            yield _stream(str(path), track.rate, track.channels, track.seconds, blocks, None, notes)
         return
     try:
         with opened(path) as source, soundfile.SoundFile(source) as file:
-            blocks = file.blocks(_SECONDS * file.samplerate, dtype="float32", always_2d=True)
-            yield _stream(str(path), file.samplerate, file.channels, file.frames / file.samplerate, blocks)
+            yield _of_file(path, file)
     except soundfile.LibsndfileError:
         raise UserError(
             f"{path}: it is not a sound file or is damaged; get it again or convert it to FLAC or WAV."
         ) from None
 
 
+def _of_file(path: Path, file: soundfile.SoundFile) -> SoundStream:
+    """Return the stream of an open file."""
+    if file.frames >= 2**40:  # a FLAC that was written to a pipe; soundfile fails at its end
+        raise UserError(f"{path}: its header does not say how long it is; convert it, say with ffmpeg, to a new file.")
+    rate, size = file.samplerate, _size(path)
+    if not file.frames and size > _HEADER:
+        raise UserError(
+            f"{path}: its header says that it holds no samples, but it has {size} bytes; end the recording, or "
+            "convert it, say with ffmpeg, to a new file."
+        )
+    missing = missing_seconds(path)
+    told = f"{path}: it breaks off {missing:.3f} s before the end that its header gives; the rest is answered."
+    notes = [told] if missing else []
+    parts = file.blocks(_SECONDS * rate, dtype="float32", always_2d=True)
+    blocks = _watched(parts, rate, path, notes, file.frames)
+    return _stream(str(path), rate, file.channels, file.frames / rate, blocks, file.frames, notes)
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file; 0 for a URL, for which each look is a request."""
+    return 0 if is_remote(path) else path.stat().st_size
+
+
+def _watched(
+    parts: Iterator[np.ndarray], rate: int, path: Path, notes: list[str], frames: int | None = None
+) -> Iterator[Float32[np.ndarray, "t c"]]:
+    """Yield blocks; say at their end that the file has grown, and refuse one that ends before it should."""
+    size, done = _size(path), 0
+    for part in parts:
+        done += len(part)
+        yield part
+    if frames is not None and done < frames:
+        raise UserError(f"{path}: it breaks off {(frames - done) / rate:.3f} s before its end; get it again.")
+    if _size(path) > size:
+        notes.append(f"{path}: it grew while it was read; the first {done / rate:.1f} s are answered.")
+
+
 def _stream(
-    source: str, rate: int, channels: int, seconds: float | None, parts: Iterator[Float32[np.ndarray, "t c"]]
+    source: str,
+    rate: float,
+    channels: int,
+    seconds: float | None,
+    parts: Iterator[Float32[np.ndarray, "t c"]],
+    frames: int | None,
+    notes: list[str] | None = None,
 ) -> SoundStream:
-    return SoundStream(source, rate, channels, seconds, _resampled(_checked(parts, rate, source), rate, channels))
+    blocks = _resampled(_checked(parts, rate, source), rate, channels)
+    # soxr's output is rounded to the nearest sample, halves upwards.
+    exact = None if frames is None else math.floor(frames * SAMPLE_RATE / rate + 0.5)
+    return SoundStream(source, round(rate), channels, seconds, blocks, exact, [] if notes is None else notes)
 
 
 def _checked(parts: Iterator[np.ndarray], rate: float, source: str) -> Iterator[Float32[np.ndarray, "t c"]]:

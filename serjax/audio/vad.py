@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int
 
 from serjax.audio import SAMPLE_RATE
 from serjax.runtime.errors import UserError
@@ -17,9 +17,14 @@ Activity = Literal["none", "energy", "silero"]
 SHORTEST = 0.5
 """s. A clip that would be shorter than this is left as it is."""
 
-_FRAME, _HOP = 2048, 512
-_CHUNK, _CONTEXT = 512, 64
-"""Samples that the network judges at once, and those before them that it sees too."""
+FRAME, CHUNK = 2048, 512
+"""Samples of a frame whose power is taken, and from one to the next; the network judges so many at once."""
+
+FLOOR = -100.0
+"""dB. Quieter frames count as so loud."""
+
+_CONTEXT = 64
+"""Samples before those that the network judges that it sees too."""
 
 
 def trim(
@@ -57,10 +62,16 @@ def by_energy(wave: Float32[np.ndarray, "t"], top_db: float = 20.0) -> Int[np.nd
     These are the intervals of `librosa.effects.split`: frames of 2048 samples every 512, centred, the clip between
     zeros; powers below 1e-10 count as that, so all of a silent clip is as loud as its loudest frame.
     """
-    padded = np.pad(wave, _FRAME // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, _FRAME)[::_HOP]
-    level = 10 * np.log10(np.maximum(np.mean(frames**2, axis=1), 1e-10))
-    return _stretches(level - level.max() > -top_db, _HOP, len(wave))
+    level = frame_levels(np.pad(wave, FRAME // 2))
+    return _stretches(level - level.max() > -top_db, CHUNK, len(wave))
+
+
+def frame_levels(wave: Float32[np.ndarray, "t"]) -> Float[np.ndarray, "n"]:
+    """Return the power in dB of the frames of 2048 samples that begin every 512, at least `FLOOR`."""
+    if len(wave) < FRAME:
+        return np.zeros(0)
+    frames = np.lib.stride_tricks.sliding_window_view(wave, FRAME)[::CHUNK]
+    return 10 * np.log10(np.maximum(np.mean(frames**2, axis=1), 10 ** (FLOOR / 10)))
 
 
 def by_network(wave: Float32[np.ndarray, "t"], session: Any, threshold: float = 0.5) -> Int[np.ndarray, "k 2"]:
@@ -71,14 +82,39 @@ def by_network(wave: Float32[np.ndarray, "t"], session: Any, threshold: float = 
         session: An onnxruntime session of silero-vad's model (version 5 or 6), such as `load_silero()`.
         threshold: Least probability of speech.
     """
-    chunks = np.pad(wave, (_CONTEXT, -len(wave) % _CHUNK))
-    state = np.zeros((2, 1, 128), np.float32)
-    speech = []
-    for start in range(0, len(wave), _CHUNK):
-        seen = chunks[None, start : start + _CONTEXT + _CHUNK]
-        probability, state = session.run(None, {"input": seen, "state": state, "sr": np.array(SAMPLE_RATE)})
-        speech.append(probability.item() >= threshold)
-    return _stretches(np.array(speech, bool), _CHUNK, len(wave))
+    network = Network(session, threshold)
+    return _stretches(np.concatenate([network.push(wave), network.finish()]), CHUNK, len(wave))
+
+
+class Network:
+    """Detection of speech by silero-vad in sound that comes piece by piece."""
+
+    def __init__(self, session: Any, threshold: float = 0.5) -> None:
+        """Begin a recording.
+
+        Args:
+            session: as for `by_network`.
+            threshold: as for `by_network`.
+        """
+        self._session, self._threshold = session, threshold
+        self._state = np.zeros((2, 1, 128), np.float32)
+        self._seen = np.zeros(_CONTEXT, np.float32)
+
+    def push(self, wave: Float32[np.ndarray, "t"]) -> Bool[np.ndarray, "n"]:
+        """Take samples; return which of the next whole stretches of 512 are speech."""
+        self._seen = np.concatenate([self._seen, wave])
+        speech = []
+        rate = np.array(SAMPLE_RATE)
+        while len(self._seen) >= _CONTEXT + CHUNK:
+            feed = {"input": self._seen[None, : _CONTEXT + CHUNK], "state": self._state, "sr": rate}
+            probability, self._state = self._session.run(None, feed)
+            speech.append(probability.item() >= self._threshold)
+            self._seen = self._seen[CHUNK:]
+        return np.array(speech, bool)
+
+    def finish(self) -> Bool[np.ndarray, "n"]:
+        """Return whether the samples that are left, filled up with zeros, are speech; nothing where none are."""
+        return self.push(np.zeros(-(len(self._seen) - _CONTEXT) % CHUNK, np.float32))
 
 
 @cache

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from serjax.runtime.errors import UserError
@@ -61,6 +62,30 @@ def add_ensemble_options(parser: argparse.ArgumentParser) -> None:
         const="whole",
         dest="long_clips",
         help="clips above 30 s at once by a published classifier; default: the mean over windows",
+    )
+
+
+def add_timeline_options(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the options of timelines."""
+    parser.add_argument(
+        "--timeline",
+        action="store_true",
+        help="answer for windows that slide over each recording; implied by the options of timelines below",
+    )
+    parser.add_argument(
+        "--window", type=float, metavar="S", help="length of a window; default: what the model hears at once, or 3 s"
+    )
+    parser.add_argument("--hop", type=float, metavar="S", help="from one window to the next; default: 1 s")
+    parser.add_argument(
+        "--channels", choices=("mix", "separate"), help="answer for the mean of channels, or for each; default: mix"
+    )
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="draw waveform, scores and segments")
+    parser.add_argument(
+        "--vad",
+        choices=("none", "energy", "silero"),
+        default="none",
+        help="find speech: windows of a timeline without any have no label, and in the mean over the windows of a long "
+        "clip they count by their speech; default: none",
     )
 
 

@@ -8,7 +8,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int, Shaped
 
-from serjax.data.batching.lengths import bucket
+from serjax.audio import SAMPLE_RATE
+from serjax.data.batching.lengths import FRAME, bucket
 from serjax.inference.inputs import Sample
 from serjax.models.embedding import embed
 from serjax.models.functional import apply, logits_of, merge
@@ -18,11 +19,30 @@ from serjax.video.config import VideoConfig
 BATCH = 8
 """Clips a call, at most."""
 
+SECONDS = 32
+"""Of sound in a call with windows of a recording, at most, where one window is no longer: memory grows with it."""
 
-def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+
+def windows_a_call(samples: int) -> int:
+    """Return how many windows of so many samples a call takes: a power of two, `BATCH` at most."""
+    fitting = max(1, min(BATCH, SECONDS * SAMPLE_RATE // samples))
+    return 1 << (fitting.bit_length() - 1)
+
+
+def padded(samples: int, longest: int | None = None) -> int:
+    """Return the length to which a clip is padded: its bucket, but no more than the longest that is to come.
+
+    Args:
+        samples: length of the clip.
+        longest: length that no clip exceeds, if there is one: windows of 3 s are not padded to a bucket of 3.1 s.
+    """
+    return bucket(samples) if longest is None else min(bucket(samples), -(-max(longest, samples) // FRAME) * FRAME)
+
+
+def batches(lengths: Sequence[int], longest: int | None = None) -> Iterator[list[int]]:
     """Yield the positions of clips that are padded to the same length, by powers of two: few shapes are compiled."""
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    for _, group in groupby(order, key=lambda index: bucket(lengths[index])):
+    for _, group in groupby(order, key=lambda index: padded(lengths[index], longest)):
         waiting = list(group)
         while waiting:
             size = min(BATCH, 1 << (len(waiting).bit_length() - 1))
@@ -31,17 +51,21 @@ def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
 
 
 def join(
-    waves: Sequence[Float32[np.ndarray, "_"]], samples: Sequence[Sample] = (), video: VideoConfig | None = None
+    waves: Sequence[Float32[np.ndarray, "_"]],
+    samples: Sequence[Sample] = (),
+    video: VideoConfig | None = None,
+    longest: int | None = None,
 ) -> Inputs:
-    """Return waves at 16 kHz as one batch, padded to the bucket of the longest.
+    """Return waves at 16 kHz as one batch, padded to one length.
 
     Args:
         waves: what the models hear of each clip.
         samples: the clips that they are of, for their videos.
         video: how the models take video; None: they do not.
+        longest: as for `padded`.
     """
     length = np.array([len(one) for one in waves], np.int32)
-    wave = np.zeros((len(waves), bucket(int(length.max()))), np.float32)
+    wave = np.zeros((len(waves), padded(int(length.max()), longest)), np.float32)
     for row, one in zip(wave, waves, strict=True):
         row[: len(one)] = one
     return Inputs(wave, length, *(() if video is None else frames(samples, video)))

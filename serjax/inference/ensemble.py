@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from serjax.audio import SAMPLE_RATE
 from serjax.audio.highpass import LARGE_OFFSET, dc_offset, highpass
-from serjax.audio.vad import trim
+from serjax.audio.vad import Activity, trim
 from serjax.audio.wav import missing_seconds
 from serjax.checkpoints.bundle import Models
 from serjax.data.batching.lengths import crop_clip
@@ -73,6 +73,7 @@ class Ensemble:
         self.modalities = models.modalities
         self.notes = models.notes
         self.max_seconds, self.crop, self.highpass = models.max_seconds, models.crop, models.highpass
+        self.vad = models.vad
         # Weights are brought to their dtype once, not in each call.
         self._models = models._replace(
             params=cast(models.params, models.dtype), shared=cast(models.shared, models.dtype)
@@ -125,7 +126,13 @@ class Ensemble:
         return self._of_clips(self._read(clips), self._embed)
 
     def timeline(
-        self, sound: Sound, window: float | None = None, hop: float | None = None, *, channels: Channels = "mix"
+        self,
+        sound: Sound,
+        window: float | None = None,
+        hop: float | None = None,
+        *,
+        channels: Channels = "mix",
+        vad: Activity = "none",
     ) -> Timeline:
         """Return the answers for windows that slide over a recording of any length, which is read block by block.
 
@@ -133,12 +140,13 @@ class Ensemble:
             sound: a path or URL, or samples [t] or [t c] with their rate in Hz.
             window: length in s; by default the longest that the model hears, of a published classifier 3 s.
             hop: from one window to the next, in s, at most `window`; by default 1 s, or a shorter window.
-            channels: mix: their mean is answered. separate: each for itself.
+            channels: mix: their mean is answered, see `serjax.audio.mixing.mix`. separate: each for itself.
+            vad: how the share of speech in each window is found: not at all, or see `serjax.audio.vad_stream`.
 
         Raises:
             UserError: a model that takes video, a window or hop that cannot be, or a recording that cannot be read.
         """
-        return timeline(self, sound, window, hop, channels)
+        return timeline(self, sound, window, hop, channels, vad)
 
     def _read(self, clips: list[Clip]) -> list[Sample]:
         """Return clips as these models take them; what is to be said of them are warnings."""
@@ -222,9 +230,14 @@ class Ensemble:
             raise UserError("the answers are not finite numbers: the weights are damaged; train or fetch them again.")
         return _means(scores, owners), None if disagreement is None else _means(disagreement, owners)
 
-    def logits(self, waves: Sequence[Float[np.ndarray, "_"]]) -> Float[np.ndarray, "n k c"]:
-        """Return the members' logits of prepared waves at 16 kHz, for models of sound alone."""
-        return self._batched([(Sample(wave), wave) for wave in waves], self._logits)
+    def logits(self, waves: Sequence[Float[np.ndarray, "_"]], longest: int | None = None) -> Float[np.ndarray, "n k c"]:
+        """Return the members' logits of prepared waves at 16 kHz, for models of sound alone.
+
+        Args:
+            waves: the sound.
+            longest: samples that no wave exceeds, to which they are padded at most.
+        """
+        return self._batched([(Sample(wave), wave) for wave in waves], self._logits, longest)
 
     def _of_clips(self, samples: Sequence[Sample], call: Any) -> np.ndarray:
         """Return what members make of clips [clips k ...]: of several windows the mean."""
@@ -234,15 +247,18 @@ class Ensemble:
     def _of_windows(self, samples: Sequence[Sample], call: Any) -> tuple[Int[np.ndarray, "n"], np.ndarray]:
         """Return which clip each window is of, and what members make of it [n k ...]."""
         windows = [(owner, wave) for owner, sample in enumerate(samples) for wave in self.windows(sample)]
-        found = self._batched([(samples[owner], wave) for owner, wave in windows], call)
+        longest = None if self.long_clips == "whole" else self.longest
+        found = self._batched([(samples[owner], wave) for owner, wave in windows], call, longest)
         return np.array([owner for owner, _ in windows]), found
 
-    def _batched(self, windows: Sequence[tuple[Sample, Float[np.ndarray, "_"]]], call: Any) -> np.ndarray:
+    def _batched(
+        self, windows: Sequence[tuple[Sample, Float[np.ndarray, "_"]]], call: Any, longest: int | None = None
+    ) -> np.ndarray:
         """Return what members make of windows of samples [n k ...]."""
         models, found, order = self._models, [], []
-        for batch in batches([len(wave) for _, wave in windows]):
+        for batch in batches([len(wave) for _, wave in windows], longest):
             samples, waves = zip(*(windows[index] for index in batch), strict=True)
-            inputs = join(waves, samples, models.video)
+            inputs = join(waves, samples, models.video, longest)
             made = call(models.params, models.shared, inputs, graphdef=models.graphdef, dtype=models.dtype)
             found.append(np.asarray(made))
             order += batch
@@ -279,13 +295,18 @@ class Ensemble:
         longest = len(wave) if self.max_seconds is None else round(self.max_seconds * SAMPLE_RATE)
         return crop_clip(wave, longest, self.crop)
 
+    @property
+    def longest(self) -> int:
+        """Samples at 16 kHz that the models hear at once of a clip that they do not hear whole."""
+        return round((self.max_seconds or LONGEST) * SAMPLE_RATE)
+
     def windows(self, sample: Sample) -> list[Float[np.ndarray, "n"]]:
         """Return the stretches of a clip's sound that are answered, at 16 kHz."""
         if self.long_clips == "head":
             return [self.heard(sample)]
         if self.long_clips == "whole":
             return [sample.wave]
-        longest = round((self.max_seconds or LONGEST) * SAMPLE_RATE)
+        longest = self.longest
         return [sample.wave[start : start + longest] for start in spread(len(sample.wave), longest)]
 
     def prepare(self, wave: Float[np.ndarray, "t"]) -> Float[np.ndarray, "u"]:

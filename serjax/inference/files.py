@@ -2,15 +2,18 @@
 
 import itertools
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from serjax.audio import SAMPLE_RATE
+from serjax.audio.vad import Activity
 from serjax.data.store.decoded import content_hash
 from serjax.inference.batched import BATCH
 from serjax.inference.ensemble import Ensemble, Scores
 from serjax.inference.inputs import Clip, Sample
+from serjax.inference.long_files import Progress, Whole, answer_long, is_long
 from serjax.runtime.errors import MissingPackage, UserError
 
 CHUNK = 32 * BATCH
@@ -44,14 +47,26 @@ class Answer(NamedTuple):
     uncertainty: float | None = None
 
 
-def answer(ensemble: Ensemble, clips: Iterable[Clip]) -> Iterator[Answer]:
-    """Yield the answer for each clip, in their order."""
+def answer(
+    ensemble: Ensemble, clips: Iterable[Clip], vad: Activity = "none", progress: Progress | None = None
+) -> Iterator[Answer]:
+    """Yield the answer for each clip, in their order.
+
+    Args:
+        ensemble: the models.
+        clips: what is answered. Sound files of more than a minute are read window by window.
+        vad: weighs the windows of a file by their speech, see `answer_long`.
+        progress: called as windows of a long file are done.
+    """
     waiting = iter(clips)
     while some := list(itertools.islice(waiting, CHUNK)):
         samples: list[Sample] = []
         answers: list[Answer] = []
         for clip in some:
             try:
+                if isinstance(clip, (str, Path)) and is_long(ensemble, clip, vad):
+                    answers.append(_of_whole(ensemble, answer_long(ensemble, clip, vad, progress)))
+                    continue
                 sample = ensemble.read(clip)
                 answers.append(_read(ensemble, clip, sample))
                 samples.append(sample)
@@ -62,11 +77,18 @@ def answer(ensemble: Ensemble, clips: Iterable[Clip]) -> Iterator[Answer]:
         scores, doubts = ensemble.answers(samples)
         rows = iter(zip(scores, itertools.repeat(None) if doubts is None else map(float, doubts), strict=False))
         for one in answers:
-            if one.rate is None:
+            if one.rate is None or one.scores:
                 yield one
             else:
                 row, doubt = next(rows)
                 yield one._replace(scores=ensemble.ranked(row), uncertainty=doubt)
+
+
+def _of_whole(ensemble: Ensemble, found: Whole) -> Answer:
+    """Return the answer for a long file."""
+    scores = ensemble.ranked(found.score)
+    heard = found.heard, found.windows, found.length, found.offset, found.digest, found.uncertainty
+    return Answer(scores, found.rate, found.notes, *heard)
 
 
 def _read(ensemble: Ensemble, clip: Clip, sample: Sample) -> Answer:

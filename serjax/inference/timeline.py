@@ -1,19 +1,23 @@
 """Timelines: the answers of a model for windows that slide over a recording of any length."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Float32, Shaped
 
 from serjax.audio import SAMPLE_RATE
 from serjax.audio.stream import SoundStream, open_stream
+from serjax.audio.vad import Activity
+from serjax.audio.vad_stream import mark_speech
 from serjax.checkpoints.bundle import Outputs
-from serjax.inference.batched import BATCH
-from serjax.inference.windows import LONGEST, Window, slide
+from serjax.inference.batched import windows_a_call
+from serjax.inference.channels import Channels, Splitter
+from serjax.inference.windows import LONGEST, slide
 from serjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,9 +25,6 @@ if TYPE_CHECKING:
 
 DEFAULT_WINDOW, DEFAULT_HOP = 3.0, 1.0
 """Seconds of a window where a published classifier sets no length, and from one to the next."""
-
-Channels = Literal["mix", "separate"]
-"""Channels of a recording: their mean is answered, or each for itself."""
 
 Sound = str | Path | tuple[Shaped[np.ndarray, "t *c"], int | float]
 """A path or URL, or samples [t] or [t c] with their rate in Hz."""
@@ -75,49 +76,70 @@ def answer_windows(
     window: float | None = None,
     hop: float | None = None,
     channels: Channels = "mix",
+    vad: Activity = "none",
 ) -> Iterator[WindowAnswer]:
     """Yield the answers for the windows of a recording, as they come.
 
     Args:
         ensemble: the model.
-        stream: the recording, open.
+        stream: the recording, open; its notes are told in it.
         window: length in s; by default the longest that the model hears, of a published classifier 3 s.
         hop: from one window to the next, in s, at most `window`; by default 1 s, or the window where that is shorter.
         channels: what is answered of a recording with several.
+        vad: how the share of speech in each window is found; none: it is not.
 
     Raises:
         UserError: a window or hop that cannot be; a model that takes video; or the recording cannot be decoded.
     """
     length, step = check_window(ensemble, window, hop)
-    if channels not in get_args(Channels):
-        raise UserError(f"channels: got {channels!r}; give {' or '.join(get_args(Channels))}.")
+    for name, value, known in (("channels", channels, Channels), ("vad", vad, Activity)):
+        if value not in get_args(known):
+            raise UserError(f"{name}: got {value!r}; give {' or '.join(get_args(known))}.")
     separate = channels == "separate" and stream.channels > 1
-    names = channel_names(stream.channels) if separate else [None]
-    blocks = stream.blocks if separate else (block.mean(1, keepdims=True) for block in stream.blocks)
+    blocks = stream.blocks if vad == "none" else mark_speech(stream.blocks, vad, separate=separate)
+    splitter = Splitter(stream, separate=separate)
     coming = slide(blocks, length, step)
-    found = False
-    while some := list(islice(coming, BATCH)):
-        found = True
-        yield from _answered(ensemble, some, names, stream.source)
-    if not found:
+    size = windows_a_call(length)
+    first = True
+    while some := list(islice(coming, max(1, size // stream.channels if separate else size))):
+        parts = [(one, part) for one in some for part in splitter(one)]
+        # What is left at the end is filled up to a whole call, which is compiled already.
+        spare = 0 if first else -len(parts) % size
+        waves = [part.wave for _, part in parts]
+        scores, doubts = answer_waves(ensemble, waves + waves[:1] * spare, length, stream.source)
+        for row, (one, part) in enumerate(parts):
+            start, end = one.start / SAMPLE_RATE, (one.start + one.wave.shape[1]) / SAMPLE_RATE
+            doubt = None if doubts is None else float(doubts[row])
+            yield WindowAnswer(start, end, part.channel, scores[row], doubt, part.speech)
+        first = False
+    if first:
         raise UserError(f"{stream.source}: it holds no samples; record it again.")
 
 
-def _answered(
-    ensemble: "Ensemble", windows: Sequence[Window], names: Sequence[str | None], source: str
-) -> Iterator[WindowAnswer]:
-    """Yield the answers for some windows."""
-    waves = [ensemble.prepare(row) for window in windows for row in window.wave]
+def answer_waves(
+    ensemble: "Ensemble", waves: Sequence[Float32[np.ndarray, "_"]], longest: int, source: str
+) -> tuple[Float[np.ndarray, "n c"], Float[np.ndarray, "n"] | None]:
+    """Return the scores of windows at 16 kHz and the disagreement of the members, None where there is one.
+
+    Args:
+        ensemble: the model.
+        waves: as they were recorded: they are filtered, and trimmed where the model was trained so.
+        longest: samples of a window.
+        source: what a message calls the recording.
+
+    Raises:
+        UserError: a window is too short, or scores are not finite.
+    """
+    prepared = [ensemble.prepare(wave) for wave in waves]
     least = ensemble.min_samples
-    short = next((len(wave) for wave in waves if len(wave) < least), None)
+    short = next((len(wave) for wave in prepared if len(wave) < least), None)
     if short is not None:
         raise UserError(f"{source}: it has {short} samples at 16 kHz, but the model's first frame takes {least}.")
-    logits = ensemble.logits(waves)
-    scores, disagreement = ensemble.scoring.scores(logits), ensemble.scoring.disagreement(logits)
-    for row, (window, name) in enumerate((window, name) for window in windows for name in names):
-        end = window.start + window.wave.shape[1]
-        doubt = None if disagreement is None else float(disagreement[row])
-        yield WindowAnswer(window.start / SAMPLE_RATE, end / SAMPLE_RATE, name, scores[row], doubt)
+    logits = ensemble.logits(prepared, longest)
+    scores = ensemble.scoring.scores(logits)
+    if not np.isfinite(scores).all():
+        raise UserError("the answers are not finite numbers: the weights are damaged; train or fetch them again.")
+    return scores, ensemble.scoring.disagreement(logits)
 
 
 def check_window(ensemble: "Ensemble", window: float | None, hop: float | None) -> tuple[int, int]:
@@ -140,24 +162,23 @@ def check_window(ensemble: "Ensemble", window: float | None, hop: float | None) 
     return round(seconds * SAMPLE_RATE), round(step * SAMPLE_RATE)
 
 
-def channel_names(count: int) -> list[str]:
-    """Return the names of the channels of a recording."""
-    return ["left", "right"] if count == 2 else [f"{number}" for number in range(1, count + 1)]
-
-
 def timeline(
     ensemble: "Ensemble",
     sound: Sound,
     window: float | None = None,
     hop: float | None = None,
     channels: Channels = "mix",
+    vad: Activity = "none",
 ) -> Timeline:
     """Return the timeline of a recording; see `answer_windows`.
 
     Raises:
-        UserError: see `answer_windows` and `serjax.audio.stream.open_stream`.
+        UserError: see `answer_windows` and `serjax.audio.stream.open_stream`. What else is to be said of the recording
+            are warnings.
     """
     length, step = check_window(ensemble, window, hop)
     with open_stream(sound) as stream:
-        rows = list(answer_windows(ensemble, stream, window, hop, channels))
+        rows = list(answer_windows(ensemble, stream, window, hop, channels, vad))
+    for note in stream.notes:
+        warnings.warn(note, stacklevel=3)
     return Timeline(ensemble.labels, rows, length / SAMPLE_RATE, step / SAMPLE_RATE, ensemble.outputs)

@@ -1,6 +1,6 @@
 """Windows of clips that are longer than what a model hears at once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -57,3 +57,29 @@ def slide(blocks: Iterable[Float32[np.ndarray, "t c"]], window: int, hop: int) -
     if held is not None and end < total:
         first = max(0, total - window)
         yield Window(first, held[first - at :].T)
+
+
+def cut(blocks: Iterable[Float32[np.ndarray, "t c"]], starts: Sequence[int], window: int) -> Iterator[Window]:
+    """Yield the windows of sound in blocks that begin at given samples, then read on to its end.
+
+    No more than a window and a block is held.
+
+    Args:
+        blocks: of any lengths.
+        starts: first samples, rising.
+        window: length of a window, in samples; one that reaches over the end is as long as there is sound.
+    """
+    waiting = iter(starts)
+    begin, at = next(waiting, None), 0
+    held: np.ndarray | None = None
+    for block in blocks:
+        if begin is None:
+            continue
+        held = block if held is None else np.concatenate([held, block])
+        while begin is not None and begin + window <= at + len(held):
+            yield Window(begin, held[begin - at : begin - at + window].T)
+            begin = next(waiting, None)
+        gone = len(held) if begin is None else min(begin - at, len(held))
+        held, at = held[gone:], at + gone
+    if held is not None and begin is not None and begin < at + len(held):
+        yield Window(begin, held[begin - at :].T)

@@ -72,6 +72,31 @@ def test_blocks_do_not_show(tmp_path, monkeypatch):
     np.testing.assert_array_equal(decode(path), whole)
 
 
+@pytest.mark.parametrize("block", [1_000, 1 << 20])
+def test_of_channels_that_cancel_each_other_the_loudest_is_taken_and_told(tmp_path, monkeypatch, caplog, block):
+    monkeypatch.setattr("serjax.audio.decode._BLOCK", block)
+    wave = noise(5_001)[:, 0]
+    samples = np.stack([-0.9 * wave, wave], 1).astype(np.float32)
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, samples, 16_000, subtype="FLOAT")
+    np.testing.assert_array_equal(decode(path), wave)
+    np.testing.assert_array_equal(decode(path, start=0.1, end=0.2), wave[1_600:3_200])
+    np.testing.assert_array_equal(resample(samples, 16_000, 16_000), wave)
+    assert [record.message for record in caplog.records] == [
+        f"{source}: its channels cancel each other: their mean is more than 20 dB below the loudest, channel 2, which "
+        "is taken alone."
+        for source in (path, path, "the array")
+    ]
+
+
+def test_a_silent_channel_halves_the_mean_as_ever(tmp_path, caplog):
+    wave = noise(5_000)
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, np.concatenate([wave, np.zeros_like(wave)], 1), 16_000, subtype="FLOAT")
+    np.testing.assert_array_equal(decode(path), wave[:, 0] / 2)
+    assert not caplog.records
+
+
 @pytest.mark.parametrize(("dtype", "low"), [("uint8", 0), ("int8", -(2**7)), ("int16", -(2**15)), ("int32", -(2**31))])
 def test_integers_are_scaled_by_their_range(dtype, low):
     middle = low + 2.0 ** (8 * np.dtype(dtype).itemsize - 1)

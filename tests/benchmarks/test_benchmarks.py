@@ -27,6 +27,7 @@ SMALLEST = {
     "kmeans": "--rounds 1 --count 2000 --width 16 --clusters 5 --batch-size 200 --starts 2",
     "masked_prediction": "--rounds 1 --turn 0 --sizes tiny --seconds 2 --clip 1",
     "million_clips": "--clips 400 --speakers 20 --files 50",
+    "timeline": "--rounds 1 --minutes 0.1 --size tiny --dtypes float32",
     "yardsticks": "--exp bilstm_kfold --data.corpus synthetic --data.max-clips 80",
 }
 """Arguments; FOLDER has a video."""

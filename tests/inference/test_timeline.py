@@ -60,6 +60,58 @@ def test_channels_are_answered_apart_or_as_their_mean(model):
     np.testing.assert_allclose([row.score for row in mixed.rows], [row.score for row in mean.rows], atol=1e-6)
 
 
+def test_an_inverted_channel_does_not_vanish(model):
+    wave = sound(1.3)
+    stereo = np.concatenate([-0.9 * wave, wave], 1)
+    with pytest.warns(UserWarning, match=r"the array: from 0.0 s on channels cancel each other in places .*, right\)"):
+        mixed = model.timeline((stereo, 16_000))
+    alone = model.timeline((wave, 16_000))
+    np.testing.assert_allclose([row.score for row in mixed.rows], [row.score for row in alone.rows], atol=1e-6)
+
+
+def test_windows_tell_their_share_of_speech(model):
+    wave = sound(4.0)[:, 0]
+    wave[16_000:40_000] *= 1e-4
+    found = model.timeline((wave, 16_000), 0.5, 0.5, vad="energy")
+    plain = model.timeline((wave, 16_000), 0.5, 0.5)
+    assert {row.speech for row in plain.rows} == {None}
+    # The frames are 128 ms long, so that a little before and after is speech too.
+    assert [row.speech for row in found.rows] == [
+        1,
+        1,
+        pytest.approx(0.1, abs=0.1),
+        0,
+        pytest.approx(0.1, abs=0.1),
+        1,
+        1,
+        1,
+    ]
+    np.testing.assert_array_equal([row.score for row in found.rows], [row.score for row in plain.rows])
+
+
+def test_speech_is_told_of_each_channel(model):
+    first = sound(1.0)
+    second = 1e-4 * sound(1.0)
+    second[8_000:] *= 1e4
+    found = model.timeline((np.concatenate([first, second], 1), 16_000), 0.5, 0.5, channels="separate", vad="energy")
+    assert [(row.channel, round(row.speech)) for row in found.rows] == [
+        ("left", 1),
+        ("right", 0),
+        ("left", 1),
+        ("right", 1),
+    ]
+
+
+def test_every_call_but_the_first_has_the_same_number_of_windows(model, monkeypatch):
+    sizes, logits = [], type(model).logits
+    monkeypatch.setattr(
+        type(model), "logits", lambda self, waves, *more: sizes.append(len(waves)) or logits(self, waves, *more)
+    )
+    assert len(model.timeline((sound(2.0)[:, 0], 16_000), 0.2, 0.15).rows) == 13
+    assert len(model.timeline((sound(0.6)[:, 0], 16_000), 0.2, 0.15).rows) == 4
+    assert sizes == [8, 8, 4]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -68,6 +120,7 @@ def test_channels_are_answered_apart_or_as_their_mean(model):
         ({"window": 0.4, "hop": 0.5}, r"hop: got 0.5 s; give more than 0 and at most the window of 0.4 s"),
         ({"hop": 0}, r"hop: got 0 s"),
         ({"channels": "left"}, r"channels: got 'left'; give mix or separate"),
+        ({"vad": "all"}, r"vad: got 'all'; give none or energy or silero"),
     ],
 )
 def test_options_that_cannot_be_are_refused(model, options, message):

@@ -8,7 +8,7 @@ from typing import Any, Literal, overload
 import jax
 import numpy as np
 from flax import nnx
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from serjax.audio import SAMPLE_RATE
 from serjax.audio.highpass import LARGE_OFFSET, dc_offset, highpass
@@ -16,7 +16,9 @@ from serjax.audio.vad import trim
 from serjax.audio.wav import missing_seconds
 from serjax.checkpoints.bundle import Models
 from serjax.data.batching.lengths import crop_clip
+from serjax.evaluation.conformal import label_sets, mean_p_values
 from serjax.inference.batched import batches, frames, join, member_embeddings, member_logits
+from serjax.inference.choose import check_coverage, chosen_classes
 from serjax.inference.inputs import Clip, Sample, rate_of, read
 from serjax.inference.scores import Scoring
 from serjax.inference.timeline import Channels, Sound, Timeline, timeline
@@ -42,7 +44,11 @@ class Ensemble:
     """A run's folds, or one published model, answering together."""
 
     def __init__(
-        self, models: Models, weights: Sequence[float] | None = None, long_clips: LongClips = "windows"
+        self,
+        models: Models,
+        weights: Sequence[float] | None = None,
+        long_clips: LongClips = "windows",
+        only: Sequence[str] | None = None,
     ) -> None:
         """Keep the models; nothing is compiled before the first call.
 
@@ -50,9 +56,11 @@ class Ensemble:
             models: the members.
             weights: how much each fold counts; equally by default.
             long_clips: how clips are answered that are longer than the models hear.
+            only: classes that are told apart; all by default.
 
         Raises:
-            UserError: not one weight a fold, a negative one, or all zero; or whole clips are asked of a run.
+            UserError: not one weight a fold, a negative one, or all zero; whole clips are asked of a run; or
+                classes that the models do not have.
         """
         folds = tuple(dict.fromkeys(models.folds))
         given = np.ones(len(folds)) if weights is None else np.asarray(weights, float)
@@ -67,7 +75,8 @@ class Ensemble:
                 f"these models were trained on {models.max_seconds:g} s of a clip at most and hear no longer ones "
                 "whole; leave `whole` out, and longer clips are answered by the mean over windows."
             )
-        self.labels = models.labels
+        chosen = chosen_classes(models.labels, models.outputs, only)
+        self.labels = models.labels if chosen is None else tuple(models.labels[place] for place in chosen)
         self.folds = folds
         self.outputs = models.outputs
         self.modalities = models.modalities
@@ -81,7 +90,10 @@ class Ensemble:
         self._embed = jax.jit(member_embeddings, static_argnames=("graphdef", "dtype"))
         # Each fold's share is split among its seeds.
         given = given[[folds.index(fold) for fold in models.folds]]
-        self.scoring = Scoring(models.outputs, (given / given.sum()).astype(np.float32))
+        temperature = None
+        if models.calibration is not None:
+            temperature = np.array([one.temperature for one in models.calibration.members], np.float32)
+        self.scoring = Scoring(models.outputs, (given / given.sum()).astype(np.float32), temperature, chosen)
         self.min_samples = models.min_samples
         # The picture belongs to all of the sound, so that models of both hear the stretch they were trained on.
         self.long_clips: LongClips = "head" if models.video is not None else long_clips
@@ -196,7 +208,8 @@ class Ensemble:
         models = self._models
         heard = models.max_seconds, models.crop, models.vad, models.highpass, self.long_clips
         settings = models.dtype, models.outputs, *heard, self.labels
-        return fingerprint(models.params, models.shared, self.scoring.weights, settings)
+        scoring = self.scoring.weights, self.scoring.temperature, self.scoring.only
+        return fingerprint(models.params, models.shared, scoring, settings)
 
     def rate(self, clip: Clip) -> float:
         """Return the rate in Hz from which a clip's sound is brought to that of the models."""
@@ -214,13 +227,45 @@ class Ensemble:
         Raises:
             UserError: scores that are not finite.
         """
+        return self._answers(samples)[:2]
+
+    def answers_with_sets(
+        self, samples: Sequence[Sample], coverage: float
+    ) -> tuple[Float[np.ndarray, "clips c"], Float[np.ndarray, "clips"] | None, Bool[np.ndarray, "clips c"]]:
+        """Return what `answers` returns, and which labels are in each clip's conformal set.
+
+        Args:
+            samples: the clips.
+            coverage: share of clips whose set is to hold the true label; see `serjax.evaluation.conformal`.
+
+        Raises:
+            UserError: the models have no calibration, or one from too few clips; or scores that are not finite.
+        """
+        self.check_coverage(coverage)
+        scores, disagreement, members = self._answers(samples)
+        assert self._models.calibration is not None
+        conform = [one.nonconformity for one in self._models.calibration.members]
+        return scores, disagreement, label_sets(mean_p_values(members, conform, self.scoring.weights), scores, coverage)
+
+    def check_coverage(self, coverage: float) -> None:
+        """See that sets of labels of a coverage can be made; see `answers_with_sets`.
+
+        Raises:
+            UserError: they cannot.
+        """
+        check_coverage(self._models, self.scoring.weights, self.scoring.only, coverage)
+
+    def _answers(self, samples: Sequence[Sample]) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+        """Return the scores of clips, the members' disagreement, and their own scores [clips k c]."""
         if not samples:
-            return np.zeros((0, len(self.labels)), np.float32), None
+            empty = np.zeros((0, len(self.labels)), np.float32)
+            return empty, None, np.zeros((0, len(self.scoring.weights), len(self.labels)), np.float32)
         owners, logits = self._of_windows(samples, self._logits)
         scores, disagreement = self.scoring.scores(logits), self.scoring.disagreement(logits)
         if not np.isfinite(scores).all():
             raise UserError("the answers are not finite numbers: the weights are damaged; train or fetch them again.")
-        return _means(scores, owners), None if disagreement is None else _means(disagreement, owners)
+        doubts = None if disagreement is None else _means(disagreement, owners)
+        return _means(scores, owners), doubts, _means(self.scoring.members(logits), owners)
 
     def logits(self, waves: Sequence[Float[np.ndarray, "_"]]) -> Float[np.ndarray, "n k c"]:
         """Return the members' logits of prepared waves at 16 kHz, for models of sound alone."""

@@ -30,6 +30,8 @@ class Answer(NamedTuple):
         offset: DC offset as a share of its RMS.
         uncertainty: disagreement of the members, see `serjax.inference.scores.Scoring.disagreement`; None where there
             is one member.
+        set: labels that hold the true one with the coverage that was asked for, the most probable first; None where no
+            coverage was.
         digest: hash of its samples, as a run's folds.json has them; None where there are none.
     """
 
@@ -42,10 +44,22 @@ class Answer(NamedTuple):
     offset: float = 0.0
     digest: str | None = None
     uncertainty: float | None = None
+    set: tuple[str, ...] | None = None
 
 
-def answer(ensemble: Ensemble, clips: Iterable[Clip]) -> Iterator[Answer]:
-    """Yield the answer for each clip, in their order."""
+def answer(ensemble: Ensemble, clips: Iterable[Clip], coverage: float | None = None) -> Iterator[Answer]:
+    """Yield the answer for each clip, in their order.
+
+    Args:
+        ensemble: the models.
+        clips: what is answered.
+        coverage: of the sets of labels, see `Ensemble.answers_with_sets`; None for none.
+
+    Raises:
+        UserError: there can be no sets of this coverage.
+    """
+    if coverage is not None:
+        ensemble.check_coverage(coverage)
     waiting = iter(clips)
     while some := list(itertools.islice(waiting, CHUNK)):
         samples: list[Sample] = []
@@ -59,14 +73,24 @@ def answer(ensemble: Ensemble, clips: Iterable[Clip]) -> Iterator[Answer]:
                 raise
             except UserError as error:
                 answers.append(Answer([], None, (str(error),)))
-        scores, doubts = ensemble.answers(samples)
-        rows = iter(zip(scores, itertools.repeat(None) if doubts is None else map(float, doubts), strict=False))
+        held = None
+        if coverage is None:
+            scores, doubts = ensemble.answers(samples)
+        else:
+            scores, doubts, held = ensemble.answers_with_sets(samples, coverage)
+        row = 0
         for one in answers:
             if one.rate is None:
                 yield one
             else:
-                row, doubt = next(rows)
-                yield one._replace(scores=ensemble.ranked(row), uncertainty=doubt)
+                ranked, doubt, chosen = ensemble.ranked(scores[row]), None, None
+                if doubts is not None:
+                    doubt = float(doubts[row])
+                if held is not None:
+                    own = {ensemble.labels[place] for place in np.flatnonzero(held[row])}
+                    chosen = tuple(entry["label"] for entry in ranked if entry["label"] in own)
+                row += 1
+                yield one._replace(scores=ranked, uncertainty=doubt, set=chosen)
 
 
 def _read(ensemble: Ensemble, clip: Clip, sample: Sample) -> Answer:

@@ -71,7 +71,7 @@ def tempered(
 
 def negative_log_likelihood(probability: Float[np.ndarray, "n c"], label: Int[np.ndarray, "n"]) -> float:
     """Return the mean of -log p of the true class, in nats."""
-    return float(-log_probabilities(probability)[np.arange(len(label)), label].mean())
+    return float(-log_probabilities(probability)[np.arange(len(label)), label].mean()) + 0.0  # never -0
 
 
 def brier_score(probability: Float[np.ndarray, "n c"], label: Int[np.ndarray, "n"]) -> float:

@@ -7,6 +7,9 @@ from matplotlib.figure import Figure
 
 from serjax.evaluation.plots import COLOURS, FAINT, INK
 
+FEW = 10
+"""Clips of a bin below which its share is drawn pale: chance has most of it."""
+
 
 def reliability_figure(panels: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Draw accuracy over confidence for each panel, with the share of clips in each bin below.
@@ -24,7 +27,8 @@ def reliability_figure(panels: Mapping[str, Mapping[str, Any]]) -> Figure:
         filled = [(number, one) for number, one in enumerate(bins) if one["clips"]]
         centres = [(number + 0.5) * width for number, _ in filled]
         look: dict[str, Any] = {"width": width, "edgecolor": "white", "linewidth": 0.8}
-        above.bar(centres, [one["accuracy"] for _, one in filled], color=COLOURS[0], label="accuracy", **look)
+        colours = [COLOURS[0] if one["clips"] >= FEW else COLOURS[5] for _, one in filled]
+        above.bar(centres, [one["accuracy"] for _, one in filled], color=colours, **look)
         above.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle="--", label="calibrated")
         above.plot(
             [one["confidence"] for _, one in filled],
@@ -33,7 +37,9 @@ def reliability_figure(panels: Mapping[str, Mapping[str, Any]]) -> Figure:
             color=COLOURS[1],
             markeredgecolor="white",
             markersize=6,
-            label="at the mean score",
+            label="mean score",
+            clip_on=False,
+            zorder=3,
         )
         below.bar(centres, [100 * one["clips"] / total for _, one in filled], color=FAINT, **look)
         above.set_title(f"{title}\nECE {100 * found['ece']:.1f} %", fontsize=10, color=INK, parse_math=False)
@@ -50,8 +56,10 @@ def reliability_figure(panels: Mapping[str, Mapping[str, Any]]) -> Figure:
     highest = max(axes.get_ylim()[1] for axes in rows[1])
     for axes in rows[1]:
         axes.set_ylim(0, highest)
+    for colour, name in ((COLOURS[0], "accuracy"), (COLOURS[5], f"of fewer than {FEW} clips")):
+        rows[0, 0].bar([], [], color=colour, label=name)
     handles, names = rows[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
+    figure.legend(handles, names, loc="outside lower center", ncols=2 * len(panels), fontsize=9, frameon=False)
     return figure
 
 

@@ -73,7 +73,7 @@ def calibrate(
 def calibrated(oof: OutOfFold, calibration: Calibration, seed: int = 0) -> Float[np.ndarray, "clips c"]:
     """Return out-of-fold probabilities, each at the temperature of the fold that gave it."""
     temperature = {fold: calibration.of(int(fold), seed).temperature for fold in np.unique(oof.fold)}
-    return tempered(oof.probability, np.array([temperature[fold] for fold in oof.fold]))
+    return tempered(oof.probability, np.array([temperature[fold] for fold in oof.fold], float))
 
 
 def calibration_report(seeds: Sequence[OutOfFold], calibration: Calibration | None) -> dict[str, Any]:

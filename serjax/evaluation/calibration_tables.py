@@ -29,10 +29,10 @@ def quality_rows(calibration: Mapping[str, Any]) -> list[list[str]]:
     """
     rows = [quality_row("as trained", calibration["before"])]
     if calibration["after"]:
-        rows.append(quality_row("calibrated", calibration["after"]))
+        rows.append(quality_row(f"calibrated, T {temperatures(calibration)}", calibration["after"]))
     if calibration["together"]:
-        rows.append(quality_row("seeds together, as trained", calibration["together"]["before"]))
-        rows.append(quality_row("seeds together, calibrated", calibration["together"]["after"]))
+        rows.append(quality_row("seeds together", calibration["together"]["before"]))
+        rows.append(quality_row("the same, calibrated", calibration["together"]["after"]))
     return rows
 
 
@@ -59,8 +59,10 @@ def doubt_rows(calibration: Mapping[str, Any]) -> list[list[str]]:
 
 
 def temperatures(calibration: Mapping[str, Any]) -> str:
-    """Return the temperatures of the members as text, such as `1.21, 1.35`."""
-    return ", ".join(f"{one['temperature']:.3g}" for one in calibration["members"])
+    """Return the least and the largest temperature of the members as text, such as `0.91 to 1.21`."""
+    found = [one["temperature"] for one in calibration["members"]]
+    low, high = (f"{end(found):.2f}" for end in (min, max))
+    return low if low == high else f"{low} to {high}"
 
 
 def calibration_section(report: Mapping[str, Any]) -> list[str]:
@@ -81,9 +83,8 @@ def calibration_section(report: Mapping[str, Any]) -> list[str]:
     ]
     if found["members"]:
         parts.append(
-            "Logits are divided by a temperature that each model's validation clips chose "
-            f"({temperatures(found)}), and answers are calibrated so unless `--raw` is given. `oof.csv` has them as "
-            "trained."
+            "Logits are divided by a temperature T that each model's validation clips chose, and answers are "
+            "calibrated so unless `--raw` is given. `oof.csv` has them as trained."
         )
     parts.append("![Reliability diagram](reliability.png)")
     if found["sets"]:

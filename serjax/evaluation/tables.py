@@ -13,7 +13,6 @@ from serjax.evaluation.calibration_tables import (
     quality_row,
     quality_rows,
     set_rows,
-    temperatures,
 )
 from serjax.evaluation.comparison import Comparison
 from serjax.evaluation.metrics import METRICS
@@ -232,8 +231,7 @@ def _calibration_tables(report: Report) -> list[Table]:
     found = report.get("calibration")
     if not found:
         return []
-    title = "calibration, out of fold" + (f"; temperatures {temperatures(found)}" if found["members"] else "")
-    tables = [_filled(title, QUALITY_HEADINGS, quality_rows(found))]
+    tables = [_filled("calibration, out of fold", QUALITY_HEADINGS, quality_rows(found))]
     if found["sets"]:
         tables.append(_filled("sets of labels, out of fold", SET_HEADINGS, set_rows(found)))
     return tables

@@ -122,7 +122,11 @@ class Ensemble:
             return self.embeddings([clips])[0]
         if not clips:
             raise UserError("there are no clips; give at least one.")
-        return self._of_clips(self._read(clips), self._embed)
+        return self.vectors(self._read(clips))
+
+    def vectors(self, samples: Sequence[Sample]) -> Float[np.ndarray, "clips k d"]:
+        """Return the embeddings of clips that were read, see `embeddings`."""
+        return self._of_clips(samples, self._embed)
 
     def timeline(
         self, sound: Sound, window: float | None = None, hop: float | None = None, *, channels: Channels = "mix"

@@ -23,8 +23,8 @@ PARSER = arguments.Parser(
     "classifiers of a run take.",
     epilog="A .parquet or .csv file has the columns clip, seconds, digest (hash of the samples) and f0, f1, ...; a "
     ".npz file arrays of these names and vectors [clips values]; a .npy file the vectors, and NAME.npy.json the rest. "
-    "What is computed is kept in the cache by the clips' samples: a call that was stopped goes on where it was, and further "
-    "clips, or a file of another kind, cost only what is new.",
+    "What is computed is kept in the cache by the clips' samples: a call that was stopped goes on where it was, and "
+    "further clips, or a file of another kind, cost only what is new.",
 )
 PARSER.add_argument("model", help=arguments.MODEL_HELP)
 PARSER.add_argument(

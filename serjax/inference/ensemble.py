@@ -18,6 +18,7 @@ from serjax.checkpoints.bundle import Models
 from serjax.data.batching.lengths import crop_clip
 from serjax.inference.batched import batches, frames, join, member_embeddings, member_logits
 from serjax.inference.inputs import Clip, Sample, rate_of, read
+from serjax.inference.live import LiveStream
 from serjax.inference.scores import Scoring
 from serjax.inference.timeline import Channels, Sound, Timeline, timeline
 from serjax.inference.windows import LONGEST, spread
@@ -73,6 +74,7 @@ class Ensemble:
         self.modalities = models.modalities
         self.notes = models.notes
         self.max_seconds, self.crop, self.highpass = models.max_seconds, models.crop, models.highpass
+        self.vad = models.vad
         # Weights are brought to their dtype once, not in each call.
         self._models = models._replace(
             params=cast(models.params, models.dtype), shared=cast(models.shared, models.dtype)
@@ -143,6 +145,10 @@ class Ensemble:
             UserError: a model that takes video, a window or hop that cannot be, or a recording that cannot be read.
         """
         return timeline(self, sound, window, hop, channels)
+
+    def stream(self, rate: float, window: float | None = None, hop: float | None = None) -> LiveStream:
+        """Return a stream that takes sound of a rate in Hz chunk by chunk, and answers as `timeline` does."""
+        return LiveStream(self, rate, window, hop)
 
     def _read(self, clips: list[Clip]) -> list[Sample]:
         """Return clips as these models take them; what is to be said of them are warnings."""

@@ -58,7 +58,7 @@ def test_a_layer_is_that_of_the_encoder_by_hand(encoder, pool, layers):
         states = encoder(clip.wave).hidden_states
         expected = np.concatenate([BY_HAND[pool](np.asarray(states[layer][0])) for layer in layers], -1)
         # The deviation of a single frame is 1e-5 and not 0.
-        np.testing.assert_allclose(values, expected, rtol=0, atol=2e-5)
+        np.testing.assert_allclose(values, expected, rtol=0, atol=2e-5 if pool in ("std", "stat") else 1e-5)
         assert values.dtype == np.float32
         assert len(embedder.columns(values.shape[-1])) == values.shape[-1]
     assert embedder.settings.layer == tuple(layer % 3 for layer in layers)

@@ -101,12 +101,12 @@ def _listen(ensemble: "Ensemble", stream: "LiveStream", sound: "Sound", *, bars:
 
 def _object(ensemble: "Ensemble", one: "LiveAnswer") -> dict[str, Any]:
     """Return an answer as one line of JSON has it."""
-    start, end, _, score, doubt = one.answer
+    row = one.answer
     return {
-        "start": round(start, 3),
-        "end": round(end, 3),
-        "scores": ensemble.ranked(score),
-        "uncertainty": None if doubt is None else round(doubt, 4),
+        "start": round(row.start, 3),
+        "end": round(row.end, 3),
+        "scores": ensemble.ranked(row.score),
+        "uncertainty": None if row.uncertainty is None else round(row.uncertainty, 4),
         "delay_s": round(one.delay, 3),
         "skipped": one.skipped,
         "level_db": None if math.isinf(one.level) else round(one.level, 1),

@@ -16,9 +16,10 @@ from serjax.checkpoints.bundle import Models
 from serjax.data.batching.lengths import crop_clip
 from serjax.evaluation.conformal import label_sets, mean_p_values
 from serjax.inference.attention import cross_attention
-from serjax.inference.batched import batches, join, member_embeddings, member_logits
+from serjax.inference.batched import batches, join, member_embeddings, member_logits, owner_means
 from serjax.inference.choose import check_coverage, chosen_classes
 from serjax.inference.inputs import Clip, Sample, rate_of, read_for
+from serjax.inference.live import LiveStream
 from serjax.inference.scores import Scoring
 from serjax.inference.timeline import Channels, Sound, Timeline, timeline
 from serjax.inference.windows import LONGEST, spread
@@ -132,7 +133,11 @@ class Ensemble:
             return self.embeddings([clips])[0]
         if not clips:
             raise UserError("there are no clips; give at least one.")
-        return self._of_clips(self._read(clips), self._embed)
+        return self.vectors(self._read(clips))
+
+    def vectors(self, samples: Sequence[Sample]) -> Float[np.ndarray, "clips k d"]:
+        """Return the embeddings of clips that were read, see `embeddings`."""
+        return self._of_clips(samples, self._embed)
 
     def timeline(
         self,
@@ -156,6 +161,10 @@ class Ensemble:
             UserError: a model that takes video, a window or hop that cannot be, or a recording that cannot be read.
         """
         return timeline(self, sound, window, hop, channels, vad)
+
+    def stream(self, rate: float, window: float | None = None, hop: float | None = None) -> LiveStream:
+        """Return a stream that takes sound of a rate in Hz chunk by chunk, and answers as `timeline` does."""
+        return LiveStream(self, rate, window, hop)
 
     def _read(self, clips: list[Clip]) -> list[Sample]:
         """Return clips as these models take them; what is to be said of them are warnings."""
@@ -263,8 +272,8 @@ class Ensemble:
         scores, disagreement = self.scoring.scores(logits), self.scoring.disagreement(logits)
         if not np.isfinite(scores).all():
             raise UserError("the answers are not finite numbers: the weights are damaged; train or fetch them again.")
-        doubts = None if disagreement is None else _means(disagreement, owners)
-        return _means(scores, owners), doubts, _means(self.scoring.members(logits), owners)
+        doubts = None if disagreement is None else owner_means(disagreement, owners)
+        return owner_means(scores, owners), doubts, owner_means(self.scoring.members(logits), owners)
 
     def logits(self, waves: Sequence[Float[np.ndarray, "_"]], longest: int | None = None) -> Float[np.ndarray, "n k c"]:
         """Return the members' logits of prepared waves at 16 kHz, for models of sound alone.
@@ -278,7 +287,7 @@ class Ensemble:
     def _of_clips(self, samples: Sequence[Sample], call: Any) -> np.ndarray:
         """Return what members make of clips [clips k ...]: of several windows the mean."""
         owners, found = self._of_windows(samples, call)
-        return _means(found, owners)
+        return owner_means(found, owners)
 
     def _of_windows(self, samples: Sequence[Sample], call: Any) -> tuple[Int[np.ndarray, "n"], np.ndarray]:
         """Return which clip each window is of, and what members make of it [n k ...]."""
@@ -338,10 +347,3 @@ class Ensemble:
         """Return the classes with their probabilities, the most probable first."""
         order = np.argsort(-probability, kind="stable")
         return [{"label": self.labels[c], "score": float(probability[c])} for c in order]
-
-
-def _means(values: np.ndarray, owners: Int[np.ndarray, "n"]) -> np.ndarray:
-    """Return the mean of the values of each owner; those of an owner stand together."""
-    starts = np.flatnonzero(np.diff(owners, prepend=-1))
-    counts = np.diff(starts, append=len(owners)).reshape(-1, *[1] * (values.ndim - 1))
-    return np.add.reduceat(values, starts) / counts.astype(values.dtype)

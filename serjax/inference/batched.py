@@ -19,8 +19,9 @@ from serjax.video.config import VideoConfig
 BATCH = 8
 """Clips a call, at most."""
 
-SECONDS = 32
-"""Of sound in a call with windows of a recording, at most, where one window is no longer: memory grows with it."""
+SECONDS = 16
+"""Of sound in a call with windows of a recording, at most, where one window is no longer: memory grows with it. In
+float32 eight clips of 3 s take a processor more than eight times as long as one (docs/results/speed.md)."""
 
 
 def windows_a_call(samples: int) -> int:

@@ -8,14 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from serjax.inference.timeline import Timeline, WindowAnswer
-
-LEAST_SPEECH = 0.2
-"""Share of a window that must be speech for it to have a label, where voice activity is detected: 0.6 s of 3 s. A
-choice of our own, not fitted to data, as are `MARGIN` and `PATIENCE`."""
+from serjax.inference.timeline import Timeline, WindowAnswer, has_speech
 
 MARGIN = 0.1
-"""Lead in smoothed score by which another label begins a segment at once."""
+"""Lead in smoothed score by which another label begins a segment at once. A choice of our own, not fitted to data, as
+is `PATIENCE`."""
 
 PATIENCE = 3
 """Windows in a row in which another label must lead by less than `MARGIN` to begin a segment."""
@@ -37,11 +34,6 @@ class Segment(NamedTuple):
     label: str
     score: float
     channel: str | None
-
-
-def has_speech(row: WindowAnswer) -> bool:
-    """Return True where a window holds enough speech for a label, or where voice activity is not detected."""
-    return row.speech is None or row.speech >= LEAST_SPEECH
 
 
 class Smoothed(NamedTuple):
@@ -152,8 +144,8 @@ class Segmenter:
 
     The border between two windows lies in the middle between their centres; the first segment of a recording begins at
     0, the last one ends with it. A segment goes on until another label leads by `MARGIN`, or leads in `PATIENCE`
-    windows in a row, and then ends where that label began to lead. Windows with less speech than `LEAST_SPEECH` are in
-    no segment.
+    windows in a row, and then ends where that label began to lead. Windows with less speech than
+    `serjax.inference.timeline.LEAST_SPEECH` are in no segment.
     """
 
     def __init__(self, labels: Sequence[str]) -> None:

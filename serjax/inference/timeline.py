@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Float, Float32, Shaped
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 DEFAULT_WINDOW, DEFAULT_HOP = 3.0, 1.0
 """Seconds of a window where a published classifier sets no length, and from one to the next."""
+
+LEAST_SPEECH = 0.2
+"""Share of a window that must be speech for it to have a label, where voice activity is detected: 0.6 s of 3 s. A
+choice of our own, not fitted to data."""
 
 Sound = str | Path | tuple[Shaped[np.ndarray, "t *c"], int | float]
 """A path or URL, or samples [t] or [t c] with their rate in Hz."""
@@ -51,6 +55,11 @@ class WindowAnswer(NamedTuple):
     speech: float | None = None
 
 
+def has_speech(row: WindowAnswer) -> bool:
+    """Return True where a window holds enough speech for a label, or where voice activity is not detected."""
+    return row.speech is None or row.speech >= LEAST_SPEECH
+
+
 @dataclass(frozen=True)
 class Timeline:
     """The answers for all windows of a recording, in the order of their starts.
@@ -68,6 +77,25 @@ class Timeline:
     window: float
     hop: float
     outputs: Outputs = "softmax"
+
+    def table(self) -> dict[str, list[Any]]:
+        """Return the windows as columns, which `pandas.DataFrame` takes.
+
+        They are start, end, channel, label (of the highest score; None without speech, and of models of values),
+        uncertainty, speech, and a score a class.
+        """
+        rows = self.rows
+        labelled = [self.outputs != "identity" and has_speech(row) for row in rows]
+        pairs = zip(rows, labelled, strict=True)
+        return {
+            "start": [row.start for row in rows],
+            "end": [row.end for row in rows],
+            "channel": [row.channel for row in rows],
+            "label": [self.labels[int(row.score.argmax())] if there else None for row, there in pairs],
+            "uncertainty": [row.uncertainty for row in rows],
+            "speech": [row.speech for row in rows],
+            **{label: [float(row.score[place]) for row in rows] for place, label in enumerate(self.labels)},
+        }
 
 
 def answer_windows(

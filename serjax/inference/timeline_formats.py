@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from serjax.inference.segments import Segment, Smoothed, has_speech
+from serjax.inference.segments import Segment, Smoothed
+from serjax.inference.timeline import has_speech
 
 WINDOW_FORMATS = ("json", "csv")
 """Formats with a line a window."""

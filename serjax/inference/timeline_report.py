@@ -14,8 +14,8 @@ from serjax.audio.vad import Activity
 from serjax.evaluation.timeline_curves import Envelope, Panel, ScoreCurve
 from serjax.inference.channels import Channels
 from serjax.inference.ensemble import Ensemble
-from serjax.inference.segments import Segment, Segmenter, Smoothed, Smoother, has_speech
-from serjax.inference.timeline import answer_windows
+from serjax.inference.segments import Segment, Segmenter, Smoothed, Smoother
+from serjax.inference.timeline import answer_windows, has_speech
 
 
 @dataclass

@@ -44,4 +44,4 @@ def test_windows_of_3_s_are_not_padded():
 
 
 def test_long_windows_come_in_smaller_calls():
-    assert [windows_a_call(16_000 * seconds) for seconds in (1, 3, 4, 5, 10, 30, 60)] == [8, 8, 8, 4, 2, 1, 1]
+    assert [windows_a_call(16_000 * seconds) for seconds in (1, 3, 4, 5, 10, 30, 60)] == [8, 4, 4, 2, 1, 1, 1]

@@ -1,5 +1,7 @@
 """Timelines: a model's answers for windows that slide over a recording."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
@@ -37,6 +39,21 @@ def test_rows_are_the_answers_for_the_windows(model):
         np.testing.assert_allclose(row.score, scores(model, part), atol=1e-5)
         assert row.uncertainty >= 0
         assert row.channel is None
+
+
+def test_a_table_has_a_column_a_score(model):
+    wave = sound(1.3)[:, 0]
+    wave[:8_000] = 0
+    found = model.timeline((wave, 16_000), 0.4, 0.4, vad="energy")
+    table = found.table()
+    assert list(table) == ["start", "end", "channel", "label", "uncertainty", "speech", *model.labels]
+    assert table["start"] == [0, 0.4, 0.8, 0.9]
+    assert table["label"][0] is None
+    for place, row in enumerate(found.rows):
+        assert [table[label][place] for label in model.labels] == pytest.approx(row.score)
+        assert table["label"][place] in (None, model.labels[int(row.score.argmax())])
+    assert None not in table["label"][1:]
+    assert replace(found, outputs="identity").table()["label"] == [None] * 4
 
 
 def test_a_file_gives_what_its_samples_give(model, tmp_path):

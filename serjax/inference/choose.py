@@ -69,5 +69,6 @@ def check_coverage(
     if coverage > highest + 1e-9:
         found = f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
         raise UserError(
-            f"coverage: got {coverage:g}, but the validation clips are too few for it ({found} a fold), and all classes would be in each set; give {np.floor(1000 * highest) / 1000:g} or less."
+            f"coverage: got {coverage:g}, but the validation clips are too few for it ({found} a fold), and all "
+            f"classes would be in each set; give {np.floor(1000 * highest) / 1000:g} or less."
         )

@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     for pair in pairs:
         _print(pair, answers)
     if len(pairs) > 1:
-        print(f"{len(pairs)} pairs: each interval is for its own difference, and of so many some may miss 0 by chance.")
+        print(f"{len(pairs)} pairs: each interval is for its own difference, and among many some exclude 0 by chance.")
     if options.out is not None:
         from serjax.evaluation.comparison_files import FILES, write_comparisons
 
@@ -76,13 +76,14 @@ def _print(pair: "Pair", answers: "dict[str, OutOfFold]") -> None:
     found = pair.found
     console.print(comparison_table(found, pair.ours, pair.theirs))
     if pair.renamed:
-        print(f"{pair.renamed} clips are called otherwise in {pair.theirs}, and known by their samples.")
+        print(f"{pair.renamed} clips have other names in {pair.theirs}, and are matched by their samples.")
     for name in (pair.ours, pair.theirs):
         if left := len(answers[name].ids) - found.clips:
             print(f"{left} clips that {name} has tested are left out, as the other has not.")
     if found.speakers is None:
         print(
-            "Intervals draw single clips, as speakers are not all known, or one; they are too narrow for new speakers."
+            "Intervals draw single clips, since not all speakers are known or there is but one; they are too narrow "
+            "for new speakers."
         )
     else:
         (higher, equal, lower), count = found.speakers, sum(found.speakers)

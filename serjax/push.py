@@ -1,4 +1,4 @@
-"""`python -m serjax.push RUN --to USER/NAME`: a finished run, uploaded to the Hugging Face hub."""
+"""Upload of a finished run to the Hugging Face hub: `python -m serjax.push RUN --to USER/NAME`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +13,11 @@ PARSER = arguments.Parser(
     "`hf auth login`, or HF_TOKEN.",
 )
 PARSER.add_argument("run", type=Path, help="folder of a finished run, such as checkpoints/hubert_kfold")
-PARSER.add_argument("--to", required=True, metavar="USER/NAME", help="repository, which is made where there is none")
+_WHAT = PARSER.add_mutually_exclusive_group(required=True)
+_WHAT.add_argument("--to", metavar="USER/NAME", help="repository, which is made where there is none")
+_WHAT.add_argument("--card-only", action="store_true", help="write the model card in the folder, and upload nothing")
 PARSER.add_argument("--private", action="store_true", help="make a new repository one that others cannot read")
-_CARD = PARSER.add_argument_group("model card", "by default what the run was given; the page is written anew")
+_CARD = PARSER.add_argument_group("model card", "fields that are not given stay as they were when the run was trained")
 _CARD.add_argument("--card.license", metavar="ID", help="of the models, as the hub calls it, such as cc-by-nc-4.0")
 _CARD.add_argument("--card.language", nargs="+", metavar="CODE", help="of the recordings, as ISO 639 codes, such as de")
 _CARD.add_argument("--card.base-model", metavar="ID", help="hub id of the model that was fine-tuned")
@@ -29,11 +31,15 @@ def main(argv: Sequence[str]) -> int:
     """Upload the run that the command line names, and print its address."""
     options = vars(PARSER.parse_args(argv))
 
-    from serjax.runs.push import push
+    from serjax.runs.push import push, write_card
 
     cli.show_log(stdout=False)
     card = {name.removeprefix("card."): value for name, value in options.items() if name.startswith("card.")}
     card = {name.replace("-", "_"): value for name, value in card.items()}
+    if options["card_only"]:
+        write_card(options["run"], card)
+        print(options["run"] / "README.md")
+        return 0
     print(push(options["run"], options["to"], private=options["private"], card=card))
     return 0
 

@@ -59,7 +59,7 @@ def test_a_corpus_on_two_machines_is_one(tmp_path, capsys):
         (tmp_path / folder / "folds.json").write_text(json.dumps({"hashes": hashes}))
     assert main([here, "--to", there]) == 0
     out = capsys.readouterr().out
-    assert f"40 clips are called otherwise in {there}, and known by their samples." in out
+    assert f"40 clips have other names in {there}, and are matched by their samples." in out
     assert "are left out" not in out
 
 

@@ -48,3 +48,18 @@ def test_folder_that_is_not_there_gets_a_sentence(tmp_path):
 def test_a_mistyped_option_is_answered_with_the_nearest(tmp_path):
     with pytest.raises(UserError, match=r"--card\.licence: there is no such option; did you mean --card\.license\?"):
         main([str(tmp_path), "--to", "me/x", "--card.licence", "mit"])
+
+
+def test_the_card_alone_is_written(monkeypatch, capsys, tmp_path):
+    asked = {}
+    monkeypatch.setattr(serjax.runs.push, "write_card", lambda run, card: asked.update(card))
+    assert main([str(tmp_path), "--card-only", "--card.license", "mit"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'README.md'}\n"
+    assert asked["license"] == "mit"
+
+
+@pytest.mark.parametrize("options", [[], ["--to", "me/x", "--card-only"]])
+def test_a_repository_or_the_card_alone_is_asked_for(options, capsys):
+    with pytest.raises(SystemExit):
+        main(["run", *options])
+    assert "--card-only" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Location of a checkpoint's files: a directory, a part of serjax, or a repository of the Hugging Face hub."""
 
+import difflib
 import logging
 import re
 from pathlib import Path
@@ -66,6 +67,14 @@ def bundled_names() -> list[str]:
     return sorted(path.parent.name for path in BUNDLED.glob("*/config.json"))
 
 
+def _near(source: str) -> str:
+    """Return the folder that a mistyped path may mean, as a clause; nothing where there is none."""
+    path = Path(source)
+    beside = [one.name for one in path.parent.iterdir() if one.is_dir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, beside, 1)
+    return f" (did you mean {path.parent / near[0]}?)" if near else ""
+
+
 def _download(repository: str) -> Path:
     import huggingface_hub  # slow to import, and seldom needed
     from huggingface_hub import errors
@@ -82,7 +91,7 @@ def _download(repository: str) -> Path:
     except errors.RepositoryNotFoundError:
         problem = "there is no such directory, and the hub has no such repository that you may read; correct the name."
     except errors.LocalEntryNotFoundError:
-        problem = f"there is no such directory, and the hub is out of reach; {_ADVICE}"
+        problem = f"there is no such directory{_near(repository)}, and the hub is out of reach; {_ADVICE}"
     except Exception as error:  # the HTTP library beneath has changed with releases, and its errors with it
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         problem = f"it could not be fetched from the hub ({type(error).__name__}: {reason}); {_ADVICE}"

@@ -212,8 +212,13 @@ def _with_field(settings: Any, path: Sequence[str], value: Any, name: str) -> An
     if rest and first in known and not is_dataclass(old):
         raise UserError(f"{name}: there is no such field; {above}{first} is a value by itself.")
     if first not in known:
-        near = difflib.get_close_matches(first, known, 1)
-        found = f"did you mean {above}{near[0]}?" if near else f"{above[:-1] or 'it'} has {', '.join(known)}."
+        # A word of the name is enough: `lr` stands for `max_lr`.
+        near = [one for one in known if first in one.split("_")] or difflib.get_close_matches(first, known, 1)
+        found = (
+            f"did you mean {' or '.join(above + one for one in near)}?"
+            if near
+            else f"{above[:-1] or 'it'} has {', '.join(known)}."
+        )
         raise UserError(f"{name}: there is no such field; {found}")
     return replace(settings, **{first: _with_field(old, rest, value, name) if rest else value})
 

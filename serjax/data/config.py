@@ -65,9 +65,9 @@ class DataConfig:
     """auto stops where no speaker is named and the clips' names seem to hold them, and offers a pattern. unknown goes
     on without."""
     max_seconds: Positive = 3.0
-    """Length in s of a training crop, and the longest stretch that evaluation and prediction use."""
+    """Length in s of a training crop, and the longest stretch of a clip that models hear at once."""
     eval_crop: Literal["head", "centre"] = "head"
-    """Part of a longer clip that evaluation and prediction use."""
+    """Part of a longer clip that validation and test use; prediction answers all of it, by windows."""
     skip_bad: bool = False
     """Skip unreadable, empty, too short or NaN clips with a list of them, instead of stopping before training."""
     cache: str | None = None

@@ -46,7 +46,8 @@ def _of_classes(utterances: Sequence[Utterance]) -> Iterator[str]:
     counts = Counter(clip.label for clip in utterances)
     for label, count in sorted(counts.items()):
         if count < FEW:
-            yield f"Class {label} has {count} clips: one answer moves its recall by {100 / count:.0f} points."
+            clips = "1 clip" if count == 1 else f"{count} clips"
+            yield f"Class {label} has {clips}: one answer moves its recall by {100 / count:.0f} points."
     (most, many), (least, few) = counts.most_common()[0], counts.most_common()[-1]
     if many >= UNEVEN * few:
         yield (

@@ -12,7 +12,7 @@ import numpy as np
 from serjax.evaluation.metrics import METRICS, bootstrap_differences, bootstrap_intervals, confusion, confusions, scores
 from serjax.evaluation.out_of_fold import OutOfFold, joined_attributes, mean_of, read_seeds
 from serjax.evaluation.report import DRAWS, LEVEL
-from serjax.runtime.errors import UserError, reason
+from serjax.runtime.errors import UserError, one_of, reason
 
 Scored = dict[str, tuple[float, float, float]]
 """Score, and the low and high end of its interval, of each of `METRICS`."""
@@ -94,7 +94,9 @@ def _read(runs: Sequence[Path]) -> list[tuple[str, OutOfFold]]:
         except (OSError, RuntimeError) as error:
             raise UserError(f"{run}: cannot be read ({reason(error)}); give the folder of a finished run.") from None
         if is_folder and not (path / "oof.csv").is_file():
-            raise UserError(f"{run}: there is no oof.csv in this folder; give the folder of a finished run.")
+            below = sorted(one.parent.name for one in path.glob("*/oof.csv"))
+            finished = f"one of the finished runs in it: {one_of(below)}" if below else "the folder of a finished run"
+            raise UserError(f"{run}: there is no oof.csv in this folder; give {finished}.")
         seeds = read_seeds(path / "oof.csv" if is_folder else path)
         name = str(run) if len(seeds) == 1 else f"{run} ({len(seeds)} seeds together)"
         parts.append((name, mean_of(seeds)))

@@ -249,8 +249,8 @@ def _data(report: Report) -> str:
     speakers = "unknown speakers" if facts["speakers"] is None else _plural(facts["speakers"], "speaker")
     heard = (
         "Clips are decoded to 16 kHz mono. "
-        f"Training uses random crops of {data['max_seconds']:g} s, evaluation the {data['eval_crop']} of a clip, up to "
-        "the same length."
+        f"Training uses random crops of {data['max_seconds']:g} s, the scores above the {data['eval_crop']} of a clip, "
+        "up to the same length; `serjax.predict` answers a longer clip by the mean over windows of that length."
     )
     if "sound" not in facts["modalities"]:
         heard = "Their sound is not used."

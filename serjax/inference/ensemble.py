@@ -72,8 +72,8 @@ class Ensemble:
             )
         if long_clips == "whole" and models.max_seconds is not None:
             raise UserError(
-                f"these models were trained on {models.max_seconds:g} s of a clip at most and hear no longer ones "
-                "whole; leave `whole` out, and longer clips are answered by the mean over windows."
+                f"these models were trained on {models.max_seconds:g} s of a clip at most; leave --whole out, and "
+                "longer clips are answered by the mean over windows."
             )
         chosen = chosen_classes(models.labels, models.outputs, only)
         self.labels = models.labels if chosen is None else tuple(models.labels[place] for place in chosen)

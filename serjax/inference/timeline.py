@@ -11,6 +11,7 @@ from jaxtyping import Float, Shaped
 
 from serjax.audio import SAMPLE_RATE
 from serjax.audio.stream import SoundStream, open_stream
+from serjax.checkpoints.bundle import Outputs
 from serjax.inference.batched import BATCH
 from serjax.inference.windows import LONGEST, Window, slide
 from serjax.runtime.errors import UserError
@@ -38,6 +39,7 @@ class WindowAnswer(NamedTuple):
         score: Float[np.ndarray, "c"], of the labels in their order.
         uncertainty: disagreement of the members, see `serjax.inference.scores.Scoring.disagreement`; None where there
             is one member.
+        speech: share of the window that is speech, 0 to 1; None where voice activity is not detected.
     """
 
     start: float
@@ -45,6 +47,7 @@ class WindowAnswer(NamedTuple):
     channel: str | None
     score: Float[np.ndarray, "c"]
     uncertainty: float | None
+    speech: float | None = None
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,14 @@ class Timeline:
         rows: answers of the windows; those of several channels at one time follow each other.
         window: length of a window, in s.
         hop: from one to the next, in s.
+        outputs: of the model; softmax and sigmoid: probabilities of classes. identity: values.
     """
 
     labels: tuple[str, ...]
     rows: Sequence[WindowAnswer]
     window: float
     hop: float
+    outputs: Outputs = "softmax"
 
 
 def answer_windows(
@@ -155,4 +160,4 @@ def timeline(
     length, step = check_window(ensemble, window, hop)
     with open_stream(sound) as stream:
         rows = list(answer_windows(ensemble, stream, window, hop, channels))
-    return Timeline(ensemble.labels, rows, length / SAMPLE_RATE, step / SAMPLE_RATE)
+    return Timeline(ensemble.labels, rows, length / SAMPLE_RATE, step / SAMPLE_RATE, ensemble.outputs)

@@ -191,7 +191,7 @@ def _step_cost(experiment: Experiment, data: Data, folds: Sequence[Fold], trials
     table.add_row("a step", f"{1e3 * plan.seconds:.3g} ms (measured on zeros)")
     hours = plan.hours * (trials / at_once)
     length = f"{60 * hours:.2g} min" if hours < 1 else f"{hours:.2g} h"
-    table.add_row(f"all {experiment.train.epochs} epochs, at most", length)
+    table.add_row("all epochs, at most", length)
     left = "Early stopping ends sooner; reading of clips and compilation come on top."
     return Group(table, Text(f"{why[0].upper()}{why[1:]}\n{left}\n"))
 

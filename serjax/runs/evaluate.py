@@ -16,8 +16,9 @@ from jaxtyping import Float
 from serjax.audio import SAMPLE_RATE
 from serjax.data.config import DataConfig
 from serjax.data.corpora.read import describe, read_corpus
+from serjax.data.known_clips import read_known
 from serjax.data.store.clips import ClipStore, open_store
-from serjax.data.store.decoded import THREADS
+from serjax.data.store.decoded import THREADS, content_hash
 from serjax.data.utterance import Utterance
 from serjax.evaluation.calibration_plot import reliability_figure
 from serjax.evaluation.model_card import evaluation_page
@@ -93,12 +94,12 @@ def evaluate(
     for note in ensemble.notes:
         log.info(note)
     cache = Path(data.cache or (run_dir.parent if run_dir.is_dir() else "checkpoints")).absolute()
-    corpus, answers, notes = _answers(ensemble, data, cache, seed)
-    known = sorted(set(answers.ids) & _trained_on(run_dir))
-    if known:
+    corpus, answers, notes, digests = _answers(ensemble, data, cache, seed)
+    notes += _known_notes(run_dir, ensemble, answers.ids, digests)
+    if ensemble.long_clips == "windows" and ensemble.max_seconds is not None:
         notes.append(
-            f"{len(known)} of these clips have names of clips that the run was trained on ({one_of(known)}); their "
-            "scores tell nothing about new recordings."
+            f"Clips above {ensemble.max_seconds:g} s are answered by the mean over windows; the scores of a run's own "
+            "report are of the stretch that --head hears."
         )
     name, shares = f"{run_dir.name} on {corpus}", ensemble.outputs == "softmax"
     report = evaluation_report(answers, name=name, seed=seed, notes=notes, shares=shares)
@@ -126,16 +127,18 @@ def _write(folder: Path, report: Report, answers: OutOfFold) -> None:
     write_text(folder / "report.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
 
 
-def _answers(ensemble: Ensemble, data: DataConfig, cache: Path, seed: int) -> tuple[str, OutOfFold, list[str]]:
-    """Return the corpus's name, the ensemble's answer for every clip, and notes on the clips."""
+def _answers(
+    ensemble: Ensemble, data: DataConfig, cache: Path, seed: int
+) -> tuple[str, OutOfFold, list[str], list[str | None]]:
+    """Return the corpus's name, the ensemble's answer for every clip, notes, and hashes of the clips' samples."""
     config = DataConfig(**{**asdict(data), "cache": str(cache)})
     filmed = "video" in ensemble.modalities
     corpus = read_corpus(config, seed=seed, videos=filmed, silent="sound" not in ensemble.modalities, ask=False)
     strange = [label for label in corpus.labels if label not in ensemble.labels]
     if strange:
         raise UserError(
-            f"{one_of(strange)} is no class of the model, which has {', '.join(ensemble.labels)}; translate the labels "
-            "with --data.label-map, or choose some with --data.labels."
+            f"the model has no class {one_of(strange)}, only {', '.join(ensemble.labels)}; translate the labels with "
+            "--data.label-map, or choose some with --data.labels."
         )
     notes = list(corpus.notes)
     if corpus.unnamed is not None:
@@ -176,25 +179,33 @@ def _answers(ensemble: Ensemble, data: DataConfig, cache: Path, seed: int) -> tu
         labels=ensemble.labels,
         attributes=attribute_columns([clip.attributes for clip in answered]),
     )
-    return corpus.name, answers, notes
+    return corpus.name, answers, notes, [digest for one in every for digest in one.digests]
 
 
 class _Answered(NamedTuple):
-    """Answers for a part of the clips: which have one, their class probabilities, a sentence for each of the others."""
+    """Answers for a part of the clips.
+
+    Attributes:
+        clips: positions of those that have one.
+        probability: of their classes.
+        digests: hashes of their samples, as a run's folds.json has them; None where there is no sound.
+        skipped: a sentence for each of the others.
+    """
 
     clips: list[int]
     probability: Float[np.ndarray, "clips c"]
+    digests: list[str | None]
     skipped: list[str]
 
     def to_json(self) -> str:
         """Return it as text that keeps every digit."""
-        return json.dumps([self.clips, self.probability.astype(float).tolist(), self.skipped])
+        return json.dumps([self.clips, self.probability.astype(float).tolist(), self.digests, self.skipped])
 
     @classmethod
     def from_json(cls, text: str) -> "_Answered":
         """Return what `to_json` returned as text."""
-        clips, probability, skipped = json.loads(text)
-        return cls(clips, np.array(probability, np.float32), skipped)
+        clips, probability, digests, skipped = json.loads(text)
+        return cls(clips, np.array(probability, np.float32), digests, skipped)
 
 
 def _answered(ensemble: Ensemble, clips: Sequence[Utterance], given: Sequence[Any], skip_bad: bool) -> _Answered:
@@ -212,7 +223,8 @@ def _answered(ensemble: Ensemble, clips: Sequence[Utterance], given: Sequence[An
             skipped.append(str(error).replace("the clip: ", f"{clip.id}: "))
             if not skip_bad:
                 raise UserError(f"{skipped[-1]} Or leave such clips out with --data.skip-bad.") from None
-    return _Answered(usable, ensemble.probabilities(samples), skipped)
+    digests = [content_hash(np.asarray(one.wave, "<f4")) if len(one.wave) else None for one in samples]
+    return _Answered(usable, ensemble.probabilities(samples), digests, skipped)
 
 
 def _open(
@@ -238,7 +250,14 @@ def _files(clip: Utterance) -> dict[str, Path]:
     return {"video": video} if video == clip.path else {"audio": clip.path, "video": video}
 
 
-def _trained_on(run_dir: Path) -> set[str]:
-    """Return the names of the clips in a run's oof.csv; none where it is no run."""
-    path = run_dir / "oof.csv"
-    return set(read_oof_csv(path).ids) if path.is_file() else set()
+def _known_notes(run_dir: Path, ensemble: Ensemble, clips: Sequence[str], digests: Sequence[str | None]) -> list[str]:
+    """Return a sentence on the clips that the run was trained on, known by their samples, else by their names."""
+    useless = "their scores tell nothing about new recordings."
+    if known := read_known(run_dir, ensemble.folds):
+        found = [clip for clip, digest in zip(clips, digests, strict=True) if digest in known]
+        how = "hold samples that the run was trained on"
+    else:
+        path = run_dir / "oof.csv"
+        found = sorted(set(clips) & set(read_oof_csv(path).ids)) if path.is_file() else []
+        how = "have names of clips that the run was trained on"
+    return [f"{len(found)} of these clips {how} ({one_of(found)}); {useless}"] if found else []

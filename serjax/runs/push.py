@@ -63,18 +63,34 @@ def push(run: str | Path, to: str, *, private: bool = False, card: Mapping[str, 
     import huggingface_hub
 
     folder = Path(run).expanduser()
-    report = _finished(folder)
+    _finished(folder)
     check_target(to)
-    if given := {name: value for name, value in (card or {}).items() if value}:
-        report["experiment"]["card"] = report["experiment"].get("card", {}) | given
-        write_text(folder / "README.md", model_card(report))
-        write_text(folder / "report.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
-    if not report["experiment"].get("card", {}).get("license"):
+    if not write_card(folder, card or {}).get("license"):
         log.warning(f"{to}: the model card names no licence; give one with --card.license, such as cc-by-nc-4.0.")
     api = huggingface_hub.HfApi()
     _asked(to, lambda: api.create_repo(to, private=private, exist_ok=True))
     _asked(to, lambda: api.upload_folder(repo_id=to, folder_path=folder, allow_patterns=list(FILES)))
     return f"{api.endpoint}/{to}"
+
+
+def write_card(run: str | Path, card: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a finished run's model card, its README.md, anew where fields of it are given; return all its fields.
+
+    Args:
+        run: the run folder.
+        card: fields of `CardConfig`; those that are empty stay as they are.
+
+    Raises:
+        UserError: the run is not finished, or the folder cannot be written to.
+    """
+    folder = Path(run).expanduser()
+    report = _finished(folder)
+    fields: dict[str, Any] = report["experiment"].get("card", {})
+    if given := {name: value for name, value in card.items() if value}:
+        fields = report["experiment"]["card"] = fields | given
+        write_text(folder / "README.md", model_card(report))
+        write_text(folder / "report.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
+    return fields
 
 
 def _finished(folder: Path) -> dict[str, Any]:

@@ -158,4 +158,6 @@ def _expected(error: Any, value: Any) -> str:
             return f"one of {context['expected_tags']}"
         case "literal_error":
             return f"one of {context['expected']}"
+        case "tuple_type" | "list_type":
+            return "a list, such as [a, b]"
     return f"another value ({error['msg']})"

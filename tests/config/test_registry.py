@@ -75,6 +75,11 @@ def test_fields_are_changed_by_their_dotted_names(tmp_path):
     ("changes", "message"),
     [
         ({"data.rot": "x"}, r"^data\.rot: there is no such field; did you mean data\.root\?"),
+        (
+            {"optimizer.lr": 1},
+            r"^optimizer\.lr: there is no such field; did you mean optimizer\.max_lr or optimizer\.min_lr\?",
+        ),
+        ({"train.learning_rates": "1e-3"}, r"train\.learning_rates is '1e-3'; it must be a list, such as \[a, b\]"),
         ({"xyz": 1}, r"^xyz: there is no such field; it has name, data, "),
         ({"train.epochs.x": 1}, r"^train\.epochs\.x: there is no such field; train\.epochs is a value by itself"),
         ({"train.epochs": 0}, r"^train\.epochs is 0; it must be 1 or more"),

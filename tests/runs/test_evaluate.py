@@ -10,6 +10,9 @@ from flax import nnx
 import serjax
 from serjax.checkpoints.run_models import RunModels, save_models
 from serjax.data.config import DataConfig
+from serjax.data.folds.fold import Fold, save_folds
+from serjax.data.store.clips import open_store
+from serjax.data.utterance import Utterance
 from serjax.evaluate import main
 from serjax.evaluation.calibration import quality
 from serjax.evaluation.out_of_fold import read_oof_csv, write_oof_csv
@@ -97,11 +100,30 @@ def test_clips_that_the_run_was_trained_on_are_told(run, clips, tmp_path):
     assert any(note.startswith("12 of these clips have names of clips") for note in again["notes"])
 
 
+def test_clips_are_known_by_their_samples_whatever_their_names(run, clips, tmp_path):
+    utterances = [
+        Utterance(f"{path.parent.name} {path.name}", path, path.parent.name) for path in sorted(clips.rglob("*.wav"))
+    ]
+    store = open_store(utterances, tmp_path / "store", skip_bad=False)
+    fold = Fold(1, tuple(range(5)), (), tuple(range(5, 12)))
+    save_folds(run / "folds.json", (fold,), utterances, kind="files", seed=0, hashes=store.hashes)
+    found = evaluate(run, DataConfig(root=str(clips)), out=tmp_path / "one")
+    assert any(note.startswith("5 of these clips hold samples that the run was trained on") for note in found["notes"])
+    others = tmp_path / "others"
+    for path in sorted(clips.rglob("*.wav")):
+        (others / path.parent.name).mkdir(parents=True, exist_ok=True)
+        wave = np.random.default_rng(len(path.name)).normal(0, 0.1, 7_000)
+        soundfile.write(others / path.parent.name / path.name, wave, 16_000)
+    write_oof_csv(run / "oof.csv", read_oof_csv(tmp_path / "one" / "predictions.csv"))
+    found = evaluate(run, DataConfig(root=str(others)), out=tmp_path / "two")
+    assert not any("trained on" in note for note in found["notes"])
+
+
 def test_what_cannot_be_scored_gets_a_sentence(run, clips, tmp_path):
     names = tmp_path / "names.json"
     names.write_text('{"high": "joy", "low": "low"}')
     wrong = DataConfig(root=str(clips), label_map=str(names))
-    with pytest.raises(UserError, match="joy is no class of the model, which has low, neutral, high; translate"):
+    with pytest.raises(UserError, match="the model has no class joy, only low, neutral, high; translate"):
         evaluate(run, wrong, out=tmp_path / "out")
     with pytest.raises(UserError, match=r"data\.max_seconds is given, but it is the run's own"):
         evaluate(run, DataConfig(root=str(clips), max_seconds=9.0), out=tmp_path / "out")

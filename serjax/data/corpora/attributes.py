@@ -31,10 +31,10 @@ _EMODB = {
 """Gender and age of EMO-DB's speakers (emodb.bilderbar.info/docu)."""
 
 _TABLES = {
-    "cremad": ("VideoDemographics.csv", "actorid", "sex", "age"),
-    "nemo": ("data.tsv", "speakerid", "sex", "age"),
+    "cremad": ("VideoDemographics.csv", "actorid"),
+    "nemo": ("data.tsv", "speakerid"),
 }
-"""Tables that corpora are published with, and their columns of speaker, gender and age as `plain` returns them."""
+"""Tables that corpora are published with, and their columns of speakers as `plain` returns them."""
 
 
 class People(NamedTuple):
@@ -111,7 +111,7 @@ def read_people(root: Path, kind: str) -> People:
         return People({name: shared(gender, age_band(age, "")) for name, (gender, age) in _EMODB.items()})
     if kind not in _TABLES:
         return People({})
-    name, *columns = _TABLES[kind]
+    name, speakers = _TABLES[kind]
     table = next((folder / name for folder in (root, root.parent) if (folder / name).is_file()), None)
     if table is None:
         return People({})
@@ -121,12 +121,16 @@ def read_people(root: Path, kind: str) -> People:
         raise UserError(f"{table}: the table of speakers cannot be read ({reason(error)}); copy it anew.") from None
     rows = csv.reader(lines, delimiter="\t" if table.suffix == ".tsv" else ",")
     header = [plain(cell) for cell in next(rows, [])]
-    if not set(columns) <= set(header):
-        return People({}, (f"{name} has no columns {', '.join(columns)}, so gender and age are not read from it.",))
-    speaker, gender, age = (header.index(column) for column in columns)
-    known = {
-        row[speaker].strip(): shared(gender_of(row[gender]), age_band(row[age], f"{table}: the age of {row[speaker]}"))
-        for row in rows
-        if len(row) == len(header)
-    }
-    return People(known, (f"Gender and age of speakers are read from {name}.",))
+    speaker = header.index(speakers) if speakers in header else None
+    gender = next((header.index(column) for column in ("sex", "gender") if column in header), None)
+    age = header.index("age") if "age" in header else None
+    if speaker is None or (gender is None and age is None):
+        missing = f"column {speakers}" if speaker is None else "columns sex, gender or age"
+        return People({}, (f"{name} has no {missing}, so nothing of the speakers is read from it.",))
+    known = {}
+    for row in rows:
+        if len(row) == len(header):
+            years = None if age is None else age_band(row[age], f"{table}: the age of {row[speaker]}")
+            known[row[speaker].strip()] = shared(None if gender is None else gender_of(row[gender]), years)
+    read = " and ".join(what for what, column in (("Gender", gender), ("Age", age)) if column is not None)
+    return People(known, (f"{read.capitalize()} of speakers {'is' if ' ' not in read else 'are'} read from {name}.",))

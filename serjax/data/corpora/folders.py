@@ -188,7 +188,8 @@ def recognise(root: Path, files: Sequence[Path]) -> str | None:
         if len(others) < len(files) / 2:
             raise UserError(
                 f"--data.root {root}: {len(files) - len(others)} of {len(files)} file names are those of {title}, "
-                f"others are not ({_listing(others, root)}); move them away, or say --data.corpus folder."
+                f"others are not ({_listing(others, root)}); move or rename them, or say "
+                "--data.corpus folder."
             )
     return None
 

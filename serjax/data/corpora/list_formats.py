@@ -71,6 +71,11 @@ def _read_tsv(path: Path, reading: Reading) -> Iterator[Entry]:
     if is_header(first[1], reading.columns):
         yield from _read_table(path, first, rows, reading)
         return
+    if len(first[1]) > 2 and (named := [plain(name) for name in first[1]]) and set(named) & set(FIELDS["path"]):
+        raise UserError(
+            f"{path}: no column of its header ({', '.join(first[1])}) holds the labels; name it with --data.columns "
+            "label=COLUMN."
+        )
     for number, fields in itertools.chain([first], rows):
         if len(fields) != 2:
             raise UserError(

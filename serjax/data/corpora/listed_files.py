@@ -58,7 +58,7 @@ def look_below(root: Path, names: Sequence[str], where: Path) -> tuple[dict[str,
     kinds = sorted(suffix for suffix in suffixes if suffix)
     put = f", with {one_of(kinds)} behind them" if kinds else ""
     place = one_of([f"{folder}/" for folder in sorted(folders)]) if set(folders) != {"."} else "the list's own folder"
-    return found, [f"The list's paths are no files as written; those in {place}{put} are taken."]
+    return found, [f"No file lies where the list says; those in {place}{put} are taken."]
 
 
 def with_relative_ids(clips: list[Utterance]) -> list[Utterance]:

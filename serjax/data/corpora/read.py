@@ -108,7 +108,12 @@ def read_corpus(
             "without them with --data.speakers unknown."
         )
     if config.label_map is not None:
-        clips, order = map_labels(clips, order, config.label_map)
+        clips, order, unmapped = map_labels(clips, order, config.label_map, drop=config.labels is not None)
+        if unmapped:
+            notes.append(
+                f"{unmapped.total()} clips whose labels the map does not have are left out, as --data.labels chooses "
+                f"({_listing(dict(sorted(unmapped.items())))})."
+            )
         notes.append(f"Labels are mapped by {Path(config.label_map).name}.")
     labels = _classes(clips, order, config.labels, corpus.name)
     others = Counter(clip.label for clip in clips if clip.label not in labels)
@@ -251,18 +256,32 @@ def _listing(counts: dict[str, int]) -> str:
     return ", ".join(f"{label} {count}" for label, count in counts.items())
 
 
-def map_labels(clips: Sequence[Utterance], order: Sequence[str], path: str) -> tuple[list[Utterance], tuple[str, ...]]:
+def map_labels(
+    clips: Sequence[Utterance], order: Sequence[str], path: str, *, drop: bool = False
+) -> tuple[list[Utterance], tuple[str, ...], Counter[str]]:
     """Replace every label by what the map at `path` says; the order of the classes goes with them.
+
+    Args:
+        clips: with the corpus's labels.
+        order: of the corpus's classes.
+        path: of the map.
+        drop: leave out clips whose labels the map lacks.
+
+    Returns:
+        Clips and classes in the map's names, and how many clips of which labels were left out.
 
     Raises:
         UserError: the map cannot be read, or lacks a label.
     """
     mapping = read_label_map(path)
-    unknown = sorted({clip.label for clip in clips} - set(mapping))
-    if unknown:
-        raise UserError(f"{path}: the label map says nothing of {one_of(unknown)}; add what they are to be called.")
-    mapped = [replace(clip, label=mapping[clip.label]) for clip in clips]
-    return mapped, tuple(dict.fromkeys(mapping[label] for label in order if label in mapping))
+    unknown = Counter(clip.label for clip in clips if clip.label not in mapping)
+    if unknown and not drop:
+        raise UserError(
+            f"{path}: the label map has no entry for {one_of(sorted(unknown))}; add their names, or choose the mapped "
+            "classes to use with --data.labels, and the others are left out."
+        )
+    mapped = [replace(clip, label=mapping[clip.label]) for clip in clips if clip.label in mapping]
+    return mapped, tuple(dict.fromkeys(mapping[label] for label in order if label in mapping)), unknown
 
 
 def read_label_map(path: str) -> dict[str, str]:

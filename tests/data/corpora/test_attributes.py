@@ -76,8 +76,15 @@ def test_tables_beside_or_in_a_corpus(tmp_path):
     assert read_people(root, "nemo").known == {"EB0": (("gender", "female"), ("age", "20-29"))}
     table.write_text("ActorID,Race\n1001,Caucasian\n")
     assert read_people(root, "cremad").notes == (
-        "VideoDemographics.csv has no columns actorid, sex, age, so gender and age are not read from it.",
+        "VideoDemographics.csv has no columns sex, gender or age, so nothing of the speakers is read from it.",
     )
+    table.write_text("Speaker,Sex,Age\n1001,Male,51\n")
+    assert read_people(root, "cremad").notes == (
+        "VideoDemographics.csv has no column actorid, so nothing of the speakers is read from it.",
+    )
+    (root / "data.tsv").write_text("file_id\tspeaker_id\tgender\nEB0_anger_1\tEB0\tm\n")
+    gender = read_people(root, "nemo")
+    assert gender == ({"EB0": (("gender", "male"),)}, ("Gender of speakers is read from data.tsv.",))
     table.write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match=r"VideoDemographics\.csv: the table of speakers cannot be read"):
         read_people(root, "cremad")

@@ -26,9 +26,7 @@ def test_a_folder_and_a_suffix_are_put_around_a_path(tmp_path):
         "a/2.v2": tmp_path / "samples/a/2.v2.flac",
         "b/1.wav": tmp_path / "samples/b/1.wav",
     }
-    assert notes == [
-        "The list's paths are no files as written; those in samples/, with .flac, .wav behind them are taken."
-    ]
+    assert notes == ["No file lies where the list says; those in samples/, with .flac, .wav behind them are taken."]
     with pytest.raises(
         UserError, match=r"list\.tsv: 1 may be any of the files samples/a/1.wav, samples/b/1.wav; write"
     ):

@@ -134,7 +134,7 @@ def test_paths_without_suffix_below_a_folder_are_found(tmp_path):
     (tmp_path / "list.tsv").write_text("one\tsad\ntwo\tglad\n")
     clips, notes = read_list(tmp_path / "list.tsv", "tsv")
     assert clips == [Utterance("one", paths[0], "sad"), Utterance("two", paths[1], "glad")]
-    assert notes == ["The list's paths are no files as written; those in samples/, with .wav behind them are taken."]
+    assert notes == ["No file lies where the list says; those in samples/, with .wav behind them are taken."]
     (tmp_path / "list.tsv").write_text("one\tsad\nthree\tglad\n")
     with pytest.raises(UserError, match=r"1 of its 2 files do not exist \(line 2: three\)"):
         read_list(tmp_path / "list.tsv", "tsv")

@@ -247,8 +247,18 @@ def test_what_does_not_fit_is_told(tmp_path, monkeypatch, files, fields, message
 
 def test_an_unmapped_label_is_told(tmp_path):
     root = fill(tmp_path / "root", "a/b.wav", "c/d.wav")
-    with pytest.raises(UserError, match=r"map\.json: the label map says nothing of c; add"):
+    with pytest.raises(UserError, match=r"map\.json: the label map has no entry for c; add"):
         read(root, label_map=label_map(tmp_path, {"a": "x"}))
+
+
+def test_labels_that_are_not_mapped_are_left_out_where_classes_are_chosen(tmp_path):
+    root = fill(tmp_path / "root", "a/b.wav", "c/d.wav", "e/f.wav", "e/g.wav")
+    found = read(root, label_map=label_map(tmp_path, {"a": "x", "c": "y"}), labels=("x", "y"))
+    assert [clip.label for clip in found.utterances] == ["x", "y"]
+    assert any(
+        note == "2 clips whose labels the map does not have are left out, as --data.labels chooses (e 2)."
+        for note in found.notes
+    )
 
 
 clips = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(("x", "y", "z", None))), min_size=3, max_size=60)

@@ -92,7 +92,7 @@ def render(folder: Path, *, seed: int, speakers: int = 10, clips_per_class: int 
         if _manifest(folder) != manifest:
             raise UserError(
                 f"{folder}: it holds something else than the synthetic corpus of seed {seed} and version {_VERSION}; "
-                "name another folder with --data.root, or delete this one."
+                "to train on what it holds, give --data.corpus auto, else name another folder with --data.root."
             )
         return folder
     tasks = [(emotion, i % speakers, i // speakers) for emotion in EMOTIONS for i in range(clips_per_class)]

@@ -61,6 +61,8 @@ def main(argv: Sequence[str]) -> int:
         dtype=options["dtype"],
         highpass=options["highpass"],
         long_clips=options["long_clips"],
+        raw=options["raw"],
+        only=options["only"],
         seed=options["seed"],
         overwrite=options["overwrite"],
         command=f"python -m serjax.evaluate {shlex.join(argv)}",

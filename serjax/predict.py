@@ -43,6 +43,12 @@ PARSER.add_argument("--audio", help="the sound of one clip, whose video --video 
 PARSER.add_argument("--video", help="the video of one clip, whose sound --audio may name")
 PARSER.add_argument("--attention", type=Path, help="draw, of one clip, which frames looked at which sound")
 arguments.add_ensemble_options(PARSER)
+PARSER.add_argument(
+    "--coverage",
+    type=float,
+    metavar="SHARE",
+    help="print sets of labels too, which hold the true one for this share of clips, such as 0.9",
+)
 arguments.add_timeline_options(PARSER)
 PARSER.add_argument(
     "--format",
@@ -73,7 +79,10 @@ def main(argv: Sequence[str]) -> int:
     # A name need not be text: what is none is shown as bytes.
     names = [clip.name.encode(errors="backslashreplace").decode() for clip in found] or [" + ".join(apart.values())]
     clips: list[Clip] = [clip.path for clip in found] or [apart]
-    ensemble = load(options.model, options.weights, options.dtype, options.highpass, options.long_clips)
+    given = (options.weights, options.dtype, options.highpass, options.long_clips, options.raw, options.only)
+    ensemble = load(options.model, *given)
+    if options.coverage is not None:
+        ensemble.check_coverage(options.coverage)
     known = read_known(Path(options.model).expanduser(), ensemble.folds)
     for note in (*notes, *ensemble.notes):
         print(note, file=sys.stderr)
@@ -84,22 +93,23 @@ def main(argv: Sequence[str]) -> int:
         return 0 if write_timelines(ensemble, recordings, asked, sys.stdout, _say, console) else 2
     form = _form(options)
     table = csv.writer(sys.stdout, lineterminator="\n")
+    held = [] if options.coverage is None else ["set"]
     if form == "csv":
-        table.writerow(["clip", "label", "heard_s", "uncertainty", *ensemble.labels])
+        table.writerow(["clip", "label", "heard_s", "uncertainty", *held, *ensemble.labels])
     answers: list[Answer] = []
     with recording_bar(form is None or not sys.stdout.isatty()) as tell:
-        for name, one in zip(names, answer(ensemble, clips, options.vad, tell), strict=True):
+        for name, one in zip(names, answer(ensemble, clips, options.coverage, options.vad, tell), strict=True):
             for note in one.notes:
                 print(note, file=sys.stderr)
             if form == "json":
-                print(json.dumps(_object(name, one)), flush=True)
+                print(json.dumps(_object(name, one) | ({"set": one.set or []} if held else {})), flush=True)
             elif form == "csv":
-                table.writerow(_row(name, one, ensemble.labels))
+                table.writerow(_row(name, one, ensemble.labels, bool(held)))
                 sys.stdout.flush()
             answers.append(one)
     scores = [one.scores for one in answers]
     if form is None:
-        console.print(_table(names, scores, ensemble.outputs))
+        console.print(_table(names, scores, ensemble.outputs, [one.set for one in answers] if held else None))
     for note in _notes(ensemble, names, answers, options.vad):
         print(note, file=sys.stderr)
     heard = [(name, known[one.digest or ""]) for name, one in zip(names, answers, strict=True) if one.digest in known]
@@ -156,11 +166,12 @@ def _object(name: str, answer: "Answer") -> dict[str, Any]:
     return {"clip": name, "scores": answer.scores, "heard_s": _seconds(answer), "uncertainty": _doubt(answer)}
 
 
-def _row(name: str, answer: "Answer", labels: Sequence[str]) -> list[Any]:
+def _row(name: str, answer: "Answer", labels: Sequence[str], sets: bool = False) -> list[Any]:
     """Return a clip's answer as one line of CSV has it; cells are empty where the clip cannot be read."""
     scores = {entry["label"]: entry["score"] for entry in answer.scores}
     label = answer.scores[0]["label"] if answer.scores else None
-    return [name, label, _seconds(answer), _doubt(answer), *(scores.get(one) for one in labels)]
+    held = ["|".join(answer.set or ())] if sets else []
+    return [name, label, _seconds(answer), _doubt(answer), *held, *(scores.get(one) for one in labels)]
 
 
 def _seconds(answer: "Answer") -> float | None:
@@ -227,18 +238,24 @@ def _draw(
     print(f"Written: {path}", file=sys.stderr)
 
 
-def _table(clips: Sequence[str], answers: "Sequence[Scores]", outputs: "Outputs") -> "Table":
+def _table(
+    clips: Sequence[str],
+    answers: "Sequence[Scores]",
+    outputs: "Outputs",
+    sets: Sequence[tuple[str, ...] | None] | None = None,
+) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
     shown = "{:.3f}" if outputs == "identity" else "{:.1%}"
-    table = Table("clip", "emotion", "others")
-    for clip, answer in zip(clips, answers, strict=True):
+    table = Table("clip", "emotion", "others", *([] if sets is None else ["set"]))
+    for place, (clip, answer) in enumerate(zip(clips, answers, strict=True)):
+        held = [] if sets is None else [Text(", ".join(sets[place] or ()))]
         if answer:
             first, *others = [f"{entry['label']} {shown.format(entry['score'])}" for entry in answer]
-            table.add_row(Text(clip), Text(first, "bold"), Text(", ".join(others)))
+            table.add_row(Text(clip), Text(first, "bold"), Text(", ".join(others)), *held)
         else:
-            table.add_row(Text(clip), Text("unreadable", "red"), "")
+            table.add_row(Text(clip), Text("unreadable", "red"), "", *held)
     return table
 
 

@@ -105,9 +105,7 @@ def test_every_command_has_a_text():
     assert all(found.values())
 
 
-@pytest.mark.parametrize(
-    ("name", "answer"), [("trian", "did you mean train?"), ("zzz", "there are compare, evaluate, ")]
-)
+@pytest.mark.parametrize(("name", "answer"), [("trian", "did you mean train?"), ("zzz", "there are compare, ")])
 def test_a_mistyped_command_is_answered_with_the_nearest(name, answer):
     with pytest.raises(UserError, match="there is no such command") as raised:
         cli.main([name, "--exp", "x"])

@@ -23,7 +23,7 @@ def test_options_become_settings_and_the_report_is_printed(monkeypatch, capsys):
 
     monkeypatch.setattr("serjax.runs.evaluate.evaluate", evaluate)
     options = ["--data.root", "clips", "--data.labels", "p", "q", "--data.skip-bad", "--dtype", "bfloat16"]
-    options += ["--highpass", "20", "--head"]
+    options += ["--highpass", "20", "--head", "--raw", "--only", "p,q"]
     assert main(["run", *options, "--weights", "1", "0", "--out", "there"]) == 0
     assert given.pop("data") == DataConfig(root="clips", labels=("p", "q"), skip_bad=True)
     assert given.pop("command").startswith("python -m serjax.evaluate run --data.root clips")
@@ -34,6 +34,8 @@ def test_options_become_settings_and_the_report_is_printed(monkeypatch, capsys):
         "dtype": "bfloat16",
         "highpass": 20.0,
         "long_clips": "head",
+        "raw": True,
+        "only": ("p", "q"),
         "seed": 0,
         "overwrite": False,
     }

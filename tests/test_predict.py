@@ -34,6 +34,9 @@ class Ensemble:
     folds = (1, 2)
     max_seconds, crop, highpass = 3.0, "head", None
 
+    def check_coverage(self, coverage):
+        assert coverage == 0.9
+
 
 @pytest.fixture
 def answers(monkeypatch):
@@ -90,6 +93,20 @@ def test_a_terminal_gets_a_table(answers, capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert main(["run", "a.wav"]) == 0
     assert "happy 75.0%" in capsys.readouterr().out
+
+
+def test_sets_are_in_every_format(answers, capsys, monkeypatch):
+    answers += [Answer(SCORES, 16000, (), 2.0, length=2.0, set=("happy", "sad")), Answer([], None, ())]
+    command = ["run", "a.wav", "b.wav", "--coverage", "0.9"]
+    assert main([*command, "--json"]) == 2
+    assert [json.loads(line)["set"] for line in capsys.readouterr().out.splitlines()] == [["happy", "sad"], []]
+    assert main([*command, "--format", "csv"]) == 2
+    assert [row["set"] for row in csv.DictReader(capsys.readouterr().out.splitlines())] == ["happy|sad", ""]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(command) == 2
+    shown = capsys.readouterr().out
+    assert "set" in shown
+    assert "happy, sad" in shown
 
 
 @pytest.mark.parametrize("arguments", [["run"], ["run", "a.wav", "--audio", "b.wav"]])
@@ -380,3 +397,23 @@ def wav_header():
     data = io.BytesIO()
     soundfile.write(data, np.zeros(0, np.int16), 16_000, format="WAV")
     return data.getvalue()[:44]
+
+
+def test_raw_and_chosen_classes_are_those_of_load(clips, tmp_path, capsys):
+    run, clip = tmp_path / "run", str(clips / "one.wav")
+    write_run(run, calibration=[(3.0, (0.5,) * 20)] * 2)
+    for options, given in (
+        ([], {}),
+        (["--raw"], {"raw": True}),
+        (["--only", "sad,angry"], {"only": ["angry", "sad"]}),
+        (["--only", "sad, angry", "--raw"], {"only": ["angry", "sad"], "raw": True}),
+    ):
+        assert main([str(run), clip, *options]) == 0
+        assert json.loads(capsys.readouterr().out)["scores"] == serjax.load(run, **given)(clip)
+    assert main([str(run), clip, "--coverage", "0.9"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["set"][0] == answer["scores"][0]["label"]
+    with pytest.raises(UserError, match="the model has no class 'happ'; did you mean happy"):
+        main([str(run), clip, "--only", "happ,sad"])
+    with pytest.raises(UserError, match=r"coverage: got 0\.99, but the validation clips are too few"):
+        main([str(run), clip, "--coverage", "0.99"])

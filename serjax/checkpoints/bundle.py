@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple
 from flax import nnx
 
 from serjax.audio.vad import Activity
+from serjax.evaluation.calibration_report import Calibration
 from serjax.models.base import Modality
 from serjax.video.config import VideoConfig
 
@@ -32,6 +33,7 @@ class Models(NamedTuple):
         required: modalities that a clip must have.
         video: how they take video; None: they do not.
         notes: sentences for the user about what was assumed.
+        calibration: of the members, in their order; None: there is none.
     """
 
     labels: tuple[str, ...]
@@ -50,3 +52,4 @@ class Models(NamedTuple):
     required: frozenset[Modality] = frozenset({"sound"})
     video: VideoConfig | None = None
     notes: tuple[str, ...] = ()
+    calibration: Calibration | None = None

@@ -14,7 +14,7 @@ BUNDLED = Path(__file__).parent / "bundled"
 """Folder of the checkpoints that come with serjax, each in a folder of its name."""
 
 _SMALL_FILES = ["config.json", "preprocessor_config.json", "processor_config.json"]
-_RUN_FILES = ["experiment.json", "model.json", "fold_*/*", "seed_*/*"]
+_RUN_FILES = ["experiment.json", "model.json", "calibration.json", "fold_*/*", "seed_*/*"]
 """Of a run that was uploaded, what answers for clips."""
 
 _ID = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*", re.ASCII)

@@ -18,6 +18,7 @@ from flax import nnx
 from serjax.audio.highpass import Cutoff
 from serjax.audio.vad import Activity
 from serjax.checkpoints.bundle import Models
+from serjax.checkpoints.calibration import read_calibration
 from serjax.checkpoints.conversion import load_tensors, to_tensors
 from serjax.checkpoints.formats.tensors import read_json, read_tensors, write_tensors
 from serjax.checkpoints.huggingface import save_pretrained
@@ -69,7 +70,12 @@ class RunModels:
 
     def members(self, run_dir: Path) -> list[Path]:
         """Return the directories of all models: the folds of the first seed, then those of the others."""
-        return [fold_folder(run_dir, fold, seed) for seed in range(self.seeds) for fold in self.folds]
+        return [fold_folder(run_dir, fold, seed) for fold, seed in self.trained]
+
+    @property
+    def trained(self) -> list[tuple[int, int]]:
+        """Fold and seed of each model, in the order of `members`."""
+        return [(fold, seed) for seed in range(self.seeds) for fold in self.folds]
 
 
 def fold_folder(run_dir: Path, fold: int, seed: int = 0) -> Path:
@@ -215,6 +221,7 @@ def load_run(run_dir: str | Path) -> Models:
         modalities=model.modalities,
         required=model.required,
         video=model.video,
+        calibration=read_calibration(folder, run.trained),
     )
 
 

@@ -47,6 +47,13 @@ def add_ensemble_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--highpass", type=float, metavar="HZ", help="high-pass filter, 20 removes a DC offset; default: the run's own"
     )
+    parser.add_argument("--raw", action="store_true", help="scores as trained, without the temperatures of calibration")
+    parser.add_argument(
+        "--only",
+        type=lambda text: tuple(name.strip() for name in text.split(",")),
+        metavar="LABEL,LABEL",
+        help="tell only these classes apart: their scores add up to 1",
+    )
     long_clips = parser.add_mutually_exclusive_group()
     long_clips.add_argument(
         "--head",

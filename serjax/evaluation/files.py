@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from serjax.evaluation.calibration_plot import reliability_figure, run_panels
 from serjax.evaluation.model_card import model_card
 from serjax.evaluation.out_of_fold import OutOfFold, write_oof_csv
 from serjax.evaluation.plots import confusion_figure, curves_figure, save_png
@@ -12,7 +13,7 @@ from serjax.runtime.disk import write_text
 
 
 def write_all(run_dir: Path, report: Report, seeds: Sequence[OutOfFold], history: Sequence[Row]) -> None:
-    """Write oof.csv, confusion.png, curves.png, README.md and, last, report.json: where it is, the run is complete.
+    """Write oof.csv, the pictures, README.md and, last, report.json: where it is, the run is complete.
 
     Args:
         run_dir: the run folder, which exists.
@@ -26,5 +27,6 @@ def write_all(run_dir: Path, report: Report, seeds: Sequence[OutOfFold], history
     write_oof_csv(run_dir / "oof.csv", *seeds)
     save_png(run_dir / "confusion.png", confusion_figure(report))
     save_png(run_dir / "curves.png", curves_figure(chosen_histories(history)))
+    save_png(run_dir / "reliability.png", reliability_figure(run_panels(report["calibration"])))
     write_text(run_dir / "README.md", model_card(report))
     write_text(run_dir / "report.json", json.dumps(report, indent=2, allow_nan=False) + "\n")

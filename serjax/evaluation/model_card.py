@@ -1,14 +1,16 @@
 """The README.md of a run folder: a model card for people, with the front matter that Hugging Face's hub reads."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import PurePath
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from serjax.evaluation.calibration_tables import QUALITY_HEADINGS, calibration_section, quality_row
 from serjax.evaluation.config import CardConfig
+from serjax.evaluation.markdown import bullets, table
 from serjax.evaluation.metrics import METRICS
 from serjax.evaluation.report import Report
 from serjax.evaluation.tables import (
@@ -51,8 +53,9 @@ def model_card(report: Report) -> str:
         _scores(report),
         "![Confusion matrix](confusion.png)",
         "![Training curves](curves.png)",
+        *calibration_section(report),
         "## Before you quote these scores",
-        _bullets([_prose(report, note) for note in report["notes"]] or ["Nothing out of the ordinary was noticed."]),
+        bullets([_prose(report, note) for note in report["notes"]] or ["Nothing out of the ordinary was noticed."]),
         "## Intended use",
         _card(report)["intended_use"] or _INTENDED_USE,
         "## Limits",
@@ -83,14 +86,27 @@ def evaluation_page(report: Report) -> str:
         f"# {report['name']}",
         f"{interval['clips']} clips, scores in %. The interval is a percentile bootstrap that draws "
         f"{interval['resampled']}, {interval['count']} of them, {interval['draws']} times.",
-        _table(["", *SCORES.values()], evaluation_rows(report)),
-        _table(CLASS_HEADINGS, class_rows(report)),
+        table(["", *SCORES.values()], evaluation_rows(report)),
+        table(CLASS_HEADINGS, class_rows(report)),
         *_groups(report),
+        *_trust(report),
         "![Confusion matrix](confusion.png)",
-        *([_bullets(report["notes"])] if report["notes"] else []),
+        *([bullets(report["notes"])] if report["notes"] else []),
         f"## Command\n\n    {report['command']}",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _trust(report: Report) -> list[str]:
+    """Return the calibration of an evaluation's answers, where they are probabilities."""
+    if not report.get("calibration"):
+        return []
+    return [
+        "Expected calibration error (15 bins), mean score and accuracy of the most probable label, Brier score (0 to "
+        "2) and NLL in nats:",
+        table(QUALITY_HEADINGS, [quality_row("all clips", report["calibration"])]),
+        "![Reliability diagram](reliability.png)",
+    ]
 
 
 def _front_matter(report: Report) -> str:
@@ -160,7 +176,7 @@ def _limits(report: Report) -> str:
         "and microphones are untested, unless an evaluation says so.",
         f"It always answers with one of {', '.join(report['labels'])}, also where none of them fits.",
     ]
-    return _bullets([*([given] if given else []), *lines])
+    return bullets([*([given] if given else []), *lines])
 
 
 def _license(report: Report) -> str:
@@ -169,7 +185,7 @@ def _license(report: Report) -> str:
     lines.append(f"Recordings: {card['data_license'] or 'not named; see where they come from'}.")
     for name in _base_models(report):
         lines.append(f"Pretrained weights: those of `{name}`, whose terms hold too.")
-    return _bullets([line.replace("..", ".") for line in lines])
+    return bullets([line.replace("..", ".") for line in lines])
 
 
 def _citation(report: Report) -> list[str]:
@@ -205,14 +221,14 @@ def _scores(report: Report) -> str:
         "of epochs trained. The spread is the standard deviation (n - 1); the "
         f"interval is a percentile bootstrap that draws {interval['resampled']}, {interval['count']} of them, "
         f"{interval['draws']} times. Chance is always answering the largest class (WA), or any one class (UA).",
-        _table(headings, [*fold_rows(report, width=80), *below]),
+        table(headings, [*fold_rows(report, width=80), *below]),
     ]
     if report["last_epoch"]:
         parts += [
             "At each fold's last epoch instead, which no score chose (though early stopping decided when it came):",
-            _table(["", *SCORES.values()], summary_rows(report["last_epoch"])),
+            table(["", *SCORES.values()], summary_rows(report["last_epoch"])),
         ]
-    return "\n\n".join([*parts, _table(CLASS_HEADINGS, class_rows(report)), *_groups(report)])
+    return "\n\n".join([*parts, table(CLASS_HEADINGS, class_rows(report)), *_groups(report)])
 
 
 def _groups(report: Report) -> list[str]:
@@ -222,7 +238,7 @@ def _groups(report: Report) -> list[str]:
         for scored in report.get("groups", ())
         for text in (
             f"By {scored['attribute']}, UA in %; the last row is the gap between the best group and the worst:",
-            _table(GROUP_HEADINGS, group_rows(scored)),
+            table(GROUP_HEADINGS, group_rows(scored)),
         )
     ]
 
@@ -268,7 +284,7 @@ def _protocol(report: Report) -> str:
             f"Trained with {report['seeds']['count']} seeds; folds, classes and pictures are those of the first. The "
             "models of all are here and answer together, as those of each clip's fold do in `seeds together`."
         )
-    return _bullets(lines)
+    return bullets(lines)
 
 
 def _held_out(facts: Mapping[str, Any], folds: Mapping[str, Any]) -> str:
@@ -305,12 +321,3 @@ def _making(report: Report) -> str:
         f"Seed {experiment['seed']}, {minutes} min {seconds} s of training on {facts['device']}; {versions}. All "
         "settings are in `experiment.json`, all numbers in `report.json`, each clip's answer in `oof.csv`."
     )
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    aligned = ["---", *["---:"] * (len(headings) - 1)]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in [headings, aligned, *rows])
-
-
-def _bullets(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)

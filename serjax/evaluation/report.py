@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from serjax.evaluation.calibration import quality
+from serjax.evaluation.calibration_report import Calibration, calibration_notes, calibration_report
 from serjax.evaluation.groups import group_notes, score_groups
 from serjax.evaluation.metrics import (
     METRICS,
@@ -88,6 +90,7 @@ def build_report(
     history: Sequence[Row],
     last: OutOfFold | None = None,
     alone: Mapping[str, OutOfFold] | None = None,
+    calibration: Calibration | None = None,
 ) -> Report:
     """Return the report; scores in it go from 0 to 1, and null stands for what is not defined.
 
@@ -99,6 +102,7 @@ def build_report(
         history: rows of metrics.jsonl.
         last: the last epoch's answers of the first seed; wanted where early stopping watched the test folds.
         alone: the kept epochs' answers of the first seed from sound, or video, alone.
+        calibration: of the members; None where there is none.
     """
     oof = seeds[0]
     main = _scored(oof, experiment["seed"])
@@ -109,6 +113,7 @@ def build_report(
         fold |= {"kept_epoch": kept["epoch"], "epochs": rows[-1]["epoch"], "learning_rate": kept.get("learning_rate")}
     matrix = confusion(oof.label, oof.prediction, len(oof.labels))
     groups = score_groups(oof, experiment["seed"], draws=DRAWS, level=LEVEL)
+    trust = calibration_report(seeds, calibration)
     return {
         "experiment": dict(experiment),
         "facts": json.loads(json.dumps(asdict(facts))),
@@ -118,14 +123,21 @@ def build_report(
         "classes": _per_class(matrix, oof.labels),
         "confusion": matrix.tolist(),
         "groups": groups,
+        "calibration": trust,
         "seeds": _over_seeds(seeds) if len(seeds) > 1 else None,
         "alone": {name: _whole(one) for name, one in (alone or {}).items()},
         "last_epoch": None if last is None else _scored(last, experiment["seed"]),
-        "notes": [*_notes(experiment, facts, main), *group_notes(groups, len(oof.labels))],
+        "notes": [
+            *_notes(experiment, facts, main),
+            *group_notes(groups, len(oof.labels)),
+            *calibration_notes(experiment, trust),
+        ],
     }
 
 
-def evaluation_report(answers: OutOfFold, *, name: str, seed: int, notes: Sequence[str] = ()) -> Report:
+def evaluation_report(
+    answers: OutOfFold, *, name: str, seed: int, notes: Sequence[str] = (), shares: bool = True
+) -> Report:
     """Return the report of an evaluation on other clips than a run's own; scores in it go from 0 to 1.
 
     Args:
@@ -133,6 +145,7 @@ def evaluation_report(answers: OutOfFold, *, name: str, seed: int, notes: Sequen
         name: of the model and the clips, for people.
         seed: decides the draws of the intervals.
         notes: sentences on the clips, to which those on the intervals are added.
+        shares: whether a clip's scores are probabilities that add up to 1, whose calibration is judged.
     """
     found = _scored(answers, seed)
     groups = score_groups(answers, seed, draws=DRAWS, level=LEVEL)
@@ -146,6 +159,7 @@ def evaluation_report(answers: OutOfFold, *, name: str, seed: int, notes: Sequen
         "classes": _per_class(matrix, answers.labels),
         "confusion": matrix.tolist(),
         "groups": groups,
+        "calibration": quality(answers.probability, answers.label) if shares else None,
         "notes": [
             *notes,
             *_interval_notes(found["interval"]),

@@ -7,6 +7,13 @@ from rich.console import Group
 from rich.table import Column, Table
 from rich.text import Text
 
+from serjax.evaluation.calibration_tables import (
+    QUALITY_HEADINGS,
+    SET_HEADINGS,
+    quality_row,
+    quality_rows,
+    set_rows,
+)
 from serjax.evaluation.comparison import Comparison
 from serjax.evaluation.metrics import METRICS
 from serjax.evaluation.report import LEVEL, Report
@@ -175,7 +182,10 @@ def evaluation_tables(report: Report) -> Group:
     classes = _table("classes, in %", CLASS_HEADINGS, gap=1)
     for row in class_rows(report):
         classes.add_row(*row)
-    return Group(whole, classes, *_group_tables(report), *map(Text, report["notes"]))
+    trust = []
+    if found := report.get("calibration"):
+        trust.append(_filled("calibration", QUALITY_HEADINGS, [quality_row("all clips", found)]))
+    return Group(whole, classes, *_group_tables(report), *trust, *map(Text, report["notes"]))
 
 
 def comparison_table(found: Comparison, ours: str, theirs: str) -> Table:
@@ -213,7 +223,25 @@ def score_tables(report: Report) -> Group:
         tables.append(_table("at the last epoch instead, scores in %", ["", *SCORES.values()], gap=1))
         for row in summary_rows(report["last_epoch"]):
             tables[-1].add_row(*row)
-    return Group(*tables, *_group_tables(report), *map(Text, report["notes"]))
+    return Group(*tables, *_group_tables(report), *_calibration_tables(report), *map(Text, report["notes"]))
+
+
+def _calibration_tables(report: Report) -> list[Table]:
+    """Return the calibration of a run out of fold, and how well its sets cover; older reports have none."""
+    found = report.get("calibration")
+    if not found:
+        return []
+    tables = [_filled("calibration, out of fold", QUALITY_HEADINGS, quality_rows(found))]
+    if found["sets"]:
+        tables.append(_filled("sets of labels, out of fold", SET_HEADINGS, set_rows(found)))
+    return tables
+
+
+def _filled(title: str, headings: list[str], rows: list[list[str]]) -> Table:
+    table = _table(title, headings, gap=1)
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def _table(title: str, headings: list[str], gap: int) -> Table:

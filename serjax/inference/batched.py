@@ -97,3 +97,10 @@ def member_embeddings(params: Any, shared: Any, inputs: Inputs, *, graphdef: Any
         return apply(lambda inputs, *_: embed(model, inputs), inputs, None, dtype)
 
     return jax.vmap(one, out_axes=1)(params)
+
+
+def owner_means(values: np.ndarray, owners: Int[np.ndarray, "n"]) -> np.ndarray:
+    """Return the mean of the values of each owner; those of an owner stand together."""
+    starts = np.flatnonzero(np.diff(owners, prepend=-1))
+    counts = np.diff(starts, append=len(owners)).reshape(-1, *[1] * (values.ndim - 1))
+    return np.add.reduceat(values, starts) / counts.astype(values.dtype)

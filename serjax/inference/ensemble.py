@@ -1,29 +1,29 @@
 """Ensembles of a run's folds, or of one published model, called with clips."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
 import jax
 import numpy as np
-from flax import nnx
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from serjax.audio import SAMPLE_RATE
 from serjax.audio.highpass import LARGE_OFFSET, dc_offset, highpass
 from serjax.audio.vad import Activity, trim
-from serjax.audio.wav import missing_seconds
 from serjax.checkpoints.bundle import Models
 from serjax.data.batching.lengths import crop_clip
-from serjax.inference.batched import batches, frames, join, member_embeddings, member_logits
-from serjax.inference.inputs import Clip, Sample, rate_of, read
+from serjax.evaluation.conformal import label_sets, mean_p_values
+from serjax.inference.attention import cross_attention
+from serjax.inference.batched import batches, join, member_embeddings, member_logits, owner_means
+from serjax.inference.choose import check_coverage, chosen_classes
+from serjax.inference.inputs import Clip, Sample, rate_of, read_for
+from serjax.inference.live import LiveStream
 from serjax.inference.scores import Scoring
 from serjax.inference.timeline import Channels, Sound, Timeline, timeline
 from serjax.inference.windows import LONGEST, spread
 from serjax.models.functional import cast
-from serjax.models.fusion.cross_attention import CrossAttentionFusion
-from serjax.models.inputs import Inputs
 from serjax.runtime.errors import UserError
 from serjax.runtime.fingerprint import fingerprint
 
@@ -42,7 +42,11 @@ class Ensemble:
     """A run's folds, or one published model, answering together."""
 
     def __init__(
-        self, models: Models, weights: Sequence[float] | None = None, long_clips: LongClips = "windows"
+        self,
+        models: Models,
+        weights: Sequence[float] | None = None,
+        long_clips: LongClips = "windows",
+        only: Sequence[str] | None = None,
     ) -> None:
         """Keep the models; nothing is compiled before the first call.
 
@@ -50,9 +54,11 @@ class Ensemble:
             models: the members.
             weights: how much each fold counts; equally by default.
             long_clips: how clips are answered that are longer than the models hear.
+            only: classes that are told apart; all by default.
 
         Raises:
-            UserError: not one weight a fold, a negative one, or all zero; or whole clips are asked of a run.
+            UserError: not one weight a fold, a negative one, or all zero; whole clips are asked of a run; or
+                classes that the models do not have.
         """
         folds = tuple(dict.fromkeys(models.folds))
         given = np.ones(len(folds)) if weights is None else np.asarray(weights, float)
@@ -67,7 +73,8 @@ class Ensemble:
                 f"these models were trained on {models.max_seconds:g} s of a clip at most; leave --whole out, and "
                 "longer clips are answered by the mean over windows."
             )
-        self.labels = models.labels
+        chosen = chosen_classes(models.labels, models.outputs, only)
+        self.labels = models.labels if chosen is None else tuple(models.labels[place] for place in chosen)
         self.folds = folds
         self.outputs = models.outputs
         self.modalities = models.modalities
@@ -82,7 +89,10 @@ class Ensemble:
         self._embed = jax.jit(member_embeddings, static_argnames=("graphdef", "dtype"))
         # Each fold's share is split among its seeds.
         given = given[[folds.index(fold) for fold in models.folds]]
-        self.scoring = Scoring(models.outputs, (given / given.sum()).astype(np.float32))
+        temperature = None
+        if models.calibration is not None:
+            temperature = np.array([one.temperature for one in models.calibration.members], np.float32)
+        self.scoring = Scoring(models.outputs, (given / given.sum()).astype(np.float32), temperature, chosen)
         self.min_samples = models.min_samples
         # The picture belongs to all of the sound, so that models of both hear the stretch they were trained on.
         self.long_clips: LongClips = "head" if models.video is not None else long_clips
@@ -123,7 +133,11 @@ class Ensemble:
             return self.embeddings([clips])[0]
         if not clips:
             raise UserError("there are no clips; give at least one.")
-        return self._of_clips(self._read(clips), self._embed)
+        return self.vectors(self._read(clips))
+
+    def vectors(self, samples: Sequence[Sample]) -> Float[np.ndarray, "clips k d"]:
+        """Return the embeddings of clips that were read, see `embeddings`."""
+        return self._of_clips(samples, self._embed)
 
     def timeline(
         self,
@@ -147,6 +161,10 @@ class Ensemble:
             UserError: a model that takes video, a window or hop that cannot be, or a recording that cannot be read.
         """
         return timeline(self, sound, window, hop, channels, vad)
+
+    def stream(self, rate: float, window: float | None = None, hop: float | None = None) -> LiveStream:
+        """Return a stream that takes sound of a rate in Hz chunk by chunk, and answers as `timeline` does."""
+        return LiveStream(self, rate, window, hop)
 
     def _read(self, clips: list[Clip]) -> list[Sample]:
         """Return clips as these models take them; what is to be said of them are warnings."""
@@ -175,23 +193,7 @@ class Ensemble:
                 cannot do without.
         """
         models = self._models
-        sample, least = read(clip, models.video, sound="sound" in models.modalities), models.min_samples
-        name = f"{clip}" if isinstance(clip, (str, Path)) else "the clip"
-        for part in sorted(models.required - sample.modalities):
-            give = "both" if len(models.required) > 1 else f"a clip with {part}"
-            raise UserError(
-                f"{name}: it has no {part}, which these models were not trained to do without; give {give}."
-            )
-        sound = clip.get("audio") if isinstance(clip, Mapping) else clip
-        if len(sample.wave) and isinstance(sound, (str, Path)) and (missing := missing_seconds(sound)):
-            note = f"{sound}: it breaks off {missing:.3f} s before the end that its header gives; the rest is answered."
-            sample = sample._replace(notes=(*sample.notes, note))
-        if not sample.modalities:
-            raise UserError(f"{name}: it has neither sound nor video; give a clip that has one of them.")
-        if "sound" in sample.modalities and len(sample.wave) < least:
-            raise UserError(
-                f"{name}: it has {len(sample.wave)} samples at 16 kHz, but the model's first frame takes {least}."
-            )
+        sample, name = read_for(models, clip), f"{clip}" if isinstance(clip, (str, Path)) else "the clip"
         if len(sample.wave):
             sample = sample._replace(wave=self.prepare(sample.wave), offset=dc_offset(sample.wave))
         if models.video is not None and not models.required and len(sample.modalities) == 1:
@@ -204,7 +206,8 @@ class Ensemble:
         models = self._models
         heard = models.max_seconds, models.crop, models.vad, models.highpass, self.long_clips
         settings = models.dtype, models.outputs, *heard, self.labels
-        return fingerprint(models.params, models.shared, self.scoring.weights, settings)
+        scoring = self.scoring.weights, self.scoring.temperature, self.scoring.only
+        return fingerprint(models.params, models.shared, scoring, settings)
 
     def rate(self, clip: Clip) -> float:
         """Return the rate in Hz from which a clip's sound is brought to that of the models."""
@@ -222,13 +225,55 @@ class Ensemble:
         Raises:
             UserError: scores that are not finite.
         """
+        return self._answers(samples)[:2]
+
+    def answers_with_sets(
+        self, samples: Sequence[Sample], coverage: float
+    ) -> tuple[Float[np.ndarray, "clips c"], Float[np.ndarray, "clips"] | None, Bool[np.ndarray, "clips c"]]:
+        """Return what `answers` returns, and which labels are in each clip's conformal set.
+
+        Args:
+            samples: the clips.
+            coverage: share of clips whose set is to hold the true label; see `serjax.evaluation.conformal`.
+
+        Raises:
+            UserError: the models have no calibration, or one from too few clips; or scores that are not finite.
+        """
+        scores, disagreement, members = self._answers(samples)
+        return scores, disagreement, self.sets(members, scores, coverage)
+
+    def sets(
+        self, members: Float[np.ndarray, "n k c"], scores: Float[np.ndarray, "n c"], coverage: float
+    ) -> Bool[np.ndarray, "n c"]:
+        """Return which labels are in the conformal sets of clips, from the members' scores and their mean.
+
+        Raises:
+            UserError: see `check_coverage`.
+        """
+        self.check_coverage(coverage)
+        assert self._models.calibration is not None
+        conform = [one.nonconformity for one in self._models.calibration.members]
+        return label_sets(mean_p_values(members, conform, self.scoring.weights), scores, coverage)
+
+    def check_coverage(self, coverage: float) -> None:
+        """See that sets of labels of a coverage can be made; see `answers_with_sets`.
+
+        Raises:
+            UserError: they cannot.
+        """
+        check_coverage(self._models, self.scoring.weights, self.scoring.only, coverage)
+
+    def _answers(self, samples: Sequence[Sample]) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+        """Return the scores of clips, the members' disagreement, and their own scores [clips k c]."""
         if not samples:
-            return np.zeros((0, len(self.labels)), np.float32), None
+            empty = np.zeros((0, len(self.labels)), np.float32)
+            return empty, None, np.zeros((0, len(self.scoring.weights), len(self.labels)), np.float32)
         owners, logits = self._of_windows(samples, self._logits)
         scores, disagreement = self.scoring.scores(logits), self.scoring.disagreement(logits)
         if not np.isfinite(scores).all():
             raise UserError("the answers are not finite numbers: the weights are damaged; train or fetch them again.")
-        return _means(scores, owners), None if disagreement is None else _means(disagreement, owners)
+        doubts = None if disagreement is None else owner_means(disagreement, owners)
+        return owner_means(scores, owners), doubts, owner_means(self.scoring.members(logits), owners)
 
     def logits(self, waves: Sequence[Float[np.ndarray, "_"]], longest: int | None = None) -> Float[np.ndarray, "n k c"]:
         """Return the members' logits of prepared waves at 16 kHz, for models of sound alone.
@@ -242,7 +287,7 @@ class Ensemble:
     def _of_clips(self, samples: Sequence[Sample], call: Any) -> np.ndarray:
         """Return what members make of clips [clips k ...]: of several windows the mean."""
         owners, found = self._of_windows(samples, call)
-        return _means(found, owners)
+        return owner_means(found, owners)
 
     def _of_windows(self, samples: Sequence[Sample], call: Any) -> tuple[Int[np.ndarray, "n"], np.ndarray]:
         """Return which clip each window is of, and what members make of it [n k ...]."""
@@ -272,22 +317,7 @@ class Ensemble:
         Raises:
             UserError: the models have no cross-attention, or the clip lacks sound or video.
         """
-        models = self._models
-        fused = nnx.merge(models.graphdef, jax.tree.map(lambda x: x[0], models.params), models.shared)
-        if models.video is None or not isinstance(getattr(fused, "fusion", None), CrossAttentionFusion):
-            raise UserError("these models have no cross-attention; ask a run of av_xattn.")
-        if sample.frames is None or not len(sample.wave):
-            raise UserError("attention is between sound and video; give a clip that has both.")
-        wave = self.heard(sample)
-        arrays = (wave[None], np.array([len(wave)], np.int32), *frames([sample], models.video))
-
-        def looked(params: Any) -> Any:
-            return nnx.merge(models.graphdef, params, models.shared).fuse(Inputs(*arrays)).attention
-
-        found = jax.vmap(looked)(models.params)
-        count, stretches = int(found.video_frames[0, 0]), int(found.audio_frames[0, 0])
-        shares = np.einsum("k,khfn->fn", self.scoring.weights, np.asarray(found.video_to_audio[:, 0], np.float32))
-        return shares[:count, :stretches] / found.video_to_audio.shape[2], fused.seconds_per_frame
+        return cross_attention(self._models, self.scoring.weights, sample, self.heard(sample))
 
     def heard(self, sample: Sample) -> Float[np.ndarray, "n"]:
         """Return the stretch of a clip's sound that training hears, at 16 kHz: at most `data.max_seconds`."""
@@ -317,10 +347,3 @@ class Ensemble:
         """Return the classes with their probabilities, the most probable first."""
         order = np.argsort(-probability, kind="stable")
         return [{"label": self.labels[c], "score": float(probability[c])} for c in order]
-
-
-def _means(values: np.ndarray, owners: Int[np.ndarray, "n"]) -> np.ndarray:
-    """Return the mean of the values of each owner; those of an owner stand together."""
-    starts = np.flatnonzero(np.diff(owners, prepend=-1))
-    counts = np.diff(starts, append=len(owners)).reshape(-1, *[1] * (values.ndim - 1))
-    return np.add.reduceat(values, starts) / counts.astype(values.dtype)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool
 
 from serjax.audio import SAMPLE_RATE
 from serjax.audio.vad import Activity
@@ -33,6 +34,8 @@ class Answer(NamedTuple):
         offset: DC offset as a share of its RMS.
         uncertainty: disagreement of the members, see `serjax.inference.scores.Scoring.disagreement`; None where there
             is one member.
+        set: labels that hold the true one with the coverage that was asked for, the most probable first; None where no
+            coverage was.
         digest: hash of its samples, as a run's folds.json has them; None where there are none.
     """
 
@@ -45,19 +48,30 @@ class Answer(NamedTuple):
     offset: float = 0.0
     digest: str | None = None
     uncertainty: float | None = None
+    set: tuple[str, ...] | None = None
 
 
 def answer(
-    ensemble: Ensemble, clips: Iterable[Clip], vad: Activity = "none", progress: Progress | None = None
+    ensemble: Ensemble,
+    clips: Iterable[Clip],
+    coverage: float | None = None,
+    vad: Activity = "none",
+    progress: Progress | None = None,
 ) -> Iterator[Answer]:
     """Yield the answer for each clip, in their order.
 
     Args:
         ensemble: the models.
         clips: what is answered. Sound files of more than a minute are read window by window.
+        coverage: of the sets of labels, see `Ensemble.answers_with_sets`; None for none.
         vad: weighs the windows of a file by their speech, see `answer_long`.
         progress: called as windows of a long file are done.
+
+    Raises:
+        UserError: there can be no sets of this coverage.
     """
+    if coverage is not None:
+        ensemble.check_coverage(coverage)
     waiting = iter(clips)
     while some := list(itertools.islice(waiting, CHUNK)):
         samples: list[Sample] = []
@@ -65,7 +79,7 @@ def answer(
         for clip in some:
             try:
                 if isinstance(clip, (str, Path)) and is_long(ensemble, clip, vad):
-                    answers.append(_of_whole(ensemble, answer_long(ensemble, clip, vad, progress)))
+                    answers.append(_of_whole(ensemble, answer_long(ensemble, clip, vad, progress), coverage))
                     continue
                 sample = ensemble.read(clip)
                 answers.append(_read(ensemble, clip, sample))
@@ -74,21 +88,39 @@ def answer(
                 raise
             except UserError as error:
                 answers.append(Answer([], None, (str(error),)))
-        scores, doubts = ensemble.answers(samples)
-        rows = iter(zip(scores, itertools.repeat(None) if doubts is None else map(float, doubts), strict=False))
+        held = None
+        if coverage is None:
+            scores, doubts = ensemble.answers(samples)
+        else:
+            scores, doubts, held = ensemble.answers_with_sets(samples, coverage)
+        row = 0
         for one in answers:
             if one.rate is None or one.scores:
                 yield one
-            else:
-                row, doubt = next(rows)
-                yield one._replace(scores=ensemble.ranked(row), uncertainty=doubt)
+                continue
+            ranked = ensemble.ranked(scores[row])
+            doubt = None if doubts is None else float(doubts[row])
+            yield one._replace(
+                scores=ranked,
+                uncertainty=doubt,
+                set=None if held is None else _set(ensemble, ranked, held[row]),
+            )
+            row += 1
 
 
-def _of_whole(ensemble: Ensemble, found: Whole) -> Answer:
+def _set(ensemble: Ensemble, ranked: Scores, held: Bool[np.ndarray, "c"]) -> tuple[str, ...]:
+    """Return the labels in a set, the most probable first."""
+    own = {ensemble.labels[place] for place in np.flatnonzero(held)}
+    return tuple(entry["label"] for entry in ranked if entry["label"] in own)
+
+
+def _of_whole(ensemble: Ensemble, found: Whole, coverage: float | None) -> Answer:
     """Return the answer for a long file."""
-    scores = ensemble.ranked(found.score)
+    scores, chosen = ensemble.ranked(found.score), None
+    if coverage is not None:
+        chosen = _set(ensemble, scores, ensemble.sets(found.members[None], found.score[None], coverage)[0])
     heard = found.heard, found.windows, found.length, found.offset, found.digest, found.uncertainty
-    return Answer(scores, found.rate, found.notes, *heard)
+    return Answer(scores, found.rate, found.notes, *heard, chosen)
 
 
 def _read(ensemble: Ensemble, clip: Clip, sample: Sample) -> Answer:

@@ -10,6 +10,8 @@ from jaxtyping import Float, Shaped
 
 from serjax.audio import SAMPLE_RATE
 from serjax.audio.decode import VIDEO_SUFFIXES, decode, resample, sample_rate
+from serjax.audio.wav import missing_seconds
+from serjax.checkpoints.bundle import Models
 from serjax.models.base import Modality
 from serjax.runtime.errors import MissingPackage, UserError
 from serjax.runtime.remote import is_remote
@@ -72,6 +74,31 @@ def read(clip: Clip, video: VideoConfig | None = None, *, sound: bool = True) ->
         audio = film if has_sound(film) else None
     wave = np.zeros(0, np.float32) if audio is None else read_sound(audio)
     return Sample(wave, frames, notes)
+
+
+def read_for(models: Models, clip: Clip) -> Sample:
+    """Return a clip's arrays, of which some models can answer.
+
+    Raises:
+        UserError: it cannot be decoded, is too short for these models, or lacks the sound or the video that they
+            cannot do without.
+    """
+    sample, least = read(clip, models.video, sound="sound" in models.modalities), models.min_samples
+    name = f"{clip}" if isinstance(clip, (str, Path)) else "the clip"
+    for part in sorted(models.required - sample.modalities):
+        give = "both" if len(models.required) > 1 else f"a clip with {part}"
+        raise UserError(f"{name}: it has no {part}, which these models were not trained to do without; give {give}.")
+    sound = clip.get("audio") if isinstance(clip, Mapping) else clip
+    if len(sample.wave) and isinstance(sound, (str, Path)) and (missing := missing_seconds(sound)):
+        note = f"{sound}: it breaks off {missing:.3f} s before the end that its header gives; the rest is answered."
+        sample = sample._replace(notes=(*sample.notes, note))
+    if not sample.modalities:
+        raise UserError(f"{name}: it has neither sound nor video; give a clip that has one of them.")
+    if "sound" in sample.modalities and len(sample.wave) < least:
+        raise UserError(
+            f"{name}: it has {len(sample.wave)} samples at 16 kHz, but the model's first frame takes {least}."
+        )
+    return sample
 
 
 def read_sound(clip: Clip) -> Float[np.ndarray, "t"]:

@@ -19,6 +19,8 @@ def load(
     dtype: DType | None = None,
     highpass: float | None = None,
     long_clips: LongClips = "windows",
+    raw: bool = False,
+    only: Sequence[str] | None = None,
 ) -> Ensemble:
     """Return the ensemble of a finished run, or a published classifier, to be called with clips.
 
@@ -33,9 +35,12 @@ def load(
         long_clips: how clips are answered that are longer than the models hear (`data.max_seconds` of a run, 30 s of a
             published classifier). windows: the mean over the fewest windows that cover them. head: the stretch alone
             that a run was trained on (`data.eval_crop`). whole: all at once, by a published classifier.
+        raw: leave the logits as the models give them, where a run has temperatures that calibrate them
+            (docs/concepts/calibration.md).
+        only: classes that are told apart: scores are softmax over their logits alone; all by default.
 
     Raises:
-        UserError: there is no such run, checkpoint, dtype or cutoff, or its files do not fit.
+        UserError: there is no such run, checkpoint, dtype, cutoff or class, or its files do not fit.
     """
     folder = Path(source).expanduser()
     if long_clips not in get_args(LongClips):
@@ -53,4 +58,6 @@ def load(
         models = models._replace(dtype=dtype)
     if highpass is not None:
         models = models._replace(highpass=highpass)
-    return Ensemble(models, weights, long_clips)
+    if raw:
+        models = models._replace(calibration=None)
+    return Ensemble(models, weights, long_clips, only)

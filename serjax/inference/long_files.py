@@ -35,6 +35,7 @@ class Whole(NamedTuple):
 
     Attributes:
         score: Float[np.ndarray, "c"], mean over its windows, of the labels in their order.
+        members: Float[np.ndarray, "k c"], the same of each member.
         uncertainty: mean disagreement of the members; None where there is one.
         windows: how many there were.
         rate: of the file, in Hz.
@@ -46,6 +47,7 @@ class Whole(NamedTuple):
     """
 
     score: Float[np.ndarray, "c"]
+    members: Float[np.ndarray, "k c"]
     uncertainty: float | None
     windows: int
     rate: int
@@ -101,14 +103,16 @@ def answer_long(
         coming = _windows(ensemble, stream, listened.blocks(), "none" if head else vad)
         splitter, size = Splitter(stream, separate=False), windows_a_call(ensemble.longest)
         scores: list[np.ndarray] = []
+        members: list[np.ndarray] = []
         doubts: list[np.ndarray] = []
         shares: list[float] = []
         while some := list(islice(coming, size)):
             parts = [splitter(one)[0] for one in some]
             spare = size - len(parts) if scores else 0
             waves = [part.wave for part in parts] + [parts[0].wave] * spare
-            score, doubt = answer_waves(ensemble, waves, ensemble.longest, stream.source)
+            score, doubt, each = answer_waves(ensemble, waves, ensemble.longest, stream.source)
             scores.append(score[: len(parts)])
+            members.append(each[: len(parts)])
             if doubt is not None:
                 doubts.append(doubt[: len(parts)])
             shares += [1.0 if part.speech is None else part.speech for part in parts]
@@ -125,6 +129,7 @@ def answer_long(
     length = listened.samples / SAMPLE_RATE
     return Whole(
         np.average(np.concatenate(scores), 0, weights).astype(np.float32),
+        np.average(np.concatenate(members), 0, weights).astype(np.float32),
         float(np.average(np.concatenate(doubts), 0, weights)) if doubts else None,
         len(weights),
         stream.own_rate,

@@ -15,13 +15,21 @@ class Scoring:
     Attributes:
         outputs: softmax: one class of several. sigmoid: each class for itself. identity: values.
         weights: Float[np.ndarray, "k"], share of each member; they add up to 1.
+        temperature: Float[np.ndarray, "k"], divides the logits of each member; None leaves them as they are.
+        only: places of the classes that are told apart, in their order; None for all.
     """
 
     outputs: Outputs
     weights: Float[np.ndarray, "k"]
+    temperature: Float[np.ndarray, "k"] | None = None
+    only: tuple[int, ...] | None = None
 
-    def members(self, logits: Float[np.ndarray, "n k c"]) -> Float[np.ndarray, "n k c"]:
-        """Return the scores of each member."""
+    def members(self, logits: Float[np.ndarray, "n k c"]) -> Float[np.ndarray, "n k m"]:
+        """Return the scores of each member for the m classes that are told apart."""
+        if self.only is not None:
+            logits = logits[..., list(self.only)]
+        if self.temperature is not None:
+            logits = logits / self.temperature[:, None]
         if self.outputs == "softmax":
             shifted = np.exp(logits - logits.max(-1, keepdims=True))
             return shifted / shifted.sum(-1, keepdims=True)
@@ -29,7 +37,7 @@ class Scoring:
             return np.where(logits >= 0, 1, np.exp(-np.abs(logits))) / (1 + np.exp(-np.abs(logits)))
         return logits
 
-    def scores(self, logits: Float[np.ndarray, "n k c"]) -> Float[np.ndarray, "n c"]:
+    def scores(self, logits: Float[np.ndarray, "n k c"]) -> Float[np.ndarray, "n m"]:
         """Return the weighted mean of the members' scores."""
         return np.einsum("k,nkc->nc", self.weights, self.members(logits)).astype(np.float32)
 

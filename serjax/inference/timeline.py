@@ -134,7 +134,7 @@ def answer_windows(
         # What is left at the end is filled up to a whole call, which is compiled already.
         spare = 0 if first else -len(parts) % size
         waves = [part.wave for _, part in parts]
-        scores, doubts = answer_waves(ensemble, waves + waves[:1] * spare, length, stream.source)
+        scores, doubts, _ = answer_waves(ensemble, waves + waves[:1] * spare, length, stream.source)
         for row, (one, part) in enumerate(parts):
             start, end = one.start / SAMPLE_RATE, (one.start + one.wave.shape[1]) / SAMPLE_RATE
             doubt = None if doubts is None else float(doubts[row])
@@ -146,8 +146,8 @@ def answer_windows(
 
 def answer_waves(
     ensemble: "Ensemble", waves: Sequence[Float32[np.ndarray, "_"]], longest: int, source: str
-) -> tuple[Float[np.ndarray, "n c"], Float[np.ndarray, "n"] | None]:
-    """Return the scores of windows at 16 kHz and the disagreement of the members, None where there is one.
+) -> tuple[Float[np.ndarray, "n c"], Float[np.ndarray, "n"] | None, Float[np.ndarray, "n k c"]]:
+    """Return the scores of windows at 16 kHz, the members' disagreement (None where there is one), and their scores.
 
     Args:
         ensemble: the model.
@@ -167,7 +167,7 @@ def answer_waves(
     scores = ensemble.scoring.scores(logits)
     if not np.isfinite(scores).all():
         raise UserError("the answers are not finite numbers: the weights are damaged; train or fetch them again.")
-    return scores, ensemble.scoring.disagreement(logits)
+    return scores, ensemble.scoring.disagreement(logits), ensemble.scoring.members(logits)
 
 
 def check_window(ensemble: "Ensemble", window: float | None, hop: float | None) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from serjax.data.known_clips import read_known
 from serjax.data.store.clips import ClipStore, open_store
 from serjax.data.store.decoded import THREADS, content_hash
 from serjax.data.utterance import Utterance
+from serjax.evaluation.calibration_plot import reliability_figure
 from serjax.evaluation.model_card import evaluation_page
 from serjax.evaluation.out_of_fold import OutOfFold, attribute_columns, read_oof_csv, write_oof_csv
 from serjax.evaluation.plots import confusion_figure, save_png
@@ -50,6 +51,8 @@ def evaluate(
     dtype: DType | None = None,
     highpass: float | None = None,
     long_clips: LongClips = "windows",
+    raw: bool = False,
+    only: Sequence[str] | None = None,
     seed: int = 0,
     overwrite: bool = False,
     command: str = "serjax.runs.evaluate.evaluate(...)",
@@ -67,6 +70,8 @@ def evaluate(
         dtype: what to compute in.
         highpass: cutoff in Hz of the high-pass filter; by default what the run was trained with.
         long_clips: how clips are answered that are longer than the models hear, see `serjax.load`.
+        raw: leave out the temperatures of calibration, see `serjax.load`.
+        only: classes that are told apart; all by default.
         seed: decides the draws of the intervals, and the clips that `data.max_clips` chooses.
         overwrite: delete the results of an earlier evaluation in `out`.
         command: by which it was asked for, for the page.
@@ -83,7 +88,7 @@ def evaluate(
     folder = Path(out) if out is not None else (run_dir if run_dir.is_dir() else Path()) / "evaluation"
     distributed.from_first("evaluation", lambda: _check_free(folder, overwrite))
     check_versions()
-    ensemble = load(source, weights, dtype, highpass, long_clips)
+    ensemble = load(source, weights, dtype, highpass, long_clips, raw, only)
     if ensemble.outputs == "identity":
         raise UserError(f"{source}: it gives values and no classes, which labels cannot be compared with.")
     for note in ensemble.notes:
@@ -96,10 +101,12 @@ def evaluate(
             f"Clips above {ensemble.max_seconds:g} s are answered by the mean over windows; the scores of a run's own "
             "report are of the stretch that --head hears."
         )
-    report = evaluation_report(answers, name=f"{run_dir.name} on {corpus}", seed=seed, notes=notes)
+    name, shares = f"{run_dir.name} on {corpus}", ensemble.outputs == "softmax"
+    report = evaluation_report(answers, name=name, seed=seed, notes=notes, shares=shares)
     report |= {"model": str(source), "data": asdict(data), "command": command}
     distributed.from_first("evaluation", lambda: _write(folder, report, answers))
-    log.info(f"Written to {folder}: README.md, confusion.png, predictions.csv, report.json.")
+    pictures = "confusion.png, reliability.png" if shares else "confusion.png"
+    log.info(f"Written to {folder}: README.md, {pictures}, predictions.csv, report.json.")
     return report
 
 
@@ -114,6 +121,8 @@ def _write(folder: Path, report: Report, answers: OutOfFold) -> None:
         folder.mkdir(parents=True)
     write_oof_csv(folder / "predictions.csv", answers)
     save_png(folder / "confusion.png", confusion_figure(report))
+    if report["calibration"]:
+        save_png(folder / "reliability.png", reliability_figure({report["name"]: report["calibration"]}))
     write_text(folder / "README.md", evaluation_page(report))
     write_text(folder / "report.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
 

@@ -141,6 +141,8 @@ def _train(
         del fitted, setup
     outcome = join_outcomes(outcomes)
 
+    pictures = "confusion.png, curves.png, reliability.png"
+
     def write() -> list[Report | None]:
         reports: list[Report | None] = []
         for run, one in enumerate(experiments):
@@ -150,7 +152,7 @@ def _train(
             chosen = choose_rates(trials, outcome.score, run)
             reports.append(write_run(one, data, trials, chosen, outcome, plan, command))
             end_run(one)
-            log.info(f"Written to {one.run_dir}: README.md, confusion.png, curves.png, oof.csv, report.json, fold_N.")
+            log.info(f"Written to {one.run_dir}: README.md, {pictures}, oof.csv, report.json, fold_N.")
         if len(experiments) == 1:
             show_example(first.run_dir, data, "sound" in plan.model.modalities)
         return reports

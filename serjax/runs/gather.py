@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from serjax.checkpoints.calibration import write_calibration
 from serjax.checkpoints.huggingface import ENCODER_SHARD
 from serjax.checkpoints.run_models import OLD_ENCODER, fold_folder, read_run, write_model_json
 from serjax.config.experiment import JOBS, Experiment
@@ -19,6 +20,7 @@ from serjax.data.folds.fold import read_numbers
 from serjax.evaluation.comparison import join
 from serjax.evaluation.out_of_fold import OutOfFold
 from serjax.evaluation.report import Report, Row, RunFacts
+from serjax.runs.calibrate import gather_calibrations
 from serjax.runs.folder import FIRST_STAGE, claim, experiment_json
 from serjax.runs.jobs import Job, Results, find_jobs, read_results
 from serjax.runs.results import write_results
@@ -72,7 +74,7 @@ def gather(run: str | Path, *, overwrite: bool = False, command: str | None = No
             raise
         with disk_errors(run, "--out"):
             _install(unfinished, run)
-    log.info(f"Written to {run}: README.md, confusion.png, curves.png, oof.csv, report.json, fold_N.")
+    log.info(f"Written to {run}: README.md, confusion.png, curves.png, reliability.png, oof.csv, report.json, fold_N.")
     return report
 
 
@@ -126,9 +128,12 @@ def _write(folder: Path, whole: Experiment, jobs: Sequence[Job], command: str) -
         histories[stage] = merge_histories(rows, folds, whole.train.learning_rates)
         if histories[stage]:
             write_history(folder / stage, histories[stage])
+    calibration = gather_calibrations(jobs, folds, whole.train.seeds)
+    if calibration is not None:
+        write_calibration(folder, calibration)
     write_model_json(folder, replace(read_run(first), folds=folds))
     results = merge_results([(str(job.folder), read_results(job.folder)) for job in jobs], folds)
-    return write_results(folder, whole, merge_facts(jobs, command), results, histories[""])
+    return write_results(folder, whole, merge_facts(jobs, command), results, histories[""], calibration)
 
 
 def _link(source: str, target: str, shared: Path) -> None:

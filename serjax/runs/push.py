@@ -20,6 +20,7 @@ FILES = (
     "experiment.json",
     "folds.json",
     "model.json",
+    "calibration.json",
     "report.json",
     "oof.csv",
     "metrics.jsonl",

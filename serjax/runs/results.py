@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 
 from serjax.audio import SAMPLE_RATE
+from serjax.checkpoints.calibration import write_calibration
 from serjax.checkpoints.hub import is_hub_id
 from serjax.checkpoints.run_models import RunModels, read_run, save_models
 from serjax.config.experiment import Experiment
@@ -21,12 +22,14 @@ from serjax.data.dataset import Data
 from serjax.data.folds.fold import Fold
 from serjax.data.folds.make import fold_kind
 from serjax.data.utterance import Utterance
+from serjax.evaluation.calibration_report import Calibration
 from serjax.evaluation.files import write_all
 from serjax.evaluation.out_of_fold import OutOfFold, attribute_columns
 from serjax.evaluation.report import Report, Row, RunFacts, build_report
 from serjax.inference.load import load
 from serjax.models.base import Modality
 from serjax.models.functional import Params
+from serjax.runs.calibrate import calibrate_members
 from serjax.runs.groups import is_of
 from serjax.runs.jobs import Results, save_results
 from serjax.runs.setup import Plan, Setup
@@ -50,11 +53,13 @@ class Answers(NamedTuple):
         best: of the kept epochs.
         last: of the last epoch, where the test clips chose the kept one.
         alone: of the kept epochs, by the one modality that was given.
+        validation: of the kept epochs, for the clips that validate; None where those are the tested ones.
     """
 
     best: Sequence[np.ndarray]
     last: Sequence[np.ndarray] | None
     alone: Mapping[str, Sequence[np.ndarray]]
+    validation: Sequence[np.ndarray] | None
 
 
 class Trained(NamedTuple):
@@ -138,6 +143,9 @@ def join_outcomes(parts: Sequence[Outcome]) -> Outcome:
             best=[row for one in answers for row in one.best],
             last=None if answers[0].last is None else [row for one in answers for row in one.last or ()],
             alone={name: [row for one in answers for row in one.alone[name]] for name in answers[0].alone},
+            validation=None
+            if first.answers.validation is None
+            else [x for one in answers for x in one.validation or ()],
         ),
         trained=first.trained._replace(params=params, frozen=frozen),
         groups=[group for part in parts for group in part.groups],
@@ -147,7 +155,7 @@ def join_outcomes(parts: Sequence[Outcome]) -> Outcome:
 
 
 def predict_tests(setup: Setup, fitted: Fitted, plan: Plan, experiment: Experiment) -> Answers:
-    """Let each trial answer for the clips that it tests."""
+    """Let each trial answer for the clips that it tests, and for those that chose its epoch and calibrate it."""
     predict = setup.engine.predict
     alone = {}
     if plan.model.handles_missing:
@@ -155,8 +163,9 @@ def predict_tests(setup: Setup, fitted: Fitted, plan: Plan, experiment: Experime
         modalities: tuple[tuple[str, Modality], ...] = (("sound", "video"), ("video", "sound"))
         for name, without in modalities:
             alone[name] = setup.engine.predict(fitted.best, "test", without)
-    last = predict(fitted.last, "test") if experiment.folds.validation == "test" else None
-    return Answers(predict(fitted.best, "test"), last, alone)
+    if experiment.folds.validation == "test":
+        return Answers(predict(fitted.best, "test"), predict(fitted.last, "test"), alone, None)
+    return Answers(predict(fitted.best, "test"), None, alone, predict(fitted.best, "validation"))
 
 
 def write_run(
@@ -179,18 +188,27 @@ def write_run(
         last=None if answers.last is None else scored(answers.last)[0],
         alone={name: scored(probabilities)[0] for name, probabilities in answers.alone.items()},
     )
+    calibration = calibrate_members(data.classes, trials, chosen, answers.validation)
+    if calibration is not None:
+        write_calibration(experiment.run_dir, calibration)
     save_trained(experiment, data, chosen, outcome.trained, plan)
     if experiment.job:
         save_results(experiment.run_dir, results)
     facts = run_facts(data, outcome, experiment, plan, history, command)
-    return write_results(experiment.run_dir, experiment, facts, results, history)
+    return write_results(experiment.run_dir, experiment, facts, results, history, calibration)
 
 
 def write_results(
-    folder: Path, experiment: Experiment, facts: RunFacts, results: Results, history: Sequence[Row]
+    folder: Path,
+    experiment: Experiment,
+    facts: RunFacts,
+    results: Results,
+    history: Sequence[Row],
+    calibration: Calibration | None,
 ) -> Report:
     """Write the scores and pictures of a run, whose models are written, to `folder`; return its report."""
-    report = build_report(json.loads(to_json(experiment)), facts, results.seeds, history, results.last, results.alone)
+    settings, answers = json.loads(to_json(experiment)), (results.last, results.alone)
+    report = build_report(settings, facts, results.seeds, history, *answers, calibration)
     write_all(folder, report, results.seeds, history)
     return report
 

@@ -24,6 +24,7 @@ SMALLEST = {
     "functionals": "--rounds 1 --seconds 1 --batch 2",
     "fusion_step": "--rounds 1 --batch 2 --sides torch",
     "input_pipeline": "--rounds 1 --clips 4 --batch 2 --folds 2 --train-step 100",
+    "live_latency": "--rounds 1 --size tiny --answers 3",
     "kmeans": "--rounds 1 --count 2000 --width 16 --clusters 5 --batch-size 200 --starts 2",
     "masked_prediction": "--rounds 1 --turn 0 --sizes tiny --seconds 2 --clip 1",
     "million_clips": "--clips 400 --speakers 20 --files 50",

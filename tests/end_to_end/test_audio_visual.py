@@ -69,7 +69,7 @@ def test_values_in_place_of_pictures_are_trained_saved_and_asked(corpus, tmp_pat
     report = train(experiment, "the command")
     assert set(report["alone"]) == {"sound", "video"}
     oof = read_oof_csv(experiment.run_dir / "oof.csv")
-    model = serjax.load(experiment.run_dir, [1.0, 0.0])
+    model = serjax.load(experiment.run_dir, [1.0, 0.0], raw=True)
     row = int(np.flatnonzero(oof.fold == 1)[0])
     path = corpus / f"{oof.ids[row]}.wav"
     with np.load(corpus.parent / "units.npz") as archive:

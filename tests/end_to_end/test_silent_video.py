@@ -59,7 +59,7 @@ def test_silent_videos_are_trained_and_asked(filmed, tmp_path, film, capsys, cap
     caplog.set_level("INFO", "serjax")
     train(filmed, "the command")
     oof = read_oof_csv(filmed.run_dir / "oof.csv")
-    model, row = serjax.load(filmed.run_dir, [1.0, 0.0]), int(np.flatnonzero(oof.fold == 1)[0])
+    model, row = serjax.load(filmed.run_dir, [1.0, 0.0], raw=True), int(np.flatnonzero(oof.fold == 1)[0])
     path = tmp_path / "films" / f"{oof.ids[row]}.mp4"
     answer = {entry["label"]: entry["score"] for entry in model(path)}
     np.testing.assert_allclose([answer[label] for label in oof.labels], oof.probability[row], atol=1e-5)

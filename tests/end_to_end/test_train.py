@@ -16,10 +16,12 @@ from flax import nnx
 from safetensors.numpy import load_file
 
 import serjax
+from serjax.checkpoints.calibration import read_calibration
 from serjax.checkpoints.huggingface import save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig, FoldsConfig
+from serjax.evaluation.calibration_report import calibrated
 from serjax.evaluation.out_of_fold import mean_of, read_oof_csv, read_seeds
 from serjax.models.encoders.config import preset
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
@@ -33,6 +35,7 @@ from serjax.training.metric_log import read_history
 
 RUN_FILES = {
     "README.md",
+    "calibration.json",
     "confusion.png",
     "curves.png",
     "experiment.json",
@@ -43,6 +46,7 @@ RUN_FILES = {
     "metrics.jsonl",
     "model.json",
     "oof.csv",
+    "reliability.png",
     "report.json",
     "tensorboard",
 }
@@ -100,14 +104,16 @@ def test_run_folder_is_complete(run):
 def test_saved_folds_answer_as_they_did_in_training(run):
     experiment, _ = run
     oof = read_oof_csv(experiment.run_dir / "oof.csv")
+    calibration = read_calibration(experiment.run_dir, [(fold, 0) for fold in (1, 2, 3)])
     for fold in (1, 2, 3):
         weights = [float(fold == other) for other in (1, 2, 3)]
-        alone = serjax.load(experiment.run_dir, weights)
         rows = np.flatnonzero(oof.fold == fold)
-        answers = alone([Path(experiment.data.root) / f"{oof.ids[row]}.wav" for row in rows])
-        for row, answer in zip(rows, answers, strict=True):
-            scores = {entry["label"]: entry["score"] for entry in answer}
-            np.testing.assert_allclose([scores[label] for label in oof.labels], oof.probability[row], atol=1e-4)
+        for raw, expected in ((True, oof.probability), (False, calibrated(oof, calibration))):
+            alone = serjax.load(experiment.run_dir, weights, long_clips="head", raw=raw)
+            answers = alone([Path(experiment.data.root) / f"{oof.ids[row]}.wav" for row in rows])
+            for row, answer in zip(rows, answers, strict=True):
+                scores = {entry["label"]: entry["score"] for entry in answer}
+                np.testing.assert_allclose([scores[label] for label in oof.labels], expected[row], atol=1e-4)
 
 
 def test_ensemble_takes_paths_arrays_and_lists(run):
@@ -163,12 +169,17 @@ def test_frozen_encoder_trains_seeds_and_rates_side_by_side(corpus, tmp_path, dr
     assert {fold["learning_rate"] for fold in report["folds"]} <= {1e-4, 1e-2}
     (states,) = tmp_path.glob("features/*/rows.npy")
     assert (len(np.load(states, mmap_mode="r")) == 36) == (not dropped)
-    oof = mean_of(read_seeds(experiment.run_dir / "oof.csv"))
+    seeds = read_seeds(experiment.run_dir / "oof.csv")
+    calibration = read_calibration(experiment.run_dir, [(fold, seed) for seed in (0, 1) for fold in (1, 2, 3)])
+    each = [calibrated(oof, calibration, seed) for seed, oof in enumerate(seeds)]
+    oof = mean_of(seeds)
     rows = np.flatnonzero(oof.fold == 1)
-    answers = serjax.load(experiment.run_dir, [1, 0, 0])([Path(corpus) / f"{oof.ids[row]}.wav" for row in rows])
-    for row, answer in zip(rows, answers, strict=True):
-        scores = {entry["label"]: entry["score"] for entry in answer}
-        np.testing.assert_allclose([scores[label] for label in oof.labels], oof.probability[row], atol=1e-4)
+    for raw, expected in ((True, oof.probability), (False, np.mean(each, 0))):
+        ensemble = serjax.load(experiment.run_dir, [1, 0, 0], long_clips="head", raw=raw)
+        answers = ensemble([Path(corpus) / f"{oof.ids[row]}.wav" for row in rows])
+        for row, answer in zip(rows, answers, strict=True):
+            scores = {entry["label"]: entry["score"] for entry in answer}
+            np.testing.assert_allclose([scores[label] for label in oof.labels], expected[row], atol=1e-4)
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ def test_all_files_are_written_and_agree(make_run, tmp_path):
         "report.json",
         "confusion.png",
         "curves.png",
+        "reliability.png",
         "README.md",
     }
     assert json.loads((tmp_path / "report.json").read_text()) == run.report
@@ -54,7 +55,9 @@ def test_writing_again_changes_nothing(make_run, tmp_path):
     assert contents[0] == contents[1]
 
 
-@pytest.mark.parametrize("name", ["oof.csv", "confusion.png", "curves.png", "README.md", "report.json"])
+@pytest.mark.parametrize(
+    "name", ["oof.csv", "confusion.png", "curves.png", "reliability.png", "README.md", "report.json"]
+)
 def test_a_full_disk_is_a_sentence_and_keeps_the_old_file(make_run, tmp_path, monkeypatch, name):
     run = make_run()
     (tmp_path / name).write_text("of an earlier run")

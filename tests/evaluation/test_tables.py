@@ -5,6 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
+from serjax.evaluation.calibration_tables import quality_rows, set_rows
 from serjax.evaluation.metrics import METRICS
 from serjax.evaluation.report import OPTIMISTIC
 from serjax.evaluation.tables import GROUP_HEADINGS, group_rows, percent, score_tables, speakers_tested
@@ -73,13 +74,13 @@ def test_piped_text_has_no_escape_codes(make_run):
 def test_a_chosen_rate_is_shown_only_where_several_were_tried(make_run):
     report = make_run(rates=(0.001, 0.0003)).report
     text = printed(report)
-    assert "rate" in text
+    assert "rate" in text.split()
     assert f"{report['folds'][0]['learning_rate']:g}" in text
-    assert "rate" not in printed(make_run(rates=(0.001,)).report)
+    assert "rate" not in printed(make_run(rates=(0.001,)).report).split()
     # Without a frozen encoder train.learning_rates has no effect, and the history names none.
     for fold in report["folds"]:
         fold["learning_rate"] = None
-    assert "rate" not in printed(report)
+    assert "rate" not in printed(report).split()
 
 
 def test_stopping_on_the_test_fold_is_said(make_run):
@@ -106,3 +107,17 @@ def test_groups_of_speakers_are_a_table_of_their_own(make_run):
     assert group_rows(found)[-1][3] == percent(found["gap"]["ua"])
     found["groups"][0] |= {"low": None, "high": None}
     assert group_rows(found)[0][-1] == "-"
+
+
+def test_calibration_and_sets_are_shown(make_run):
+    run = make_run()
+    text = printed(run.report)
+    assert "calibration, out of fold" in text
+    for row in [*quality_rows(run.report["calibration"]), *set_rows(run.report["calibration"])]:
+        assert row in [
+            [cell.strip() for cell in line.strip().split("  ") if cell.strip()] for line in text.splitlines()
+        ]
+    assert "sets of labels" not in printed(make_run(validation="test").report)
+    report = run.report
+    del report["calibration"]
+    assert "calibration" not in printed(report)

@@ -87,3 +87,51 @@ def test_scores_of_a_long_clip_are_the_mean_over_windows_that_cover_it(tmp_path)
     np.testing.assert_allclose(ensemble.embeddings((wave, 16_000)), mean, atol=1e-5)
     with pytest.raises(UserError, match="long_clips: got 'all'; give windows, head, whole"):
         load(tmp_path, long_clips="all")
+
+
+CALIBRATION = [(2.0, tuple(np.linspace(0.05, 0.95, 19))), (0.5, (0.1,) * 5 + (0.9,) * 14)]
+
+
+def test_scores_are_calibrated_unless_raw_ones_are_asked_for(tmp_path):
+    write_run(tmp_path / "old")
+    write_run(tmp_path / "new", calibration=CALIBRATION)
+    old, new, raw = load(tmp_path / "old"), load(tmp_path / "new"), load(tmp_path / "new", raw=True)
+    samples = [old.read((noise(length), 16_000)) for length in (8_000, 5_000)]
+    np.testing.assert_array_equal(raw.probabilities(samples), old.probabilities(samples))
+    logits = old.logits([sample.wave for sample in samples])
+    np.testing.assert_array_equal(new.logits([sample.wave for sample in samples]), logits)
+    expected = (jax.nn.softmax(logits[:, 0] / 2) + jax.nn.softmax(logits[:, 1] / 0.5)) / 2
+    np.testing.assert_allclose(new.probabilities(samples), expected, atol=1e-6)
+    only = load(tmp_path / "new", only=["sad", "angry"])
+    assert only.labels == ("angry", "sad")
+    two = logits[..., [0, 2]]
+    expected = (jax.nn.softmax(two[:, 0] / 2) + jax.nn.softmax(two[:, 1] / 0.5)) / 2
+    np.testing.assert_allclose(only.probabilities(samples), expected, atol=1e-6)
+    assert only.probabilities([]).shape == (0, 2)
+    prints = {one.fingerprint() for one in (old, new, only, load(tmp_path / "old", only=["sad", "angry"]))}
+    assert len(prints) == 4
+    assert raw.fingerprint() == old.fingerprint()
+    rows = only.timeline((noise(20_000), 16_000)).rows
+    assert all(row.score.shape == (2,) for row in rows)
+
+
+def test_sets_are_of_the_mean_p_value_of_the_members(tmp_path):
+    write_run(tmp_path, calibration=CALIBRATION)
+    ensemble = load(tmp_path, weights=[0.7, 0.3])
+    samples = [ensemble.read((noise(length), 16_000)) for length in (19_000, 5_000)]
+    scores, doubts, sets = ensemble.answers_with_sets(samples, 0.5)
+    np.testing.assert_array_equal(scores, ensemble.answers(samples)[0])
+    np.testing.assert_array_equal(doubts, ensemble.answers(samples)[1])
+    for sample, score, held in zip(samples, scores, sets, strict=True):
+        logits = ensemble.logits(ensemble.windows(sample))
+        members = np.stack([jax.nn.softmax(logits[:, k] / own[0]).mean(0) for k, own in enumerate(CALIBRATION)])
+        value = sum(
+            share * np.array([(1 + sum(s >= 1 - p for s in conform)) / 20 for p in row])
+            for share, row, (_, conform) in zip([0.7, 0.3], members, CALIBRATION, strict=True)
+        )
+        expected = value > 0.5
+        expected[score.argmax()] = True
+        np.testing.assert_array_equal(held, expected)
+    with pytest.raises(UserError, match=r"coverage: got 0\.99, but the validation clips are too few"):
+        ensemble.answers_with_sets(samples, 0.99)
+    assert ensemble.answers_with_sets([], 0.5)[2].shape == (0, 3)

@@ -36,7 +36,19 @@ class Counting:
         self.calls.append(len(samples))
         return np.array([sample.wave[:1] for sample in samples]), None
 
+    def check_coverage(self, coverage):
+        if coverage > 0.9:
+            raise UserError("too high.")
+
+    labels = ("x", "y")
+
+    def answers_with_sets(self, samples, coverage):
+        scores = np.array([[0.25, 0.75]] * len(samples))
+        return scores, np.full(len(samples), 0.5), np.array([[sample.wave[0] > 0.3, True] for sample in samples])
+
     def ranked(self, row):
+        if len(row) == 2:
+            return [{"label": "y", "score": float(row[1])}, {"label": "x", "score": float(row[0])}]
         return [{"label": "x", "score": float(row[0])}]
 
 
@@ -56,3 +68,11 @@ def test_answers_say_what_was_heard():
     assert (one.heard, one.length, one.offset) == (1 / 16_000, 2 / 16_000, 0.1)
     assert one.digest == content_hash(np.array([0.5, 0], "<f4"))
     assert (none.heard, none.digest) == (None, None)
+
+
+def test_sets_come_with_the_answers_the_most_probable_label_first():
+    one, none, two = answer(Counting(), [0.5, None, 0.25], 0.9)
+    assert (one.set, none.set, two.set) == (("y", "x"), None, ("y",))
+    assert one.uncertainty == 0.5
+    with pytest.raises(UserError, match=r"too high\."):
+        list(answer(Counting(), [None], 0.95))

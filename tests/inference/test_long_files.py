@@ -100,7 +100,7 @@ def test_windows_weigh_what_they_have_of_speech(tmp_path, model):
     wave[12_000:24_000] *= 1e-4
     soundfile.write(tmp_path / "clip.wav", wave, 16_000, subtype="FLOAT")
     assert not is_long(model, tmp_path / "clip.wav")
-    (found,) = answer(model, [tmp_path / "clip.wav"], "energy")
+    (found,) = answer(model, [tmp_path / "clip.wav"], vad="energy")
     rows = model.timeline((wave, 16_000), 0.5, 0.5, vad="energy").rows
     assert [row.speech for row in rows] == [1, pytest.approx(0.6, abs=0.1), pytest.approx(0.1, abs=0.1), 1]
     expected = np.average([row.score for row in rows], 0, [row.speech for row in rows])
@@ -113,7 +113,7 @@ def test_windows_weigh_what_they_have_of_speech(tmp_path, model):
 def test_without_speech_all_of_it_is_answered_and_told(tmp_path, model):
     path = tmp_path / "silent.wav"
     soundfile.write(path, np.zeros(32_000), 16_000)
-    (found,) = answer(model, [path], "energy")
+    (found,) = answer(model, [path], vad="energy")
     assert found.notes == (f"{path}: no speech is found in it; all of it is answered.",)
     assert found.windows == 4
 

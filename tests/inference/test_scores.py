@@ -49,3 +49,22 @@ def test_values_disagree_by_their_deviation():
 
 def test_one_member_that_counts_disagrees_with_nobody():
     assert Scoring("softmax", np.array([1, 0, 0], np.float32)).disagreement(LOGITS) is None
+
+
+def test_each_member_has_its_temperature():
+    temperature = np.array([0.5, 1, 4], np.float32)
+    found = Scoring("softmax", WEIGHTS, temperature).members(LOGITS)
+    for k, own in enumerate(temperature):
+        np.testing.assert_allclose(found[:, k], jax.nn.softmax(LOGITS[:, k] / own), atol=1e-6)
+    assert found.dtype == np.float32
+    plain, ones = (Scoring("softmax", WEIGHTS, one) for one in (None, np.ones(3, np.float32)))
+    np.testing.assert_array_equal(ones.scores(LOGITS), plain.scores(LOGITS))
+
+
+def test_chosen_classes_share_what_they_have():
+    scoring = Scoring("softmax", WEIGHTS, np.array([0.5, 1, 4], np.float32), only=(1, 3))
+    every = Scoring("softmax", WEIGHTS, scoring.temperature).members(LOGITS)[..., [1, 3]]
+    np.testing.assert_allclose(scoring.members(LOGITS), every / every.sum(-1, keepdims=True), atol=1e-6)
+    assert scoring.scores(LOGITS).shape == (5, 2)
+    np.testing.assert_allclose(scoring.scores(LOGITS).sum(1), 1, atol=1e-6)
+    assert scoring.disagreement(LOGITS).shape == (5,)

@@ -14,6 +14,7 @@ from serjax.data.folds.fold import Fold, save_folds
 from serjax.data.store.clips import open_store
 from serjax.data.utterance import Utterance
 from serjax.evaluate import main
+from serjax.evaluation.calibration import quality
 from serjax.evaluation.out_of_fold import read_oof_csv, write_oof_csv
 from serjax.models.spectrogram import Functionals
 from serjax.runs.evaluate import evaluate
@@ -49,7 +50,13 @@ def test_scores_are_those_of_the_ensemble_s_answers(run, clips, capsys):
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     folder = run / "evaluation"
-    assert {path.name for path in folder.iterdir()} == {"README.md", "confusion.png", "predictions.csv", "report.json"}
+    assert {path.name for path in folder.iterdir()} == {
+        "README.md",
+        "confusion.png",
+        "reliability.png",
+        "predictions.csv",
+        "report.json",
+    }
     answers = read_oof_csv(folder / "predictions.csv")
     found = serjax.load(run)([clips / f"{name}.wav" for name in answers.ids])
     for row, scores in zip(answers.probability, found, strict=True):
@@ -60,6 +67,7 @@ def test_scores_are_those_of_the_ensemble_s_answers(run, clips, capsys):
     assert report["scores"]["wa"]["score"] == pytest.approx(right)
     assert f"{100 * right:.1f}" in printed
     assert report["interval"]["resampled"] == "speakers"
+    assert report["calibration"] == quality(answers.probability, answers.label)
     assert np.sum(report["confusion"]) == 12
     page = (folder / "README.md").read_text()
     assert f"# run on {clips.name}" in page

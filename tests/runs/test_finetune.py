@@ -10,10 +10,12 @@ import soundfile
 from flax import nnx
 
 import serjax
+from serjax.checkpoints.calibration import read_calibration
 from serjax.checkpoints.huggingface import save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig, FoldsConfig
+from serjax.evaluation.calibration_report import calibrated
 from serjax.evaluation.out_of_fold import mean_of, read_oof_csv, read_seeds
 from serjax.models.encoders.config import preset
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
@@ -144,10 +146,13 @@ def test_extended_run_ends_as_one_of_as_many_epochs_with_all_seeds(corpus, tmp_p
     assert (
         "Answered by fold 1, which tests this clip and has not trained on it (in training or validation of 2);" in said
     )
-    answers = mean_of(read_seeds(whole.run_dir / "oof.csv"))
+    seeds = read_seeds(whole.run_dir / "oof.csv")
+    answers = mean_of(seeds)
+    calibration = read_calibration(whole.run_dir, [(fold, seed) for seed in (0, 1) for fold in (1, 2)])
+    scores = np.mean([calibrated(oof, calibration, seed) for seed, oof in enumerate(seeds)], 0)
     (row,) = [row for row, clip in enumerate(answers.ids) if f"{clip}.wav --weights 1 0\n" in said]
     assert answers.fold[row] == 1
-    for label, score in zip(answers.labels, answers.probability[row], strict=True):
+    for label, score in zip(answers.labels, scores[row], strict=True):
         shown = float(re.search(rf"{label} ([\d.]+)%", said)[1])
         assert shown == pytest.approx(100 * score, abs=0.06)
     short = frozen(corpus, tmp_path / "short", train=replace(settings, epochs=1), **constant)
@@ -158,7 +163,7 @@ def test_extended_run_ends_as_one_of_as_many_epochs_with_all_seeds(corpus, tmp_p
     assert again["seeds"] == report["seeds"]
     models = [path.relative_to(whole.run_dir) for path in whole.run_dir.rglob("*.safetensors")]
     assert {str(path.parent) for path in models} == {"fold_1", "fold_2", "seed_1/fold_1", "seed_1/fold_2"}
-    for path in ("oof.csv", "experiment.json", "model.json", *models):
+    for path in ("oof.csv", "experiment.json", "model.json", "calibration.json", *models):
         assert (whole.run_dir / path).read_bytes() == (short.run_dir / path).read_bytes(), path
     one, other = ([row["epoch"] for row in read_history(run.run_dir)] for run in (short, whole))
     assert one == other

@@ -121,7 +121,10 @@ def test_gathered_run_equals_one_training_of_all_folds(corpus, tmp_path, options
     assert files(apart.whole_dir) == files(at_once.run_dir)
     weights = [str(path) for path in files(at_once.run_dir) if path.parent.name == "fold_2"]
     assert any(name.endswith(".safetensors") for name in weights)
-    for name in ("experiment.json", "folds.json", "model.json", "oof.csv", "confusion.png", *weights):
+    calibrated = ["calibration.json"] * (apart.folds.validation == "train")
+    assert (at_once.run_dir / "calibration.json").is_file() == bool(calibrated)
+    assert bool(report["calibration"]["after"]) == bool(calibrated)
+    for name in ("experiment.json", "folds.json", "model.json", "oof.csv", "confusion.png", *calibrated, *weights):
         assert (apart.whole_dir / name).read_bytes() == (at_once.run_dir / name).read_bytes(), name
     for stage in ("", "first_stage"):
         histories = read_history(apart.whole_dir / stage), read_history(at_once.run_dir / stage)

@@ -31,7 +31,7 @@ def hub():
 def run(tmp_path):
     """A finished run's folder, with what no hub is to have."""
     folder = tmp_path / "run"
-    write_run(folder, SPEECH)
+    write_run(folder, SPEECH, calibration=[(3.0, (0.5,) * 20)] * 2)
     report = make_run().report
     (folder / "report.json").write_text(json.dumps(report))
     (folder / "README.md").write_text(model_card(report))
@@ -64,6 +64,7 @@ def test_uploaded_run_answers_by_its_name(hub, tmp_path, run):
     assert pushed.stdout == f"{hub.endpoint}/me/voices\n"
     assert hub.private["me/voices"]
     files = hub.files["me/voices"]
+    assert "calibration.json" in files
     expected = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
     assert set(files) == {name for name in expected if not name.startswith("tensorboard")}
     for name, content in files.items():

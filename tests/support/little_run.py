@@ -7,6 +7,7 @@ import numpy as np
 
 from serjax.config.experiment import Experiment
 from serjax.data.config import FoldsConfig
+from serjax.evaluation.calibration_report import Calibration, calibrate
 from serjax.evaluation.out_of_fold import OutOfFold
 from serjax.evaluation.report import Report, Row, RunFacts, build_report
 from serjax.models.speech import Speech
@@ -23,6 +24,7 @@ class Run:
     seeds: list[OutOfFold]
     history: list[Row]
     last: OutOfFold | None
+    calibration: Calibration | None
 
     @property
     def settings(self):
@@ -30,7 +32,9 @@ class Run:
 
     @property
     def report(self) -> Report:
-        return build_report(self.settings, self.facts, self.seeds, self.history, self.last)
+        return build_report(
+            self.settings, self.facts, self.seeds, self.history, self.last, calibration=self.calibration
+        )
 
 
 def answers(rng, labels, folds, speakers, known, clips=12):
@@ -66,7 +70,16 @@ def epochs(rng, folds, seeds, rates, count=6):
 
 
 def make_run(
-    labels=LABELS, folds=5, speakers=12, known=True, seeds=1, rates=(), validation="train", gender=False, **facts
+    labels=LABELS,
+    folds=5,
+    speakers=12,
+    known=True,
+    seeds=1,
+    rates=(),
+    validation="train",
+    gender=False,
+    clips=None,
+    **facts,
 ):
     rng = np.random.default_rng(0)
     several = [answers(rng, labels, folds, speakers, known) for _ in range(seeds)]
@@ -97,4 +110,15 @@ def make_run(
     }
     last = answers(rng, labels, folds, speakers, known) if validation == "test" else None
     history = epochs(rng, folds, seeds, rates)
-    return Run(experiment, RunFacts(**(known_facts | facts)), several, history, last)
+    calibration = None if validation == "test" else calibrated(several, folds, clips)
+    return Run(experiment, RunFacts(**(known_facts | facts)), several, history, last, calibration)
+
+
+def calibrated(seeds, folds, clips):
+    """Calibration of all members, each from so many clips that another fold tests."""
+    members = []
+    for seed, oof in enumerate(seeds):
+        for fold in range(1, folds + 1):
+            own = np.flatnonzero(oof.fold == fold % folds + 1)[:clips]
+            members.append(calibrate(fold, seed, oof.probability[own], oof.label[own]))
+    return Calibration(tuple(members))

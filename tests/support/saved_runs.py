@@ -5,7 +5,9 @@ from dataclasses import replace
 from flax import nnx
 from noise import noisy
 
+from serjax.checkpoints.calibration import write_calibration
 from serjax.checkpoints.run_models import RunModels, save_models
+from serjax.evaluation.calibration_report import Calibration, MemberCalibration
 from serjax.models.base import EncoderLayout, Resolution
 from serjax.models.encoders.config import EncoderConfig
 from serjax.models.speech import Speech
@@ -26,8 +28,11 @@ SPEECH = Speech(pooling="mean", head="linear", freeze="nothing")
 LABELS = ("angry", "happy", "sad")
 
 
-def write_run(folder, model=SPEECH, *, folds=(1, 2), max_seconds=0.5, eval_crop="head", highpass=None):
-    """Write a finished run's models; return the members by number of the fold, and the resolved settings."""
+def write_run(folder, model=SPEECH, *, folds=(1, 2), max_seconds=0.5, eval_crop="head", highpass=None, calibration=()):
+    """Write a finished run's models; return the members by number of the fold, and the resolved settings.
+
+    `calibration` is, for each fold, a temperature and scores of nonconformity.
+    """
     model = model.resolved(Resolution(max_seconds, EncoderLayout(ENCODER, normalize=True), 4))
     members = {fold: noisy(lambda rngs: model.build(len(LABELS), rngs=rngs), fold) for fold in folds}
     first = members[folds[0]]
@@ -39,6 +44,9 @@ def write_run(folder, model=SPEECH, *, folds=(1, 2), max_seconds=0.5, eval_crop=
     (folder / "experiment.json").write_text("{}")
     settings = RunModels(LABELS, tuple(folds), model, max_seconds, eval_crop, "none", highpass=highpass)
     save_models(folder, settings, members)
+    if calibration:
+        own = zip(folds, calibration, strict=True)
+        write_calibration(folder, Calibration(tuple(MemberCalibration(fold, 0, *given) for fold, given in own)))
     return members, model
 
 

@@ -153,6 +153,8 @@ def _asked(options: Any) -> "Asked | None":
         raise UserError("a timeline is of sound alone; give the recording as a clip, not by --audio or --video.")
     if options.attention is not None:
         raise UserError("--attention draws one answer for a clip; leave it out, or the options of timelines.")
+    if options.coverage is not None:
+        raise UserError("--coverage gives a set for each clip; leave it out, or the options of timelines.")
     if options.long_clips != "windows":
         raise UserError(
             f"--{options.long_clips} is for one answer a clip, but a timeline has one for every window; leave it out."

@@ -365,6 +365,7 @@ def test_voice_activity_alone_weighs_the_windows_of_a_clip(run, tmp_path, capsys
     [
         (["--head"], "--head is for one answer a clip, but a timeline has one for every window"),
         (["--attention", "a.png"], "--attention draws one answer for a clip"),
+        (["--coverage", "0.9"], "--coverage gives a set for each clip"),
         (["--picture", "a.pdf"], "pictures are PNG files"),
         (["--window", "0.7"], r"window: got 0\.7 s; this model hears"),
         (["--hop", "0"], "hop: got 0 s"),

@@ -280,11 +280,21 @@ def prepare(tmp_path_factory):
     return in_folder
 
 
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory):
+    """Folder of the speech that pages have rendered, which later pages find where they would render it again."""
+    return tmp_path_factory.mktemp("rendered")
+
+
 @pytest.mark.parametrize("page", list(cases()))
-def test_page_runs(page, prepare, tmp_path):
+def test_page_runs(page, prepare, rendered, tmp_path):
+    shutil.copytree(rendered, tmp_path / "checkpoints")
     for command in re.findall(r"^<!-- setup: (.+) -->$", page.read_text(), re.M):
         prepare(command, tmp_path)
     run([sys.executable, "-c", DRIVER], tmp_path, json.dumps([(*block[:2], block.place) for block in runnable(page)]))
+    for folder in (tmp_path / "checkpoints").glob("synthetic-speech-*"):
+        if not (rendered / folder.name).exists():
+            shutil.copytree(folder, rendered / folder.name)
 
 
 def run(command: list[str], folder: Path, given: str = "") -> None:

@@ -7,7 +7,6 @@ from typing import Any, Literal, overload
 
 import jax
 import numpy as np
-from flax import nnx
 from jaxtyping import Bool, Float, Int
 
 from serjax.audio import SAMPLE_RATE
@@ -17,15 +16,14 @@ from serjax.audio.wav import missing_seconds
 from serjax.checkpoints.bundle import Models
 from serjax.data.batching.lengths import crop_clip
 from serjax.evaluation.conformal import label_sets, mean_p_values
-from serjax.inference.batched import batches, frames, join, member_embeddings, member_logits
+from serjax.inference.attention import cross_attention
+from serjax.inference.batched import batches, join, member_embeddings, member_logits
 from serjax.inference.choose import check_coverage, chosen_classes, member_shares
 from serjax.inference.inputs import Clip, Sample, rate_of, read
 from serjax.inference.scores import Scoring
 from serjax.inference.timeline import Channels, Sound, Timeline, timeline
 from serjax.inference.windows import LONGEST, spread
 from serjax.models.functional import cast
-from serjax.models.fusion.cross_attention import CrossAttentionFusion
-from serjax.models.inputs import Inputs
 from serjax.runtime.errors import UserError
 from serjax.runtime.fingerprint import fingerprint
 
@@ -285,29 +283,12 @@ class Ensemble:
         return np.concatenate(found)[np.argsort(order)]
 
     def attention(self, sample: Sample) -> tuple[Float[np.ndarray, "f n"], float]:
-        """Return the share of each stretch of sound in what each frame took from it, and a stretch's seconds.
-
-        It is the mean over the members and over the heads of the attention.
+        """Return what `serjax.inference.attention.cross_attention` says of a clip.
 
         Raises:
             UserError: the models have no cross-attention, or the clip lacks sound or video.
         """
-        models = self._models
-        fused = nnx.merge(models.graphdef, jax.tree.map(lambda x: x[0], models.params), models.shared)
-        if models.video is None or not isinstance(getattr(fused, "fusion", None), CrossAttentionFusion):
-            raise UserError("these models have no cross-attention; ask a run of av_xattn.")
-        if sample.frames is None or not len(sample.wave):
-            raise UserError("attention is between sound and video; give a clip that has both.")
-        wave = self.heard(sample)
-        arrays = (wave[None], np.array([len(wave)], np.int32), *frames([sample], models.video))
-
-        def looked(params: Any) -> Any:
-            return nnx.merge(models.graphdef, params, models.shared).fuse(Inputs(*arrays)).attention
-
-        found = jax.vmap(looked)(models.params)
-        count, stretches = int(found.video_frames[0, 0]), int(found.audio_frames[0, 0])
-        shares = np.einsum("k,khfn->fn", self.scoring.weights, np.asarray(found.video_to_audio[:, 0], np.float32))
-        return shares[:count, :stretches] / found.video_to_audio.shape[2], fused.seconds_per_frame
+        return cross_attention(self._models, self.scoring.weights, sample, self.heard(sample))
 
     def heard(self, sample: Sample) -> Float[np.ndarray, "n"]:
         """Return the stretch of a clip's sound that training hears, at 16 kHz: at most `data.max_seconds`."""

@@ -1,4 +1,4 @@
-"""Choices of a user about an ensemble's answers, checked: the classes that are told apart, and the coverage of sets."""
+"""Choices of a user about an ensemble's answers, checked: weights of folds, classes to tell apart, coverage of sets."""
 
 import difflib
 from collections.abc import Sequence
@@ -9,6 +9,28 @@ from jaxtyping import Float
 from serjax.checkpoints.bundle import Models, Outputs
 from serjax.evaluation.conformal import highest_coverage
 from serjax.runtime.errors import UserError
+
+
+def member_shares(folds: Sequence[int], weights: Sequence[float] | None) -> Float[np.ndarray, "k"]:
+    """Return the share of each member, in float32; they add up to 1, and a fold's is split among its seeds.
+
+    Args:
+        folds: number of the fold of each member.
+        weights: how much each fold counts, in the order in which they first come; equally by default.
+
+    Raises:
+        UserError: not one weight a fold, a negative one, or all zero.
+    """
+    numbers = list(dict.fromkeys(folds))
+    given = np.ones(len(numbers)) if weights is None else np.asarray(weights, float)
+    fits = given.shape == (len(numbers),) and np.isfinite(given).all()
+    if not fits or (given < 0).any() or not given.sum() > 0:
+        raise UserError(
+            f"weights: got {given.tolist()}; expected {len(numbers)} numbers, one for each of the folds "
+            f"{', '.join(map(str, numbers))}, finite, none negative and not all zero."
+        )
+    each = given[[numbers.index(fold) for fold in folds]]
+    return (each / each.sum()).astype(np.float32)
 
 
 def chosen_classes(labels: Sequence[str], outputs: Outputs, only: Sequence[str] | None) -> tuple[int, ...] | None:

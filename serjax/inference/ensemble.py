@@ -17,7 +17,7 @@ from serjax.data.batching.lengths import crop_clip
 from serjax.evaluation.conformal import label_sets, mean_p_values
 from serjax.inference.attention import cross_attention
 from serjax.inference.batched import batches, join, member_embeddings, member_logits, owner_means
-from serjax.inference.choose import check_coverage, chosen_classes
+from serjax.inference.choose import check_coverage, chosen_classes, member_shares
 from serjax.inference.inputs import Clip, Sample, rate_of, read_for
 from serjax.inference.live import LiveStream
 from serjax.inference.scores import Scoring
@@ -60,14 +60,7 @@ class Ensemble:
             UserError: not one weight a fold, a negative one, or all zero; whole clips are asked of a run; or
                 classes that the models do not have.
         """
-        folds = tuple(dict.fromkeys(models.folds))
-        given = np.ones(len(folds)) if weights is None else np.asarray(weights, float)
-        fits = given.shape == (len(folds),) and np.isfinite(given).all()
-        if not fits or (given < 0).any() or not given.sum() > 0:
-            raise UserError(
-                f"weights: got {given.tolist()}; expected {len(folds)} numbers, one for each of the folds "
-                f"{', '.join(map(str, folds))}, finite, none negative and not all zero."
-            )
+        shares = member_shares(models.folds, weights)
         if long_clips == "whole" and models.max_seconds is not None:
             raise UserError(
                 f"these models were trained on {models.max_seconds:g} s of a clip at most; leave --whole out, and "
@@ -75,7 +68,7 @@ class Ensemble:
             )
         chosen = chosen_classes(models.labels, models.outputs, only)
         self.labels = models.labels if chosen is None else tuple(models.labels[place] for place in chosen)
-        self.folds = folds
+        self.folds = tuple(dict.fromkeys(models.folds))
         self.outputs = models.outputs
         self.modalities = models.modalities
         self.notes = models.notes
@@ -87,12 +80,10 @@ class Ensemble:
         )
         self._logits = jax.jit(member_logits, static_argnames=("graphdef", "dtype"))
         self._embed = jax.jit(member_embeddings, static_argnames=("graphdef", "dtype"))
-        # Each fold's share is split among its seeds.
-        given = given[[folds.index(fold) for fold in models.folds]]
         temperature = None
         if models.calibration is not None:
             temperature = np.array([one.temperature for one in models.calibration.members], np.float32)
-        self.scoring = Scoring(models.outputs, (given / given.sum()).astype(np.float32), temperature, chosen)
+        self.scoring = Scoring(models.outputs, shares, temperature, chosen)
         self.min_samples = models.min_samples
         # The picture belongs to all of the sound, so that models of both hear the stretch they were trained on.
         self.long_clips: LongClips = "head" if models.video is not None else long_clips
@@ -310,9 +301,7 @@ class Ensemble:
         return np.concatenate(found)[np.argsort(order)]
 
     def attention(self, sample: Sample) -> tuple[Float[np.ndarray, "f n"], float]:
-        """Return the share of each stretch of sound in what each frame took from it, and a stretch's seconds.
-
-        It is the mean over the members and over the heads of the attention.
+        """Return what `serjax.inference.attention.cross_attention` says of a clip.
 
         Raises:
             UserError: the models have no cross-attention, or the clip lacks sound or video.

@@ -7,10 +7,18 @@ import pytest
 from saved_runs import write_run
 
 from serjax.checkpoints.run_models import load_run
-from serjax.inference.choose import check_coverage, chosen_classes
+from serjax.inference.choose import check_coverage, chosen_classes, member_shares
 from serjax.runtime.errors import UserError
 
 LABELS = ("anger", "happy", "neutral")
+
+
+def test_a_fold_s_share_is_split_among_its_seeds():
+    np.testing.assert_allclose(member_shares((1, 3, 1, 3), [3, 1]), [0.375, 0.125, 0.375, 0.125])
+    np.testing.assert_allclose(member_shares((1, 2), None), [0.5, 0.5])
+    for weights in ([1], [-1, 2], [0, 0], [np.nan, 1]):
+        with pytest.raises(UserError, match=r"weights: got .* 2 numbers, one for each of the folds 1, 2"):
+            member_shares((1, 2), weights)
 
 
 def test_classes_are_found_in_the_order_of_the_model():

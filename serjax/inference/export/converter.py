@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.extend import core
 
-import serjax.inference.export.products
+from serjax.inference.export import indexing, products
 from serjax.inference.export.graph import IR_VERSION, OPSET, Graph, Value, is_static
 from serjax.inference.export.primitives import RULES, Complex
 from serjax.models.functional import flat
@@ -17,10 +17,12 @@ from serjax.runtime.version import __version__
 if TYPE_CHECKING:
     import onnx
 
-assert serjax.inference.export.products  # which enters its rules
+assert indexing and products  # which enter their rules
 
 _BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr", "call")
 """Parameters in which primitives that call a function keep it."""
+_OWN_CONSTANTS = ("broadcast_in_dim", "reshape", "transpose", "dim_as_value")
+"""Primitives whose rules know what to do with constants."""
 
 
 def convert(
@@ -92,14 +94,14 @@ def _results(graph: Graph, equation: Any, values: list[Any]) -> Sequence[Any]:
     if body is not None and name not in ("scan", "while", "cond"):
         inner = getattr(body, "jaxpr", body)
         return _run(graph, inner, [Value.constant(one) for one in getattr(body, "consts", ())], values)
-    if name not in ("broadcast_in_dim", "reshape", "transpose") and _is_constant(equation, values):
+    if name not in _OWN_CONSTANTS and _is_constant(equation, values):
         return _folded(graph, equation, values)
     if name not in RULES:
         raise UserError(f"the model computes `{name}`, for which serjax writes no operator of ONNX; take --to stablehlo.")
     try:
         return RULES[name](graph, equation, values)
     except NotImplementedError as error:
-        raise UserError(f"the model computes {error}, for which serjax writes no operator of ONNX; take --to stablehlo.") from None
+        raise UserError(f"the model computes {error}, for which serjax writes no operator of ONNX; take --to stablehlo.")
 
 
 def _is_constant(equation: Any, values: Sequence[Any]) -> bool:

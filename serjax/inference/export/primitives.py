@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from jax.lax import FftType
 
 from serjax.inference.export.graph import Graph, Value
 
@@ -298,10 +299,8 @@ def _dim_as_value(graph: Graph, equation: Any, values: list[Value]) -> list[Valu
 @rule("fft")
 def _fft(graph: Graph, equation: Any, values: list[Value]) -> list[Complex]:
     (x,), shape = full(graph, equation, values), shape_of(equation)
-    if "RFFT" not in str(equation.params["fft_type"]) or "IRFFT" in str(equation.params["fft_type"]):
-        raise NotImplementedError(f"fft of kind {equation.params['fft_type']}")
-    if len(equation.params["fft_lengths"]) != 1:
-        raise NotImplementedError("fft of several axes")
+    if equation.params["fft_type"] != FftType.RFFT or len(equation.params["fft_lengths"]) != 1:
+        raise NotImplementedError("fft of complex numbers or of several axes")
     last = len(shape)
     name = graph.node("Unsqueeze", graph.name(x), graph.integers([last]))
     both = Value((*shape, 2), x.dtype, name=graph.node("DFT", name, axis=last - 1, onesided=1))

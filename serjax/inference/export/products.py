@@ -1,4 +1,4 @@
-"""JAX's sums of products as operators of ONNX: matrix products, convolutions, and rows picked from tables."""
+"""JAX's sums of products as operators of ONNX: matrix products and convolutions."""
 
 from collections.abc import Sequence
 from string import ascii_lowercase
@@ -86,33 +86,3 @@ def _convolution(graph: Graph, equation: Any, values: list[Value]) -> list[Value
     shape = shape_of(equation)
     found = Value(tuple(shape[axis] for axis in numbers.out_spec), x.dtype, name=name)
     return [graph.transpose(found, np.argsort(numbers.out_spec).tolist())]
-
-
-@rule("gather")
-def _gather(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
-    """Return rows that are picked along one axis, of which all else is kept."""
-    table, places = full(graph, equation, values)
-    numbers, sizes, shape = equation.params["dimension_numbers"], equation.params["slice_sizes"], shape_of(equation)
-    axes = [int(axis) for axis in numbers.start_index_map]
-    whole = all(size == table.shape[axis] for axis, size in enumerate(sizes) if axis not in axes)
-    collapsed = [int(axis) for axis in numbers.collapsed_slice_dims]
-    if len(axes) != 1 or collapsed != axes or not whole or numbers.operand_batching_dims:
-        raise NotImplementedError("gather of other than whole rows")
-    (axis,) = axes
-    last = len(places.shape) - 1
-    if places.array is not None:
-        index = Value.constant(places.array.reshape(places.shape[:-1]).astype(np.int64))
-    else:
-        squeezed = graph.node("Squeeze", graph.name(places), graph.integers([last]))
-        index = graph.cast(Value(places.shape[:-1], places.dtype, name=squeezed), np.int64)
-    if "CLIP" in str(equation.params["mode"]):
-        highest = graph.node("Sub", graph.dim(table.shape[axis]), graph.integers([1]))
-        kept = graph.node("Max", graph.name(index), graph.integers([0]))
-        index = Value(index.shape, index.dtype, name=graph.node("Min", kept, highest))
-    name = graph.node("Gather", graph.name(table), graph.name(index), axis=axis)
-    # ONNX has the places where the axis was; JAX has the axes of a row where `offset_dims` says.
-    made = Value((*table.shape[:axis], *index.shape, *table.shape[axis + 1 :]), table.dtype, name=name)
-    offsets = [int(one) for one in numbers.offset_dims]
-    rows = [*range(axis), *range(axis + last, len(made.shape))]
-    others = iter(range(axis, axis + last))
-    return [graph.transpose(made, [rows[offsets.index(at)] if at in offsets else next(others) for at in range(len(shape))])]

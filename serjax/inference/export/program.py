@@ -53,11 +53,13 @@ class Program(NamedTuple):
         )
         return {"logits": logits, "scores": _scores(logits, self.scoring)}
 
-    def inputs(self, scope: str = "") -> dict[str, jax.ShapeDtypeStruct]:
+    def inputs(self) -> dict[str, jax.ShapeDtypeStruct]:
         """Return shapes and dtypes of the inputs; sizes that a caller chooses are symbolic."""
-        batch, time = jax.export.symbolic_shape("batch, time", constraints=[f"time >= {self.models.min_samples}"])
-        if not self.dynamic:
-            time = self.window
+        if self.dynamic:
+            constraint = f"time >= {self.models.min_samples}"
+            batch, time = jax.export.symbolic_shape("batch, time", constraints=[constraint])
+        else:
+            (batch,), time = jax.export.symbolic_shape("batch"), self.window
         return {
             "wave": jax.ShapeDtypeStruct((batch, time), jnp.float32),
             "lengths": jax.ShapeDtypeStruct((batch,), jnp.int32),

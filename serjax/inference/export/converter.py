@@ -9,7 +9,7 @@ from jax.extend import core
 
 from serjax.inference.export import indexing, products
 from serjax.inference.export.graph import IR_VERSION, OPSET, Graph, Value, is_static
-from serjax.inference.export.primitives import RULES, Complex
+from serjax.inference.export.primitives import OF_COMPLEX, RULES, Complex
 from serjax.models.functional import flat
 from serjax.runtime.errors import UserError
 from serjax.runtime.version import __version__
@@ -96,12 +96,16 @@ def _results(graph: Graph, equation: Any, values: list[Any]) -> Sequence[Any]:
         return _run(graph, inner, [Value.constant(one) for one in getattr(body, "consts", ())], values)
     if name not in _OWN_CONSTANTS and _is_constant(equation, values):
         return _folded(graph, equation, values)
-    if name not in RULES:
-        raise UserError(f"the model computes `{name}`, for which serjax writes no operator of ONNX; take --to stablehlo.")
     try:
+        if name not in RULES:
+            raise NotImplementedError(name)
+        if name not in OF_COMPLEX and any(isinstance(one, Complex) for one in values):
+            raise NotImplementedError(f"{name} of complex numbers")
         return RULES[name](graph, equation, values)
     except NotImplementedError as error:
-        raise UserError(f"the model computes {error}, for which serjax writes no operator of ONNX; take --to stablehlo.")
+        raise UserError(
+            f"the model computes `{error}`, for which serjax writes no operator of ONNX; take --to stablehlo."
+        ) from None
 
 
 def _is_constant(equation: Any, values: Sequence[Any]) -> bool:

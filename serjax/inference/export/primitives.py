@@ -23,6 +23,8 @@ Rule = Callable[[Graph, Any, list[Any]], Sequence[Any]]
 
 RULES: dict[str, Rule] = {}
 """By the name of the primitive."""
+OF_COMPLEX = {"real", "imag", "abs"}
+"""Primitives whose rules take complex arrays; `moves` adds those that move elements."""
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
@@ -59,7 +61,6 @@ _SAME = {
     "min": "Min",
     "pow": "Pow",
     "neg": "Neg",
-    "abs": "Abs",
     "sign": "Sign",
     "floor": "Floor",
     "ceil": "Ceil",
@@ -122,6 +123,14 @@ def _log1p(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
     return [graph.unary("Log")(graph.elementwise("Add", values[0], one))]
 
 
+@rule("abs")
+def _abs(graph: Graph, equation: Any, values: list[Any]) -> list[Value]:
+    if not isinstance(values[0], Complex):
+        return [graph.unary("Abs")(values[0])]
+    squares = [graph.elementwise("Mul", part, part) for part in values[0]]
+    return [graph.unary("Sqrt")(graph.elementwise("Add", *squares))]
+
+
 @rule("clamp")
 def _clamp(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
     low, x, high = values
@@ -161,31 +170,30 @@ def _arg(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
     return [graph.cast(Value(shape_of(equation), np.dtype(np.int64), name=name), equation.params["index_dtype"])]
 
 
-def of_parts(function: Rule) -> Rule:
-    """Return a rule for what moves elements, which does so with both parts of complex arrays."""
+def moves(*names: str) -> Callable[[Rule], Rule]:
+    """Return a decorator as `rule`, for what moves elements and so does the same with both parts of complex arrays."""
+    OF_COMPLEX.update(names)
 
-    def both(graph: Graph, equation: Any, values: list[Any]) -> Sequence[Any]:
-        if not any(isinstance(one, Complex) for one in values):
-            return function(graph, equation, values)
-        parts = (
-            function(graph, equation, [getattr(one, part) if isinstance(one, Complex) else one for one in values])
-            for part in Complex._fields
-        )
-        return [Complex(*pair) for pair in zip(*parts, strict=True)]
+    def enter(function: Rule) -> Rule:
+        def both(graph: Graph, equation: Any, values: list[Any]) -> Sequence[Any]:
+            if not any(isinstance(one, Complex) for one in values):
+                return function(graph, equation, values)
+            parts = (function(graph, equation, [getattr(one, part) for one in values]) for part in Complex._fields)
+            return [Complex(*pair) for pair in zip(*parts, strict=True)]
 
-    return both
+        return rule(*names)(both)
+
+    return enter
 
 
-@rule("reshape")
-@of_parts
+@moves("reshape")
 def _reshape(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
     (x,) = full(graph, equation, values)
     order = equation.params["dimensions"]
     return [graph.reshape(x if order is None else graph.transpose(x, order), shape_of(equation))]
 
 
-@rule("broadcast_in_dim")
-@of_parts
+@moves("broadcast_in_dim")
 def _broadcast(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
     if len(values) > 1:
         raise NotImplementedError("broadcast_in_dim with sizes among its operands")
@@ -199,16 +207,14 @@ def _broadcast(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
     return [Value(shape, values[0].dtype, name=name)]
 
 
-@rule("squeeze")
-@of_parts
+@moves("squeeze")
 def _squeeze(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
     axes = [int(axis) for axis in equation.params["dimensions"]]
     shape = tuple(size for axis, size in enumerate(values[0].shape) if axis not in axes)
     return [Value(shape, values[0].dtype, name=graph.node("Squeeze", graph.name(values[0]), graph.integers(axes)))]
 
 
-@rule("transpose")
-@of_parts
+@moves("transpose")
 def _transpose(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
     return [graph.transpose(values[0], equation.params["permutation"])]
 
@@ -238,11 +244,10 @@ def _split(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
     return [Value(shape_of(equation, index), x.dtype, name=name) for index, name in enumerate(names)]
 
 
-@rule("slice")
-@of_parts
+@moves("slice")
 def _slice(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
     params, shape = equation.params, shape_of(equation)
-    x = values[0] if isinstance(values[0], Complex) else graph.full(values[0], equation.invars[0].aval.shape)
+    (x,) = full(graph, equation, values)
     steps = params["strides"] or (1,) * len(shape)
     for axis, (begin, end, step) in enumerate(zip(params["start_indices"], params["limit_indices"], steps, strict=True)):
         if x.shape[axis] != shape[axis]:
@@ -250,8 +255,7 @@ def _slice(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
     return [x]
 
 
-@rule("rev")
-@of_parts
+@moves("rev")
 def _reverse(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
     (x,) = full(graph, equation, values)
     for axis in equation.params["dimensions"]:

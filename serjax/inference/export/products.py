@@ -30,9 +30,13 @@ def _dot_general(graph: Graph, equation: Any, values: list[Value]) -> list[Value
         found = _product(graph, left, right, contract, free)
         if found is not None:
             return [graph.cast(found, dtype)]
-    elif len(contract[0]) == 1 and [len(side) for side in free] == [1, 1]:
+    elif len(contract[0]) == 1 and len(free[0]) >= 1 and len(free[1]) == 1:
         a = graph.transpose(left, batch[0] + free[0] + contract[0])
         b = graph.transpose(right, batch[1] + contract[1] + free[1])
+        rest = len(free[0]) - 1
+        if rest:
+            kept = len(batch[1])
+            b = graph.reshape(b, (*b.shape[:kept], *(1,) * rest, *b.shape[kept:]))
         name = graph.node("MatMul", graph.name(a), graph.name(b))
         return [graph.cast(Value(shape, left.dtype, name=name), dtype)]
     letters = iter(ascii_lowercase)

@@ -192,10 +192,10 @@ class Graph:
             return replace(value, shape=shape, array=value.array.transpose(axes))
         return Value(shape, value.dtype, name=self.node("Transpose", self.name(value), perm=axes))
 
-    def slice(self, value: Value, begin: int, end: Dim, axis: int, step: int = 1, *, size: Dim) -> Value:
+    def slice(self, value: Value, begin: Dim, end: Dim, axis: int, step: int = 1, *, size: Dim) -> Value:
         """Return a stretch of one axis, which has `size` elements; a negative step reads all of it backwards."""
         end_name = self.integers([_FURTHEST]) if step < 0 else self.dim(end)
-        given = (self.integers([begin]), end_name, self.integers([axis]), self.integers([step]))
+        given = (self.dim(begin), end_name, self.integers([axis]), self.integers([step]))
         shape = (*value.shape[:axis], size, *value.shape[axis + 1 :])
         return Value(shape, value.dtype, name=self.node("Slice", self.name(value), *given))
 

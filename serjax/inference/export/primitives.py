@@ -251,7 +251,7 @@ def _slice(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
     steps = params["strides"] or (1,) * len(shape)
     for axis, (begin, end, step) in enumerate(zip(params["start_indices"], params["limit_indices"], steps, strict=True)):
         if x.shape[axis] != shape[axis]:
-            x = graph.slice(x, int(begin), end, axis, int(step), size=shape[axis])
+            x = graph.slice(x, begin, end, axis, int(step), size=shape[axis])
     return [x]
 
 

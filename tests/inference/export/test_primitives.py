@@ -43,7 +43,7 @@ MOVES = {
     "transpose": lambda x: (x.swapaxes(0, 1), x.transpose(2, 0, 1)),
     "concatenate": lambda x: (jnp.concatenate([x, 2 * x], 1), jnp.stack([x, -x], axis=2), jnp.stack([x], axis=0)),
     "split": lambda x: tuple(jnp.split(x, 2, axis=1)),
-    "slice": lambda x: (x[:, 1:3], x[:, ::2], x[:, -1], x[..., 1:]),
+    "slice": lambda x: (x[x.shape[0] - 1 :], x[:, 1:3], x[:, ::2], x[:, -1], x[..., 1:]),
     "reverse": lambda x: (x[:, ::-1], lax.rev(x, (1, 2))),
     "pad": lambda x: (jnp.pad(x, ((0, 0), (1, 2), (0, 0))), lax.pad(x, jnp.float32(3), ((0, 0, 0), (-1, 1, 0), (0, 0, 0)))),
     "reflect": lambda x: jnp.pad(x, ((0, 0), (2, 2), (0, 0)), mode="reflect"),

@@ -36,11 +36,14 @@ def test_a_run_is_exported(tmp_path, capsys):
 
 def test_without_onnx_a_sentence_names_the_extra(tmp_path):
     write_run(tmp_path / "run")
-    code = "import sys; sys.modules['onnx'] = None\nfrom serjax.export import main\nfrom serjax.runtime.errors import UserError\n"
+    code = "import sys; sys.modules['onnx'] = None\n"
+    code += "from serjax.export import main\nfrom serjax.runtime.errors import UserError\n"
     code += f"try:\n    main([{str(tmp_path / 'run')!r}, '--to', 'onnx', '--out', {str(tmp_path / 'out')!r}])\n"
     code += "except UserError as error:\n    print(error)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout == "ONNX files are written by onnx, which is not installed; pip install 'serjax[onnx]'.\n", done.stderr
+    assert done.stdout == "ONNX files are written by onnx, which is not installed; pip install 'serjax[onnx]'.\n", (
+        done.stderr
+    )
     assert not (tmp_path / "out").exists()
 
 

@@ -15,6 +15,7 @@ DOORS = {
     "cli.py",
     "compare.py",
     "evaluate.py",
+    "export.py",
     "gather.py",
     "plan.py",
     "predict.py",

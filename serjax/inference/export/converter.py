@@ -17,7 +17,8 @@ from serjax.runtime.version import __version__
 if TYPE_CHECKING:
     import onnx
 
-assert indexing and products  # which enter their rules
+_MODULES = (indexing, products)
+"""Modules that enter their rules when they are imported."""
 
 _BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr", "call")
 """Parameters in which primitives that call a function keep it."""
@@ -81,10 +82,16 @@ def _run(graph: Graph, jaxpr: Any, consts: Sequence[Value], args: Sequence[Value
     known: dict[Any, Any] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
 
     def read(var: Any) -> Any:
-        return Value.constant(np.asarray(var.val, var.aval.dtype)) if isinstance(var, core.Literal) else known[var]
+        return (
+            Value.constant(np.asarray(var.val, getattr(var.aval, "dtype", None)))
+            if isinstance(var, core.Literal)
+            else known[var]
+        )
 
     for equation in jaxpr.eqns:
-        known.update(zip(equation.outvars, _results(graph, equation, [read(var) for var in equation.invars]), strict=True))
+        known.update(
+            zip(equation.outvars, _results(graph, equation, [read(var) for var in equation.invars]), strict=True)
+        )
     return [read(var) for var in jaxpr.outvars]
 
 
@@ -117,7 +124,9 @@ def _is_constant(equation: Any, values: Sequence[Any]) -> bool:
 
 def _folded(graph: Graph, equation: Any, values: Sequence[Value]) -> list[Value]:
     """Compute an equation of constants."""
-    arrays = [np.asarray(graph.full(one, var.aval.shape).array) for one, var in zip(values, equation.invars, strict=True)]
+    arrays = [
+        np.asarray(graph.full(one, var.aval.shape).array) for one, var in zip(values, equation.invars, strict=True)
+    ]
     found = equation.primitive.bind(*map(jax.numpy.asarray, arrays), **equation.params)
     label = next((one.label for one in values if one.label), "")
     several = equation.primitive.multiple_results

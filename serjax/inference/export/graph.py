@@ -163,9 +163,7 @@ class Graph:
         """Return a value in another dtype."""
         if value.dtype == np.dtype(dtype):
             return value
-        return Value(
-            value.shape, np.dtype(dtype), name=self.node("Cast", self.name(value), to=self.type_of(dtype))
-        )
+        return Value(value.shape, np.dtype(dtype), name=self.node("Cast", self.name(value), to=self.type_of(dtype)))
 
     def reshape(self, value: Value, shape: Sequence[Dim]) -> Value:
         """Return a value, which must be full, in another shape."""

@@ -249,7 +249,9 @@ def _slice(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
     params, shape = equation.params, shape_of(equation)
     (x,) = full(graph, equation, values)
     steps = params["strides"] or (1,) * len(shape)
-    for axis, (begin, end, step) in enumerate(zip(params["start_indices"], params["limit_indices"], steps, strict=True)):
+    for axis, (begin, end, step) in enumerate(
+        zip(params["start_indices"], params["limit_indices"], steps, strict=True)
+    ):
         if x.shape[axis] != shape[axis]:
             x = graph.slice(x, begin, end, axis, int(step), size=shape[axis])
     return [x]
@@ -287,7 +289,9 @@ def _iota(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
     empty = graph.integers([])
     zero, one = (Value.constant(np.array(number, np.int64)) for number in (0, 1))
     stop = graph.node("Reshape", graph.dim(shape[axis]), empty)
-    counted = Value((shape[axis],), np.dtype(np.int64), name=graph.node("Range", graph.name(zero), stop, graph.name(one)))
+    counted = Value(
+        (shape[axis],), np.dtype(np.int64), name=graph.node("Range", graph.name(zero), stop, graph.name(one))
+    )
     counted = graph.cast(counted, equation.params["dtype"])
     new = [other for other in range(len(shape)) if other != axis]
     name = graph.node("Unsqueeze", counted.name, graph.integers(new)) if new else counted.name
@@ -309,11 +313,11 @@ def _fft(graph: Graph, equation: Any, values: list[Value]) -> list[Complex]:
     name = graph.node("Unsqueeze", graph.name(x), graph.integers([last]))
     both = Value((*shape, 2), x.dtype, name=graph.node("DFT", name, axis=last - 1, onesided=1))
     halves = graph.node("Split", both.name, graph.integers([1, 1]), outputs=2, axis=last)
-    return [Complex(*(Value(shape, x.dtype, name=graph.node("Squeeze", one, graph.integers([last]))) for one in halves))]
+    return [
+        Complex(*(Value(shape, x.dtype, name=graph.node("Squeeze", one, graph.integers([last]))) for one in halves))
+    ]
 
 
 @rule("real", "imag")
 def _part(graph: Graph, equation: Any, values: list[Complex]) -> list[Value]:
     return [getattr(values[0], str(equation.primitive))]
-
-

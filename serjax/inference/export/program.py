@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from flax import nnx
 from jaxtyping import Array, Float
 
 from serjax.audio import SAMPLE_RATE
@@ -13,6 +13,7 @@ from serjax.data.batching.lengths import bucket
 from serjax.inference.batched import member_logits
 from serjax.inference.scores import Scoring
 from serjax.inference.windows import LONGEST
+from serjax.models.classifiers.spectrogram import SpectrogramClassifier
 from serjax.models.functional import cast
 from serjax.models.inputs import Inputs
 from serjax.runtime.errors import UserError
@@ -48,9 +49,7 @@ class Program(NamedTuple):
         """Return the members' logits [b k c] and the ensemble's scores [b c]."""
         models = self.models
         inputs = Inputs(wave, lengths)
-        logits = member_logits(
-            weights["members"], weights["shared"], inputs, graphdef=models.graphdef, dtype="float32"
-        )
+        logits = member_logits(weights["members"], weights["shared"], inputs, graphdef=models.graphdef, dtype="float32")
         return {"logits": logits, "scores": _scores(logits, self.scoring)}
 
     def inputs(self) -> dict[str, jax.ShapeDtypeStruct]:
@@ -129,16 +128,10 @@ def program(models: Models, scoring: Scoring, name: str) -> Program:
     window = round((models.max_seconds or LONGEST) * SAMPLE_RATE)
     made = Program(models, scoring, name, True, window)
     # A network whose input has one length, such as a spectrogram's, cannot be traced with another.
-    fixed = hasattr(_example(models), "front")
-    return made._replace(dynamic=not fixed)
+    return made._replace(dynamic=not isinstance(_member(models), SpectrogramClassifier))
 
 
-def _example(models: Models) -> Any:
-    """Return the class's attributes of one member, without arrays."""
-    from flax import nnx
-
+def _member(models: Models) -> Any:
+    """Return one member, without its weights."""
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), models.params)
     return nnx.merge(models.graphdef, shapes, models.shared)
-
-
-assert np

@@ -25,7 +25,7 @@ def write_stablehlo(program: Program, folder: Path) -> dict[str, str]:
     """
     leaves, treedef = jax.tree.flatten(program.weights)
     named = dict(zip(flat(program.weights), map(np.asarray, leaves), strict=True))
-    np.savez(folder / WEIGHTS, **named)
+    np.savez(folder / WEIGHTS, allow_pickle=False, **named)
     files = {WEIGHTS: "parameters by name, for numpy.load"}
     shapes = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for name, leaf in named.items()}
     for platform in PLATFORMS:
@@ -42,9 +42,7 @@ def write_stablehlo(program: Program, folder: Path) -> dict[str, str]:
 def _by_name(program: Program, names: list[str], treedef: Any) -> Callable[..., dict[str, Array]]:
     """Return the program as a function of weights by name; the order of a dictionary's keys is lost on the way."""
 
-    def call(
-        weights: Mapping[str, Array], wave: Float[Array, "b t"], lengths: Int[Array, "b"]
-    ) -> dict[str, Array]:
+    def call(weights: Mapping[str, Array], wave: Float[Array, "b t"], lengths: Int[Array, "b"]) -> dict[str, Array]:
         return program.call(jax.tree.unflatten(treedef, [weights[name] for name in names]), wave, lengths)
 
     return call

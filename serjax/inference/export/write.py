@@ -66,7 +66,11 @@ def export(source: str, kind: Kind, out: Path, options: Options = Options()) -> 
                 files = _hf(source, folder, options.fold)
             else:
                 log.info(_about(made))
-                files = write_stablehlo(made, folder) if kind == "stablehlo" else write_onnx(made, folder, int8=options.int8)
+                files = (
+                    write_stablehlo(made, folder)
+                    if kind == "stablehlo"
+                    else write_onnx(made, folder, int8=options.int8)
+                )
                 _write(folder, made.describe(kind, files))
     return files | {DESCRIPTION: "labels, rate, window and how the model is called"}
 
@@ -116,5 +120,7 @@ def _about(made: Program) -> str:
     """Return a sentence on what is exported."""
     members = len(made.models.folds)
     lengths = "clips of any length" if made.dynamic else f"clips padded to {made.window} samples"
-    dtype = "" if made.models.dtype == "float32" else f"; it was trained in {made.models.dtype} and is exported in float32"
+    dtype = (
+        "" if made.models.dtype == "float32" else f"; it was trained in {made.models.dtype} and is exported in float32"
+    )
     return f"{made.name}: {members} {'member' if members == 1 else 'members'}, {lengths}{dtype}."

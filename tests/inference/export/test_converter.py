@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from onnx_runs import same
 
-pytest.importorskip("onnx", reason="needs the extra onnx")
 from serjax.inference.export.converter import convert
 from serjax.runtime.errors import UserError
 
+pytest.importorskip("onnx", reason="needs the extra onnx")
 pytestmark = pytest.mark.onnx
 X = np.linspace(-2, 2, 12, dtype=np.float32).reshape(3, 4)
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx_runs import same, session
 
-pytest.importorskip("onnx", reason="needs the extra onnx")
 from serjax.inference.export.converter import convert
 from serjax.inference.export.graph import Graph, Value, is_static
 
+pytest.importorskip("onnx", reason="needs the extra onnx")
 pytestmark = pytest.mark.onnx
 SIZES = {
     "sum": lambda b, t: 3 * t - 2 * b + 7,
@@ -45,7 +45,9 @@ def test_sizes_are_computed_as_python_does(sizes, b, t):
 
 def test_a_repeated_array_is_no_larger_in_the_file():
     table = jnp.arange(5.0)
-    model = same(lambda w, x: x + jnp.broadcast_to(w, x.shape), np.ones((9, 5), np.float32), weights={"w": table}, spec="b, _")
+    model = same(
+        lambda w, x: x + jnp.broadcast_to(w, x.shape), np.ones((9, 5), np.float32), weights={"w": table}, spec="b, _"
+    )
     assert [list(one.dims) for one in model.graph.initializer] == [[1, 5]]
 
 

@@ -10,7 +10,6 @@ from exported_clips import clips
 from onnx_runs import session
 from saved_runs import ENCODER, FROZEN, LABELS, SPEECH, write_run
 
-onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
 from serjax.inference.ensemble import Ensemble
 from serjax.inference.export import onnx_files
 from serjax.inference.export.onnx_files import write_onnx
@@ -19,6 +18,7 @@ from serjax.inference.load import read_models
 from serjax.models.spectrogram import Functionals, Spectrogram
 from serjax.runtime.errors import UserError
 
+onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
 pytestmark = pytest.mark.onnx
 PRE_LN = {"model_type": "hubert", "feat_extract_norm": "layer", "conv_bias": True, "do_stable_layer_norm": True}
 CASES = {
@@ -61,7 +61,7 @@ def test_onnx_runtime_computes_the_ensembles_logits_at_three_lengths(tmp_path, m
 
 def test_the_step_of_a_bilstm_that_has_no_operator_is_named(tmp_path):
     made, _ = made_of(tmp_path / "run", Functionals())
-    with pytest.raises(UserError, match="the model computes `[a-z_]+.*no operator of ONNX; take --to stablehlo"):
+    with pytest.raises(UserError, match=r"the model computes `[a-z_]+.*no operator of ONNX; take --to stablehlo"):
         write_onnx(made, tmp_path)
 
 
@@ -73,7 +73,10 @@ def test_the_file_tells_its_labels_and_inputs(tmp_path):
     properties = {one.key: json.loads(one.value) for one in model.metadata_props}
     assert properties == {"labels": list(LABELS), "outputs": "softmax", "sampling_rate": 16000}
     running = session(str(tmp_path / "model.onnx"))
-    assert [(one.name, one.shape) for one in running.get_inputs()] == [("wave", ["batch", "time"]), ("lengths", ["batch"])]
+    assert [(one.name, one.shape) for one in running.get_inputs()] == [
+        ("wave", ["batch", "time"]),
+        ("lengths", ["batch"]),
+    ]
     assert {one.name: one.shape for one in running.get_outputs()} == {"logits": ["batch", 2, 3], "scores": ["batch", 3]}
 
 

@@ -45,14 +45,25 @@ MOVES = {
     "split": lambda x: tuple(jnp.split(x, 2, axis=1)),
     "slice": lambda x: (x[x.shape[0] - 1 :], x[:, 1:3], x[:, ::2], x[:, -1], x[..., 1:]),
     "reverse": lambda x: (x[:, ::-1], lax.rev(x, (1, 2))),
-    "pad": lambda x: (jnp.pad(x, ((0, 0), (1, 2), (0, 0))), lax.pad(x, jnp.float32(3), ((0, 0, 0), (-1, 1, 0), (0, 0, 0)))),
+    "pad": lambda x: (
+        jnp.pad(x, ((0, 0), (1, 2), (0, 0))),
+        lax.pad(x, jnp.float32(3), ((0, 0, 0), (-1, 1, 0), (0, 0, 0))),
+    ),
     "reflect": lambda x: jnp.pad(x, ((0, 0), (2, 2), (0, 0)), mode="reflect"),
     "tile": lambda x: jnp.tile(x, (1, 2, 3)),
     "broadcast": lambda x: jnp.broadcast_to(x[:, :1], (x.shape[0], 4, 5)) + jnp.zeros(5),
-    "iota": lambda x: (jnp.arange(x.shape[0]), lax.broadcasted_iota(jnp.int32, x.shape, 1), jnp.full(x.shape[0], x.shape[0])),
+    "iota": lambda x: (
+        jnp.arange(x.shape[0]),
+        lax.broadcasted_iota(jnp.int32, x.shape, 1),
+        jnp.full(x.shape[0], x.shape[0]),
+    ),
     "stopped": lambda x: lax.stop_gradient(x) + lax.optimization_barrier(x),
 }
-CASES = {f"{kind}-{name}": one for kind, some in (("one", ELEMENTWISE), ("sum", REDUCTIONS), ("move", MOVES)) for name, one in some.items()}
+CASES = {
+    f"{kind}-{name}": one
+    for kind, some in (("one", ELEMENTWISE), ("sum", REDUCTIONS), ("move", MOVES))
+    for name, one in some.items()
+}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -40,7 +40,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", [case if case != "bilstm" else pytest.param(case, marks=pytest.mark.slow) for case in CASES])
+@pytest.mark.parametrize(
+    "name", [case if case != "bilstm" else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
+)
 def test_a_process_without_serjax_computes_the_ensembles_logits(tmp_path, monkeypatch, name):
     model, layout = CASES[name]
     monkeypatch.setattr(saved_runs, "ENCODER", replace(ENCODER, **layout))
@@ -51,10 +53,17 @@ def test_a_process_without_serjax_computes_the_ensembles_logits(tmp_path, monkey
     out = tmp_path / "out"
     out.mkdir()
     files = write_stablehlo(made, out)
-    assert set(files) == {path.name for path in out.iterdir()} == {"weights.npz", *(f"{one}.stablehlo" for one in PLATFORMS)}
+    assert (
+        set(files)
+        == {path.name for path in out.iterdir()}
+        == {"weights.npz", *(f"{one}.stablehlo" for one in PLATFORMS)}
+    )
     given = {"a": (1, 7000), "b": (2, 3000, 8000, 5000), "c": (3, 6400, 4000)}
     expected = {name: clips(made, ensemble, *one) for name, one in given.items()}
-    np.savez(out / "given.npz", **{f"{kind}_{name}": one[at] for name, one in expected.items() for at, kind in enumerate(["wave", "lengths"])})
+    np.savez(
+        out / "given.npz",
+        **{f"{kind}_{name}": one[at] for name, one in expected.items() for at, kind in enumerate(["wave", "lengths"])},
+    )
     done = subprocess.run([sys.executable, "-c", READER], cwd=out, capture_output=True, text=True, check=False)
     assert done.stdout == "False\n", done.stderr
     for name, (_, _, logits) in expected.items():

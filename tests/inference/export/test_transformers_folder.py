@@ -22,7 +22,9 @@ def written(folder, model, fold):
     return write_transformers(folder / "run", folder / "out", fold)
 
 
-@pytest.mark.parametrize("model", [SPEECH, replace(FROZEN, head="projector", weighted_layers=True)], ids=["own", "frozen"])
+@pytest.mark.parametrize(
+    "model", [SPEECH, replace(FROZEN, head="projector", weighted_layers=True)], ids=["own", "frozen"]
+)
 def test_a_head_that_transformers_has_is_a_classifier(tmp_path, model):
     files, sentence = written(tmp_path, model, 2)
     assert sentence == "Wav2Vec2ForSequenceClassification.from_pretrained reads it: fold 2 of run."

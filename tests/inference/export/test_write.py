@@ -27,7 +27,9 @@ def test_a_folder_has_its_files_and_a_description(run, tmp_path, caplog):
     told = json.loads((tmp_path / "out" / "export.json").read_text())
     assert (told["kind"], told["source"], told["folds"]) == ("stablehlo", "little", [1, 2])
     assert told["files"].items() <= files.items()
-    assert caplog.messages == ["little: 2 members, clips of any length; it was trained in bfloat16 and is exported in float32."]
+    assert caplog.messages == [
+        "little: 2 members, clips of any length; it was trained in bfloat16 and is exported in float32."
+    ]
 
 
 def test_a_fold_alone_and_weights(run, tmp_path):
@@ -70,7 +72,7 @@ def test_options_that_do_not_fit_get_a_sentence(run, tmp_path, kind, options, me
 def test_a_folder_that_is_no_model_gets_a_sentence(tmp_path):
     (tmp_path / "nothing").mkdir()
     for kind in ("onnx", "stablehlo", "hf"):
-        with pytest.raises(UserError, match="nothing: it holds no experiment.json"):
+        with pytest.raises(UserError, match=r"nothing: it holds no experiment\.json"):
             export(str(tmp_path / "nothing"), kind, tmp_path / "out")
         with pytest.raises(UserError, match="missing"):
             export(str(tmp_path / "missing"), kind, tmp_path / "out")
@@ -80,7 +82,7 @@ def test_a_folder_that_is_no_model_gets_a_sentence(tmp_path):
 def test_files_that_are_there_stay(run, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
-    with pytest.raises(UserError, match="--out .*out: it is not an empty folder; give a new one"):
+    with pytest.raises(UserError, match=r"--out .*out: it is not an empty folder; give a new one"):
         export(str(run), "stablehlo", tmp_path / "out")
     with pytest.raises(UserError, match="it is not an empty folder"):
         export(str(run), "stablehlo", tmp_path / "out" / "mine.txt")

@@ -59,6 +59,18 @@ def test_onnx_runtime_computes_the_ensembles_logits_at_three_lengths(tmp_path, m
         np.testing.assert_allclose(scores, ensemble.scoring.scores(logits), atol=1e-4)
 
 
+@pytest.mark.parametrize("head", ["linear", "projector"])
+def test_a_published_classifier(tmp_path, head):
+    write_run(tmp_path / "run", replace(SPEECH, head=head, weighted_layers=True), folds=(1,))
+    models = read_models(tmp_path / "run" / "fold_1")
+    ensemble = Ensemble(models)
+    made = program(models, ensemble.scoring, "published")
+    write_onnx(made, tmp_path)
+    wave, true, logits = clips(made, ensemble, 0, 8000, 2500)
+    found = session(str(tmp_path / "model.onnx")).run(["logits"], {"wave": wave, "lengths": true})[0]
+    np.testing.assert_allclose(found, logits, atol=1e-4)
+
+
 def test_the_step_of_a_bilstm_that_has_no_operator_is_named(tmp_path):
     made, _ = made_of(tmp_path / "run", Functionals())
     with pytest.raises(UserError, match=r"the model computes `[a-z_]+.*no operator of ONNX; take --to stablehlo"):

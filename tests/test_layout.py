@@ -16,6 +16,7 @@ DOORS = {
     "compare.py",
     "embed.py",
     "evaluate.py",
+    "export.py",
     "gather.py",
     "listen.py",
     "plan.py",

@@ -192,11 +192,11 @@ def tuning(pitches: Float[Array, "b p n"]) -> Float[Array, "b"]:
     """
     sounding = pitches > 0
     semitones = 12 * jnp.log2(jnp.where(sounding, pitches, 27.5) / 27.5)
-    step = jnp.where(sounding, ((semitones + 0.5) % 1) * 100, 100).astype(jnp.uint8).reshape(len(pitches), 1, -1)
+    step = jnp.where(sounding, ((semitones + 0.5) % 1) * 100, 100).astype(jnp.uint8).reshape(pitches.shape[0], 1, -1)
     # Counted as a product of tens and ones: adding up one by one takes three times as long on a CPU.
     digit = np.arange(10, dtype=np.uint8)[:, None]
     tens, ones = (step // 10 == digit).astype(jnp.float32), (step % 10 == digit).astype(jnp.float32)
-    counts = jnp.einsum("bip,bjp->bij", tens, ones, precision="highest").reshape(len(pitches), 100)
+    counts = jnp.einsum("bip,bjp->bij", tens, ones, precision="highest").reshape(pitches.shape[0], 100)
     return jnp.where(sounding.any((1, 2)), jnp.argmax(counts, axis=1) / 100 - 0.5, 0)
 
 
@@ -248,7 +248,7 @@ def contrast(magnitude: Float[Array, "b f n"]) -> Float[Array, "b 7 n"]:
 
 def _hops(padded: Array) -> Array:
     """Cut [b, t] into [b, n + 3, 512], of which frame i is i to i + 3."""
-    return padded[:, : padded.shape[1] // HOP * HOP].reshape(len(padded), -1, HOP)
+    return padded[:, : padded.shape[1] // HOP * HOP].reshape(padded.shape[0], -1, HOP)
 
 
 def _divide(x: Float[Array, "..."], by: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import get_args
 
 from serjax.audio import SAMPLE_RATE
+from serjax.checkpoints.bundle import Models
 from serjax.checkpoints.hub import is_hub_id, resolve
 from serjax.checkpoints.published import load_published
 from serjax.checkpoints.run_models import load_run
@@ -42,18 +43,13 @@ def load(
     Raises:
         UserError: there is no such run, checkpoint, dtype, cutoff or class, or its files do not fit.
     """
-    folder = Path(source).expanduser()
     if long_clips not in get_args(LongClips):
         raise UserError(f"long_clips: got {long_clips!r}; give {', '.join(get_args(LongClips))}.")
     if dtype is not None and dtype not in get_args(DType):
         raise UserError(f"dtype: got {dtype!r}; give {' or '.join(get_args(DType))}.")
     if highpass is not None and not 0 < highpass < SAMPLE_RATE / 2:
         raise UserError(f"highpass: got {highpass:g} Hz; give more than 0 and less than {SAMPLE_RATE / 2:g}.")
-    if is_hub_id(str(source)):
-        fetched = resolve(str(source))
-        folder = fetched if (fetched / "model.json").is_file() else folder
-    own = folder.is_dir() and not (folder / "config.json").is_file()
-    models = load_run(folder) if own else load_published(str(source))
+    models = read_models(source)
     if dtype is not None:
         models = models._replace(dtype=dtype)
     if highpass is not None:
@@ -61,3 +57,22 @@ def load(
     if raw:
         models = models._replace(calibration=None)
     return Ensemble(models, weights, long_clips, only)
+
+
+def read_models(source: str | Path) -> Models:
+    """Return the members of a finished run, or a published classifier.
+
+    Raises:
+        UserError: there is no such run or checkpoint, or its files do not fit.
+    """
+    folder, own = find(source)
+    return load_run(folder) if own else load_published(str(source))
+
+
+def find(source: str | Path) -> tuple[Path, bool]:
+    """Return the folder of a run or checkpoint, of the hub too, and whether it is a run."""
+    folder = Path(source).expanduser()
+    if is_hub_id(str(source)):
+        fetched = resolve(str(source))
+        folder = fetched if (fetched / "model.json").is_file() else folder
+    return folder, folder.is_dir() and not (folder / "config.json").is_file()

@@ -83,7 +83,7 @@ class FrontEnd(nnx.Module):
         hop = self.window // 2
         count = 1 + (self.samples - self.window) // hop
         windows = jnp.stack([wave[:, i * hop : i * hop + self.window] for i in range(count)], axis=1)
-        values = functionals(windows.reshape(-1, self.window)).reshape(len(wave), count, NUM_FUNCTIONALS)
+        values = functionals(windows.reshape(-1, self.window)).reshape(wave.shape[0], count, NUM_FUNCTIONALS)
         # A clip's last window is filled up with zeros, as a clip is that is read at once.
         return values, jnp.clip(1 + -(-(lengths - self.window) // hop), 1, count)
 

@@ -1,6 +1,7 @@
 """Self-attention of wav2vec2 and HuBERT, and WavLM's with gated relative positions, named as in transformers."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -81,12 +82,24 @@ class GatedAttention(Attention):
     def relative_position(self, count: int) -> Float[Array, "h n n"]:
         """Return what each head adds for frame j as frame i sees it, in float32."""
         assert self.rel_attn_embed is not None
+        if not isinstance(count, int):
+            return self._of_any_count(count)
         # Distances 0 .. count - 1, one that never occurs, then 1 - count .. -1: read as a circle, row i begins i steps
         # back. A repeated circle cut into rows one shorter does that without a gather, whose gradient is slow.
         circle = np.concatenate([np.arange(count), [0], np.arange(1 - count, 0)])
         bias = self.rel_attn_embed.embedding[...][bucket(circle, self.buckets, self.furthest)].T.astype(jnp.float32)
         rows = jnp.tile(bias, count)[:, : count * (2 * count - 1)]
         return rows.reshape(self.heads, count, 2 * count - 1)[:, :, :count]
+
+    def _of_any_count(self, count: Any) -> Float[Array, "h n n"]:
+        """Return `relative_position` where the number of frames is symbolic (`jax.export`): picked from a table."""
+        assert self.rel_attn_embed is not None
+        # All that are further apart than the furthest fall into its bucket.
+        distance = np.arange(-self.furthest, self.furthest + 1)
+        bias = self.rel_attn_embed.embedding[...][bucket(distance, self.buckets, self.furthest)].T.astype(jnp.float32)
+        frame = jnp.arange(count)
+        apart = jnp.clip(frame[None, :] - frame[:, None], -self.furthest, self.furthest)
+        return jnp.take(bias, apart + self.furthest, axis=1, mode="clip")
 
     def _gate(self, x: Float[Array, "b n d"]) -> Float[Array, "b h n 1"]:
         """Return gate_i in float32, 1 to 3 for a constant of 1."""

@@ -205,7 +205,7 @@ def normalized(
     """
     seen = _windows(x.astype(jnp.float32), kernel.shape[0], stride)
     weight = kernel.astype(jnp.float32).reshape(-1, kernel.shape[2])
-    counts = jnp.full(len(x), seen.shape[1]) if counts is None else counts
+    counts = jnp.full(x.shape[0], seen.shape[1]) if counts is None else counts
     within = length_mask(counts, seen.shape[1])[:, :, None]
     share = 1 / jnp.maximum(counts, 1)[:, None, None]
     exact = partial(jnp.einsum, precision="highest")

@@ -97,7 +97,7 @@ class AudioCNN(SpectrogramNetwork):
     def pool(self, x: Float[Array, "b h w 64"]) -> Float[Array, "b 128"]:
         """Return the features before the last layer, from a map."""
         # PyTorch flattens channels first.
-        return jax.nn.relu(self.fc1(adaptive_average(x, 4).transpose(0, 3, 1, 2).reshape(len(x), -1)))
+        return jax.nn.relu(self.fc1(adaptive_average(x, 4).transpose(0, 3, 1, 2).reshape(x.shape[0], -1)))
 
 
 class PlainBlock(nnx.Module):

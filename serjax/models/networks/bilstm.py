@@ -48,7 +48,7 @@ class BiLSTM(nnx.Module):
             state = jnp.where(real[:, None], jax.nn.sigmoid(out) * jnp.tanh(cell), 0)
             return (state, cell), state
 
-        start = jnp.zeros((len(x), self.size), gates.dtype)
+        start = jnp.zeros((x.shape[0], self.size), gates.dtype)
         _, states = lax.scan(step, (start, start), (gates, within.T), reverse=bool(direction))
         return states.swapaxes(0, 1)
 

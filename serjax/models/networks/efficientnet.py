@@ -312,9 +312,10 @@ class EfficientNet(nnx.Module):
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "b h w d"]:
         """Return the last map; arguments as for a call."""
-        if key is None and len(image) > 1 and target_platform() == "cpu":
+        count = image.shape[0]
+        if key is None and target_platform() == "cpu" and isinstance(count, int) and count > 1:
             # A few at a time, so that what one layer writes is still in the cache when the next reads it.
-            part = next(count for count in (4, 3, 2, 1) if len(image) % count == 0)
+            part = next(size for size in (4, 3, 2, 1) if count % size == 0)
             maps = lax.map(lambda part: self._map(part, None, None), image.reshape(-1, part, *image.shape[1:]))
             return maps.reshape(-1, *maps.shape[2:])
         return self._map(image, None if key is None else real_columns(image, frames, weight), key)

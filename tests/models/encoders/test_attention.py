@@ -76,6 +76,15 @@ def test_relative_position_is_a_gather_of_buckets(still):
     np.testing.assert_array_equal(layer.relative_position(N), expected.transpose(2, 0, 1))
 
 
+def test_relative_position_of_a_symbolic_number_of_frames_is_the_same(still):
+    layer = noisy(lambda rngs: GatedAttention(still, first=True, rngs=rngs))
+    count = 2 * still.max_bucket_distance + 3
+    exported = jax.export.export(jax.jit(lambda x: layer.relative_position(x.shape[0])))(
+        jax.ShapeDtypeStruct(jax.export.symbolic_shape("n"), np.float32)
+    )
+    np.testing.assert_array_equal(exported.call(np.zeros(count, np.float32)), layer.relative_position(count))
+
+
 def test_only_the_first_layer_holds_the_bias(still):
     shapes = nnx.eval_shape(lambda: GatedAttention(still, first=False, rngs=nnx.Rngs(0)))
     assert shapes.rel_attn_embed is None

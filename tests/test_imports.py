@@ -12,7 +12,7 @@ FLOORS = (
     ("checkpoints", "features", "training"),
     ("config", "inference"),
     ("runs", "cli"),
-    ("compare", "evaluate", "gather", "plan", "predict", "pretrain", "push", "train"),
+    ("compare", "evaluate", "gather", "plan", "predict", "pretrain", "push", "serve", "train"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, 1) for room in rooms}
 

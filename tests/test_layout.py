@@ -20,6 +20,7 @@ DOORS = {
     "predict.py",
     "pretrain.py",
     "push.py",
+    "serve.py",
     "train.py",
 }
 

@@ -56,7 +56,7 @@ def make_app(service: Service) -> Starlette:
         route("/metrics", api.metrics, key=True),
         route("/openapi.json", pages.openapi),
         route("/docs", pages.docs),
-        route("/card", pages.card, key=True),
+        route("/card", pages.card),
         route("/examples", pages.example_list),
         route("/examples/{name}", pages.example),
     ]

@@ -56,7 +56,7 @@ def _sentence(emotion: str, voice: str, number: int) -> Float32[np.ndarray, "t"]
     return speak(text, VOICES[voice], EMOTIONS[emotion], rng)
 
 
-def _example(title: str, parts: list[Float32[np.ndarray, "t"]]) -> Example:
+def _example(title: str, parts: list[np.ndarray]) -> Example:
     wave, file = np.concatenate(parts), io.BytesIO()
     soundfile.write(file, wave, SAMPLE_RATE, format="WAV", subtype="PCM_16")
     return Example(title, file.getvalue(), len(wave) / SAMPLE_RATE)

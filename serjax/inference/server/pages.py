@@ -16,7 +16,7 @@ from serjax.inference.server.openapi import document
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
     "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
 }

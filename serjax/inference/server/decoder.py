@@ -171,7 +171,9 @@ def main() -> None:
     target = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # libraries that write to standard output do not disturb the messages
     first = read_message(sys.stdin.buffer)
-    for limit, value in ((resource.RLIMIT_AS, first and first[0]["memory"]), (resource.RLIMIT_CORE, 0)):
+    if first is None:
+        return
+    for limit, value in ((resource.RLIMIT_AS, int(first[0]["memory"])), (resource.RLIMIT_CORE, 0)):
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(limit, (value, value))
     with contextlib.suppress(MissingPackage):  # a recording that needs it gets the sentence

@@ -75,12 +75,12 @@ class _Decoder:
             size = struct.unpack(">I", await process.stdout.readexactly(4))[0]
             answer = json.loads(await process.stdout.readexactly(size))
             samples = np.empty(answer["bytes"], np.uint8)
-            done, target = 0, memoryview(samples)
+            done = 0
             while done < len(samples):
                 part = await process.stdout.read(min(1 << 20, len(samples) - done))
                 if not part:
                     raise _Died
-                target[done : done + len(part)] = part
+                samples[done : done + len(part)] = np.frombuffer(part, np.uint8)
                 done += len(part)
         except (OSError, asyncio.IncompleteReadError, ValueError):
             raise _Died from None

@@ -6,6 +6,7 @@ import html
 import re
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
@@ -94,7 +95,7 @@ async def example(request: Request) -> Response:
     return Response(found.wav, media_type="audio/wav")
 
 
-def docs_page(found: dict) -> str:  # type: ignore[type-arg]
+def docs_page(found: dict[str, Any]) -> str:
     """Return an OpenAPI document as a page without scripts."""
     parts = [f"<h1>{html.escape(found['info']['title'])}</h1><p>{html.escape(found['info']['description'])}</p>"]
     parts.append('<p><a href="/openapi.json">openapi.json</a> · <a href="/">page</a></p>')

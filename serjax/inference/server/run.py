@@ -53,13 +53,18 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         UserError: there is no such address, or the port is in use.
     """
+    if not 0 <= port < 1 << 16:
+        raise UserError(f"--port: got {port}; give 0 to 65535.")
+    found = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         found = socket.socket(family, kind, protocol)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind(address)
         found.listen(1024)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
+        if found is not None:
+            found.close()
         raise UserError(
             f"{host}:{port}: the server cannot listen there ({reason(error)}); give another --port or --host."
         ) from None

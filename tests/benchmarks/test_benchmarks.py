@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from saved_runs import write_run
 
 ROOT = Path(__file__).parents[2]
 SMALLEST = {
@@ -27,9 +28,10 @@ SMALLEST = {
     "kmeans": "--rounds 1 --count 2000 --width 16 --clusters 5 --batch-size 200 --starts 2",
     "masked_prediction": "--rounds 1 --turn 0 --sizes tiny --seconds 2 --clip 1",
     "million_clips": "--clips 400 --speakers 20 --files 50",
+    "serve_load": "--model FOLDER/run --requests 60 --clients 8 --clips 6 --kill-every 0.5",
     "yardsticks": "--exp bilstm_kfold --data.corpus synthetic --data.max-clips 80",
 }
-"""Arguments; FOLDER has a video."""
+"""Arguments; FOLDER has a video, or a run."""
 PARTS = {"harness", "training_step", "fusion_peer"}
 """Modules that benchmarks share."""
 
@@ -43,6 +45,8 @@ def test_every_benchmark_is_run():
 def test_benchmark_writes_a_table(name, tmp_path, film):
     if name == "faces":
         film(tmp_path / "clip.mp4", [np.full((96, 128, 3), 90, np.uint8)] * 5)
+    if name == "serve_load":
+        write_run(tmp_path / "run")
     arguments = shlex.split(SMALLEST[name].replace("FOLDER", str(tmp_path)))
     done = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / f"{name}.py", *arguments, "--tables", tmp_path / "tables"],

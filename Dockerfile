@@ -2,7 +2,7 @@
 #
 #   docker build -t serjax-serve .
 #   docker run --read-only --tmpfs /tmp --tmpfs /cache:uid=10001 --cap-drop ALL --security-opt no-new-privileges \
-#       -p 127.0.0.1:8000:8000 -v "$PWD/checkpoints/quickstart:/model:ro" serjax-serve
+#       -p 127.0.0.1:8000:8000 -v ./checkpoints/quickstart:/model:ro serjax-serve
 FROM python:3.12-slim-bookworm AS build
 COPY dist/*.whl /wheels/
 RUN python -m venv /venv \

@@ -40,6 +40,7 @@ bench tables="benchmarks/tables":
     {{python}} benchmarks/fusion_step.py --tables {{tables}}
     {{python}} benchmarks/million_clips.py --tables {{tables}}
     {{python}} benchmarks/timeline.py --tables {{tables}}
+    {{python}} benchmarks/serve_load.py --tables {{tables}}
 
 # The documentation as a site, into site/ (extra `docs`).
 docs:

@@ -12,7 +12,10 @@ FLOORS = (
     ("checkpoints", "features", "training"),
     ("config", "inference"),
     ("runs", "cli"),
-    ("compare", "embed", "evaluate", "export", "gather", "listen", "plan", "predict", "pretrain", "push", "train"),
+    (
+        *("compare", "embed", "evaluate", "export", "gather", "listen", "plan", "predict", "pretrain", "push", "serve"),
+        "train",
+    ),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, 1) for room in rooms}
 

@@ -23,6 +23,7 @@ DOORS = {
     "predict.py",
     "pretrain.py",
     "push.py",
+    "serve.py",
     "train.py",
 }
 

@@ -24,6 +24,10 @@ except ImportError:
     raise MissingPackage("PyAV", "video", "Videos, .m4a, .aac, .wma and .amr files are decoded") from None
 
 
+demuxers: str | None = None
+"""Names of the only readers of FFmpeg that a file may choose, with commas; None: all. A server sets it, once."""
+
+
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[InputContainer]:
     """Open a file that exists, to read it alone.
@@ -38,7 +42,8 @@ def opened(path: Path) -> Iterator[InputContainer]:
     )
     try:
         # As a file, and nothing but files: a name with a colon is no address, and a playlist fetches nothing.
-        container = av.open(f"file:{path}", metadata_errors="ignore", options={"protocol_whitelist": "file"})
+        options = {"protocol_whitelist": "file"} | ({} if demuxers is None else {"format_whitelist": demuxers})
+        container = av.open(f"file:{path}", metadata_errors="ignore", options=options)
     except av.error.FFmpegError:
         raise unknown from None
     with container:

@@ -33,6 +33,7 @@ SMALLEST = {
     "kmeans": "--rounds 1 --count 2000 --width 16 --clusters 5 --batch-size 200 --starts 2",
     "masked_prediction": "--rounds 1 --turn 0 --sizes tiny --seconds 2 --clip 1",
     "million_clips": "--clips 400 --speakers 20 --files 50",
+    "serve_load": "--model FOLDER/run --requests 60 --clients 8 --clips 6 --kill-every 0.5",
     "timeline": "--rounds 1 --minutes 0.1 --size tiny --dtypes float32",
     "yardsticks": "--exp bilstm_kfold --data.corpus synthetic --data.max-clips 80",
 }
@@ -69,6 +70,8 @@ def test_benchmark_writes_a_table(name, tmp_path, film):
         pytest.importorskip(NEEDED[name], reason="needs an extra of its own")
     if name == "export_int8":
         write_tested_run(tmp_path)
+    if name == "serve_load":
+        write_run(tmp_path / "run")
     arguments = shlex.split(SMALLEST[name].replace("FOLDER", str(tmp_path)))
     done = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / f"{name}.py", *arguments, "--tables", tmp_path / "tables"],

@@ -45,7 +45,20 @@ BLOCK = re.compile(
     r"(?:^<!-- (?P<mark>needs: [^\n]+|run) -->\n)?^```(?P<language>\w+)[^\n]*\n(?P<text>.*?)^```$", re.M | re.S
 )
 MARK = re.compile(r"^<!-- (?:needs: \S.*|run|setup: \S.*|slow|(?:options|help|experiments): \S+|-+8<-+ .*) -->$")
-OUTSIDE = {"cd", "git", "pip", "pytest", "mypy", "ruff", "mkdocs", "http.server", "tensorboard", "wait"}
+OUTSIDE = {
+    "cd",
+    "curl",
+    "docker",
+    "git",
+    "pip",
+    "pytest",
+    "mypy",
+    "ruff",
+    "mkdocs",
+    "http.server",
+    "tensorboard",
+    "wait",
+}
 """Commands of others, which are left alone."""
 LAUNCHERS = {"[", "exit", "gcloud", "kubectl", "sbatch", "scontrol", "sky", "srun", "ssh", "xpk"}
 """Commands of clusters, of which the command of serjax that they start is looked at."""
@@ -207,7 +220,7 @@ def known_options():
     options |= {f"{group}.no-{name}" for group, _, name in (option.rpartition(".") for option in options)}
     for script in (ROOT / "benchmarks").glob("*.py"):
         options |= {f"--{name}" for name in re.findall(r'"(?:--)?([a-z][a-z-]*)"', script.read_text())}
-    for door in ("predict", "listen", "embed", "evaluate", "compare", "export", "gather", "push", "plan"):
+    for door in ("predict", "listen", "embed", "evaluate", "compare", "export", "gather", "push", "plan", "serve"):
         options |= set(re.findall(r"--[a-z][a-z.-]+", reference.help_page(f"serjax.{door}")))
     options |= {f"--hosts.{field.name}" for field in fields(Hosts)}
     return options | {"--exp", "--no-overwrite", "--dry-run"} | OF_LAUNCHERS

@@ -3,12 +3,17 @@
 import json
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 from saved_runs import SPEECH, write_run
 
+from serjax.checkpoints.calibration import write_calibration
+from serjax.evaluation.calibration_report import Calibration, MemberCalibration
+from serjax.inference.ensemble import Ensemble
 from serjax.inference.export import write
 from serjax.inference.export.write import Options, export
+from serjax.inference.load import read_models
 from serjax.runtime.errors import UserError
 
 
@@ -41,6 +46,23 @@ def test_a_fold_alone_and_weights(run, tmp_path):
     assert json.loads((tmp_path / "two" / "export.json").read_text())["weights"] == [0.25, 0.75]
     two = sum(array.size for array in np.load(tmp_path / "two" / "weights.npz").values())
     assert two == 2 * one
+
+
+def test_scores_are_calibrated_where_the_run_is(tmp_path):
+    write_run(tmp_path / "run")
+    members = tuple(MemberCalibration(fold, 0, fold / 4, (0.1, 0.2)) for fold in (1, 2))
+    write_calibration(tmp_path / "run", Calibration(members))
+    wave = np.random.default_rng(0).normal(0, 0.1, (1, 8000)).astype(np.float32)
+    for fold, temperatures in ((None, [0.25, 0.5]), (2, [0.5])):
+        out = tmp_path / f"out_{fold}"
+        export(str(tmp_path / "run"), "stablehlo", out, Options(fold=fold))
+        assert json.loads((out / "export.json").read_text())["temperatures"] == temperatures
+        program = jax.export.deserialize(bytearray((out / "cpu.stablehlo").read_bytes()))
+        found = program.call(dict(np.load(out / "weights.npz")), wave, np.array([8000], np.int32))
+        models = read_models(tmp_path / "run")
+        scoring = Ensemble(models, [1, 1] if fold is None else [0, 1]).scoring
+        logits = Ensemble(models).logits([wave[0]])
+        np.testing.assert_allclose(found["scores"], scoring.scores(logits), atol=1e-5)
 
 
 def test_a_classifier_of_transformers_is_written_and_read_back(run, tmp_path):

@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
     options = PARSER.parse_args(argv)
     apart = {name: path for name, path in (("audio", options.audio), ("video", options.video)) if path is not None}
     if bool(options.clips) == bool(apart):
-        raise UserError("no clip is named, or clips beside --audio and --video; give clips, or one by its parts.")
+        raise UserError("give clips, or one clip by --audio and --video, and not both.")
 
     from serjax.data.known_clips import read_known
     from serjax.inference.clips import find_clips
@@ -109,7 +109,7 @@ def main(argv: Sequence[str]) -> int:
             answers.append(one)
     scores = [one.scores for one in answers]
     if form is None:
-        console.print(_table(names, scores, ensemble.outputs, [one.set for one in answers] if held else None))
+        console.print(_table(names, answers, ensemble.outputs, bool(held)))
     for note in _notes(ensemble, names, answers, options.vad):
         print(note, file=sys.stderr)
     heard = [(name, known[one.digest or ""]) for name, one in zip(names, answers, strict=True) if one.digest in known]
@@ -117,9 +117,9 @@ def main(argv: Sequence[str]) -> int:
         own = one_of([f"{name} is {clip.id}" for name, clip in heard])
         folds = sorted({fold for _, clip in heard for fold in clip.folds})
         print(
-            f"{len(heard)} of the clips hold samples that this run has trained on ({own}; folds "
-            f"{', '.join(map(str, folds))}): these answers tell nothing about new recordings. See oof.csv in the run "
-            "folder for those of the fold that tested such a clip.",
+            f"{len(heard)} of the clips {'holds' if len(heard) == 1 else 'hold'} samples that this run has trained on "
+            f"({own}; folds {', '.join(map(str, folds))}), so that these answers tell nothing of new ones. See "
+            "oof.csv in the run folder for the answer of the fold that tested such a clip.",
             file=sys.stderr,
         )
     if options.attention is not None:
@@ -240,24 +240,24 @@ def _draw(
     print(f"Written: {path}", file=sys.stderr)
 
 
-def _table(
-    clips: Sequence[str],
-    answers: "Sequence[Scores]",
-    outputs: "Outputs",
-    sets: Sequence[tuple[str, ...] | None] | None = None,
-) -> "Table":
-    from rich.table import Table
+def _table(clips: Sequence[str], answers: "Sequence[Answer]", outputs: "Outputs", sets: bool) -> "Table":
+    from rich.table import Column, Table
     from rich.text import Text
 
     shown = "{:.3f}" if outputs == "identity" else "{:.1%}"
-    table = Table("clip", "emotion", "others", *([] if sets is None else ["set"]))
-    for place, (clip, answer) in enumerate(zip(clips, answers, strict=True)):
-        held = [] if sets is None else [Text(", ".join(sets[place] or ()))]
-        if answer:
-            first, *others = [f"{entry['label']} {shown.format(entry['score'])}" for entry in answer]
-            table.add_row(Text(clip), Text(first, "bold"), Text(", ".join(others)), *held)
+    several = any(one.uncertainty is not None for one in answers)
+    more = ["set"] * sets + [Column("uncertainty", justify="right")] * several
+    # Folded, not cut: names of one folder differ at their ends.
+    table = Table(Column("clip", overflow="fold"), "emotion", "others", *more, Column("heard s", justify="right"))
+    for clip, one in zip(clips, answers, strict=True):
+        held = [Text(", ".join(one.set or ()))] * sets
+        if one.scores:
+            first, *others = [f"{entry['label']} {shown.format(entry['score'])}" for entry in one.scores]
+            doubt = [f"{one.uncertainty:.3f}" if one.uncertainty is not None else ""] * several
+            heard = "" if one.heard is None else f"{one.heard:.1f}"
+            table.add_row(Text(clip), Text(first, "bold"), Text(", ".join(others)), *held, *doubt, heard)
         else:
-            table.add_row(Text(clip), Text("unreadable", "red"), "", *held)
+            table.add_row(Text(clip), Text("unreadable", "red"))
     return table
 
 

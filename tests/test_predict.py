@@ -89,10 +89,13 @@ def test_csv_has_a_column_a_class(answers, capsys):
 
 
 def test_a_terminal_gets_a_table(answers, capsys, monkeypatch):
-    answers.append(Answer(SCORES, 16000, ()))
+    answers += [Answer(SCORES, 16000, (), heard=2.5, uncertainty=0.25), Answer([], None, ())]
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert main(["run", "a.wav"]) == 0
-    assert "happy 75.0%" in capsys.readouterr().out
+    long = f"{'folder/' * 12}a.wav"
+    assert main(["run", long, "b.wav"]) == 2
+    printed = capsys.readouterr().out
+    for text in ("happy 75.0%", "0.250", "2.5", "unreadable", "a.wav"):
+        assert text in printed
 
 
 def test_sets_are_in_every_format(answers, capsys, monkeypatch):
@@ -111,7 +114,7 @@ def test_sets_are_in_every_format(answers, capsys, monkeypatch):
 
 @pytest.mark.parametrize("arguments", [["run"], ["run", "a.wav", "--audio", "b.wav"]])
 def test_clips_are_named_in_one_way(arguments):
-    with pytest.raises(UserError, match="no clip is named, or clips beside --audio and --video"):
+    with pytest.raises(UserError, match="give clips, or one clip by --audio and --video, and not both"):
         main(arguments)
 
 
@@ -279,7 +282,7 @@ def test_a_clip_that_the_run_has_trained_on_is_told_by_its_samples(run, clips, t
     assert main([str(folder), str(tmp_path / "renamed.wav"), str(clips / "two.wav")]) == 0
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "trained on" in line]
     assert line.startswith(
-        f"1 of the clips hold samples that this run has trained on ({tmp_path}/renamed.wav is voice/one; folds 1)"
+        f"1 of the clips holds samples that this run has trained on ({tmp_path}/renamed.wav is voice/one; folds 1)"
     )
 
 

@@ -23,7 +23,8 @@ from serjax.runtime.preemption import Terminated
 
 @pytest.fixture(autouse=True)
 def _log(monkeypatch, caplog):
-    # The command's own handler and level would stay for other tests.
+    # The command's own handler and level would stay for other tests, as those of other commands do for these.
+    monkeypatch.setattr(logging.getLogger("serjax"), "handlers", [])
     monkeypatch.setattr("serjax.cli.show_log", lambda **_: None)
     caplog.set_level(logging.INFO, "serjax")
 

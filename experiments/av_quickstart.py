@@ -2,7 +2,7 @@
 
 Command: python -m serjax.train --exp av_quickstart
 Needs: nothing.
-Takes: 131 s, compilation included, on two cores of the slower of two kinds of machine.
+Takes: 150 s, compilation included, on two cores of the slower of two kinds of machine.
 Expect: UA 73 % from both, 64 % from sound alone and 44 % from video alone (docs/results/audio-visual.md).
 """
 

@@ -67,10 +67,10 @@ def test_a_process_without_serjax_computes_the_ensembles_logits(tmp_path, monkey
     done = subprocess.run([sys.executable, "-c", READER], cwd=out, capture_output=True, text=True, check=False)
     assert done.stdout == "False\n", done.stderr
     for name, (_, _, logits) in expected.items():
-        found = np.load(out / f"found_{name}.npz")
-        largest = max(1, float(np.abs(logits).max()))
-        np.testing.assert_allclose(found["logits"], logits, atol=1e-5 * largest)
-        np.testing.assert_allclose(found["scores"], ensemble.scoring.scores(logits), atol=1e-4)
+        with np.load(out / f"found_{name}.npz") as found:
+            largest = max(1, float(np.abs(logits).max()))
+            np.testing.assert_allclose(found["logits"], logits, atol=1e-5 * largest)
+            np.testing.assert_allclose(found["scores"], ensemble.scoring.scores(logits), atol=1e-4)
 
 
 def test_programs_are_for_one_platform_each_and_hold_no_weights(tmp_path):
@@ -81,5 +81,6 @@ def test_programs_are_for_one_platform_each_and_hold_no_weights(tmp_path):
         exported = jax.export.deserialize(bytearray((tmp_path / f"{platform}.stablehlo").read_bytes()))
         assert exported.platforms == (platform,)
         assert str(exported.in_avals[-2].shape) == "(batch, time)"
-    sizes = {array.size for array in np.load(tmp_path / "weights.npz").values()}
+    with np.load(tmp_path / "weights.npz") as weights:
+        sizes = {array.size for array in weights.values()}
     assert sum(sizes) > 100

@@ -37,14 +37,19 @@ def test_a_folder_has_its_files_and_a_description(run, tmp_path, caplog):
     ]
 
 
+def arrays(path):
+    with np.load(path) as file:
+        return dict(file)
+
+
 def test_a_fold_alone_and_weights(run, tmp_path):
     export(str(run), "stablehlo", tmp_path / "one", Options(fold=2))
     told = json.loads((tmp_path / "one" / "export.json").read_text())
     assert (told["folds"], told["weights"]) == ([2], [1.0])
-    one = sum(array.size for array in np.load(tmp_path / "one" / "weights.npz").values())
+    one = sum(array.size for array in arrays(tmp_path / "one" / "weights.npz").values())
     export(str(run), "stablehlo", tmp_path / "two", Options(weights=(1.0, 3.0)))
     assert json.loads((tmp_path / "two" / "export.json").read_text())["weights"] == [0.25, 0.75]
-    two = sum(array.size for array in np.load(tmp_path / "two" / "weights.npz").values())
+    two = sum(array.size for array in arrays(tmp_path / "two" / "weights.npz").values())
     assert two == 2 * one
 
 
@@ -58,7 +63,7 @@ def test_scores_are_calibrated_where_the_run_is(tmp_path):
         export(str(tmp_path / "run"), "stablehlo", out, Options(fold=fold))
         assert json.loads((out / "export.json").read_text())["temperatures"] == temperatures
         program = jax.export.deserialize(bytearray((out / "cpu.stablehlo").read_bytes()))
-        found = program.call(dict(np.load(out / "weights.npz")), wave, np.array([8000], np.int32))
+        found = program.call(arrays(out / "weights.npz"), wave, np.array([8000], np.int32))
         models = read_models(tmp_path / "run")
         scoring = Ensemble(models, [1, 1] if fold is None else [0, 1]).scoring
         logits = Ensemble(models).logits([wave[0]])

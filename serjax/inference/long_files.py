@@ -20,11 +20,8 @@ from serjax.inference.channels import Splitter
 from serjax.inference.ensemble import Ensemble
 from serjax.inference.inputs import Clip
 from serjax.inference.timeline import answer_waves
-from serjax.inference.windows import Window, cut, slide, spread
+from serjax.inference.windows import LONG, Window, cut, slide, spread
 from serjax.runtime.errors import UserError
-
-LONG = 60.0
-"""Seconds from which on a file is read window by window; shorter ones are decoded, filtered and trimmed as wholes."""
 
 Progress = Callable[[str, float, float | None], None]
 """Called with a file, the seconds of it that are done, and its length in s, None where that is not known."""

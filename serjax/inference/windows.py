@@ -10,6 +10,10 @@ LONGEST = 30.0
 """Seconds of a clip that a published classifier hears at once; its attention grows as the square."""
 
 
+LONG = 60.0
+"""Seconds from which on a file is read window by window; shorter ones are decoded, filtered and trimmed as wholes."""
+
+
 class Window(NamedTuple):
     """A stretch of a clip: its first sample, and its samples in one row for each channel."""
 

@@ -21,10 +21,8 @@ from jaxtyping import Float32
 from serjax.audio.decode import decode
 from serjax.audio.stream import SoundStream, open_stream
 from serjax.inference.server.media import DEMUXERS, suffix_of
+from serjax.inference.windows import LONG
 from serjax.runtime.errors import MissingPackage, UserError
-
-LONG = 60.0
-"""Seconds above which a recording is answered window by window, as by `serjax.inference.long_files`."""
 
 NAME = "the recording"
 

@@ -11,8 +11,7 @@ from served import sound
 
 from serjax.audio.decode import decode
 from serjax.audio.stream import open_stream
-from serjax.inference.long_files import LONG as LONG_FILES
-from serjax.inference.server.decoder import LONG, TooLong, answer, decode_bytes, pack, read_message
+from serjax.inference.server.decoder import TooLong, answer, decode_bytes, pack, read_message
 from serjax.runtime.errors import MissingPackage
 
 
@@ -31,7 +30,6 @@ def test_a_short_recording_is_decoded_as_predict_does(tmp_path):
 
 
 def test_recordings_are_long_where_predict_reads_them_window_by_window(tmp_path):
-    assert LONG == LONG_FILES
     found = decode_bytes(sound(seconds=61, rate=8_000), tmp_path, 100, apart=False)
     assert len(found.mono) == 0
     assert found.sound.shape == (61 * 16_000, 1)

@@ -50,7 +50,8 @@ class DataConfig:
     """Folder, or URL, where relative paths of a list start; by default the folder that holds the list."""
     columns: tuple[str, ...] = ()
     """Columns of a list that are not called as what they hold: path=file_id label=emotion speaker=speaker_id; also id,
-    session, start, end, text (the sentence), gender and age. Usual names are known without it, and said."""
+    session, start, end, text (the sentence), gender and age. Usual names are known without it, and said. Any other name
+    is a value, as in arousal=act; votes.angry=n_angry are the annotators who gave a label."""
     label_map: str | None = None
     """JSON file that maps a corpus's labels to the experiment's ({"exc": "happy"}); unmapped labels are an error."""
     labels: tuple[str, ...] | None = None

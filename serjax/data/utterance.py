@@ -19,6 +19,9 @@ class Utterance:
         video: the file with the pictures, of the same stretch; it may be the one at `path`.
         text: the sentence, or its code, where the corpus has one; equal for clips of the same sentence.
         attributes: of the speaker, such as (("gender", "female"), ("age", "20-29")); groups of a report.
+        values: named values on the corpus's own scale, such as (("arousal", 3.2), ("valence", 4.0)).
+        votes: labels that annotators gave, each once, with the number or share of them, such as (("sad", 3.0),
+            ("neutral", 2.0)).
     """
 
     id: str
@@ -31,3 +34,5 @@ class Utterance:
     video: Path | None = None
     text: str | None = None
     attributes: tuple[tuple[str, str], ...] = ()
+    values: tuple[tuple[str, float], ...] = ()
+    votes: tuple[tuple[str, float], ...] = ()

@@ -1,5 +1,6 @@
 """Columns of a list: which one holds the path, the label, the speaker and so on."""
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -29,6 +30,17 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 """Facts of a clip that a list can hold, and the names of columns that are known for it, as `plain` returns them."""
 
 
+VALUES: Mapping[str, tuple[str, ...]] = {
+    "arousal": ("arousal", "activation", "act", "aro", "emoact"),
+    "valence": ("valence", "val", "emoval"),
+    "dominance": ("dominance", "dom", "emodom"),
+}
+"""Values that are known by the names of their columns; any other is read where `--data.columns` names it."""
+
+VOTES = "votes."
+"""Before a label: the column holds how many annotators, or which share of them, gave it."""
+
+
 def plain(name: str) -> str:
     """Return a column's name in lower case, letters and digits alone: `Speaker_ID` is speakerid."""
     return re.sub(r"[\W_]+", "", name.lower())
@@ -37,17 +49,23 @@ def plain(name: str) -> str:
 def parse_columns(given: Sequence[str]) -> dict[str, str]:
     """Return columns by what they hold, from words such as `speaker=speaker_id`.
 
+    What is none of `FIELDS` is the name of a value, or, behind `VOTES`, a label.
+
     Raises:
         UserError: a word is not of this form, or names what no list can say, or something twice.
     """
     columns: dict[str, str] = {}
     for word in given:
         field, equals, column = word.partition("=")
-        if not equals or field not in FIELDS or not column or field in columns:
-            twice = f"{field} stands there twice" if field in columns else f"{word} is none of them"
+        near = difflib.get_close_matches(field, FIELDS, 1, 0.75) if field not in FIELDS else []
+        if not equals or not field.removeprefix(VOTES) or not column or field in columns or near:
+            wrong = f"{field} stands there twice" if field in columns else f"{word} is none of them"
+            if near:
+                wrong = f"{field} looks like {near[0]}"
             raise UserError(
                 f"--data.columns {' '.join(given)}: give each of {', '.join(FIELDS)} at most once, as in "
-                f"path=file_id label=emotion; {twice}."
+                f"path=file_id label=emotion, values by their names, as in arousal=act, and votes as in "
+                f"{VOTES}angry=n_angry; {wrong}."
             )
         columns[field] = column
     return columns
@@ -85,20 +103,19 @@ def find_columns(
     places: dict[str, int] = {}
     for field, column in given.items():
         if column not in header:
-            raise UserError(
-                f"--data.columns {field}={column}: {where} has no column {column}; it has {one_of(header)}."
-            )
+            near = difflib.get_close_matches(column, header, 3) or header
+            raise UserError(f"--data.columns {field}={column}: {where} has no column {column}; it has {one_of(near)}.")
         places[field] = header.index(column)
     guessed = []
     lower = [name.lower() for name in header]
     for field in FIELDS:
         if field not in places and field in lower:
             places[field] = lower.index(field)
-    for field, known in FIELDS.items():
+    for field, known in (FIELDS | VALUES).items():
         if field in places:
             continue
         found = [i for i, name in enumerate(header) if plain(name) in known and i not in places.values()]
-        if len(found) > 1 and field in ("path", "label", "speaker"):
+        if len(found) > 1 and field in ("path", "label", "speaker", *VALUES):
             raise UserError(
                 f"{where}: the {field} may be in any of the columns {one_of([header[i] for i in found])}; say which, "
                 f"as in --data.columns {field}={header[found[0]]}."

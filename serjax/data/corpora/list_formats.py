@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from serjax.data.corpora.columns import FIELDS, find_columns, is_header, plain, unused
+from serjax.data.corpora.columns import FIELDS, VALUES, VOTES, find_columns, is_header, plain, unused
 from serjax.runtime.errors import UserError, one_of
 
 ListKind = Literal["tsv", "scp", "csv", "jsonl"]
@@ -39,6 +39,8 @@ class Entry:
     text: str | None = None
     gender: str | None = None
     age: str | None = None
+    values: tuple[tuple[str, float], ...] = ()
+    votes: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass
@@ -156,12 +158,14 @@ def _read_table(
             start=_seconds(cells.get("start"), f"{path}:{number}: the start of {name}"),
             end=_seconds(cells.get("end"), f"{path}:{number}: the end of {name}"),
             **{field: cells.get(field) for field in ("text", "gender", "age")},
+            **_numbers({field: cells[field] for field in cells if field not in FIELDS}, f"{path}:{number}", name),
         )
 
 
 def _read_jsonl(path: Path, reading: Reading) -> Iterator[Entry]:
     keys = {name: (column,) for name, column in reading.columns.items()}
     known = {name: keys.get(name, (*_EMOBOX[name], name)) for name in FIELDS}
+    numbers = {name: keys.get(name, VALUES.get(name, ())) for name in (*VALUES, *(set(keys) - set(FIELDS)))}
     required = ["id", "path", *(["label"] if reading.labelled else [])]
     seen: dict[str, None] = {}
     for number, line in _lines(path):
@@ -201,8 +205,9 @@ def _read_jsonl(path: Path, reading: Reading) -> Iterator[Entry]:
             start=_seconds(values["start"], f"{where}: the start of {name}"),
             end=_seconds(values["end"], f"{where}: the end of {name}"),
             **{field: _text(values[field]) for field in ("text", "gender", "age")},
+            **_numbers({field: _first(item, *own) for field, own in numbers.items()}, where, name),
         )
-    taken = {key for keys_of in known.values() for key in keys_of}
+    taken = {key for keys_of in (*known.values(), *numbers.values()) for key in keys_of}
     reading.notes += unused(key for key in seen if key not in taken)
 
 
@@ -228,6 +233,27 @@ def _first(item: Mapping[str, Any], *keys: str) -> Any:
 
 def _text(value: Any) -> str | None:
     return None if value is None else str(value)
+
+
+def _numbers(cells: Mapping[str, Any], where: str, name: str) -> dict[str, tuple[tuple[str, float], ...]]:
+    """Return values and votes; what is empty, None or NaN is missing."""
+    found: dict[str, float] = {}
+    for field, cell in cells.items():
+        if cell is None or cell == "":
+            continue
+        try:
+            number = float(cell)
+        except (TypeError, ValueError):
+            number = math.inf
+        if math.isinf(number):
+            raise UserError(
+                f"{where}: the {field} of {name} is {cell!r}; give a number, or nothing where it is missing."
+            )
+        if not math.isnan(number):
+            found[field] = number
+    votes = {field.removeprefix(VOTES): number for field, number in found.items() if field.startswith(VOTES)}
+    values = {field: number for field, number in found.items() if not field.startswith(VOTES)}
+    return {"values": tuple(values.items()), "votes": tuple(votes.items())}
 
 
 def _seconds(value: Any, what: str) -> float | None:

@@ -42,8 +42,9 @@ def read_list(
       columns as in csv, between tabs and without quoting.
     - scp: `name path label` a line, separated by white space or, in the whole file, by commas.
     - csv: a header with columns for path and label, and optionally id, speaker, session, start and end (in s), text
-      (the sentence), gender and age (in years, kept in bands of ten), under these names, others that are known for
-      them (`FIELDS`), or those that `columns` gives. Separated by commas, or by tabs or semicolons where the header has
+      (the sentence), gender and age (in years, kept in bands of ten), arousal, valence and dominance, under these
+      names, others that are known for them (`FIELDS`, `VALUES`), or those that `columns` gives, which may be of
+      any other value and of votes. Separated by commas, or by tabs or semicolons where the header has
       no comma.
     - jsonl: one JSON object a line with the keys of EmoBox (github.com/emo-box/EmoBox): key, wav and emo, optionally
       start_time and end_time (or start and end, in s), spk (or speaker, or another name known for it), session, text,
@@ -145,4 +146,6 @@ def _utterance(entry: Entry, path: Path, file: _File, labelled: bool) -> Utteran
         end=entry.end,
         text=plain_text(entry.text) if entry.text else None,
         attributes=shared(gender_of(entry.gender or ""), age_band(entry.age or "", f"{where}: the age")),
+        values=entry.values,
+        votes=entry.votes,
     )

@@ -67,7 +67,8 @@ def test_a_split_is_named_with_what_to_do():
         ),
         (["file", "label", "file"], (), "list:1: two columns are called file; rename one of them"),
         (["file"], ("path",), "--data.columns path: give each of path, label, id, .*; path is none of them"),
-        (["file"], ("sound=file",), "sound=file is none of them"),
+        (["file"], ("speeker=file",), "speeker looks like speaker"),
+        (["file"], ("votes.=file",), "votes.=file is none of them"),
         (["file"], ("path=file", "path=x"), "path stands there twice"),
     ],
 )

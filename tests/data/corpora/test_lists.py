@@ -203,3 +203,32 @@ def test_a_list_without_one_file_that_exists_is_an_error_even_when_bad_clips_are
 def test_a_missing_list_is_told(tmp_path):
     with pytest.raises(UserError, match=r"none\.tsv: the list cannot be read \(No such file or directory\)"):
         read_list(tmp_path / "none.tsv", "tsv")
+
+
+def test_values_and_votes_come_from_columns(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.wav").touch()
+    text = "path,label,EmoAct,joy,n_sad,n_joy\na.wav,sad,3.5,0.1,3,1\nb.wav,joy,,NaN,0,4\n"
+    (tmp_path / "list.csv").write_text(text)
+    columns = ("joyfulness=joy", "votes.sad=n_sad", "votes.joy=n_joy")
+    clips, notes = read_list(tmp_path / "list.csv", "csv", columns=columns)
+    assert dict(clips[0].values) == {"arousal": 3.5, "joyfulness": 0.1}
+    assert clips[1].values == ()
+    assert [dict(clip.votes) for clip in clips] == [{"sad": 3, "joy": 1}, {"sad": 0, "joy": 4}]
+    assert "EmoAct is the arousal" in notes[0]
+
+
+def test_jsonl_has_values_too(tmp_path):
+    (tmp_path / "a.wav").touch()
+    (tmp_path / "list.jsonl").write_text('{"key": "a", "wav": "a.wav", "emo": "sad", "valence": 2, "v": [1]}\n')
+    clips, _ = read_list(tmp_path / "list.jsonl", "jsonl")
+    assert clips[0].values == (("valence", 2.0),)
+    with pytest.raises(UserError, match=r"list.jsonl:1: the x of a is \[1\]; give a number"):
+        read_list(tmp_path / "list.jsonl", "jsonl", columns=("x=v",))
+
+
+def test_a_value_that_is_no_number_is_named(tmp_path):
+    (tmp_path / "a.wav").touch()
+    (tmp_path / "list.csv").write_text("path,label,arousal\na.wav,sad,high\n")
+    with pytest.raises(UserError, match="list.csv:2: the arousal of a.wav is 'high'; give a number"):
+        read_list(tmp_path / "list.csv", "csv")

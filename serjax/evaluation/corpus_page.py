@@ -19,7 +19,8 @@ h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-
 .lead { color: #555; margin-top: 0; } img { max-width: 100%; height: auto; display: block; margin: .8rem 0; }
 table { border-collapse: collapse; margin: .6rem 0; } .wide { overflow-x: auto; }
 td, th { padding: .2rem .9rem .2rem 0; border-bottom: 1px solid #e4e4e4; text-align: right; white-space: nowrap; }
-td:first-child, th:first-child { text-align: left; } th { color: #555; font-weight: 600; }
+td:first-child, th:first-child { text-align: left; }
+.long td:first-child { white-space: normal; overflow-wrap: anywhere; } th { color: #555; font-weight: 600; }
 .one { border-left: 4px solid #E69F00; background: #fdf7ea; padding: .5rem .9rem; margin: .5rem 0; }
 .refused { border-color: #D55E00; background: #fdf0e9; } .one p { margin: 0; overflow-wrap: anywhere; }
 .remedy { color: #00543f; } .badge { color: #a84300; font-weight: 600; }
@@ -76,7 +77,7 @@ def corpus_page(report: Mapping[str, Any], pictures: Mapping[str, Figure]) -> st
             ]
             for one in report["duplicates"]
         ]
-        parts += ["<h2>Copies</h2>", _table(["clips", "classes", ""], rows[:MOST]), _more(len(rows))]
+        parts += ["<h2>Copies</h2>", _table(["clips", "classes", ""], rows[:MOST], "long"), _more(len(rows))]
     if report["unreadable"]:
         rows = [[one["clip"], one["reason"]] for one in report["unreadable"]]
         parts += ["<h2>Not decoded</h2>", _table(["clip", "reason"], rows[:MOST]), _more(len(rows))]
@@ -114,11 +115,11 @@ def _picture(pictures: Mapping[str, Figure], name: str) -> str:
     return f'<img alt="{escape(_PICTURES[name])}" width="{width}" src="data:image/png;base64,{data}">'
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], style: str = "wide") -> str:
     head = "".join(f"<th>{escape(one)}</th>" for one in headings) if any(headings) else ""
     lines = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
     body = "\n".join(f"<tr>{line}</tr>" for line in ([head] if head else []) + lines)
-    return f'<div class="wide"><table>\n{body}\n</table></div>'
+    return f'<div class="{style}"><table>\n{body}\n</table></div>'
 
 
 def _more(count: int) -> str:

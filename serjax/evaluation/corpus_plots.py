@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from serjax.evaluation.plots import COLOURS, FAINT, INK
@@ -81,7 +82,7 @@ def sound_figure(report: Mapping[str, Any]) -> Figure | None:
     sound = report["sound"]
     if sound is None:
         return None
-    figure = Figure(figsize=(10.5, 5.4), layout="constrained")
+    figure = Figure(figsize=(10.5, 5.4), layout=ConstrainedLayoutEngine(h_pad=0.12))
     lengths, levels, silence, clipping, offsets, kinds = figure.subplots(2, 3).flat
     _histogram(lengths, sound["seconds"], "length, s")
     peaks, loudness = sound["peak_dbfs"], sound["rms_dbfs"]

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float64
@@ -24,15 +24,17 @@ BINS = 40
 _WIDE = 20.0
 """Largest by median value from which on the bins of a histogram are as wide in proportion."""
 
-MEASURES: Mapping[str, Callable[[Levels], float]] = {
-    "seconds": lambda one: one.seconds,
-    "peak_dbfs": lambda one: decibels(one.peak),
-    "rms_dbfs": lambda one: decibels(one.rms),
-    "clipped": lambda one: one.clipped,
-    "silent": lambda one: one.silent,
-    "offset": lambda one: one.offset,
+Bins = Literal["free", "share", "decibels"]
+
+MEASURES: Mapping[str, tuple[Callable[[Levels], float], Bins]] = {
+    "seconds": (lambda one: one.seconds, "free"),
+    "peak_dbfs": (lambda one: decibels(one.peak), "decibels"),
+    "rms_dbfs": (lambda one: decibels(one.rms), "decibels"),
+    "clipped": (lambda one: one.clipped, "share"),
+    "silent": (lambda one: one.silent, "share"),
+    "offset": (lambda one: one.offset, "share"),
 }
-"""Measurements whose distributions are told; see `serjax.audio.levels.Levels`."""
+"""Measurements whose distributions are told, see `serjax.audio.levels.Levels`, and the bins of their histograms."""
 
 
 def build_report(reading: Reading, measured: Measured | None, root: str) -> Report:
@@ -84,21 +86,20 @@ def build_report(reading: Reading, measured: Measured | None, root: str) -> Repo
     }
 
 
-def distribution(values: Sequence[float], step: float | None = None) -> Report:
+def distribution(values: Sequence[float], bins: Bins = "free") -> Report:
     """Return extremes, quantiles, mean and a histogram of values, of which there is one or more.
-
-    Where the largest is many times the median, and all are positive, bins are as wide in proportion.
 
     Args:
         values: finite numbers.
-        step: width of the bins, whose edges are its multiples; None: `BINS` bins between the extremes.
+        bins: of the histogram. free: `BINS` between the extremes, as wide in proportion where all are positive and the
+            largest is many times the median. share: `BINS` from 0 on. decibels: one for each dB.
     """
     array = np.array(values, np.float64)
     low, fifth, middle, most, high = np.quantile(array, [0, 0.05, 0.5, 0.95, 1])
-    if step is None:
-        edges = _edges(low, middle, high)
+    if bins == "decibels":
+        edges = np.arange(np.floor(low), np.floor(high) + 2)
     else:
-        edges = step * np.arange(np.floor(low / step), np.floor(high / step) + 2)
+        edges = _edges(low, middle, high) if bins == "free" else np.linspace(0, max(high, 1e-6), BINS + 1)
     counts, edges = np.histogram(array, edges)
     return {
         "min": float(low),
@@ -118,7 +119,8 @@ def _edges(low: float, middle: float, high: float) -> Float64[np.ndarray, "bins"
     elif high - low > 1e-9 * max(abs(low), abs(high), 1e-9):
         edges = np.linspace(low, high, BINS + 1)
     else:
-        edges = np.array([low - 0.5, low + 0.5])
+        half = 0.05 * abs(low) or 0.5
+        edges = np.array([low - half, low + half])
     edges[0], edges[-1] = min(edges[0], low), max(edges[-1], high)
     return edges
 
@@ -150,10 +152,7 @@ def _class(label: str, clips: Sequence[Utterance], levels: Mapping[int, Levels])
 def _sound(levels: Mapping[int, Levels]) -> Report:
     every = list(levels.values())
     return {
-        **{
-            name: distribution([measure(one) for one in every], 1.0 if name.endswith("_dbfs") else None)
-            for name, measure in MEASURES.items()
-        },
+        **{name: distribution([measure(one) for one in every], bins) for name, (measure, bins) in MEASURES.items()},
         "rates": _counts(one.rate for one in every),
         "channels": _counts(one.channels for one in every),
     }

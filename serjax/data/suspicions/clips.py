@@ -123,9 +123,10 @@ def _names(utterances: Sequence[Utterance]) -> Iterator[Suspicion]:
     if len(kinds) < _KINDS and not any(len(re.findall(r"\d+", name)) >= _FIELDS for name in again):
         return
     clips = tuple(clip.id for found in again.values() for clip in found)
+    names = one_of(sorted(found[0].path.name for found in again.values()), 3)
     yield Suspicion(
         "equal_names",
-        f"{len(again)} names of files in several folders ({one_of(sorted(again), 3)}), {len(clips)} clips in all.",
+        f"{len(again)} names of files in several folders ({names}), {len(clips)} clips in all.",
         "See whether the folders hold copies, and give the one that is meant as the root.",
         clips,
     )

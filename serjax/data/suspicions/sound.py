@@ -67,7 +67,7 @@ def of_sound(utterances: Sequence[Utterance], levels: Mapping[int, Levels]) -> I
         "very_quiet",
         clips.where(lambda one: one.deviation > SILENT and decibels(one.deviation) < QUIET_DBFS),
         f"{{clips}} very quiet, below {QUIET_DBFS:g} dBFS RMS.",
-        "Listen to some; where they hold speech, raise their level in a tool that keeps 24 bits or floats.",
+        "Listen to some: they may hold no speech, or have been recorded far too low.",
     )
     yield from clips.told(
         "mostly_silent",

@@ -28,10 +28,17 @@ def test_a_histogram_holds_every_value(values):
 
 
 @given(st.lists(st.floats(-100, 20), min_size=1, max_size=30))
-def test_bins_of_a_given_width(values):
-    found = distribution(values, 1.0)
+def test_bins_of_a_decibel(values):
+    found = distribution(values, "decibels")
     assert sum(found["counts"]) == len(values)
     assert np.allclose(np.diff(found["edges"]), 1)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_bins_of_shares_begin_at_zero(values):
+    found = distribution(values, "share")
+    assert sum(found["counts"]) == len(values)
+    assert found["edges"][0] == 0
 
 
 @pytest.fixture

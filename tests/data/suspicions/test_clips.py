@@ -68,7 +68,7 @@ def test_equal_names_in_two_folders():
     names = ("OAF_back_fear.wav", "OAF_bar_fear.wav", "YAF_back_sad.wav")
     found = told(named(*(f"{folder}/{name}" for folder in ("a", "b") for name in names)))["equal_names"]
     assert len(found.clips) == 6
-    assert found.what.startswith("3 names of files in several folders (oaf_back_fear.wav")
+    assert found.what.startswith("3 names of files in several folders (OAF_back_fear.wav")
     codes = told(named("a/03-01-05-01.wav", "b/03-01-05-01.wav"))
     assert "equal_names" in codes
 

@@ -12,6 +12,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from serjax.audio.config import AugmentConfig
 from serjax.data.batching.batches import steps_per_epoch
+from serjax.data.target_config import ONE_CLASS, TargetConfig
+from serjax.data.targets import Targets
 from serjax.models.functional import Params
 from serjax.models.inputs import Features, Inputs
 from serjax.training.classification import LabelledInputs, make_step, probabilities
@@ -19,6 +21,7 @@ from serjax.training.config import OptimizerConfig, TrainConfig
 from serjax.training.epoch_sums import EpochSums
 from serjax.training.fold_axis import FOLD, SHARED, FoldAxis, PerFold
 from serjax.training.optimizer import make_optimizer
+from serjax.training.several_tasks import objective_of
 from serjax.training.trials import Trial, class_weights, trial_constants
 from serjax.training.update import TrainState, TrialConstants
 
@@ -43,7 +46,8 @@ def make_epoch(step: Callable[..., Any]) -> Callable[..., tuple[TrainState, dict
     ) -> Any:
         def body(state: TrainState, batch: tuple[Array, Array]) -> Any:
             clip, weight = batch
-            inputs = LabelledInputs(_stored(features, clip), features.label[clip], weight)
+            target = None if features.target is None else features.target[clip]
+            inputs = LabelledInputs(_stored(features, clip), features.label[clip], weight, target)
             new, metrics = step(state, inputs, constants, frozen)
             # Folds of fewer clips than the largest end the epoch with batches of nothing.
             return jax.tree.map(lambda a, b: jnp.where(weight.sum() > 0, a, b), new, state), metrics
@@ -71,6 +75,8 @@ class ResidentEngine:
         augment: AugmentConfig,
         dtype: str,
         seed: int,
+        targets: Targets | None = None,
+        target: TargetConfig = ONE_CLASS,
     ) -> None:
         """Place the features on the devices.
 
@@ -80,23 +86,29 @@ class ResidentEngine:
             frozen: what is not trained, which all trials share.
             trials: what is trained side by side.
             features: of every clip of the store.
-            classes: how many there are.
+            classes: number of outputs.
             axis: of the trials.
             train: batches and loss.
             optimizer: of the heads.
             augment: mixup.
             dtype: what to compute in.
             seed: of the experiment; decides the order of clips.
+            targets: of every clip of the store, where they are other than one class.
+            target: their loss.
         """
+        if targets is not None:
+            features = features._replace(target=jnp.asarray(targets.values))
         self.trials, self.classes, self.axis = trials, classes, axis
         self.train, self.seed = train, seed
         self.labels = np.asarray(features.label)
         self.features, self.frozen = axis.replicate(features), axis.replicate(frozen)
-        self.constants = axis.shard(trial_constants(trials, self.labels, classes, train, seed))
+        self.constants = axis.shard(trial_constants(trials, self.labels, classes, train, seed, targets))
         self.size = train.batch_size
         self.optimizer = make_optimizer(optimizer, params, frozen)
-        step = make_step(graphdef, params, frozen, train=train, optimizer=optimizer, augment=augment, dtype=dtype)
-        call = partial(probabilities, graphdef=graphdef, dtype=dtype)
+        objective, activate = objective_of(targets, target, augment, dtype)
+        settings: dict[str, Any] = {"optimizer": optimizer, "augment": augment, "dtype": dtype}
+        step = make_step(graphdef, params, frozen, train=train, objective=objective, **settings)
+        call = partial(probabilities, graphdef=graphdef, dtype=dtype, activate=activate)
 
         def predict(
             params: Params, clip: Int[Array, "s b"], features: Features, frozen: Params
@@ -146,7 +158,7 @@ class ResidentEngine:
         return state, sums.plus(self.axis.gather(metrics), made, complete=True)
 
     def predict(self, params: PerFold, part: str) -> list[Float[np.ndarray, "_ c"]]:
-        """Return each trial's class probabilities for its own clips of `validation` or `test`, in their order."""
+        """Return each trial's answers for its own clips of `validation` or `test`, in their order."""
         rows = [np.array(trial.clips(part), np.int32) for trial in self.trials]
         clip, _ = self._batches(rows)
         probability = self.axis.gather(self._predict(params, self.axis.shard(clip), self.features, self.frozen))

@@ -306,6 +306,9 @@ def test_page_runs(page, prepare, rendered, tmp_path):
     for command in re.findall(r"^<!-- setup: (.+) -->$", page.read_text(), re.M):
         prepare(command, tmp_path)
     run([sys.executable, "-c", DRIVER], tmp_path, json.dumps([(*block[:2], block.place) for block in runnable(page)]))
+    if page == ROOT / "docs" / "quickstart.md":
+        report = json.loads((tmp_path / "checkpoints" / "quickstart" / "report.json").read_text())
+        assert report["out_of_fold"]["ua"]["score"] >= 0.75, "less than README and this page promise"
     for folder in (tmp_path / "checkpoints").glob("synthetic-speech-*"):
         if not (rendered / folder.name).exists():
             shutil.copytree(folder, rendered / folder.name)

@@ -195,7 +195,12 @@ def _take(
         else:
             mono = block[:, channel or 0].astype(np.float64)
         hashed.update(np.ascontiguousarray(mono, "<f4").data)
-        count, total, squares = count + len(block), total + float(mono.sum()), squares + float(mono @ mono)
+        # No product of matrices: threads of BLAS cost more than they save at this size.
+        count, total, squares = (
+            count + len(block),
+            total + float(mono.sum()),
+            squares + float(np.einsum("t,t->", mono, mono)),
+        )
         rest = np.concatenate([rest, mono])
         whole = rest[: len(rest) // step * step].reshape(-1, step)
         means.append(whole.mean(1))

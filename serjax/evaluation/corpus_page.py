@@ -50,7 +50,8 @@ def corpus_page(report: Mapping[str, Any], pictures: Mapping[str, Figure]) -> st
     parts = [f"<h1>{title}</h1>", f'<p class="lead">{escape(summary(report))}</p>', _suspicions(report["suspicions"])]
     headings = ["class" if report["labelled"] else "folder", "clips", "speakers", "minutes", "median s", "RMS dBFS"]
     parts += ["<h2>Clips</h2>", _picture(pictures, "clips")]
-    parts.append(_table(headings, [class_row(one) for one in report["classes"]]))
+    rows = [class_row(one) for one in report["classes"]]
+    parts += [_table(headings, rows[:MOST]), _more(len(rows))]
     if report["sound"] is not None:
         rows = sound_rows(report["sound"])
         parts += ["<h2>Sound</h2>", _picture(pictures, "sound")]

@@ -20,6 +20,8 @@ MOST_SPEAKERS = 60
 
 DPI = 130
 """Dots an inch of a picture."""
+MOST_CLASSES = 60
+"""Classes that are drawn."""
 _NAME = 24
 """Characters of a name that are shown."""
 
@@ -39,8 +41,9 @@ def figures(report: Mapping[str, Any]) -> dict[str, Figure]:
 
 def clips_figure(report: Mapping[str, Any]) -> Figure:
     """Draw numbers of clips: by class and speaker as colours, and by class as bars."""
-    classes, speakers = report["classes"], report["speakers"]
-    counts = np.array(report["clips_of_speakers"], int).reshape(len(classes), len(speakers))
+    speakers, rest = report["speakers"], len(report["classes"]) - MOST_CLASSES
+    classes = report["classes"][:MOST_CLASSES]
+    counts = np.array(report["clips_of_speakers"][:MOST_CLASSES], int).reshape(len(classes), len(speakers))
     each = 0 < len(speakers) <= MOST_SPEAKERS
     height = float(np.clip(0.34 * len(classes), 1.2, 12)) + 1.3
     widths = (2.2, 0.34 * len(speakers) + 0.4) if each else (4.0, 4.0)
@@ -51,12 +54,13 @@ def clips_figure(report: Mapping[str, Any]) -> Figure:
     bars.barh(places, [one["clips"] for one in classes], color=COLOURS[0], height=0.7)
     bars.set_yticks(places, [short(one["label"]) for one in classes], **_words())
     bars.set_ylim(len(classes) - 0.5, -0.5)
-    _dress(bars, "clips")
+    _dress(bars, "clips" if rest <= 0 else f"clips; {rest} more classes are left out")
     if not speakers:
         return figure
     beside = panels[1]
     if not each:
-        beside.hist(counts.sum(0), bins=min(40, int(counts.sum(0).max())), color=COLOURS[0])
+        own = np.sum(report["clips_of_speakers"], 0)
+        beside.hist(own, bins=min(40, max(1, int(own.max()))), color=COLOURS[0])
         _dress(beside, "clips of a speaker")
         beside.set_ylabel("speakers", color=INK, fontsize=9)
         return figure
@@ -109,7 +113,7 @@ def sound_figure(report: Mapping[str, Any]) -> Figure | None:
 
 def levels_figure(report: Mapping[str, Any]) -> Figure | None:
     """Draw the median level of each class, with a line from the 10th to the 90th percentile; None without levels."""
-    classes = [one for one in report["classes"] if one["rms_dbfs"] is not None]
+    classes = [one for one in report["classes"] if one["rms_dbfs"] is not None][:MOST_CLASSES]
     if not classes:
         return None
     figure = Figure(figsize=(7.5, float(np.clip(0.3 * len(classes), 1.2, 12)) + 0.9), layout="constrained")
@@ -129,7 +133,7 @@ def votes_figure(report: Mapping[str, Any]) -> Figure | None:
     found = report["agreement"]
     if found is None:
         return None
-    shares = found["majority_share_by_class"]
+    shares = dict(list(found["majority_share_by_class"].items())[:MOST_CLASSES])
     figure = Figure(figsize=(10, float(np.clip(0.3 * len(shares), 1.8, 12)) + 0.9), layout="constrained")
     every, by_class = figure.subplots(1, 2)
     _histogram(every, found["majority_share"], "share of a clip's votes that the majority has")

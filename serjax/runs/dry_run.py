@@ -87,9 +87,13 @@ def _levels(data: Data) -> dict[int, Levels]:
     """Measure the clips as they were decoded, mono at 16 kHz; none where no sound is."""
     if not isinstance(data.store, ClipStore):
         return {}
+    levels = {}
     with progress_bar("clips") as bar:
-        numbers = bar.track(range(len(data.store)), description="measuring")
-        return {i: measure_samples(data.store.clip(i)) for i in numbers}
+        task = bar.add_task("measuring", total=len(data.store), rate="")
+        for i in range(len(data.store)):
+            levels[i] = measure_samples(data.store.clip(i))
+            bar.advance(task)
+    return levels
 
 
 def _class_table(data: Data) -> Table:

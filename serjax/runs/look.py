@@ -11,7 +11,7 @@ from serjax.data.look.report import Report, build_report
 from serjax.evaluation.corpus_page import corpus_page
 from serjax.evaluation.corpus_plots import figures
 from serjax.runtime.constraints import validate
-from serjax.runtime.disk import write_text
+from serjax.runtime.disk import disk_errors, write_text
 from serjax.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,9 @@ def look(data: DataConfig, *, out: str | Path | None = None, decode: bool = True
     if folder is not None:
         _check_free(folder, data.root)
     reading = read_for_a_look(data, seed=seed)
+    if folder is not None:
+        with disk_errors(folder, "--out"):  # what cannot be written is told before all is read
+            folder.mkdir(parents=True, exist_ok=True)
     measured = measure_clips(reading.utterances, seed=seed) if decode else None
     report = build_report(reading, measured, data.root)
     if folder is not None:

@@ -1,5 +1,7 @@
 """Levels of recordings: equal to those of all samples at once, for any format, stretch and number of channels."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import soundfile
@@ -137,6 +139,16 @@ def test_what_cannot_be_measured_is_told(tmp_path):
         measure(tmp_path / "none.wav")
     with pytest.raises(UserError, match="it holds no samples"):
         measure_samples(wave[:0])
+
+
+def test_memory_holds_blocks_alone(tmp_path):
+    soundfile.write(tmp_path / "long.wav", np.zeros((60 * 44100, 2), np.int16), 44100)  # 21 MB as floats
+    measure(tmp_path / "long.wav", end=0.5)
+    tracemalloc.start()
+    measure(tmp_path / "long.wav")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 10e6
 
 
 def test_decibels_have_a_floor():

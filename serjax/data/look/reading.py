@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from serjax.audio.decode import AUDIO_SUFFIXES, TRACK_SUFFIXES
 from serjax.data.config import DataConfig
-from serjax.data.corpora.read import Corpus, read_corpus
+from serjax.data.corpora.read import UNLABELLED, Corpus, read_corpus
 from serjax.data.look.files import Files, as_clips, look_at_files
 from serjax.data.suspicions.files import of_files
 from serjax.data.suspicions.record import Suspicion
 from serjax.data.utterance import Utterance
-from serjax.runtime.errors import MissingPackage, UserError
+from serjax.runtime.errors import MissingPackage, UserError, one_of
 from serjax.runtime.remote import as_path
 
 
@@ -52,11 +53,15 @@ def read_for_a_look(config: DataConfig, *, seed: int = 0) -> Reading:
     root = as_path(config.root)
     if not root.exists():
         raise UserError(f"{root}: there is no such folder or list; correct the path.")
+    if root.is_file() and root.suffix.lower() in AUDIO_SUFFIXES | TRACK_SUFFIXES:
+        raise UserError(f"{root}: it is a recording; give the folder that holds it, or a list.")
     corpus, error = _read(config, seed)
     around = look_at_files(root if root.is_dir() else as_path(config.audio_root or root.parent))
     files = around if root.is_dir() else None
     suspicions = [] if error is None else [_refusal(error)]
     if corpus is not None:
+        if corpus.labels == UNLABELLED and any(clip.values for clip in corpus.utterances):
+            suspicions = [_values_alone(corpus)]
         suspicions += [*_unnamed(corpus), *_nested(corpus, root), *([] if files is None else of_files(files))]
         labels = corpus.labels
         return Reading(corpus.name, corpus.utterances, labels, corpus.notes, tuple(suspicions), True, files)
@@ -72,19 +77,28 @@ def read_for_a_look(config: DataConfig, *, seed: int = 0) -> Reading:
 
 
 def _read(config: DataConfig, seed: int) -> tuple[Corpus | None, UserError | None]:
-    """Return the corpus, and why training would not read it; of a list without the files that are missing."""
+    """Return the corpus, and why training would not read it; then files of a list may be missing, and labels."""
     try:
         return read_corpus(config, seed=seed, ask=False), None
     except MissingPackage:
         raise
     except UserError as error:
         first = error
-    if not config.skip_bad:
+    for labelled in (True, False):
         try:
-            return read_corpus(replace(config, skip_bad=True), seed=seed, ask=False), first
+            return read_corpus(replace(config, skip_bad=True), seed=seed, ask=False, labelled=labelled), first
         except UserError:
             pass
     return None, first
+
+
+def _values_alone(corpus: Corpus) -> Suspicion:
+    names = sorted({name for clip in corpus.utterances for name, _ in clip.values})
+    return Suspicion(
+        "no_labels",
+        f"No clip has a label, but there are values: {one_of(names)}.",
+        "Train on them with --target.kind dimensions, or say with --data.columns label=COLUMN which one holds labels.",
+    )
 
 
 def _refusal(error: UserError) -> Suspicion:

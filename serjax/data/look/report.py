@@ -206,7 +206,8 @@ def _values(clips: Sequence[Utterance]) -> list[Report]:
     values = defaultdict(list)
     for clip in clips:
         for name, value in clip.values:
-            values[name].append(value)
+            if np.isfinite(value):
+                values[name].append(value)
     return [
         {"name": name, "clips": len(found), "missing": len(clips) - len(found), **distribution(found)}
         for name, found in sorted(values.items())

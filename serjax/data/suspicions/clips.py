@@ -18,10 +18,13 @@ _KINDS, _FIELDS = 3, 3
 
 
 def of_clips(utterances: Sequence[Utterance]) -> Iterator[Suspicion]:
-    """Yield what is suspicious about the numbers of clips, their speakers, their votes and their names."""
-    yield from _classes(utterances)
-    yield from _speakers(utterances)
-    yield from _votes(utterances)
+    """Yield what is suspicious about the numbers of clips, their speakers, their votes, values and names."""
+    yield from _unnamed(utterances)
+    labelled = [clip for clip in utterances if clip.label]  # a list of values may have no labels
+    if labelled:
+        yield from _classes(labelled)
+        yield from _speakers(labelled)
+        yield from _votes(labelled)
     yield from _values(utterances)
     yield from _names(utterances)
 
@@ -46,20 +49,23 @@ def _classes(utterances: Sequence[Utterance]) -> Iterator[Suspicion]:
         )
 
 
+def _unnamed(utterances: Sequence[Utterance]) -> Iterator[Suspicion]:
+    unnamed = tuple(clip.id for clip in utterances if clip.speaker is None)
+    if unnamed and len(unnamed) < len(utterances):
+        yield Suspicion(
+            "unnamed_speakers",
+            f"{plural(len(unnamed))} of {len(utterances)} without a speaker, which the others name.",
+            "Name it there too, so that folds can keep speakers apart.",
+            unnamed,
+        )
+
+
 def _speakers(utterances: Sequence[Utterance]) -> Iterator[Suspicion]:
     voices, labels = defaultdict(set), defaultdict(set)
     for clip in utterances:
         voices[clip.label].add(clip.speaker)
         if clip.speaker is not None:
             labels[clip.speaker].add(clip.label)
-    unnamed = tuple(clip.id for clip in utterances if clip.speaker is None)
-    if unnamed and labels:
-        yield Suspicion(
-            "unnamed_speakers",
-            f"{plural(len(unnamed))} of {len(utterances)} name no speaker, the others do.",
-            "Name it there too, so that folds can keep speakers apart.",
-            unnamed,
-        )
     single = sorted(label for label, found in voices.items() if len(found) == 1 and None not in found)
     if single and len(labels) > 1:
         yield Suspicion(

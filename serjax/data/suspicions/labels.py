@@ -34,6 +34,8 @@ _PERSON = re.compile(
     r"(?i:speaker|spkr|spk|actor|actress|subject|subj|participant|talker|person|user|client)[_ .-]?[A-Za-z]?\d+"
 )
 _CODE = re.compile(r"[A-Za-z]{1,3}[_-]?\d{1,4}")
+_MANY = 100
+"""Classes from which on misspellings are not looked for: each is compared with all others."""
 _LEAST = 3
 """Classes that are codes or numbers, from which on they are taken for speakers."""
 _MANY_NUMBERS = 13
@@ -47,6 +49,8 @@ def of_labels(utterances: Sequence[Utterance]) -> Iterator[Suspicion]:
         utterances: clips with labels, as the corpus or the label map gives them.
     """
     counts = Counter(clip.label for clip in utterances)
+    if not any(counts.keys()):  # a list of values may have no labels
+        return
     labels = sorted(counts)
     yield from _missing(counts, utterances)
     yield from _parts(labels)
@@ -158,7 +162,7 @@ def _spellings(counts: Counter[str]) -> Iterator[Suspicion]:
                 f"{json.dumps(labels[0])}, or rename them.",
             )
     sizes = {key: sum(counts[label] for label in labels) for key, labels in groups.items()}
-    for key, size in sizes.items():
+    for key, size in sizes.items() if len(sizes) <= _MANY else ():
         for near in difflib.get_close_matches(key, [other for other in sizes if other != key], 1, NEAR):
             negated = key.endswith(near) or near.endswith(key)
             if not negated and min(len(key), len(near)) > 3 and sizes[near] >= RARE * size:

@@ -70,9 +70,27 @@ def test_of_a_list_missing_files_are_told_and_the_others_read(small, tmp_path):
     assert found.files is None
 
 
+def test_a_list_of_values_needs_no_labels(small, tmp_path):
+    root = shutil.copytree(small, tmp_path / "corpus")
+    (root / "list.csv").write_text("path,arousal,speaker\nsad/ann1.wav,3,ann\nsad/bob1.wav,4,bob\n")
+    found = read_for_a_look(DataConfig(root=str(root / "list.csv")))
+    assert found.labelled
+    assert kinds(found) == ["no_labels"]
+    assert "--target.kind dimensions" in found.suspicions[0].remedy
+    assert not found.suspicions[0].refused
+
+
+def test_a_label_that_is_missing_is_told_and_the_others_are_kept(small, tmp_path):
+    root = shutil.copytree(small, tmp_path / "corpus")
+    (root / "list.csv").write_text("path,emotion\nsad/ann1.wav,sad\nsad/bob1.wav,\ncalm/ann1.wav,calm\n")
+    found = read_for_a_look(DataConfig(root=str(root / "list.csv")))
+    assert found.labels == ("", "calm", "sad")
+    assert "is empty" in found.suspicions[0].what
+
+
 def test_a_list_that_cannot_be_read_leaves_the_files_beside_it(small, tmp_path):
     root = shutil.copytree(small, tmp_path / "corpus")
-    (root / "list.csv").write_text("path,emotion\nsad/ann1.wav,\n")
+    (root / "list.csv").write_text("wrong,emotion\nsad/ann1.wav,sad\n")
     found = read_for_a_look(DataConfig(root=str(root / "list.csv")))
     assert not found.labelled
     assert len(found.utterances) == 8
@@ -85,6 +103,11 @@ def test_a_folder_in_itself_is_told(small, tmp_path):
     root = shutil.copytree(small, tmp_path / "corpus")
     shutil.copytree(small, root / "corpus")
     assert "folder_in_itself" in kinds(read_for_a_look(DataConfig(root=str(root))))
+
+
+def test_a_recording_is_no_corpus(small):
+    with pytest.raises(UserError, match="it is a recording; give the folder that holds it"):
+        read_for_a_look(DataConfig(root=str(small / "sad" / "ann1.wav")))
 
 
 def test_where_there_is_nothing_to_show_the_error_stays(tmp_path):

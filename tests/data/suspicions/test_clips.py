@@ -38,7 +38,7 @@ def test_speakers_that_are_not_all_named(corpus):
     clips = corpus()
     clips[3] = replace(clips[3], speaker=None)
     found = told(clips)["unnamed_speakers"]
-    assert found.what == "1 clip of 160 name no speaker, the others do."
+    assert found.what == "1 clip of 160 without a speaker, which the others name."
     assert found.clips == (clips[3].id,)
 
 
@@ -56,6 +56,11 @@ def test_labels_that_votes_are_against(corpus):
 def test_a_value_that_never_changes(corpus):
     clips = [replace(clip, values=(("arousal", 3.0), ("valence", float(n)))) for n, clip in enumerate(corpus())]
     assert [one.what for one in of_clips(clips)] == ["The value arousal is 3 for all 160 clips that have it."]
+
+
+def test_clips_without_any_label_are_blamed_for_none(corpus):
+    clips = [replace(clip, label="", values=(("arousal", float(n)),)) for n, clip in enumerate(corpus(clips=2))]
+    assert told(clips) == {}
 
 
 def named(*paths, speaker=lambda path: None):

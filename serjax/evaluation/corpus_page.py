@@ -20,6 +20,7 @@ h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-
 table { border-collapse: collapse; margin: .6rem 0; } .wide { overflow-x: auto; }
 td, th { padding: .2rem .9rem .2rem 0; border-bottom: 1px solid #e4e4e4; text-align: right; white-space: nowrap; }
 td:first-child, th:first-child { text-align: left; }
+.long td, .long th { text-align: left; }
 .long td:first-child { white-space: normal; overflow-wrap: anywhere; } th { color: #555; font-weight: 600; }
 .one { border-left: 4px solid #E69F00; background: #fdf7ea; padding: .5rem .9rem; margin: .5rem 0; }
 .refused { border-color: #D55E00; background: #fdf0e9; } .one p { margin: 0; overflow-wrap: anywhere; }
@@ -81,7 +82,7 @@ def corpus_page(report: Mapping[str, Any], pictures: Mapping[str, Figure]) -> st
         parts += ["<h2>Copies</h2>", _table(["clips", "classes", ""], rows[:MOST], "long"), _more(len(rows))]
     if report["unreadable"]:
         rows = [[one["clip"], one["reason"]] for one in report["unreadable"]]
-        parts += ["<h2>Not decoded</h2>", _table(["clip", "reason"], rows[:MOST]), _more(len(rows))]
+        parts += ["<h2>Not decoded</h2>", _table(["clip", "reason"], rows[:MOST], "long"), _more(len(rows))]
     parts += ["<h2>Reading</h2>", _reading(report), _definitions(report)]
     body = "\n".join(part for part in parts if part)
     return (

@@ -99,12 +99,16 @@ def sound_figure(report: Mapping[str, Any]) -> Figure | None:
         (offsets, "offset", "DC offset, share of the RMS"),
     ):
         _histogram(axes, sound[name], title)
+        axes.set_yscale("symlog", linthresh=1)  # one clip of thousands is seen
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.xaxis.set_major_formatter(PercentFormatter(1))
     rates = sound["rates"]
     names = [*(f"{int(rate) / 1000:g} kHz" for rate in rates), *(f"{one} ch." for one in sound["channels"])]
     colours = [*[COLOURS[0]] * len(rates), *[COLOURS[2]] * len(sound["channels"])]
-    kinds.barh(range(len(names)), [*rates.values(), *sound["channels"].values()], color=colours, height=0.6)
+    found = kinds.barh(range(len(names)), [*rates.values(), *sound["channels"].values()], color=colours, height=0.6)
+    kinds.bar_label(found, fontsize=7, color=INK, padding=2)
+    kinds.margins(x=0.15)
     kinds.set_yticks(range(len(names)), names, **_words())
     kinds.set_ylim(max(len(names), 4) - 0.5, -0.5)
     _dress(kinds, "clips by rate and channels")

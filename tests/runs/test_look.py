@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import soundfile
 from serjax.data.config import DataConfig
 from serjax.runs.look import NUMBERS, PAGE, look
 from serjax.runtime.errors import UserError
+
+SHARED = Path(__file__).parents[2] / "../shared/data"
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +72,20 @@ def test_only_a_look_at_the_same_root_is_replaced(corpus, tmp_path):
     (out / NUMBERS).write_text("[]")
     with pytest.raises(UserError, match="of something else"):
         look(DataConfig(root=str(first)), out=out, decode=False)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the recordings in ../shared/data are not here")
+def test_real_corpora():
+    emodb = look(DataConfig(root=str(SHARED / "emodb4")))
+    assert kinds(emodb) == []
+    assert (emodb["clips"], len(emodb["speakers"])) == (339, 10)
+    ravdess = look(DataConfig(root=str(SHARED / "ravdess")))
+    assert kinds(ravdess) == ["very_quiet", "copies"]
+    # Both are in the corpus as published.
+    same = ["Actor_07/03-01-03-01-02-01-07", "Actor_07/03-01-03-01-02-02-07"]
+    assert ravdess["duplicates"] == [{"clips": same, "labels": ["happy"], "equal_bytes": True}]
+    assert ravdess["seconds"] == pytest.approx(88.8 * 60, rel=1e-3)
 
 
 def test_settings_are_checked(tmp_path):

@@ -21,6 +21,8 @@ Report = dict[str, Any]
 
 BINS = 40
 """Of histograms."""
+_LOUDEST = 20.0
+"""dB relative to full scale of the last bin: louder is no sound."""
 _WIDE = 20.0
 """Largest by median value from which on the bins of a histogram are as wide in proportion."""
 
@@ -92,15 +94,18 @@ def distribution(values: Sequence[float], bins: Bins = "free") -> Report:
     Args:
         values: finite numbers.
         bins: of the histogram. free: `BINS` between the extremes, as wide in proportion where all are positive and the
-            largest is many times the median. share: `BINS` from 0 on. decibels: one for each dB.
+            largest is many times the median. share: `BINS` from 0 on. decibels: one for each dB, the last of them for
+            all above.
     """
     array = np.array(values, np.float64)
     low, fifth, middle, most, high = np.quantile(array, [0, 0.05, 0.5, 0.95, 1])
     if bins == "decibels":
-        edges = np.arange(np.floor(low), np.floor(high) + 2)
+        drawn = np.minimum(array, _LOUDEST)
+        edges = np.arange(np.floor(drawn.min()), np.floor(drawn.max()) + 2)
     else:
+        drawn = array
         edges = _edges(low, middle, high) if bins == "free" else np.linspace(0, max(high, 1e-6), BINS + 1)
-    counts, edges = np.histogram(array, edges)
+    counts, edges = np.histogram(drawn, edges)
     return {
         "min": float(low),
         "p5": float(fifth),

@@ -85,7 +85,7 @@ def _missing(counts: Counter[str], utterances: Sequence[Utterance]) -> Iterator[
         names = one_of([label or "(nothing)" for label in sorted(found)])
         yield Suspicion(
             "missing_labels",
-            f"{plural(len(clips))} labelled {names}, as labels are that are missing.",
+            f"{plural(len(clips))} with a label that usually stands for a missing one: {names}.",
             "Fill the labels in, or choose the classes to use with --data.labels; other clips are then left out.",
             clips,
         )
@@ -154,12 +154,14 @@ def _spellings(counts: Counter[str]) -> Iterator[Suspicion]:
         groups[spelled(label)].append(label)
     for labels in groups.values():
         if len(labels) > 1:
+            usual = max(labels, key=lambda label: counts[label])
+            other = next(label for label in labels if label != usual)
             names = ", ".join(f"{label!r} ({counts[label]})" for label in labels)
             yield Suspicion(
                 "spellings",
                 f"The classes {names} differ only by case, spaces or Unicode composition.",
-                f"Join them with --data.label-map, a JSON file of all labels with {json.dumps(labels[1])}: "
-                f"{json.dumps(labels[0])}, or rename them.",
+                f"Join them with --data.label-map, a JSON file of all labels with {json.dumps(other)}: "
+                f"{json.dumps(usual)}, or rename them.",
             )
     sizes = {key: sum(counts[label] for label in labels) for key, labels in groups.items()}
     for key, size in sizes.items() if len(sizes) <= _MANY else ():

@@ -53,7 +53,7 @@ def of_sound(utterances: Sequence[Utterance], levels: Mapping[int, Levels]) -> I
     yield from clips.told(
         "cancelled_channels",
         clips.where(lambda one: one.cancelled),
-        "{clips} of channels that cancel each other in their mean, one being the other inverted.",
+        "{clips} of channels that cancel each other in their mean, as where one is the other inverted.",
         "The loudest channel is taken alone, here and in training; convert them to mono by one channel to be sure.",
     )
     yield from _offsets(clips, silent)
@@ -71,7 +71,7 @@ def of_sound(utterances: Sequence[Utterance], levels: Mapping[int, Levels]) -> I
     )
     yield from clips.told(
         "mostly_silent",
-        clips.where(lambda one: one.deviation > SILENT and one.silent >= MOSTLY_SILENT),
+        clips.where(lambda one: one.deviation > SILENT and one.peak < GARBAGE and one.silent >= MOSTLY_SILENT),
         f"{{clips}} silence for {MOSTLY_SILENT:.0%} or more.",
         "See whether they hold speech; --data.vad energy leaves silence out.",
     )
@@ -111,8 +111,8 @@ def _offsets(clips: _Clips, silent: Sequence[int]) -> Iterator[Suspicion]:
         yield from clips.told(
             "dc_offset",
             large,
-            f"{{clips}} of a DC offset above {LARGE_OFFSET:.0%} of the RMS, up to {most:.2g} times the signal, which "
-            "models hear.",
+            f"{{clips}} of a large DC offset, above {LARGE_OFFSET:.0%} of the RMS, up to {most:.3g} times the signal, "
+            "which models hear.",
             "--data.highpass 20 removes it.",
         )
 
@@ -149,7 +149,7 @@ def _kinds(clips: _Clips) -> Iterator[Suspicion]:
     yield from _mixed(clips, "mixed_rates", "Hz", rates, remedy)
     channels = {i: one.channels for i, one in clips.levels.items()}
     remedy = "Channels are averaged; see whether each holds the same voice."
-    yield from _mixed(clips, "mixed_channels", "channels", channels, remedy)
+    yield from _mixed(clips, "mixed_channels", "channel(s)", channels, remedy)
 
 
 def _mixed(clips: _Clips, kind: str, unit: str, values: Mapping[int, int], remedy: str) -> Iterator[Suspicion]:
@@ -164,7 +164,7 @@ def _mixed(clips: _Clips, kind: str, unit: str, values: Mapping[int, int], remed
         labels[value].add(label)
     own = [value for value in sorted(counts) if all(len(classes[label]) == 1 for label in labels[value])]
     alone = [f"{value} {unit}: {one_of(sorted(labels[value]), 3)}" for value in own]
-    listing = ", ".join(f"{count} of {value} {unit}" for value, count in counts.most_common(8))
+    listing = ", ".join(f"{plural(count)} of {value} {unit}" for value, count in counts.most_common(8))
     usual = counts.most_common(1)[0][0]
     yield Suspicion(
         kind,

@@ -27,11 +27,13 @@ def test_a_histogram_holds_every_value(values):
     assert found["min"] <= found["p5"] <= found["median"] <= found["p95"] <= found["max"]
 
 
-@given(st.lists(st.floats(-100, 20), min_size=1, max_size=30))
+@given(st.lists(st.floats(-100, 400), min_size=1, max_size=30))
 def test_bins_of_a_decibel(values):
     found = distribution(values, "decibels")
     assert sum(found["counts"]) == len(values)
     assert np.allclose(np.diff(found["edges"]), 1)
+    assert found["max"] == max(values)
+    assert found["edges"][-1] <= 21
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))

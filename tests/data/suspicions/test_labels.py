@@ -70,7 +70,7 @@ def test_what_is_no_emotion_is_told_with_a_remedy(labels, kind):
 def test_clips_without_a_label_are_named():
     (found,) = told("sad", "calm", "NULL", "-1", counts={"NULL": 2, "-1": 1})
     assert found.clips == ("NULL/0", "NULL/1", "-1/0")
-    assert found.what == "3 clips labelled -1, NULL, as labels are that are missing."
+    assert found.what == "3 clips with a label that usually stands for a missing one: -1, NULL."
 
 
 def test_a_rare_label_near_to_a_frequent_one_is_told():

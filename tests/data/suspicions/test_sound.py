@@ -48,8 +48,8 @@ def test_of_sound_recordings_nothing_is_told(clips):
         ("short", {"seconds": 0.3}, "shorter than 0.5 s"),
         ("far_longer", {"seconds": 30.0}, "10 or more times as long as the median of 1.00 s"),
         ("broken_off", {"missing": 0.5}, "broken off"),
-        ("mixed_rates", {"rate": 44100}, "11 of 16000 Hz, 1 of 44100 Hz"),
-        ("mixed_channels", {"channels": 2}, "11 of 1 channels, 1 of 2 channels"),
+        ("mixed_rates", {"rate": 44100}, "11 clips of 16000 Hz, 1 clip of 44100 Hz"),
+        ("mixed_channels", {"channels": 2}, "11 clips of 1 channel(s), 1 clip of 2 channel(s)"),
     ],
 )
 def test_a_fault_of_one_clip_is_told_of_it_alone(clips, kind, changes, words):

@@ -20,6 +20,7 @@ PARSER.add_argument("--data.audio-root", metavar="DIR", help="where relative pat
 PARSER.add_argument("--data.columns", nargs="+", metavar="FIELD=COLUMN", help="columns of a list, as for serjax.train")
 PARSER.add_argument("--data.label-map", metavar="FILE", help="JSON file that maps the corpus's labels to others")
 PARSER.add_argument("--data.labels", nargs="+", metavar="LABEL", help="use only clips with these labels")
+PARSER.add_argument("--data.speakers", default="auto", metavar="auto|unknown", help="unknown: do without speakers")
 PARSER.add_argument("--data.speaker-pattern", metavar="REGEX", help="finds the speaker in the clips' paths")
 PARSER.add_argument("--data.label-pattern", metavar="REGEX", help="finds the label in the clips' paths")
 PARSER.add_argument(

@@ -62,7 +62,7 @@ def read_for_a_look(config: DataConfig, *, seed: int = 0) -> Reading:
     if corpus is not None:
         if corpus.labels == UNLABELLED and any(clip.values for clip in corpus.utterances):
             suspicions = [_values_alone(corpus)]
-        suspicions += [*_unnamed(corpus), *_nested(corpus, root), *([] if files is None else of_files(files))]
+        suspicions += [*_unnamed(corpus, config), *_nested(corpus, root), *([] if files is None else of_files(files))]
         labels = corpus.labels
         return Reading(corpus.name, corpus.utterances, labels, corpus.notes, tuple(suspicions), True, files)
     assert error is not None
@@ -122,8 +122,8 @@ def _nested(corpus: Corpus, root: Path) -> list[Suspicion]:
     ]
 
 
-def _unnamed(corpus: Corpus) -> list[Suspicion]:
-    if corpus.unnamed is not None:
+def _unnamed(corpus: Corpus, config: DataConfig) -> list[Suspicion]:
+    if corpus.unnamed is not None and config.speakers == "auto":
         return [
             Suspicion(
                 "speakers_in_names",

@@ -14,7 +14,7 @@ def of_files(files: Files) -> Iterator[Suspicion]:
         yield Suspicion(
             "formats_not_read",
             f"Recordings of formats that libsndfile does not read lie below the folder ({kinds}), and are left out.",
-            "Convert them to FLAC or WAV, or name them in a list, for which PyAV reads them.",
+            "Models of video read videos; for sound alone convert them to FLAC or WAV, or name them in a list (PyAV).",
         )
     if files.archives:
         yield Suspicion(

@@ -30,6 +30,7 @@ def test_speakers_in_names_are_offered_and_their_absence_is_told(tmp_path, noise
     assert found.refused
     assert "spk0, spk1, spk2" in found.what
     assert "--data.speaker-pattern" in found.remedy
+    assert kinds(read_for_a_look(DataConfig(root=str(tmp_path), speakers="unknown"))) == ["no_speakers"]
     for folder in (tmp_path / "calm", tmp_path / "sad"):
         for n, path in enumerate(sorted(folder.iterdir())):
             path.rename(folder / f"clip{n}.wav")

@@ -27,6 +27,9 @@ PARSER.add_argument(
     "--data.max-clips", type=int, metavar="N", help="look at only this many, of every class an even share"
 )
 PARSER.add_argument("--data.skip-bad", action="store_true", help="leave out files of a list that do not exist")
+PARSER.add_argument(
+    "--data.cache", metavar="DIR", help="folder of recordings that lie inside a set; by default checkpoints"
+)
 PARSER.add_argument("--no-decode", action="store_true", help="look at names alone; no file is opened")
 PARSER.add_argument("--out", type=Path, metavar="DIR", help="folder of the page and its JSON; by default look-NAME")
 PARSER.add_argument("--seed", type=int, default=0, help="decides the order in which clips are measured")

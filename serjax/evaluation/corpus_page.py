@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from serjax.evaluation.corpus_plots import png
-from serjax.evaluation.corpus_tables import agreement_lines, class_row, kinds_line, sound_rows, summary
+from serjax.evaluation.corpus_tables import agreement_lines, class_row, kinds_line, sound_rows, speakers_line, summary
 
 MOST = 200
 """Names that a list shows; look.json has them all."""
@@ -52,7 +52,7 @@ def corpus_page(report: Mapping[str, Any], pictures: Mapping[str, Figure]) -> st
     headings = ["class" if report["labelled"] else "folder", "clips", "speakers", "minutes", "median s", "RMS dBFS"]
     parts += ["<h2>Clips</h2>", _picture(pictures, "clips")]
     rows = [class_row(one) for one in report["classes"]]
-    parts += [_table(headings, rows[:MOST]), _more(len(rows))]
+    parts += [_table(headings, rows[:MOST]), _more(len(rows)), f"<p>{escape(speakers_line(report))}</p>"]
     if report["sound"] is not None:
         rows = sound_rows(report["sound"])
         parts += ["<h2>Sound</h2>", _picture(pictures, "sound")]

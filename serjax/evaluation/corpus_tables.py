@@ -1,5 +1,6 @@
 """Tables of a corpus for a terminal, from the dictionary that `serjax.data.look.report.build_report` returns."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -97,7 +98,7 @@ def suspicion_lines(suspicions: Sequence[Mapping[str, Any]]) -> list[RenderableT
     return [*lines, Text()]
 
 
-def _classes(report: Mapping[str, Any]) -> Table:
+def _classes(report: Mapping[str, Any]) -> RenderableType:
     heading = "class" if report["labelled"] else "folder"
     table = _table("Clips", heading, "clips", "speakers", "minutes", "median s", "RMS dBFS")
     for one in report["classes"][:SHOWN]:
@@ -111,7 +112,22 @@ def _classes(report: Mapping[str, Any]) -> Table:
     if sound is not None:
         length = [f"{seconds / 60:.1f}", f"{sound['seconds']['median']:.2f}", f"{sound['rms_dbfs']['median']:.1f}"]
     table.add_row("all", str(report["clips"]), people, *length)
-    return table
+    line = speakers_line(report)
+    return Group(table, Text(f"{line}\n")) if line else table
+
+
+def speakers_line(report: Mapping[str, Any]) -> str:
+    """Return how many clips a speaker has; nothing where fewer than two are known."""
+    names = report["speakers"]
+    if len(names) < 2:
+        return ""
+    counts = [sum(column) for column in zip(*report["clips_of_speakers"], strict=True)]
+    (least, fewest), (most, many) = (
+        pick(zip(names, counts, strict=True), key=lambda one: one[1]) for pick in (min, max)
+    )
+    cells = [count for row in report["clips_of_speakers"] for count in row]
+    text = f"Clips of a speaker: {fewest} ({least}) to {many} ({most}), median {statistics.median(counts):g}"
+    return f"{text}; of a speaker in a class: {min(cells)} to {max(cells)}."
 
 
 def class_row(one: Mapping[str, Any]) -> list[str]:

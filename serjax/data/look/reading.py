@@ -26,7 +26,7 @@ class Reading:
         notes: sentences on how the corpus was read.
         suspicions: why training would refuse it, what is to be said of its speakers, and of the files around it.
         labelled: False where `labels` are only the folders in which the files lie.
-        files: all below a folder; None for a list.
+        files: all below a folder; None for a list, or for a set that is given by its name.
     """
 
     name: str
@@ -51,29 +51,29 @@ def read_for_a_look(config: DataConfig, *, seed: int = 0) -> Reading:
     if config.corpus == "synthetic":
         raise UserError("--data.corpus synthetic is rendered, not read; give the folder that training wrote it to.")
     root = as_path(config.root)
-    if not root.exists():
-        raise UserError(f"{root}: there is no such folder or list; correct the path.")
-    if root.is_file() and root.suffix.lower() in AUDIO_SUFFIXES | TRACK_SUFFIXES:
+    if root.suffix.lower() in AUDIO_SUFFIXES | TRACK_SUFFIXES and root.is_file():
         raise UserError(f"{root}: it is a recording; give the folder that holds it, or a list.")
     corpus, error = _read(config, seed)
-    around = look_at_files(root if root.is_dir() else as_path(config.audio_root or root.parent))
-    files = around if root.is_dir() else None
+    here = root.exists()  # a prepared set may be given by its name alone
+    files = look_at_files(root) if here and root.is_dir() else None
     suspicions = [] if error is None else [_refusal(error)]
     if corpus is not None:
         if corpus.labels == UNLABELLED and any(clip.values for clip in corpus.utterances):
             suspicions = [_values_alone(corpus)]
         suspicions += [*_unnamed(corpus, config), *_nested(corpus, root), *([] if files is None else of_files(files))]
-        labels = corpus.labels
-        return Reading(corpus.name, corpus.utterances, labels, corpus.notes, tuple(suspicions), True, files)
+        return Reading(
+            corpus.name, corpus.utterances, corpus.labels, corpus.notes, tuple(suspicions), labelled=True, files=files
+        )
     assert error is not None
-    folder = root if root.is_dir() else as_path(config.audio_root or root.parent)
-    clips = _some(as_clips(around, folder), config.max_clips)
+    folder = root if files is not None else as_path(config.audio_root or root.parent)
+    around = files or (look_at_files(folder) if here else None)
+    clips = [] if around is None else _some(as_clips(around, folder), config.max_clips)
     if not clips:
         raise error
     if files is not None:
         suspicions += of_files(files)
     labels = tuple(sorted({clip.label for clip in clips}))
-    return Reading(_name(root), tuple(clips), labels, (), tuple(suspicions), False, files)
+    return Reading(_name(root), tuple(clips), labels, (), tuple(suspicions), labelled=False, files=files)
 
 
 def _read(config: DataConfig, seed: int) -> tuple[Corpus | None, UserError | None]:

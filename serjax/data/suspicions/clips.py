@@ -2,7 +2,9 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
 
 from serjax.data.suspicions.record import Suspicion, plural
 from serjax.data.utterance import Utterance
@@ -13,6 +15,8 @@ FEW = 20
 UNEVEN = 10
 """Times as many clips in the largest class as in the smallest, from which on it is told."""
 
+_FAR = 3.0
+"""Times the width of the middle nine tenths of values, beyond which a value lies far from them."""
 _KINDS, _FIELDS = 3, 3
 """Different names without their digits, or numbers in a name, from which on names are no counters."""
 
@@ -102,13 +106,37 @@ def _values(utterances: Sequence[Utterance]) -> Iterator[Suspicion]:
     values = defaultdict(list)
     for clip in utterances:
         for name, value in clip.values:
-            values[name].append(value)
+            if np.isfinite(value):
+                values[name].append(value)
     for name, found in values.items():
         if len(found) > 1 and min(found) == max(found):
             yield Suspicion(
                 "constant_value",
                 f"The value {name} is {found[0]:g} for all {len(found)} clips that have it.",
                 "See which column holds it; nothing can be learned from it.",
+            )
+    yield from _far_values(utterances, values)
+
+
+def _far_values(utterances: Sequence[Utterance], values: Mapping[str, Sequence[float]]) -> Iterator[Suspicion]:
+    """Yield values that lie far from all others, as 999 in place of a missing one does."""
+    for name, found in values.items():
+        low, high = np.quantile(found, [0.05, 0.95])
+        reach = _FAR * (high - low)
+        far = [
+            (clip.id, value)
+            for clip in utterances
+            for own, value in clip.values
+            if own == name and np.isfinite(value) and not low - reach <= value <= high + reach
+        ]
+        if high > low and far:
+            numbers = one_of(sorted({f"{value:g}" for _, value in far}), 3)
+            yield Suspicion(
+                "far_values",
+                f"{plural(len(far))} with a value {name} far from all others: {numbers}, where nine in ten lie in "
+                f"{low:g} to {high:g}.",
+                "See whether it stands for a missing value; leave the cell empty there.",
+                tuple(clip for clip, _ in far),
             )
 
 

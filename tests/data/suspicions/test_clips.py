@@ -58,6 +58,16 @@ def test_a_value_that_never_changes(corpus):
     assert [one.what for one in of_clips(clips)] == ["The value arousal is 3 for all 160 clips that have it."]
 
 
+def test_a_number_that_stands_for_a_missing_value(corpus):
+    clips = [replace(clip, values=(("arousal", 1 + n % 7),)) for n, clip in enumerate(corpus())]
+    assert told(clips) == {}
+    clips[3] = replace(clips[3], values=(("arousal", 999.0),))
+    clips[5] = replace(clips[5], values=(("arousal", float("nan")),))
+    found = told(clips)["far_values"]
+    assert found.clips == (clips[3].id,)
+    assert found.what == ("1 clip with a value arousal far from all others: 999, where nine in ten lie in 1 to 7.")
+
+
 def test_clips_without_any_label_are_blamed_for_none(corpus):
     clips = [replace(clip, label="", values=(("arousal", float(n)),)) for n, clip in enumerate(corpus(clips=2))]
     assert told(clips) == {}

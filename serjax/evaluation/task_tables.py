@@ -107,6 +107,12 @@ def comparison_table(
     return plain_table(f"{name} ({ours['kind']}), {clips} clips", ["", *(NAMES[key] for key in keys)], rows)
 
 
+def value_tables(report: Mapping[str, Any]) -> Group:
+    """Return, to be printed, the scores of values on other clips than a run's own, and the report's notes."""
+    (section,) = report["tasks"]
+    return Group(plain_table(report["name"], each_headings(section), _narrow(section)), *map(Text, report["notes"]))
+
+
 def target_tables(report: Mapping[str, Any]) -> Group:
     """Return, to be printed, the scores of all tasks of a run, and the report's notes."""
     name = report["experiment"]["name"]

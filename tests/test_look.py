@@ -1,5 +1,10 @@
 """The command line of a look: its options reach it, and the status says whether training would refuse the corpus."""
 
+import json
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import soundfile
@@ -59,3 +64,35 @@ def test_a_folder_is_needed(capsys):
     with pytest.raises(SystemExit):
         main([])
     assert "DIR" in capsys.readouterr().err
+
+
+STOPPING = """
+import os, signal, sys
+from serjax import cli, look
+from serjax.data.look import measured
+
+own, seen = measured.measure, []
+
+def measure(*given, **named):
+    seen.append(given)
+    if len(seen) == 2:
+        os.kill(os.getpid(), signal.SIGINT)
+    return own(*given, **named)
+
+measured.measure = measure
+cli.run(look.main)
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_shows_what_was_measured(corpus, tmp_path):
+    names = [f"{label}/n{n}.wav" for label in ("calm", "sad") for n in range(200)]
+    for name in names:
+        os.link(corpus / "sad" / "c0.wav", corpus / name)
+    command = [sys.executable, "-c", STOPPING, str(corpus), "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 130, done.stderr
+    assert "Stopped: sound is that of" in " ".join(done.stdout.split())
+    report = json.loads((tmp_path / "out" / "look.json").read_text())
+    assert report["stopped"]
+    assert report["measured"] < report["clips"] == 404

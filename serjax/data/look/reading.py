@@ -1,5 +1,6 @@
 """Clips to be looked at: those of the corpus or, where it cannot be read, whatever its files say alone."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from serjax.audio.decode import AUDIO_SUFFIXES, TRACK_SUFFIXES
 from serjax.data.config import DataConfig
 from serjax.data.corpora.read import UNLABELLED, Corpus, read_corpus
-from serjax.data.look.files import Files, as_clips, look_at_files
+from serjax.data.look.files import Files, as_clips, look_at_files, shown
 from serjax.data.suspicions.files import of_files
 from serjax.data.suspicions.record import Suspicion
 from serjax.data.utterance import Utterance
@@ -60,7 +61,9 @@ def read_for_a_look(config: DataConfig, *, seed: int = 0) -> Reading:
     if corpus is not None:
         if corpus.labels == UNLABELLED and any(clip.values for clip in corpus.utterances):
             suspicions = [_values_alone(corpus)]
-        suspicions += [*_unnamed(corpus, config), *_nested(corpus, root), *([] if files is None else of_files(files))]
+        suspicions += [*_unnamed(corpus, config), *_nested(corpus, root)]
+        if files is not None:
+            suspicions += [*_left_out(corpus, config, files, root), *of_files(files)]
         return Reading(
             corpus.name, corpus.utterances, corpus.labels, corpus.notes, tuple(suspicions), labelled=True, files=files
         )
@@ -118,6 +121,28 @@ def _nested(corpus: Corpus, root: Path) -> list[Suspicion]:
             "folder_in_itself",
             f"The folder {name} holds a folder of its own name, which is taken for a class.",
             "It may be a copy of the whole, left by unpacking twice; give the inner folder as the root, or delete it.",
+        )
+    ]
+
+
+def _left_out(corpus: Corpus, config: DataConfig, files: Files, root: Path) -> list[Suspicion]:
+    """Return that sound files below the folder are not read, unless settings choose some clips."""
+    if config.labels is not None or config.max_clips is not None:
+        return []
+    read = {clip.path for clip in corpus.utterances}
+    others = [path for path in files.sounds if path not in read]
+    # Sets keep their sound elsewhere, and then nothing below the folder is read.
+    if not others or len(others) == len(files.sounds):
+        return []
+    names = tuple(shown(path.relative_to(root.absolute()).as_posix()) for path in others)
+    folders = Counter(name.partition("/")[0] if "/" in name else "." for name in names)
+    where = one_of([f"{count} in {folder}" for folder, count in folders.most_common()], 4)
+    return [
+        Suspicion(
+            "sounds_left_out",
+            f"{len(others)} of {len(files.sounds)} sound files below the folder are not read ({where}).",
+            "See whether they are copies or of another kind; if these are meant, give their folder as the root.",
+            names,
         )
     ]
 

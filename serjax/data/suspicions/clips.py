@@ -24,6 +24,7 @@ _KINDS, _FIELDS = 3, 3
 def of_clips(utterances: Sequence[Utterance]) -> Iterator[Suspicion]:
     """Yield what is suspicious about the numbers of clips, their speakers, their votes, values and names."""
     yield from _unnamed(utterances)
+    yield from _stretches(utterances)
     labelled = [clip for clip in utterances if clip.label]  # a list of values may have no labels
     if labelled:
         yield from _classes(labelled)
@@ -61,6 +62,21 @@ def _unnamed(utterances: Sequence[Utterance]) -> Iterator[Suspicion]:
             f"{plural(len(unnamed))} of {len(utterances)} without a speaker, which the others name.",
             "Name it there too, so that folds can keep speakers apart.",
             unnamed,
+        )
+
+
+def _stretches(utterances: Sequence[Utterance]) -> Iterator[Suspicion]:
+    """Yield stretches of one recording whose speakers are not named, which folds may part."""
+    counts = Counter(clip.path for clip in utterances)
+    cut = tuple(clip.id for clip in utterances if counts[clip.path] > 1 and clip.speaker is None)
+    if cut:
+        files = len({clip.path for clip in utterances if counts[clip.path] > 1})
+        yield Suspicion(
+            "stretches_of_one_recording",
+            f"{len(cut)} clips are stretches of {plural(files, 'recording')} and name no speaker: a fold may train on "
+            "one part of a recording and test another.",
+            r"Name the speakers, or take recordings for them with --data.speaker-pattern '([^/]+)\.\w+$'.",
+            cut,
         )
 
 

@@ -78,7 +78,7 @@ def of_sound(utterances: Sequence[Utterance], levels: Mapping[int, Levels]) -> I
     yield from _lengths(clips)
     yield from clips.told(
         "broken_off",
-        clips.where(lambda one: one.missing > 0),
+        clips.where(lambda one: one.missing * one.rate >= 1),
         "{clips} broken off before the end that their headers give.",
         "Get them again; otherwise what is there is used.",
     )

@@ -106,6 +106,17 @@ def test_a_folder_in_itself_is_told(small, tmp_path):
     assert "folder_in_itself" in kinds(read_for_a_look(DataConfig(root=str(root))))
 
 
+def test_sounds_that_are_left_out_are_told(tmp_path, noise):
+    for folder in ("laryngo", "wav"):
+        for n, name in enumerate(("03a01Wa", "03a01Fa", "08a01Wa", "08a01Fa")):
+            noise(tmp_path / folder / f"{name}.wav", n, seconds=0.05)
+    found = read_for_a_look(DataConfig(root=str(tmp_path)))
+    told = next(one for one in found.suspicions if one.kind == "sounds_left_out")
+    assert "4 of 8 sound files below the folder are not read (4 in " in told.what
+    assert len(told.clips) == 4
+    assert "sounds_left_out" not in kinds(read_for_a_look(DataConfig(root=str(tmp_path), max_clips=2)))
+
+
 def test_a_recording_is_no_corpus(small):
     with pytest.raises(UserError, match="it is a recording; give the folder that holds it"):
         read_for_a_look(DataConfig(root=str(small / "sad" / "ann1.wav")))

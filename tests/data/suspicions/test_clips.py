@@ -42,6 +42,14 @@ def test_speakers_that_are_not_all_named(corpus):
     assert found.clips == (clips[3].id,)
 
 
+def test_stretches_of_recordings_whose_speaker_is_not_named(corpus):
+    clips = [replace(clip, path=Path(f"/c/{clip.id[:-1]}.wav"), start=float(n)) for n, clip in enumerate(corpus())]
+    assert told(clips) == {}
+    found = told([replace(clip, speaker=None) for clip in clips])["stretches_of_one_recording"]
+    assert len(found.clips) == 160
+    assert "160 clips are stretches of 16 recordings" in found.what
+
+
 def test_labels_that_votes_are_against(corpus):
     clips = [replace(clip, votes=((clip.label, 2.0), ("other", 1.0))) for clip in corpus()]
     assert told(clips) == {}

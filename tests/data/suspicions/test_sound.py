@@ -30,6 +30,8 @@ def told(clips, levels):
 
 def test_of_sound_recordings_nothing_is_told(clips):
     assert told(clips, measured(clips)) == {}
+    half_a_sample = {i: replace(one, missing=0.5 / 16000) for i, one in measured(clips).items()}
+    assert told(clips, half_a_sample) == {}
     assert told(clips, {}) == {}
 
 
@@ -48,6 +50,7 @@ def test_of_sound_recordings_nothing_is_told(clips):
         ("short", {"seconds": 0.3}, "shorter than 0.5 s"),
         ("far_longer", {"seconds": 30.0}, "10 or more times as long as the median of 1.00 s"),
         ("broken_off", {"missing": 0.5}, "broken off"),
+        ("broken_off", {"missing": 1 / 16000}, "broken off"),
         ("mixed_rates", {"rate": 44100}, "11 clips of 16000 Hz, 1 clip of 44100 Hz"),
         ("mixed_channels", {"channels": 2}, "11 clips of 1 channel(s), 1 clip of 2 channel(s)"),
     ],

@@ -104,9 +104,26 @@ def _of_file(path: Path, file: soundfile.SoundFile) -> SoundStream:
     missing = missing_seconds(path)
     told = f"{path}: it breaks off {missing:.3f} s before the end that its header gives; the rest is answered."
     notes = [told] if missing else []
-    parts = file.blocks(_SECONDS * rate, dtype="float32", always_2d=True)
-    blocks = _watched(parts, rate, path, notes, file.frames)
+    blocks = _watched(_parts(file, path), rate, path, notes, file.frames)
     return _stream(str(path), rate, file.channels, file.frames / rate, blocks, file.frames, notes)
+
+
+def _parts(file: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
+    """Yield blocks of an open file up to the end of what decodes.
+
+    `SoundFile.blocks` does not serve: of a file that ends before its header says, it yields the last block until then.
+    """
+    left, size = file.frames, _SECONDS * file.samplerate
+    while left > 0:
+        try:
+            part = file.read(min(left, size), dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError:
+            seconds = (file.frames - left) / file.samplerate
+            raise UserError(f"{path}: it is damaged or breaks off after {seconds:.1f} s; get it again.") from None
+        if not len(part):
+            return
+        left -= len(part)
+        yield part
 
 
 def _size(path: Path) -> int:

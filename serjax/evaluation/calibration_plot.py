@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from serjax.evaluation.plots import COLOURS, FAINT, INK
 
@@ -56,10 +57,9 @@ def reliability_figure(panels: Mapping[str, Mapping[str, Any]]) -> Figure:
     highest = max(axes.get_ylim()[1] for axes in rows[1])
     for axes in rows[1]:
         axes.set_ylim(0, highest)
-    for colour, name in ((COLOURS[0], "accuracy"), (COLOURS[5], f"of fewer than {FEW} clips")):
-        rows[0, 0].bar([], [], color=colour, label=name)
-    handles, names = rows[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=2 * len(panels), fontsize=9, frameon=False)
+    handles, _ = rows[0, 0].get_legend_handles_labels()
+    handles += [Patch(color=COLOURS[0], label="accuracy"), Patch(color=COLOURS[5], label=f"of fewer than {FEW} clips")]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2 * len(panels), fontsize=9, frameon=False)
     return figure
 
 

@@ -58,12 +58,18 @@ class Splitter:
         count = self._stream.channels
         sound, marks = window.wave[:count], window.wave[count:]
         speech: Sequence[float | None] = [float(row.mean()) for row in marks] or [None] * count
-        if self._separate:
-            return [Part(*one) for one in zip(self._names, sound, speech, strict=True)]
         found = mix(sound.T)
         seconds = window.start / SAMPLE_RATE
+        channels = one_of([self._names[one] for one in found.silent])
+        if self._separate:
+            if found.silent and not len(marks):
+                self._tell(
+                    "silent",
+                    f"from {seconds:.1f} s on channels are silent in places ({channels}; {SILENT_DB:g} dB below the "
+                    "loudest), and an answer for silence means nothing; --vad energy leaves it out.",
+                )
+            return [Part(*one) for one in zip(self._names, sound, speech, strict=True)]
         if found.silent:
-            channels = one_of([self._names[one] for one in found.silent])
             self._tell(
                 "silent",
                 f"from {seconds:.1f} s on channels are silent in places ({channels}; {SILENT_DB:g} dB below the "

@@ -25,6 +25,9 @@ def test_bars_and_dots_are_the_bins(make_run, tmp_path, validation):
         (dots,) = (line for line in axes.get_lines() if line.get_marker() == "o")
         assert list(dots.get_xdata()) == [bin_["confidence"] for bin_ in filled]
         assert f"ECE {100 * one['ece']:.1f} %" in axes.get_title()
+    keys = {key.get_label(): key for key in figure.legends[0].get_patches()}
+    shown = [keys[name].get_facecolor() for name in ("accuracy", f"of fewer than {FEW} clips")]
+    assert shown == [bars_colour(COLOURS[0]), bars_colour(COLOURS[5])]
     for name in ("one.png", "two.png"):
         save_png(tmp_path / name, reliability_figure(panels))
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()

@@ -32,6 +32,19 @@ def test_channels_and_their_speech_are_taken_apart(stereo):
     assert stereo.notes == []
 
 
+def test_a_silent_channel_apart_is_told_once_unless_its_speech_is_known(stereo):
+    splitter, silence = Splitter(stereo, separate=True), np.zeros_like(WAVE)
+    splitter(Window(0, np.stack([WAVE, silence, silence, silence])))
+    assert stereo.notes == []
+    for start in (16_000, 32_000):
+        left, right = splitter(Window(start, np.stack([WAVE, silence])))
+        assert (left.channel, right.channel) == ("left", "right")
+    assert stereo.notes == [
+        "the array: from 1.0 s on channels are silent in places (right; 60 dB below the loudest), and an answer for "
+        "silence means nothing; --vad energy leaves it out."
+    ]
+
+
 def test_a_mix_has_one_share_of_speech_or_none(stereo):
     splitter = Splitter(stereo, separate=False)
     (known,) = splitter(Window(0, np.stack([WAVE, 0.5 * WAVE, np.ones_like(WAVE)])))

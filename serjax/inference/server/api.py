@@ -59,6 +59,9 @@ async def transcribe(request: Request) -> Response:
         if model not in ("", service.settings.name, "whisper-1"):
             raise Refused(404, f"model: got {model[:80]}; this server has {service.settings.name}.")
         if form == "json":
+            for name in ("window", "hop", "channels"):
+                if fields.get(name):
+                    raise Refused(422, f"{name}: the answer in json has no windows; give response_format=verbose_json.")
             clip = await unless_gone(request, service.classify(body.content, allowance.take))
             return JSONResponse({"text": clip.scores[0]["label"]})
         channels = fields.get("channels", "mix")

@@ -127,6 +127,7 @@ def test_fields_without_a_meaning_are_named(asked):
         ({"timestamp_granularities[]": "word"}, 422, "got words"),
         ({"model": "other"}, 404, "model: got other; this server has tiny"),
         ({"response_format": "verbose_json", "window": "9"}, 422, "window: got 9 s"),
+        ({"hop": "0.25"}, 422, "hop: the answer in json has no windows; give response_format=verbose_json."),
         ({"response_format": "verbose_json", "hop": "x"}, 422, "hop: got x; give a number of seconds"),
         ({"response_format": "verbose_json", "channels": "both"}, 422, "channels: got both"),
     ],

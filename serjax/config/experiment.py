@@ -116,6 +116,7 @@ class Experiment:
             ("mixup_of features", augment.mixup_of == "features"),
             ("mel_masks", augment.mel_masks + augment.time_masks > 0),
             ("waves", augment.changes_waves),
+            ("channel", augment.changes_channel),
         ):
             if given and name not in model.augmentations:
                 raise UserError(
@@ -131,6 +132,7 @@ _AUGMENTATIONS = {
     "mixup_of features": "mixup of features",
     "mel_masks": "SpecAugment of spectrograms (mel_masks, time_masks)",
     "waves": "augmentation of waves (speed_factors, gain, noise, rir)",
+    "channel": "codecs or babble (codec, babble_p)",
 }
 
 

@@ -87,8 +87,8 @@ class Speech(Model):
 
     @property
     def augmentations(self) -> frozenset[str]:  # type: ignore[override]
-        """Mixup of waves, where the encoder is trained."""
-        return frozenset() if self.frozen_encoder else frozenset({"mixup"})
+        """Codecs, babble and mixup of waves, where the encoder is trained."""
+        return frozenset() if self.frozen_encoder else frozenset({"channel", "mixup"})
 
     @property
     def encoder(self) -> EncoderLayout:

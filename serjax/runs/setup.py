@@ -17,7 +17,7 @@ from serjax.audio.config import AugmentConfig
 from serjax.checkpoints.efficientnet import pretrained_network
 from serjax.checkpoints.resnet import load_resnet
 from serjax.config.experiment import Experiment, cache_folder
-from serjax.data.dataset import Data
+from serjax.data.dataset import Data, open_channel
 from serjax.data.folds.fold import Fold
 from serjax.data.store.face_features import FaceFeatures, read_archive
 from serjax.features.frozen import encode
@@ -295,6 +295,7 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
         crop=crop,
         shared=own is None,
         frames=data.frames,
+        channel=open_channel(data, experiment.data, experiment.augment, cache.parent),
     )
     return Setup(engine, params, graphdef, frozen, count(one), count(one) + count(still), own is None)
 

@@ -19,6 +19,7 @@ from serjax.data.batching.batches import (
     steps_per_epoch,
     train_batches,
 )
+from serjax.data.batching.channel import Channel
 from serjax.data.batching.lengths import Crop
 from serjax.models.base import Modality
 from serjax.models.functional import Params
@@ -59,6 +60,7 @@ class StreamedEngine:
         crop: Crop,
         shared: bool = True,
         frames: Frames | None = None,
+        channel: Channel | None = None,
     ) -> None:
         """Compile nothing yet.
 
@@ -80,9 +82,10 @@ class StreamedEngine:
             crop: part of a longer clip that is used in validation and test.
             shared: whether `frozen` is one state for all.
             frames: video of every clip of the store, for models that take it.
+            channel: codecs and babble of training.
         """
         self.trials, self.clips, self.labels, self.classes = trials, clips, labels, classes
-        self.axis, self.frames = axis, frames
+        self.axis, self.frames, self.channel = axis, frames, channel
         self._filler: Batch | None = None
         self.train, self.seed, self.samples, self.crop = train, seed, samples, crop
         self.constants = axis.shard(trial_constants(trials, labels, classes, train, seed))
@@ -121,6 +124,7 @@ class StreamedEngine:
                     seed=(self.seed, self.trials[k].seed, self.trials[k].fold, epoch),
                     sampling="balanced" if self.train.balance == "sampling" else "shuffle",
                     frames=self.frames,
+                    channel=self.channel,
                     rows=self.axis.own_rows(size),
                     first=begun,
                 )

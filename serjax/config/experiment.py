@@ -15,6 +15,7 @@ from serjax.models.speech import Speech
 from serjax.runtime.constraints import Seed
 from serjax.runtime.errors import UserError
 from serjax.training.config import MeshConfig, OptimizerConfig, TrainConfig
+from serjax.training.domain_config import DomainConfig
 
 JOBS = "jobs"
 """Folder of the jobs of a run, in the run folder."""
@@ -43,6 +44,7 @@ class Experiment:
     train: TrainConfig = field(default_factory=TrainConfig)
     mesh: MeshConfig = field(default_factory=MeshConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    domain: DomainConfig = field(default_factory=DomainConfig)
     warm_start: WarmStart = field(default_factory=WarmStart)
     card: CardConfig = field(default_factory=CardConfig)
     search: Annotated[tuple[tuple[str | int | float, ...], ...], tyro.conf.UseAppendAction] = ()
@@ -109,6 +111,8 @@ class Experiment:
             raise UserError("optimizer.groups and rates of the fusion are both given; leave out one of them.")
         if self.warm_start != WarmStart() and model.family != "fusion":
             raise UserError("warm_start is given, but model.family is not fusion; leave it out.")
+        if self.domain.kind != "none":
+            self.domain.check_model(model, self.train.accumulate)
         if isinstance(model, Functionals):
             model.check_length(self.data.max_seconds)
         for name, given in (

@@ -44,6 +44,7 @@ class Data(NamedTuple):
         corpus_notes: sentences for the report on how the corpus was read.
         leakage_notes: sentences on clips that stand on both sides of a fold.
         frames: for models that take video.
+        unlabelled: clips of another corpus that training adapts to.
     """
 
     corpus: str
@@ -54,6 +55,7 @@ class Data(NamedTuple):
     corpus_notes: tuple[str, ...]
     leakage_notes: tuple[str, ...]
     frames: Frames | None = None
+    unlabelled: ClipStore | None = None
 
 
 def read_data(

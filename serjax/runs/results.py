@@ -38,6 +38,7 @@ from serjax.runtime.constraints import to_json
 from serjax.runtime.mesh import fetch
 from serjax.runtime.remote import is_remote
 from serjax.runtime.version import versions
+from serjax.training.domain import without_domain_classifier
 from serjax.training.loop import Fitted
 from serjax.training.metric_log import read_history
 from serjax.training.streamed import StreamedEngine
@@ -262,7 +263,7 @@ def save_trained(
         vad=settings.vad,
         highpass=settings.highpass,
     )
-    members = ({fold: trained.model(k) for fold, k in seed.items()} for seed in chosen)
+    members = ({fold: without_domain_classifier(trained.model(k)) for fold, k in seed.items()} for seed in chosen)
     save_models(experiment.run_dir, models, *members)
 
 

@@ -13,11 +13,11 @@ from jaxtyping import Array, Float, Int, Key
 from serjax.audio.config import AugmentConfig
 from serjax.audio.mixup import draw_pairs, mix
 from serjax.models.functional import Params, apply, logits_of
-from serjax.models.inputs import Inputs
+from serjax.models.inputs import AnyArray, Inputs
 from serjax.training.config import OptimizerConfig, TrainConfig
 from serjax.training.optimizer import make_optimizer
 from serjax.training.trials import with_values
-from serjax.training.update import TrainState, TrialConstants, update
+from serjax.training.update import Objective, TrainState, TrialConstants, update
 
 
 class LabelledInputs(NamedTuple):
@@ -27,11 +27,13 @@ class LabelledInputs(NamedTuple):
         inputs: what the model is called with.
         label: class of each row.
         weight: 0 for rows that only fill up the last batch, else 1.
+        target: of other targets than one class, see `serjax.data.targets`.
     """
 
     inputs: Inputs
-    label: Int[Array, "b"]
-    weight: Float[Array, "b"]
+    label: Int[AnyArray, "b"]
+    weight: Float[AnyArray, "b"]
+    target: Float[AnyArray, "b c"] | None = None
 
 
 class Targets(NamedTuple):
@@ -63,21 +65,9 @@ class Classification:
     ) -> tuple[Targets, Key[Array, "p"], Float[Array, "c"]]:
         """Return parts, mixed where mixup is asked for, their keys, and the class weights."""
         assert constants.class_weight is not None
-        count = self.train.accumulate
-        parts = jax.tree.map(lambda x: x.reshape(count, len(x) // count, *x.shape[1:]), batch)
-        keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(count))
-        inputs, target = parts.inputs, jax.nn.one_hot(parts.label, len(constants.class_weight))
-        if self.augment.mixup:
-            keys, mixing = jax.vmap(jax.random.split, out_axes=1)(keys)
-            pairs = jax.vmap(partial(draw_pairs, rows=target.shape[1], alpha=self.augment.mixup))(mixing)
-            target = jax.vmap(mix)(target, pairs)
-            if self.augment.mixup_of == "waves":
-                assert inputs.wave is not None
-                assert inputs.lengths is not None
-                lengths = jax.vmap(lambda pairs, lengths: pairs.longer(lengths))(pairs, inputs.lengths)
-                inputs = inputs._replace(wave=jax.vmap(mix)(inputs.wave, pairs), lengths=lengths)
-            else:
-                inputs = inputs._replace(pairs=pairs)
+        parts, keys = parted(batch, self.train.accumulate, key)
+        target = jax.nn.one_hot(parts.label, len(constants.class_weight))
+        inputs, target, keys = mixed(parts.inputs, target, keys, self.augment)
         return Targets(inputs, target, parts.weight), keys, constants.class_weight
 
     def loss(
@@ -95,6 +85,29 @@ class Classification:
         return gradient, {"loss": loss, "weight": sums}
 
 
+def parted(batch: LabelledInputs, count: int, key: Key[Array, ""]) -> tuple[LabelledInputs, Key[Array, "p"]]:
+    """Return a batch in so many parts [p b ...], and a key for each."""
+    parts = jax.tree.map(lambda x: x.reshape(count, len(x) // count, *x.shape[1:]), batch)
+    return parts, jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(count))
+
+
+def mixed(
+    inputs: Inputs, target: Float[Array, "p b c"], keys: Key[Array, "p"], augment: AugmentConfig
+) -> tuple[Inputs, Float[Array, "p b c"], Key[Array, "p"]]:
+    """Return inputs and targets of parts with mixup, where it is asked for, and the keys that are left."""
+    if not augment.mixup:
+        return inputs, target, keys
+    keys, mixing = jax.vmap(jax.random.split, out_axes=1)(keys)
+    pairs = jax.vmap(partial(draw_pairs, rows=target.shape[1], alpha=augment.mixup))(mixing)
+    target = jax.vmap(mix)(target, pairs)
+    if augment.mixup_of != "waves":
+        return inputs._replace(pairs=pairs), target, keys
+    assert inputs.wave is not None
+    assert inputs.lengths is not None
+    lengths = jax.vmap(lambda pairs, lengths: pairs.longer(lengths))(pairs, inputs.lengths)
+    return inputs._replace(wave=jax.vmap(mix)(inputs.wave, pairs), lengths=lengths), target, keys
+
+
 def make_step(
     graphdef: nnx.GraphDef[Any],
     params: Params,
@@ -105,6 +118,7 @@ def make_step(
     augment: AugmentConfig,
     dtype: str,
     gather: Callable[[Params], Params] = lambda params: params,
+    objective: Callable[[TrainConfig], Objective] | None = None,
 ) -> Callable[[TrainState, LabelledInputs, TrialConstants, Params], tuple[TrainState, dict[str, Array]]]:
     """Return the update of one trial, which follows the settings that the trial's constants have of their own.
 
@@ -117,7 +131,9 @@ def make_step(
         augment: mixup.
         dtype: what to compute in.
         gather: see `serjax.models.functional.merge`.
+        objective: from a trial's settings to its loss; by default `Classification`.
     """
+    objective = objective or partial(Classification, augment=augment, dtype=dtype)
     # Shapes and names alone: the arrays themselves would be kept as long as the step.
     params, still = jax.eval_shape(lambda *trees: trees, params, still)
 
@@ -129,7 +145,7 @@ def make_step(
             batch,
             constants,
             frozen,
-            objective=Classification(with_values(train, "train", constants.values), augment, dtype),
+            objective=objective(with_values(train, "train", constants.values)),
             graphdef=graphdef,
             optimizer=make_optimizer(with_values(optimizer, "optimizer", constants.values), params, still),
             gather=gather,
@@ -162,6 +178,10 @@ def probabilities(
     graphdef: nnx.GraphDef[Any],
     dtype: str,
     gather: Callable[[Params], Params] = lambda params: params,
+    activate: Callable[[Array], Array] = jax.nn.softmax,
 ) -> Float[Array, "b c"]:
-    """Return class probabilities in evaluation mode; see `serjax.models.functional.merge` for `gather`."""
-    return jax.nn.softmax(logits_of(graphdef, params, frozen, inputs, None, dtype, gather))
+    """Return class probabilities, or what `activate` makes of outputs, in evaluation mode.
+
+    See `serjax.models.functional.merge` for `gather`.
+    """
+    return activate(logits_of(graphdef, params, frozen, inputs, None, dtype, gather))

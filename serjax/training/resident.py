@@ -14,13 +14,14 @@ from serjax.audio.config import AugmentConfig
 from serjax.data.batching.batches import steps_per_epoch
 from serjax.models.functional import Params
 from serjax.models.inputs import Features, Inputs
-from serjax.training.classification import LabelledInputs, make_step, probabilities
+from serjax.training.classification import Classification, LabelledInputs, make_step, probabilities
 from serjax.training.config import OptimizerConfig, TrainConfig
+from serjax.training.domain import OtherCorpus, TwoDomains, adapted, with_progress
 from serjax.training.epoch_sums import EpochSums
 from serjax.training.fold_axis import FOLD, SHARED, FoldAxis, PerFold
 from serjax.training.optimizer import make_optimizer
 from serjax.training.trials import Trial, class_weights, trial_constants
-from serjax.training.update import TrainState, TrialConstants
+from serjax.training.update import Objective, TrainState, TrialConstants
 
 EPOCH_AXES = (FOLD, FOLD, FOLD, FOLD, SHARED, SHARED)
 """Axes of the arguments of an epoch; see `make_epoch`."""
@@ -30,12 +31,25 @@ def _stored(features: Features, clip: Int[Array, "b"]) -> Inputs:
     return Inputs(hidden_states=features.states[clip], hidden_lengths=features.frames[clip])
 
 
-def make_epoch(step: Callable[..., Any]) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
-    """Return an epoch of one trial: the update `step` (of `make_step`) for each of its batches of stored features."""
+def labelled(features: Features, clip: Int[Array, "b"], weight: Float[Array, "b"]) -> LabelledInputs:
+    """Return a batch of some clips."""
+    return LabelledInputs(_stored(features, clip), features.label[clip], weight)
+
+
+def two_domains(features: Features, clip: Int[Array, "_"], weight: Float[Array, "b"]) -> TwoDomains:
+    """Return a batch of some labelled clips, and as many of another corpus."""
+    rows = len(weight)
+    return TwoDomains(labelled(features, clip[:rows], weight), _stored(features, clip[rows:]))
+
+
+def make_epoch(
+    step: Callable[..., Any], read: Callable[..., Any] = labelled
+) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
+    """Return an epoch of one trial: the update `step` (of `make_step`) for each of the batches that `read` returns."""
 
     def epoch(
         state: TrainState,
-        clip: Int[Array, "s b"],
+        clip: Int[Array, "s _"],
         weight: Float[Array, "s b"],
         constants: TrialConstants,
         features: Features,
@@ -43,8 +57,7 @@ def make_epoch(step: Callable[..., Any]) -> Callable[..., tuple[TrainState, dict
     ) -> Any:
         def body(state: TrainState, batch: tuple[Array, Array]) -> Any:
             clip, weight = batch
-            inputs = LabelledInputs(_stored(features, clip), features.label[clip], weight)
-            new, metrics = step(state, inputs, constants, frozen)
+            new, metrics = step(state, read(features, clip, weight), constants, frozen)
             # Folds of fewer clips than the largest end the epoch with batches of nothing.
             return jax.tree.map(lambda a, b: jnp.where(weight.sum() > 0, a, b), new, state), metrics
 
@@ -71,6 +84,7 @@ class ResidentEngine:
         augment: AugmentConfig,
         dtype: str,
         seed: int,
+        other: OtherCorpus | None = None,
     ) -> None:
         """Place the features on the devices.
 
@@ -87,15 +101,28 @@ class ResidentEngine:
             augment: mixup.
             dtype: what to compute in.
             seed: of the experiment; decides the order of clips.
+            other: clips without labels, behind the others in `features`, that heads are adapted to.
         """
         self.trials, self.classes, self.axis = trials, classes, axis
-        self.train, self.seed = train, seed
+        self.train, self.seed, self.other = train, seed, other
         self.labels = np.asarray(features.label)
         self.features, self.frozen = axis.replicate(features), axis.replicate(frozen)
         self.constants = axis.shard(trial_constants(trials, self.labels, classes, train, seed))
         self.size = train.batch_size
         self.optimizer = make_optimizer(optimizer, params, frozen)
-        step = make_step(graphdef, params, frozen, train=train, optimizer=optimizer, augment=augment, dtype=dtype)
+        objective: Callable[[TrainConfig], Objective] = partial(Classification, augment=augment, dtype=dtype)
+        if other is not None:
+            objective = partial(adapted, objective, other.config)
+        step = make_step(
+            graphdef,
+            params,
+            frozen,
+            train=train,
+            optimizer=optimizer,
+            augment=augment,
+            dtype=dtype,
+            objective=objective,
+        )
         call = partial(probabilities, graphdef=graphdef, dtype=dtype)
 
         def predict(
@@ -103,7 +130,8 @@ class ResidentEngine:
         ) -> Float[Array, "s b c"]:
             return jax.lax.map(lambda c: call(params, _stored(features, c), frozen), clip)
 
-        self._epoch = axis.jit_step(make_epoch(step), EPOCH_AXES)
+        epoch = make_epoch(step) if other is None else make_epoch(with_progress(step), two_domains)
+        self._epoch = axis.jit_step(epoch, EPOCH_AXES)
         self._predict = axis.jit(predict, (FOLD, FOLD, SHARED, SHARED))
 
     def epoch_clips(self, active: Bool[np.ndarray, "k"]) -> int:
@@ -139,6 +167,9 @@ class ResidentEngine:
     ) -> tuple[PerFold, EpochSums]:
         """Train every active trial for one epoch; return the state and the sums of its steps."""
         clip, weight = self._batches([self._order(trial, epoch) for trial in self.trials])
+        if self.other is not None:
+            orders = [self.other.order([self.seed, t.seed, t.fold, epoch, 1], weight[0].size) for t in self.trials]
+            clip = np.concatenate([clip, np.array(orders, np.int32).reshape(clip.shape)], axis=2)
         inputs = self.axis.shard(clip), self.axis.shard(weight)
         state, metrics = self._epoch(active, state, *inputs, self.constants, self.features, self.frozen)
         tick(self.epoch_clips(active))

@@ -1,19 +1,24 @@
 """Training for recordings from elsewhere: codecs and babble, and adaptation to a corpus without labels."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from safetensors.numpy import load_file
 
+import serjax
 from serjax.audio.config import AugmentConfig
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig, FoldsConfig
-from serjax.evaluation.out_of_fold import read_oof_csv
+from serjax.evaluation.out_of_fold import read_oof_csv, read_seeds
 from serjax.models.speech import Speech
 from serjax.runs.finetune import train
+from serjax.runtime.errors import UserError
 from serjax.training.config import TrainConfig
+from serjax.training.domain_config import DomainConfig
 
 
 def write_corpus(root, seed, *, speakers=4, clips=2):
@@ -66,3 +71,54 @@ def test_codecs_and_babble_decide_the_numbers_and_a_stop_changes_none(corpus, tm
     assert not np.allclose(found[0], found[1], atol=1e-4)
     np.testing.assert_array_equal(found[1], found[2])
     assert len(list((tmp_path / "cache" / "clips").glob("[!.]*"))) == 4
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """Another corpus, in which no label could be read: its folders are called otherwise."""
+    root = write_corpus(tmp_path_factory.mktemp("elsewhere") / "calls", 1)
+    for number, folder in enumerate(sorted(root.iterdir())):
+        folder.rename(root / f"day{number}")
+    return root
+
+
+def adapting(corpus, elsewhere, out, kind, **changes):
+    domain = DomainConfig(kind, None if kind == "none" else str(elsewhere))
+    experiment = small(
+        corpus, out, domain=domain, model=Speech(size="tiny", freeze="encoder", pooling="mean", head_size=8)
+    )
+    return replace(experiment, **changes)
+
+
+@pytest.mark.parametrize("kind", ["dann", pytest.param("coral", marks=pytest.mark.slow)])
+def test_an_adapted_run_answers_as_it_did_in_training(corpus, elsewhere, tmp_path, kind, stop_after_an_epoch):
+    found, train_settings = {}, TrainConfig(epochs=3, batch_size=8, seeds=2, keep="last")
+    for name, one in (("plain", "none"), ("whole", kind), ("stopped", kind)):
+        experiment = adapting(corpus, elsewhere, tmp_path / name, one, train=train_settings)
+        if name == "stopped":
+            stop_after_an_epoch(train, experiment, "x")
+        report = train(experiment, "x")
+        found[name] = answers(experiment)
+        tensors = [key for path in experiment.run_dir.glob("fold_1/*.safetensors") for key in load_file(path)]
+        assert tensors
+        assert not any("domain" in key for key in tensors)
+        told = "adapted" in " ".join(report["facts"]["corpus_notes"])
+        assert told == (one != "none")
+    assert not np.allclose(found["plain"], found["whole"], atol=1e-4)
+    np.testing.assert_array_equal(found["whole"], found["stopped"])
+    oof, ensemble = read_seeds(experiment.run_dir / "oof.csv"), serjax.load(experiment.run_dir, [1, 0], raw=True)
+    rows = np.flatnonzero(oof[0].fold == 1)
+    expected = np.mean([one.probability[rows] for one in oof], 0)
+    for answer, row in zip(ensemble([Path(corpus) / f"{oof[0].ids[i]}.wav" for i in rows]), expected, strict=True):
+        scores = {entry["label"]: entry["score"] for entry in answer}
+        np.testing.assert_allclose([scores[label] for label in oof[0].labels], row, atol=1e-4)
+
+
+def test_a_run_does_not_go_on_with_another_corpus_to_adapt_to(corpus, elsewhere, tmp_path, stop_after_an_epoch):
+    other = tmp_path / "calls"
+    shutil.copytree(elsewhere, other)
+    experiment = adapting(corpus, other, tmp_path, "coral")
+    stop_after_an_epoch(train, experiment, "x")
+    next(other.rglob("*.wav")).unlink()
+    with pytest.raises(UserError, match=r"recordings.*changed"):
+        train(experiment, "x")

@@ -149,15 +149,23 @@ class Head(nnx.Module):
         self, states: Float[Array, "b l n d"], frames: Int[Array, "b"], key: PRNGKeyArray | None = None
     ) -> Float[Array, "b c"]:
         """Return the logits of a batch of hidden states; without a key there is no dropout."""
-        if self.layer_weights is None:
-            x = states[:, -1]
-        else:
-            shares = jax.nn.softmax(self.layer_weights[...].astype(jnp.float32)).astype(states.dtype)
-            x = jnp.einsum("l,blnd->bnd", shares, states)
+        x = self._layers(states)
         if self.final_dropout:
             before, key = split(key, 2)
             x = dropout(x, self.final_dropout, before)
         return self.classifier(self.pooling(x, frames), key)
+
+    def hidden(self, states: Float[Array, "b l n d"], frames: Int[Array, "b"]) -> Float[Array, "b h"]:
+        """Return the hidden layer of the classifier, which must have one, without any dropout."""
+        assert isinstance(self.classifier, NormHead)
+        return self.classifier.hidden(self.pooling(self._layers(states), frames))
+
+    def _layers(self, states: Float[Array, "b l n d"]) -> Float[Array, "b n d"]:
+        """Return the learned sum of layers, or the last one."""
+        if self.layer_weights is None:
+            return states[:, -1]
+        shares = jax.nn.softmax(self.layer_weights[...].astype(jnp.float32)).astype(states.dtype)
+        return jnp.einsum("l,blnd->bnd", shares, states)
 
 
 def _pooling(

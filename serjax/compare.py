@@ -1,8 +1,8 @@
 """Differences of finished runs on the same clips, with intervals: `python -m serjax.compare RUN --to RUN`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from serjax import cli
 from serjax.config import arguments
@@ -11,6 +11,7 @@ from serjax.runtime.errors import UserError
 if TYPE_CHECKING:
     from serjax.evaluation.comparison import Pair
     from serjax.evaluation.out_of_fold import OutOfFold
+    from serjax.evaluation.task_answers import TaskAnswers
 
 PARSER = arguments.Parser(
     prog="python -m serjax.compare",
@@ -36,7 +37,12 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("there is one run and no --to; name two runs or more, or what it is compared with by --to.")
 
     from serjax.evaluation.comparison import compare_pairs, read_each, read_runs
+    from serjax.evaluation.task_comparison import read_tasks
 
+    named = [path.expanduser() for path in [*options.runs, *(options.to or ())]]
+    tasks = [read_tasks(path) if path.is_dir() else None for path in named]
+    if any(tasks):
+        return _compare_tasks(named, tasks, options)
     runs = read_each(options.runs)
     base = None if options.to is None else read_runs(options.to)
     if base is None and len(runs) == 1:
@@ -56,6 +62,25 @@ def main(argv: Sequence[str]) -> int:
 
         write_comparisons(options.out, pairs, seed=options.seed, overwrite=options.overwrite)
         print(f"Written to {options.out}: {', '.join(FILES)}.")
+    return 0
+
+
+def _compare_tasks(named: Sequence[Path], tasks: "Sequence[Mapping[str, TaskAnswers] | None]", options: Any) -> int:
+    """Print the scores of two runs with targets other than one class, and their differences."""
+    from serjax.evaluation.task_comparison import compare_tasks
+    from serjax.evaluation.task_tables import comparison_table
+    from serjax.runtime.progress import console
+
+    if len(named) != 2 or None in tasks or options.out is not None:
+        raise UserError(
+            "runs with targets other than one class are compared two by two, both such runs, without --out."
+        )
+    ours, theirs = tasks
+    assert ours is not None
+    assert theirs is not None
+    for name, clips, *scored, difference in compare_tasks(ours, theirs, options.seed):
+        first, second = (dict(section) for section in scored)
+        console.print(comparison_table(name, clips, [named[0].name, named[1].name], first, second, difference))
     return 0
 
 

@@ -63,6 +63,7 @@ def main(argv: Sequence[str]) -> int:
         long_clips=options["long_clips"],
         raw=options["raw"],
         only=options["only"],
+        task=options["task"],
         seed=options["seed"],
         overwrite=options["overwrite"],
         command=f"python -m serjax.evaluate {shlex.join(argv)}",

@@ -41,6 +41,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
 
     from serjax.evaluation.tables import score_tables
+    from serjax.evaluation.task_tables import target_tables
     from serjax.runs.run import run
     from serjax.runs.search import search_table
     from serjax.runtime.distributed import first
@@ -62,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
     if experiment.search:
         print(search_table(report["search"]))
     else:
-        console.print(score_tables(report))
+        console.print(target_tables(report) if "tasks" in report else score_tables(report))
     if experiment.push_to_hub is not None:
         try:
             log.info(f"Uploaded: {push(experiment.run_dir, experiment.push_to_hub)}")

@@ -6,7 +6,9 @@ from flax import nnx
 
 from serjax.audio.vad import Activity
 from serjax.evaluation.calibration_report import Calibration
+from serjax.evaluation.tasks import Task, places
 from serjax.models.base import Modality
+from serjax.runtime.errors import UserError
 from serjax.video.config import VideoConfig
 
 Outputs = Literal["softmax", "sigmoid", "identity"]
@@ -34,6 +36,9 @@ class Models(NamedTuple):
         video: how they take video; None: they do not.
         notes: sentences for the user about what was assumed.
         calibration: of the members, in their order; None: there is none.
+        tasks: that the outputs answer, where that is not one class; see `of_task`.
+        place: first output and the one after the last of the task that is answered; None: all.
+        ranges: lowest and highest value of each dimension, in whose middle an output of 0 is; empty: none.
     """
 
     labels: tuple[str, ...]
@@ -53,3 +58,30 @@ class Models(NamedTuple):
     video: VideoConfig | None = None
     notes: tuple[str, ...] = ()
     calibration: Calibration | None = None
+    tasks: tuple[Task, ...] = ()
+    place: tuple[int, int] | None = None
+    ranges: tuple[tuple[float, float], ...] = ()
+
+
+def of_task(models: Models, name: str | None) -> Models:
+    """Return models that answer one of their tasks; by default the first.
+
+    Raises:
+        UserError: they have no task of this name.
+    """
+    names = [task.name for task in models.tasks]
+    if name is not None and name not in names:
+        there = f"it has {', '.join(names)}" if names else "it has one task, which has no name"
+        raise UserError(f"task: the model has no task {name!r}; {there}.")
+    if not models.tasks:
+        return models
+    number = 0 if name is None else names.index(name)
+    task, place = models.tasks[number], places(models.tasks)[number]
+    outputs: dict[str, Outputs] = {"multilabel": "sigmoid", "dimensions": "identity"}
+    return models._replace(
+        labels=task.outputs,
+        outputs=outputs.get(task.kind, "softmax"),
+        place=(place.start, place.stop),
+        ranges=task.ranges,
+        calibration=models.calibration if number == 0 else None,
+    )

@@ -24,6 +24,7 @@ from serjax.checkpoints.formats.tensors import read_json, read_tensors, write_te
 from serjax.checkpoints.huggingface import save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.checkpoints.sequence_classification import from_transformers, in_transformers, to_transformers
+from serjax.evaluation.tasks import Task
 from serjax.models.config import ModelConfig
 from serjax.models.encoders.config import OWN
 from serjax.models.encoders.families import FAMILIES
@@ -46,7 +47,7 @@ class RunModels:
     """Contents of model.json.
 
     Attributes:
-        labels: names of the classes, in the order of the outputs.
+        labels: names of the outputs, in their order; of several tasks `task/output`.
         folds: numbers of the folds, each with a directory fold_N.
         model: resolved settings of the model.
         max_seconds: the longest stretch of a clip that the models use, in s.
@@ -56,6 +57,7 @@ class RunModels:
             called seed_N, from 1.
         format: version of this file.
         highpass: cutoff in Hz of the high-pass filter that comes before that; None: there is none.
+        tasks: that the outputs answer, where that is not one class.
     """
 
     labels: tuple[str, ...]
@@ -67,6 +69,7 @@ class RunModels:
     seeds: AtLeastOne = 1
     format: int = FORMAT
     highpass: Cutoff | None = None
+    tasks: tuple[Task, ...] = ()
 
     def members(self, run_dir: Path) -> list[Path]:
         """Return the directories of all models: the folds of the first seed, then those of the others."""
@@ -112,7 +115,7 @@ def save_models(run_dir: Path, models: RunModels, *seeds: Mapping[int, Any]) -> 
             "architectures": [type(member).__name__],
             "model_type": OWN + config.encoder.config.model_type,
         }
-        if in_transformers(config):
+        if in_transformers(config) and not models.tasks:
             head = to_transformers(config, head)
             entries = {
                 "architectures": [f"{family.architecture}ForSequenceClassification"],
@@ -215,13 +218,15 @@ def load_run(run_dir: str | Path) -> Models:
         crop=run.eval_crop,
         min_samples=model.min_samples,
         dtype=model.dtype,
-        outputs="softmax",
+        outputs="sigmoid" if [task.kind for task in run.tasks] == ["multilabel"] else "softmax",
         vad=run.vad,
         highpass=run.highpass,
         modalities=model.modalities,
         required=model.required,
         video=model.video,
         calibration=read_calibration(folder, run.trained),
+        # One task whose outputs are scores as they are needs no choice.
+        tasks=run.tasks if len(run.tasks) > 1 or any(task.ranges for task in run.tasks) else (),
     )
 
 
@@ -233,7 +238,7 @@ def _load_fold(source: Path, beside: Path, run: RunModels) -> nnx.Module:
     speech, prefix = model.encoder_settings, _PREFIX
     if isinstance(model, Speech):
         prefix = FAMILIES[model.encoder.config.model_type].prefix
-        tensors = from_transformers(model, tensors)
+        tensors = tensors if run.tasks else from_transformers(model, tensors)
     if beside.is_dir():
         tensors |= {prefix + key: value for key, value in read_tensors(beside).items()}
     else:

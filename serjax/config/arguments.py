@@ -54,6 +54,7 @@ def add_ensemble_options(parser: argparse.ArgumentParser) -> None:
         metavar="LABEL,LABEL",
         help="tell only these classes apart: their scores add up to 1",
     )
+    parser.add_argument("--task", metavar="NAME", help="task to answer, of a run with several; default: the first")
     long_clips = parser.add_mutually_exclusive_group()
     long_clips.add_argument(
         "--head",

@@ -8,6 +8,7 @@ import tyro
 
 from serjax.audio.config import AugmentConfig
 from serjax.data.config import DataConfig, FoldsConfig
+from serjax.data.target_config import LOSSES, TargetConfig
 from serjax.evaluation.config import CardConfig
 from serjax.models.config import ModelConfig
 from serjax.models.spectrogram import Functionals
@@ -39,6 +40,7 @@ class Experiment:
     """Name of the run folder."""
     data: DataConfig = field(default_factory=DataConfig)
     folds: FoldsConfig = field(default_factory=FoldsConfig)
+    target: TargetConfig = field(default_factory=TargetConfig)
     model: ModelConfig = field(default_factory=Speech)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -111,6 +113,19 @@ class Experiment:
             raise UserError("optimizer.groups and rates of the fusion are both given; leave out one of them.")
         if self.warm_start != WarmStart() and model.family != "fusion":
             raise UserError("warm_start is given, but model.family is not fusion; leave it out.")
+        whole = {"ccc", "soft_f1"} & {LOSSES[kind][0] if loss == "auto" else loss for _, kind, loss in self.target.each}
+        if whole and self.train.accumulate > 1:
+            raise UserError(
+                f"train.accumulate is {self.train.accumulate}, but the loss {min(whole)} is of a whole batch and no "
+                "sum over its parts; leave it out, or choose another --target.loss."
+            )
+        if not self.target.plain and (self.job or self.search):
+            raise UserError(
+                "target is given with --job or --search, which take one class by cross-entropy; train all folds at "
+                "once, one run after the other."
+            )
+        if self.train.balance == "sampling" and not self.target.needs_label:
+            raise UserError("train.balance is sampling, but no target is a label; choose another.")
         if self.domain.kind != "none":
             self.domain.check_model(model, self.train.accumulate)
         if isinstance(model, Functionals):

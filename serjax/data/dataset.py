@@ -22,6 +22,8 @@ from serjax.data.folds.leakage import check_folds
 from serjax.data.folds.make import fewer_folds, make_folds
 from serjax.data.store.clips import ClipStore, SilentClips, open_store
 from serjax.data.store.face_features import read_face_features
+from serjax.data.target_config import ONE_CLASS, TargetConfig
+from serjax.data.targets import Targets, check_targets, read_targets
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import one_of
 from serjax.video.config import VideoConfig
@@ -44,6 +46,7 @@ class Data(NamedTuple):
         corpus_notes: sentences for the report on how the corpus was read.
         leakage_notes: sentences on clips that stand on both sides of a fold.
         frames: for models that take video.
+        targets: of the clips, where they are other than one class.
         unlabelled: clips of another corpus that training adapts to.
     """
 
@@ -55,7 +58,13 @@ class Data(NamedTuple):
     corpus_notes: tuple[str, ...]
     leakage_notes: tuple[str, ...]
     frames: Frames | None = None
+    targets: Targets | None = None
     unlabelled: ClipStore | None = None
+
+    @property
+    def outputs(self) -> int:
+        """Number of a model's outputs."""
+        return len(self.labels) if self.targets is None else self.targets.values.shape[1]
 
 
 def read_data(
@@ -66,6 +75,7 @@ def read_data(
     cache: Path,
     modalities: frozenset[str] = frozenset({"sound"}),
     video: VideoConfig | None = None,
+    target: TargetConfig = ONE_CLASS,
 ) -> Data:
     """Find, decode and divide the clips.
 
@@ -76,10 +86,11 @@ def read_data(
         cache: folder in which decoded clips and frames are kept, each kind in a folder of its own.
         modalities: what the model takes, of "sound" and "video". Without sound, none is decoded or needed.
         video: how videos are read; needed with the modality video.
+        target: what is learned of a clip.
 
     Raises:
         UserError: clips that cannot be used, labels, speakers or folds that do not fit; see `read_corpus`,
-            `open_store`, `make_folds` and `check_folds`.
+            `open_store`, `make_folds`, `check_folds` and `read_targets`.
     """
     if "video" not in modalities:
         video = None
@@ -87,7 +98,9 @@ def read_data(
     # Face features come from an archive, and then the clips are sound files.
     pictures = video if video is not None and video.face_features is None else None
     filmed = pictures is not None and not pictures.drawn
-    corpus = read_corpus(replace(config, cache=str(cache)), seed=seed, videos=filmed, silent=not sound)
+    corpus = read_corpus(
+        replace(config, cache=str(cache)), seed=seed, videos=filmed, silent=not sound, labelled=target.needs_label
+    )
     for note in corpus.notes:
         log.info(note)
     frames = None
@@ -118,6 +131,11 @@ def read_data(
         notes = (unused, *notes)
     for note in notes:
         log.info(note)
+    targets = None if target.plain else read_targets(store.utterances, corpus.labels, target)
+    if targets is not None:
+        check_targets(targets, divided)
+        for note in targets.notes:
+            log.info(note)
     classes = np.array([corpus.labels.index(clip.label) for clip in store.utterances], np.int32)
     rows: Frames | None = None if frames is None else frames.of(store.utterances)
     if video is not None and video.face_features is not None:
@@ -129,7 +147,9 @@ def read_data(
     corpus_notes = (*corpus_notes, *(note for note in (fewer, unheard) if note is not None))
     if isinstance(store, ClipStore):
         corpus_notes = (*corpus_notes, *_sound_notes(store, filtered=config.highpass is not None))
-    return Data(corpus.name, store, corpus.labels, classes, divided, corpus_notes, notes, rows)
+    if targets is not None:
+        corpus_notes = (*corpus_notes, *targets.notes)
+    return Data(corpus.name, store, corpus.labels, classes, divided, corpus_notes, notes, rows, targets)
 
 
 def open_channel(data: Data, config: DataConfig, augment: AugmentConfig, cache: Path) -> Channel | None:

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from serjax.evaluation.calibration_plot import reliability_figure, run_panels
+from serjax.evaluation.history import Row, chosen_histories
 from serjax.evaluation.model_card import model_card
 from serjax.evaluation.out_of_fold import OutOfFold, write_oof_csv
 from serjax.evaluation.plots import confusion_figure, curves_figure, save_png
-from serjax.evaluation.report import Report, Row, chosen_histories
+from serjax.evaluation.report import Report
 from serjax.runtime.disk import write_text
 
 

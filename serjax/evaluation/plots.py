@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from serjax.evaluation.report import Report, Row, kept_row
+from serjax.evaluation.history import VALIDATION_SCORE, Row, kept_row
+from serjax.evaluation.report import Report
 from serjax.runtime.disk import disk_errors
 
 PANELS = {
@@ -23,6 +24,9 @@ PANELS = {
     "validation_macro_f1": "validation macro-F1",
 }
 """Columns of metrics.jsonl that the curves show, with their headings."""
+
+_OTHER_PANELS = {"train_loss": "training loss", VALIDATION_SCORE: "validation score"}
+"""The same for other targets than one class."""
 
 # Okabe and Ito's colours, which differ for every kind of colour vision ("Color Universal Design", 2008); without
 # yellow, too pale for a line, and black, which is the mean's.
@@ -91,7 +95,8 @@ def curves_figure(histories: Mapping[int, Sequence[Row]]) -> Figure:
     many = len(histories) > len(COLOURS)
     dot = 4.5 if many else 6.5  # points
     figure = Figure(figsize=(10.5, 3.6), layout="constrained")
-    panels = dict(zip(PANELS, figure.subplots(1, len(PANELS)), strict=True))
+    shown = _OTHER_PANELS if VALIDATION_SCORE in next(iter(histories.values()))[0] else PANELS
+    panels = dict(zip(shown, figure.subplots(1, len(shown)), strict=True))
     for index, (fold, rows) in enumerate(sorted(histories.items())):
         colour = _ONE_OF_MANY if many else COLOURS[index]
         kept = [kept_row(rows)]
@@ -106,8 +111,8 @@ def curves_figure(histories: Mapping[int, Sequence[Row]]) -> Figure:
             mean = np.mean([_values(rows[:shared], key) for rows in histories.values()], axis=0)
             axes.plot(range(1, shared + 1), mean, color=INK, linewidth=2.2, zorder=4 if many else 2, label="mean")
     for key, axes in panels.items():
-        _dress(axes, PANELS[key])
-    scores = panels["validation_macro_f1"]
+        _dress(axes, shown[key])
+    scores = panels[list(shown)[-1]]
     scores.set_ylim(0, max(scores.get_ylim()[1], 0.1))
     axes.plot([], [], "o", color=FAINT, markersize=dot, label="kept epoch")
     lines, names = axes.get_legend_handles_labels()

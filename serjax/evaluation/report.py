@@ -10,6 +10,7 @@ import numpy as np
 from serjax.evaluation.calibration import quality
 from serjax.evaluation.calibration_report import Calibration, calibration_notes, calibration_report
 from serjax.evaluation.groups import group_notes, score_groups
+from serjax.evaluation.history import Row, chosen_histories, kept_row
 from serjax.evaluation.metrics import (
     METRICS,
     bootstrap_intervals,
@@ -23,7 +24,6 @@ from serjax.evaluation.metrics import (
 from serjax.evaluation.out_of_fold import OutOfFold, mean_of
 
 Report = dict[str, Any]
-Row = dict[str, Any]
 
 LEVEL = 0.95
 DRAWS = 2000
@@ -168,31 +168,6 @@ def evaluation_report(
     }
 
 
-def kept_row(rows: Sequence[Row]) -> Row:
-    """Return the row of the epoch that was kept: that of the highest validation macro-F1, the first of equal ones.
-
-    A run that keeps the last epoch says so in its rows.
-    """
-    if rows[-1].get("keep") == "last":
-        return rows[-1]
-    return max(rows, key=lambda row: row["validation_macro_f1"])
-
-
-def chosen_histories(history: Sequence[Row]) -> dict[int, list[Row]]:
-    """Return each fold's rows, epoch by epoch: those of the first seed and of the learning rate that was chosen.
-
-    The rate whose kept epoch validates best is chosen, of equal ones the one that `history` names first.
-    """
-    by_rate: dict[int, dict[float | None, list[Row]]] = {}
-    for row in history:
-        if row.get("seed") == history[0].get("seed"):
-            by_rate.setdefault(row["fold"], {}).setdefault(row.get("learning_rate"), []).append(row)
-    return {
-        fold: max(rates.values(), key=lambda rows: kept_row(rows)["validation_macro_f1"])
-        for fold, rates in by_rate.items()
-    }
-
-
 def _scored(oof: OutOfFold, seed: int) -> Report:
     """Return the scores of every fold, over folds, and of all clips with their intervals."""
     numbers, index = np.unique(oof.fold, return_inverse=True)
@@ -263,14 +238,22 @@ def _per_class(matrix: np.ndarray, labels: Sequence[str]) -> list[Row]:
     ]
 
 
-def _notes(experiment: Mapping[str, Any], facts: RunFacts, main: Report) -> list[str]:
-    """Return everything that a reader of the scores should be told, a sentence each."""
+def facts_notes(experiment: Mapping[str, Any], facts: RunFacts) -> list[str]:
+    """Return sentences on the protocol and the clips that a reader of any scores of a run should be told."""
     notes = [OPTIMISTIC] if experiment["folds"]["validation"] == "test" else []
     if experiment["folds"]["allow_speaker_overlap"]:
         notes.append("Speakers may stand on both sides of a fold (folds.allow_speaker_overlap), which raises scores.")
     if experiment["data"]["corpus"] == "synthetic":
         notes.append("The clips are rendered, not recorded: these scores say nothing of people.")
     notes += facts.leakage_notes
+    if facts.skipped:
+        notes.append(f"{len(facts.skipped)} unreadable clips were skipped; report.json lists them.")
+    return notes
+
+
+def _notes(experiment: Mapping[str, Any], facts: RunFacts, main: Report) -> list[str]:
+    """Return everything that a reader of the scores should be told, a sentence each."""
+    notes = facts_notes(experiment, facts)
     if experiment["folds"]["only"]:
         notes.append(f"Only {len(main['folds'])} of the folds were trained, so not every clip has an answer.")
     sizes = [fold["clips"] for fold in main["folds"]]
@@ -280,8 +263,6 @@ def _notes(experiment: Mapping[str, Any], facts: RunFacts, main: Report) -> list
             f"the smallest weighs as much as {max(sizes) / min(sizes):.0f} of the largest; out-of-fold counts clips "
             "alike."
         )
-    if facts.skipped:
-        notes.append(f"{len(facts.skipped)} unreadable clips were skipped; report.json lists them.")
     return notes + _interval_notes(main["interval"])
 
 

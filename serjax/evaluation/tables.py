@@ -184,7 +184,7 @@ def evaluation_tables(report: Report) -> Group:
         classes.add_row(*row)
     trust = []
     if found := report.get("calibration"):
-        trust.append(_filled("calibration", QUALITY_HEADINGS, [quality_row("all clips", found)]))
+        trust.append(plain_table("calibration", QUALITY_HEADINGS, [quality_row("all clips", found)]))
     return Group(whole, classes, *_group_tables(report), *trust, *map(Text, report["notes"]))
 
 
@@ -231,13 +231,14 @@ def _calibration_tables(report: Report) -> list[Table]:
     found = report.get("calibration")
     if not found:
         return []
-    tables = [_filled("calibration, out of fold", QUALITY_HEADINGS, quality_rows(found))]
+    tables = [plain_table("calibration, out of fold", QUALITY_HEADINGS, quality_rows(found))]
     if found["sets"]:
-        tables.append(_filled("sets of labels, out of fold", SET_HEADINGS, set_rows(found)))
+        tables.append(plain_table("sets of labels, out of fold", SET_HEADINGS, set_rows(found)))
     return tables
 
 
-def _filled(title: str, headings: list[str], rows: list[list[str]]) -> Table:
+def plain_table(title: str, headings: list[str], rows: list[list[str]]) -> Table:
+    """Return, to be printed, rows of text under headings."""
     table = _table(title, headings, gap=1)
     for row in rows:
         table.add_row(*row)

@@ -77,7 +77,7 @@ def encode(
         pooled=pooled,
     )
     log.info(f"{len(frames)} clips are encoded once: {states.nbytes / 2**20:.0f} MiB of features.")
-    return Features._make((states, frames, classes))
+    return Features._make((states, frames, classes, None))
 
 
 def joined(features: Features, other: Features) -> Features:

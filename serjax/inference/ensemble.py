@@ -83,7 +83,10 @@ class Ensemble:
         temperature = None
         if models.calibration is not None:
             temperature = np.array([one.temperature for one in models.calibration.members], np.float32)
-        self.scoring = Scoring(models.outputs, shares, temperature, chosen)
+        if models.place is not None:
+            first, end = models.place
+            chosen = tuple(range(first, end)) if chosen is None else tuple(first + place for place in chosen)
+        self.scoring = Scoring(models.outputs, shares, temperature, chosen, models.ranges)
         self.min_samples = models.min_samples
         # The picture belongs to all of the sound, so that models of both hear the stretch they were trained on.
         self.long_clips: LongClips = "head" if models.video is not None else long_clips

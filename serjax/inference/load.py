@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import get_args
 
 from serjax.audio import SAMPLE_RATE
-from serjax.checkpoints.bundle import Models
+from serjax.checkpoints.bundle import Models, of_task
 from serjax.checkpoints.hub import is_hub_id, resolve
 from serjax.checkpoints.published import load_published
 from serjax.checkpoints.run_models import load_run
@@ -22,6 +22,7 @@ def load(
     long_clips: LongClips = "windows",
     raw: bool = False,
     only: Sequence[str] | None = None,
+    task: str | None = None,
 ) -> Ensemble:
     """Return the ensemble of a finished run, or a published classifier, to be called with clips.
 
@@ -39,6 +40,8 @@ def load(
         raw: leave the logits as the models give them, where a run has temperatures that calibrate them
             (docs/concepts/calibration.md).
         only: classes that are told apart: scores are softmax over their logits alone; all by default.
+        task: which of the tasks of a run is answered that was trained with several (`target.tasks`); the first by
+            default.
 
     Raises:
         UserError: there is no such run, checkpoint, dtype, cutoff or class, or its files do not fit.
@@ -49,7 +52,7 @@ def load(
         raise UserError(f"dtype: got {dtype!r}; give {' or '.join(get_args(DType))}.")
     if highpass is not None and not 0 < highpass < SAMPLE_RATE / 2:
         raise UserError(f"highpass: got {highpass:g} Hz; give more than 0 and less than {SAMPLE_RATE / 2:g}.")
-    models = read_models(source)
+    models = of_task(read_models(source), task)
     if dtype is not None:
         models = models._replace(dtype=dtype)
     if highpass is not None:

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from serjax.checkpoints.bundle import Outputs
+from serjax.evaluation.tasks import MIDDLE
 
 
 @dataclass(frozen=True)
@@ -16,13 +17,16 @@ class Scoring:
         outputs: softmax: one class of several. sigmoid: each class for itself. identity: values.
         weights: Float[np.ndarray, "k"], share of each member; they add up to 1.
         temperature: Float[np.ndarray, "k"], divides the logits of each member; None leaves them as they are.
-        only: places of the classes that are told apart, in their order; None for all.
+        only: places of the outputs that are scored, in their order; None for all.
+        ranges: lowest and highest value of each dimension, in whose middle an output of 0 is; empty leaves outputs as
+            they are.
     """
 
     outputs: Outputs
     weights: Float[np.ndarray, "k"]
     temperature: Float[np.ndarray, "k"] | None = None
     only: tuple[int, ...] | None = None
+    ranges: tuple[tuple[float, float], ...] = ()
 
     def members(self, logits: Float[np.ndarray, "n k c"]) -> Float[np.ndarray, "n k m"]:
         """Return the scores of each member for the m classes that are told apart."""
@@ -35,6 +39,9 @@ class Scoring:
             return shifted / shifted.sum(-1, keepdims=True)
         if self.outputs == "sigmoid":
             return np.where(logits >= 0, 1, np.exp(-np.abs(logits))) / (1 + np.exp(-np.abs(logits)))
+        if self.ranges:
+            low, high = np.array(self.ranges, np.float32).T
+            return low + (MIDDLE + logits) * (high - low)
         return logits
 
     def scores(self, logits: Float[np.ndarray, "n k c"]) -> Float[np.ndarray, "n m"]:

@@ -56,8 +56,10 @@ class Features(NamedTuple):
         states: Float[Array, "clips l n d"], hidden states of l layers; n is 1 where they are already pooled.
         frames: Int[Array, "clips"], true frames.
         label: Int[Array, "clips"].
+        target: of other targets than one class, NaN where one is missing.
     """
 
     states: Float[Array, "clips l n d"]
     frames: Int[Array, "clips"]
     label: Int[Array, "clips"]
+    target: Float[Array, "clips c"] | None = None

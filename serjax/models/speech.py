@@ -26,9 +26,9 @@ class Speech(Model):
     """Hugging Face directory or hub id of pretrained weights; or a finished run."""
     size: Size | None = None
     """Start from random weights of this size; wins over `checkpoint`."""
-    pooling: Literal["mean", "stat", "attentive", "tanh_attention"] = "attentive"
+    pooling: Literal["mean", "stat", "attentive", "attentive_stat", "tanh_attention"] = "attentive"
     """Pooling over frames: mean, mean and standard deviation, or a mean with learned weights: softmax over time of two
-    layers (attentive) or of tanh(x . w) (tanh_attention)."""
+    layers (attentive; attentive_stat with the standard deviation) or of tanh(x . w) (tanh_attention)."""
     attention_size: AtLeastOne = 128
     """Width of attentive pooling's hidden layer."""
     head: Literal["layernorm_gelu", "layernorm_relu", "relu", "projector", "linear"] = "layernorm_relu"

@@ -53,6 +53,7 @@ def evaluate(
     long_clips: LongClips = "windows",
     raw: bool = False,
     only: Sequence[str] | None = None,
+    task: str | None = None,
     seed: int = 0,
     overwrite: bool = False,
     command: str = "serjax.runs.evaluate.evaluate(...)",
@@ -72,6 +73,7 @@ def evaluate(
         long_clips: how clips are answered that are longer than the models hear, see `serjax.load`.
         raw: leave out the temperatures of calibration, see `serjax.load`.
         only: classes that are told apart; all by default.
+        task: of a run with several; the first by default.
         seed: decides the draws of the intervals, and the clips that `data.max_clips` chooses.
         overwrite: delete the results of an earlier evaluation in `out`.
         command: by which it was asked for, for the page.
@@ -88,7 +90,7 @@ def evaluate(
     folder = Path(out) if out is not None else (run_dir if run_dir.is_dir() else Path()) / "evaluation"
     distributed.from_first("evaluation", lambda: _check_free(folder, overwrite))
     check_versions()
-    ensemble = load(source, weights, dtype, highpass, long_clips, raw, only)
+    ensemble = load(source, weights, dtype, highpass, long_clips, raw, only, task)
     if ensemble.outputs == "identity":
         raise UserError(f"{source}: it gives values and no classes, which labels cannot be compared with.")
     for note in ensemble.notes:

@@ -13,11 +13,12 @@ from serjax.config.experiment import Experiment, cache_folder
 from serjax.data.dataset import Data, read_data
 from serjax.data.unlabelled import open_unlabelled
 from serjax.evaluation.report import Report
+from serjax.runs.example import show_example
 from serjax.runs.folder import FIRST_STAGE, RESUME, begin_run, begun_at_once, claim, end_run, find_run, write_folds
 from serjax.runs.groups import group_trials, is_of, name_of
 from serjax.runs.jobs import write_sources
 from serjax.runs.processes import check_shared
-from serjax.runs.results import Outcome, choose_rates, join_outcomes, read_outcome, show_example, write_run
+from serjax.runs.results import Outcome, choose_rates, join_outcomes, read_outcome, write_run
 from serjax.runs.setup import Plan, Setup, experiment_trials, first_stage, make_plan, set_up
 from serjax.runtime import distributed
 from serjax.runtime.constraints import validate
@@ -85,13 +86,14 @@ def experiment_data(experiment: Experiment) -> Data:
         cache=cache,
         modalities=model.modalities,
         video=model.video,
+        target=experiment.target,
     )
     if domain.root is None:
         return data
     other = open_unlabelled(Path(domain.root), "--domain.root", experiment.data, cache)
     note = (
-        f"The heads are adapted ({domain.kind}) to {len(other)} clips below {Path(domain.root).name}, whose labels were "
-        "not read. Their sound was heard in training, which scores on them profit from."
+        f"The heads are adapted ({domain.kind}) to {len(other)} clips below {Path(domain.root).name}, whose labels "
+        "were not read. Their sound was heard in training, which scores on them profit from."
     )
     log.info(note)
     return data._replace(unlabelled=other, corpus_notes=(*data.corpus_notes, note))
@@ -113,7 +115,7 @@ def _train(
         log.info(note)
     kept = distributed.from_first("groups", lambda: begun_at_once(first) if begun else None)
     grouped = first if kept is None else replace(first, folds=replace(first.folds, at_once=kept))
-    groups = group_trials(grouped, plan.model, len(data.labels), trials, shared=not plan.starts)
+    groups = group_trials(grouped, plan.model, data.outputs, trials, shared=not plan.starts)
     at_once = len({(trial.fold, trial.seed) for trial in groups[0]})
     trials = [trial for group in groups for trial in group]
     setup = set_up(first, data, groups[0], plan)
@@ -126,8 +128,9 @@ def _train(
     seen = () if data.frames is None else data.frames.hashes
     starts = [start.leaves for start in plan.starts]
     rests_on = (data.store.hashes, seen, data.classes, data.folds, axis.together, dict(plan.given), starts)
+    targets = () if data.targets is None else (data.targets.tasks, data.targets.values)
     adapted_to = () if data.unlabelled is None else (data.unlabelled.hashes,)
-    made_from = fingerprint(*rests_on, *adapted_to)
+    made_from = fingerprint(*rests_on, *targets, *adapted_to)
     distributed.same({"data, or other pretrained weights (their fingerprint)": made_from})
 
     def begin() -> None:
@@ -155,7 +158,11 @@ def _train(
         del fitted, setup
     outcome = join_outcomes(outcomes)
 
-    pictures = "confusion.png, curves.png, reliability.png"
+    pictures, tables = "confusion.png, curves.png, reliability.png", "oof.csv"
+    if data.targets is not None:
+        names = [task.name for task in data.targets.tasks]
+        pictures = ", ".join([*(f"{name}.png" for name in names), "curves.png"])
+        tables = ", ".join(f"oof_{name}.csv" for name in names)
 
     def write() -> list[Report | None]:
         reports: list[Report | None] = []
@@ -166,7 +173,7 @@ def _train(
             chosen = choose_rates(trials, outcome.score, run)
             reports.append(write_run(one, data, trials, chosen, outcome, plan, command))
             end_run(one)
-            log.info(f"Written to {one.run_dir}: README.md, {pictures}, oof.csv, report.json, fold_N.")
+            log.info(f"Written to {one.run_dir}: README.md, {pictures}, {tables}, report.json, fold_N.")
         if len(experiments) == 1:
             show_example(first.run_dir, data, "sound" in plan.model.modalities)
         return reports
@@ -227,6 +234,7 @@ def fit_stage(experiment: Experiment, setup: Setup, data: Data, logs: Sequence[P
         own = partial(is_of, group=setup.engine.trials)
         metrics = [MetricLog(folder, restored, own) for folder in logs]
         with Reporter(metrics, experiment.train.epochs) as reporter:
-            return fit(setup.engine, setup.params, data.classes, len(data.labels), experiment.train, resume, reporter)
+            classes, targets = (data.classes, len(data.labels)), data.targets
+            return fit(setup.engine, setup.params, *classes, experiment.train, resume, reporter, targets)
     finally:
         resume.close()

@@ -1,9 +1,6 @@
 """Results of a fine-tuning: out-of-fold answers, models, scores and pictures in a run folder."""
 
 import json
-import logging
-import os
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,38 +10,34 @@ import jax
 import numpy as np
 from flax import nnx
 
-from serjax.audio import SAMPLE_RATE
 from serjax.checkpoints.calibration import write_calibration
 from serjax.checkpoints.hub import is_hub_id
-from serjax.checkpoints.run_models import RunModels, read_run, save_models
+from serjax.checkpoints.run_models import RunModels, save_models
 from serjax.config.experiment import Experiment
 from serjax.data.dataset import Data
 from serjax.data.folds.fold import Fold
 from serjax.data.folds.make import fold_kind
-from serjax.data.utterance import Utterance
 from serjax.evaluation.calibration_report import Calibration
 from serjax.evaluation.files import write_all
 from serjax.evaluation.out_of_fold import OutOfFold, attribute_columns
 from serjax.evaluation.report import Report, Row, RunFacts, build_report
-from serjax.inference.load import load
 from serjax.models.base import Modality
 from serjax.models.functional import Params
 from serjax.runs.calibrate import calibrate_members
 from serjax.runs.groups import is_of
 from serjax.runs.jobs import Results, save_results
 from serjax.runs.setup import Plan, Setup
+from serjax.runs.target_results import task_answers, write_target_results
 from serjax.runtime import distributed
 from serjax.runtime.constraints import to_json
 from serjax.runtime.mesh import fetch
-from serjax.runtime.remote import is_remote
 from serjax.runtime.version import versions
 from serjax.training.domain import without_domain_classifier
 from serjax.training.loop import Fitted
 from serjax.training.metric_log import read_history
+from serjax.training.several_tasks import without_weights
 from serjax.training.streamed import StreamedEngine
 from serjax.training.trials import Trial
-
-log = logging.getLogger(__name__)
 
 
 class Answers(NamedTuple):
@@ -184,6 +177,13 @@ def write_run(
         return out_of_fold(data, trials, probabilities, chosen)
 
     history, answers = read_history(experiment.run_dir), outcome.answers
+    if data.targets is not None:
+        save_trained(experiment, data, chosen, outcome.trained, plan)
+        facts, tasks = (
+            run_facts(data, outcome, experiment, plan, history, command),
+            (data, trials, answers.best, chosen),
+        )
+        return write_target_results(experiment.run_dir, experiment, facts, task_answers(*tasks), history)
     results = Results(
         seeds=scored(answers.best),
         last=None if answers.last is None else scored(answers.last)[0],
@@ -253,8 +253,11 @@ def save_trained(
 ) -> None:
     """Write the best model of each fold and seed, at the chosen rate."""
     settings = experiment.data
+    tasks = () if data.targets is None else data.targets.tasks
+    names = [f"{task.name}/{name}" if len(tasks) > 1 else name for task in tasks for name in task.outputs]
     models = RunModels(
-        labels=data.labels,
+        labels=tuple(names) or data.labels,
+        tasks=tasks,
         folds=tuple(chosen[0]),
         seeds=len(chosen),
         model=plan.model,
@@ -263,7 +266,10 @@ def save_trained(
         vad=settings.vad,
         highpass=settings.highpass,
     )
-    members = ({fold: without_domain_classifier(trained.model(k)) for fold, k in seed.items()} for seed in chosen)
+    members = (
+        {fold: without_weights(without_domain_classifier(trained.model(k))) for fold, k in seed.items()}
+        for seed in chosen
+    )
     save_models(experiment.run_dir, models, *members)
 
 
@@ -306,44 +312,3 @@ def validation_shares(folds: Sequence[Fold]) -> tuple[float, float] | None:
     """Return the smallest and the largest share of a fold's training part that is held out for validation."""
     shares = [len(fold.validation) / max(1, len(fold.validation) + len(fold.train)) for fold in folds]
     return (min(shares), max(shares)) if shares else None
-
-
-def arguments(clip: Utterance, hears: bool) -> list[str]:
-    """Return what `serjax.predict` is to be given for a clip: its file, or its sound and its video by name."""
-    sound, video = os.path.relpath(clip.path), os.path.relpath(clip.video or clip.path)
-    if sound == video or not hears:
-        return [video]
-    return ["--audio", sound, "--video", video]
-
-
-def show_example(run_dir: Path, data: Data, hears: bool) -> None:
-    """Let the saved fold that has not trained on a clip answer for it, and say how to ask for others.
-
-    Args:
-        run_dir: folder of the finished run.
-        data: what it was trained on.
-        hears: whether the models take sound.
-    """
-    numbers = read_run(run_dir).folds
-    fold = next(one for one in data.folds if one.number == numbers[0])
-    weights = [int(number == fold.number) for number in numbers]
-    position = fold.test[0]
-    clip, heard = data.store.utterances[position], (data.store.clip(position), SAMPLE_RATE)
-    ensemble = load(run_dir, weights)
-    if data.frames is None:
-        answer = ensemble(heard)
-    else:
-        frames, count = data.frames.rows(np.array([position]))
-        answer = ensemble({"audio": heard, "video": frames[0, : count[0]]})
-    scores = ", ".join(f"{entry['label']} {entry['score']:.1%}" for entry in answer)
-    options = ["--weights", *map(str, weights)] if len(numbers) > 1 else []
-    shown = shlex.join(["python", "-m", "serjax.predict", os.path.relpath(run_dir), *arguments(clip, hears), *options])
-    if is_remote(clip.path) or (not hears and clip.video is None):
-        shown = clip.id  # no file on a disk can be named: it is a URL, or what was seen is drawn, or values
-    told = f"Answered by fold {fold.number}, which tests this clip and has not trained on it"
-    known = [one.number for one in data.folds if one.number in numbers and position in {*one.train, *one.validation}]
-    others = [str(number) for number in known if number != fold.number]
-    if others:
-        told += f" (in training or validation of {', '.join(others)})"
-    told += "; for new clips all answer, without --weights." if options else "."
-    log.info(f"{shown}\n{scores}  (its label: {clip.label})\n{told}")

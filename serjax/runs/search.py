@@ -13,8 +13,9 @@ import jax
 
 from serjax.config.experiment import Experiment, cache_folder
 from serjax.config.options import with_fields
+from serjax.evaluation.history import chosen_histories, kept_row, validation_score
 from serjax.evaluation.metrics import METRICS
-from serjax.evaluation.report import Report, chosen_histories, kept_row
+from serjax.evaluation.report import Report
 from serjax.evaluation.tables import SCORES, percent
 from serjax.runs.finetune import train, train_together
 from serjax.runs.folder import is_finished
@@ -177,7 +178,7 @@ def _row(chosen: dict[str, Any], experiment: Experiment) -> dict[str, Any]:
         return row | dict.fromkeys(("validation_macro_f1", *METRICS))
     report: Report = json.loads((experiment.run_dir / "report.json").read_text())
     histories = chosen_histories(read_history(experiment.run_dir)).values()
-    validation = fmean(kept_row(history)["validation_macro_f1"] for history in histories)
+    validation = fmean(validation_score(kept_row(history)) for history in histories)
     scores = {metric: report["out_of_fold"][metric]["score"] for metric in METRICS}
     return row | {"validation_macro_f1": validation, **scores}
 

@@ -39,6 +39,7 @@ from serjax.training.initialize import initial, state_shapes
 from serjax.training.loop import Engine
 from serjax.training.parameter_sharding import choose_shards
 from serjax.training.resident import ResidentEngine
+from serjax.training.several_tasks import weighted
 from serjax.training.streamed import StreamedEngine
 from serjax.training.trials import Trial, make_trials, trial_key
 
@@ -217,9 +218,8 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
         experiment.folds.together, backend=jax.default_backend(), frozen_encoder=model.frozen_encoder
     )
     log.info(why)
-    keys = jnp.stack([trial_key(experiment.seed, trial) for trial in trials])
-    shared_key = jax.random.key(experiment.seed)
-    classes, train = len(data.labels), [trial.train for trial in trials]
+    keys, shared_key = jnp.stack([trial_key(experiment.seed, one) for one in trials]), jax.random.key(experiment.seed)
+    classes, train = data.outputs, [trial.train for trial in trials]
     cache = cache_folder(experiment) / "features"
     samples, crop = round(experiment.data.max_seconds * SAMPLE_RATE), experiment.data.eval_crop
     groups = (*experiment.optimizer.groups, *model.rate_groups)
@@ -230,9 +230,10 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
         "dtype": model.dtype,
         "seed": experiment.seed,
     }
+    settings |= {"targets": data.targets, "target": experiment.target}
 
     def make(rngs: nnx.Rngs) -> nnx.Module:
-        return model.build(classes, augmentation=plan.augmentation, rngs=rngs)
+        return weighted(model.build(classes, augmentation=plan.augmentation, rngs=rngs), experiment.target)
 
     frozen_path = make_is_frozen(model, groups)
     batch, shard = experiment.train.batch_size // experiment.train.accumulate, 1
@@ -249,7 +250,7 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
             data,
             model,
             make,
-            lambda rngs: build_head(model, classes, rngs=rngs),
+            lambda rngs: weighted(build_head(model, classes, rngs=rngs), experiment.target),
             frozen_path,
             keys,
             axis,

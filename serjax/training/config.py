@@ -84,8 +84,9 @@ class TrainConfig:
     the best epoch is luck, the last of all `epochs`."""
     label_smoothing: Rate = 0.0
     """Share of the target that is spread over all classes."""
-    balance: Literal["nothing", "weights", "sampling"] = "nothing"
-    """Against unequal classes: weigh the loss, or draw clips, by inverse class frequency."""
+    balance: Literal["nothing", "weights", "effective", "sampling"] = "nothing"
+    """Against unequal classes: weigh the loss by inverse class frequency, or by inverse effective number of clips (Cui
+    et al. 2019), or draw clips by inverse class frequency."""
     learning_rates: tuple[Positive, ...] = ()
     """Train every fold with each of these peak rates, side by side; validation chooses, fold by fold."""
     seeds: AtLeastOne = 1

@@ -11,7 +11,11 @@ import numpy as np
 import optax
 from jaxtyping import Bool, Float, Int
 
+from serjax.data.targets import Targets
+from serjax.evaluation.history import VALIDATION_SCORE, validation_score
 from serjax.evaluation.metrics import confusion, scores
+from serjax.evaluation.task_scores import task_scores
+from serjax.evaluation.tasks import places
 from serjax.runtime.errors import UserError
 from serjax.runtime.preemption import Terminated, stop_asked, stoppable
 from serjax.training.config import TrainConfig
@@ -90,10 +94,12 @@ def fit(
     config: TrainConfig,
     resume: ResumePoint,
     reporter: Reporter,
+    targets: Targets | None = None,
 ) -> Fitted:
     """Train until every trial has stopped or run out of epochs, from the resume point where there is one.
 
-    A trial's best state is that of the highest validation macro-F1, of equal ones the first; after `patience` epochs
+    A trial's best state is that of the highest validation macro-F1 (of other targets the mean over tasks of the score
+    that `Task.metric` names), of equal ones the first; after `patience` epochs
     without a higher one the trial stops, and at once where its numbers are no longer finite. With `keep` last every
     epoch counts as better than those before it. After each epoch everything is saved, and after the step in which
     SIGTERM comes, so that a run stopped at any moment goes on to the same numbers.
@@ -106,6 +112,7 @@ def fit(
         config: epochs, patience and which epoch is kept.
         resume: where states are saved and restored.
         reporter: told of progress.
+        targets: of each clip of the store, where they are other than one class.
 
     Raises:
         Diverged: the loss of a fold is no longer a number, at none of its learning rates, in every run.
@@ -159,13 +166,19 @@ def fit(
                     if diverged.all():
                         raise Diverged(notes[-1])
                     continue
-                row = _row(trial, config, epoch, probability, labels[list(trial.validation)], classes)
+                row = _row(trial, config, epoch)
+                own = list(trial.validation)
+                if targets is None:
+                    row |= _class_scores(probability, labels[own], classes)
+                else:
+                    row |= _target_scores(probability, targets.values[own], targets)
                 row |= {"train_loss": float(loss[k]), "lr": float(rate[k]), "seconds": time.monotonic() - began}
                 if config.keep == "last":
                     row["keep"] = config.keep
                 rows.append((trial.run, row))
-                better = config.keep == "last" or row["validation_macro_f1"] > score[k]
-                score[k] = row["validation_macro_f1"] if better else score[k]
+                value = validation_score(row)
+                better = config.keep == "last" or value > score[k]
+                score[k] = value if better else score[k]
                 best_epoch[k] = epoch if better else best_epoch[k]
                 waited[k] = 0 if better else waited[k] + 1
             best = axis.select(active & (best_epoch == epoch), params, best)
@@ -198,18 +211,31 @@ def _divergence(k: int, trials: Sequence[Trial], epoch: int, lost: bool) -> str:
     return f"{told}; lower {'--optimizer.max-lr' if len(rates) == 1 else '--train.learning-rates'}."
 
 
-def _row(
-    trial: Trial,
-    config: TrainConfig,
-    epoch: int,
-    probability: Float[np.ndarray, "clips c"],
-    labels: Int[np.ndarray, "clips"],
-    classes: int,
-) -> dict[str, Any]:
-    row: dict[str, Any] = {"fold": trial.fold, "epoch": epoch}
+def _row(trial: Trial, config: TrainConfig, epoch: int) -> Row:
+    row: Row = {"fold": trial.fold, "epoch": epoch}
     if config.seeds > 1 or len(config.learning_rates) > 1:
         row |= {"seed": trial.seed, "learning_rate": trial.peak}
+    return row
+
+
+def _class_scores(
+    probability: Float[np.ndarray, "clips c"], labels: Int[np.ndarray, "clips"], classes: int
+) -> dict[str, Any]:
     found = scores(confusion(labels, probability.argmax(-1), classes))
     likelihood = probability[np.arange(len(labels)), labels]
-    row["validation_loss"] = float(-np.log(np.maximum(likelihood, 1e-9)).mean())
-    return row | {f"validation_{name}": float(value) for name, value in found.items()}
+    loss = float(-np.log(np.maximum(likelihood, 1e-9)).mean())
+    return {"validation_loss": loss} | {f"validation_{name}": float(value) for name, value in found.items()}
+
+
+def _target_scores(
+    answer: Float[np.ndarray, "clips c"], truth: Float[np.ndarray, "clips c"], targets: Targets
+) -> dict[str, Any]:
+    """Return the scores of each task, and the mean of those that early stopping watches; undefined ones count 0."""
+    found: dict[str, Any] = {}
+    watched = []
+    for task, place in zip(targets.tasks, places(targets.tasks), strict=True):
+        own = task_scores(task, truth[:, place], answer[:, place])
+        prefix = "validation" if len(targets.tasks) == 1 else f"validation_{task.name}"
+        found |= {f"{prefix}_{key}": value for key, value in own.items()}
+        watched.append(np.nan_to_num(own[task.metric]))
+    return found | {VALIDATION_SCORE: float(np.mean(watched))}

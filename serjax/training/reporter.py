@@ -7,6 +7,7 @@ from statistics import fmean
 from types import TracebackType
 from typing import Self
 
+from serjax.evaluation.history import VALIDATION_SCORE, validation_score
 from serjax.runtime.progress import progress_bar
 from serjax.training.metric_log import MetricLog, Row
 
@@ -56,11 +57,13 @@ class Reporter:
             log.warning(note)
         if not rows:
             return
-        mean = {name: fmean(row[name] for _, row in rows) for name in ("train_loss", "validation_loss")}
-        score = [row["validation_macro_f1"] for _, row in rows]
+        told = f"loss {fmean(row['train_loss'] for _, row in rows):.3f}"
+        if "validation_loss" in rows[0][1]:
+            told += f"  validation loss {fmean(row['validation_loss'] for _, row in rows):.3f}"
+        name = "validation score" if VALIDATION_SCORE in rows[0][1] else "macro-F1"
+        score = [validation_score(row) for _, row in rows]
         seconds = time.monotonic() - self._began
         log.info(
-            f"epoch {epoch:3}/{self._epochs}  loss {mean['train_loss']:.3f}  validation loss "
-            f"{mean['validation_loss']:.3f}  macro-F1 {fmean(score):.3f} ({min(score):.3f} to {max(score):.3f})  "
-            f"{len(rows)} training  {self._clips / seconds:.0f} clips/s",
+            f"epoch {epoch:3}/{self._epochs}  {told}  {name} {fmean(score):.3f} "
+            f"({min(score):.3f} to {max(score):.3f})  {len(rows)} training  {self._clips / seconds:.0f} clips/s",
         )

@@ -12,6 +12,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from serjax.audio.config import AugmentConfig
 from serjax.data.batching.batches import steps_per_epoch
+from serjax.data.target_config import ONE_CLASS, TargetConfig
+from serjax.data.targets import Targets
 from serjax.models.functional import Params
 from serjax.models.inputs import Features, Inputs
 from serjax.training.classification import Classification, LabelledInputs, make_step, probabilities
@@ -20,8 +22,9 @@ from serjax.training.domain import OtherCorpus, TwoDomains, adapted, with_progre
 from serjax.training.epoch_sums import EpochSums
 from serjax.training.fold_axis import FOLD, SHARED, FoldAxis, PerFold
 from serjax.training.optimizer import make_optimizer
+from serjax.training.several_tasks import objective_of
 from serjax.training.trials import Trial, class_weights, trial_constants
-from serjax.training.update import Objective, TrainState, TrialConstants
+from serjax.training.update import TrainState, TrialConstants
 
 EPOCH_AXES = (FOLD, FOLD, FOLD, FOLD, SHARED, SHARED)
 """Axes of the arguments of an epoch; see `make_epoch`."""
@@ -33,7 +36,8 @@ def _stored(features: Features, clip: Int[Array, "b"]) -> Inputs:
 
 def labelled(features: Features, clip: Int[Array, "b"], weight: Float[Array, "b"]) -> LabelledInputs:
     """Return a batch of some clips."""
-    return LabelledInputs(_stored(features, clip), features.label[clip], weight)
+    target = None if features.target is None else features.target[clip]
+    return LabelledInputs(_stored(features, clip), features.label[clip], weight, target)
 
 
 def two_domains(features: Features, clip: Int[Array, "_"], weight: Float[Array, "b"]) -> TwoDomains:
@@ -84,6 +88,8 @@ class ResidentEngine:
         augment: AugmentConfig,
         dtype: str,
         seed: int,
+        targets: Targets | None = None,
+        target: TargetConfig = ONE_CLASS,
         other: OtherCorpus | None = None,
     ) -> None:
         """Place the features on the devices.
@@ -94,36 +100,33 @@ class ResidentEngine:
             frozen: what is not trained, which all trials share.
             trials: what is trained side by side.
             features: of every clip of the store.
-            classes: how many there are.
+            classes: number of outputs.
             axis: of the trials.
             train: batches and loss.
             optimizer: of the heads.
             augment: mixup.
             dtype: what to compute in.
             seed: of the experiment; decides the order of clips.
+            targets: of every clip of the store, where they are other than one class.
+            target: their loss.
             other: clips without labels, behind the others in `features`, that heads are adapted to.
         """
+        if targets is not None:
+            features = features._replace(target=jnp.asarray(targets.values))
         self.trials, self.classes, self.axis = trials, classes, axis
         self.train, self.seed, self.other = train, seed, other
         self.labels = np.asarray(features.label)
         self.features, self.frozen = axis.replicate(features), axis.replicate(frozen)
-        self.constants = axis.shard(trial_constants(trials, self.labels, classes, train, seed))
+        self.constants = axis.shard(trial_constants(trials, self.labels, classes, train, seed, targets))
         self.size = train.batch_size
         self.optimizer = make_optimizer(optimizer, params, frozen)
-        objective: Callable[[TrainConfig], Objective] = partial(Classification, augment=augment, dtype=dtype)
+        objective, activate = objective_of(targets, target, augment, dtype)
         if other is not None:
-            objective = partial(adapted, objective, other.config)
-        step = make_step(
-            graphdef,
-            params,
-            frozen,
-            train=train,
-            optimizer=optimizer,
-            augment=augment,
-            dtype=dtype,
-            objective=objective,
-        )
-        call = partial(probabilities, graphdef=graphdef, dtype=dtype)
+            plain = objective or partial(Classification, augment=augment, dtype=dtype)
+            objective = partial(adapted, plain, other.config)
+        settings: dict[str, Any] = {"optimizer": optimizer, "augment": augment, "dtype": dtype}
+        step = make_step(graphdef, params, frozen, train=train, objective=objective, **settings)
+        call = partial(probabilities, graphdef=graphdef, dtype=dtype, activate=activate)
 
         def predict(
             params: Params, clip: Int[Array, "s b"], features: Features, frozen: Params
@@ -177,7 +180,7 @@ class ResidentEngine:
         return state, sums.plus(self.axis.gather(metrics), made, complete=True)
 
     def predict(self, params: PerFold, part: str) -> list[Float[np.ndarray, "_ c"]]:
-        """Return each trial's class probabilities for its own clips of `validation` or `test`, in their order."""
+        """Return each trial's answers for its own clips of `validation` or `test`, in their order."""
         rows = [np.array(trial.clips(part), np.int32) for trial in self.trials]
         clip, _ = self._batches(rows)
         probability = self.axis.gather(self._predict(params, self.axis.shard(clip), self.features, self.frozen))

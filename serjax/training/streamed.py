@@ -21,6 +21,8 @@ from serjax.data.batching.batches import (
 )
 from serjax.data.batching.channel import Channel
 from serjax.data.batching.lengths import Crop
+from serjax.data.target_config import ONE_CLASS, TargetConfig
+from serjax.data.targets import Targets
 from serjax.models.base import Modality
 from serjax.models.functional import Params
 from serjax.models.inputs import Inputs
@@ -31,6 +33,7 @@ from serjax.training.dispatch import LateMetrics
 from serjax.training.epoch_sums import EpochSums
 from serjax.training.fold_axis import BATCH, FOLD, SHARED, FoldAxis, PerFold
 from serjax.training.optimizer import make_optimizer
+from serjax.training.several_tasks import objective_of
 from serjax.training.trials import Trial, trial_constants
 
 Tick = Callable[[int], None]
@@ -60,6 +63,8 @@ class StreamedEngine:
         crop: Crop,
         shared: bool = True,
         frames: Frames | None = None,
+        targets: Targets | None = None,
+        target: TargetConfig = ONE_CLASS,
         channel: Channel | None = None,
     ) -> None:
         """Compile nothing yet.
@@ -71,7 +76,7 @@ class StreamedEngine:
             trials: what is trained side by side.
             clips: the store.
             labels: class of every clip of the store.
-            classes: how many there are.
+            classes: number of outputs.
             axis: of the trials.
             train: batches and loss.
             optimizer: of what is trained.
@@ -82,22 +87,28 @@ class StreamedEngine:
             crop: part of a longer clip that is used in validation and test.
             shared: whether `frozen` is one state for all.
             frames: video of every clip of the store, for models that take it.
+            targets: of every clip of the store, where they are other than one class.
+            target: their loss.
             channel: codecs and babble of training.
         """
         self.trials, self.clips, self.labels, self.classes = trials, clips, labels, classes
-        self.axis, self.frames, self.channel = axis, frames, channel
+        self.axis, self.frames, self.targets, self.channel = axis, frames, targets, channel
         self._filler: Batch | None = None
         self.train, self.seed, self.samples, self.crop = train, seed, samples, crop
-        self.constants = axis.shard(trial_constants(trials, labels, classes, train, seed))
+        self.constants = axis.shard(trial_constants(trials, labels, classes, train, seed, targets))
         self.frozen = axis.replicate(frozen) if shared else frozen
         role = SHARED if shared else FOLD
         # For its names alone: with states one after the other, those of the first trial.
         still = frozen[0] if isinstance(frozen, list) else frozen
         self.optimizer = make_optimizer(optimizer, params, still)
         settings: dict[str, Any] = {"dtype": dtype, "gather": axis.gather_params}
-        step = make_step(graphdef, params, still, train=train, optimizer=optimizer, augment=augment, **settings)
+        objective, activate = objective_of(targets, target, augment, dtype)
+        step = make_step(
+            graphdef, params, still, train=train, optimizer=optimizer, augment=augment, objective=objective, **settings
+        )
         self._step = axis.jit_step(step, (FOLD, BATCH, FOLD, role))
-        self._predict = axis.jit(partial(probabilities, graphdef=graphdef, **settings), (FOLD, BATCH, role), BATCH)
+        call = partial(probabilities, graphdef=graphdef, activate=activate, **settings)
+        self._predict = axis.jit(call, (FOLD, BATCH, role), BATCH)
 
     def epoch_clips(self, active: Bool[np.ndarray, "k"]) -> int:
         """Return how many clips an epoch reads for the active trials."""
@@ -141,7 +152,8 @@ class StreamedEngine:
 
         step = begun
         for now, batch in read_ahead(batches()):
-            inputs = LabelledInputs._make((self._inputs(batch), batch.label, batch.weight))
+            target = None if self.targets is None else self.targets.values[batch.clip]
+            inputs = LabelledInputs(self._inputs(batch), batch.label, batch.weight, target)
             state, new = self._step(now, state, self.axis.feed(inputs), self.constants, self.frozen)
             metrics.add(new)
             tick(sum(min(size, len(t.train) - step * size) for t, on in zip(self.trials, now, strict=True) if on))
@@ -158,7 +170,7 @@ class StreamedEngine:
         return Inputs(batch.wave, length, batch.video, video_length)
 
     def predict(self, params: PerFold, part: str, without: Modality | None = None) -> list[Float[np.ndarray, "_ c"]]:
-        """Return each trial's class probabilities for its own clips of `validation` or `test`, in their order.
+        """Return each trial's answers for its own clips of `validation` or `test`, in their order.
 
         Args:
             params: of each trial.

@@ -27,6 +27,7 @@ class TrialConstants(NamedTuple):
         peak: highest learning rate.
         class_weight: weight of each class in the loss, where there are classes.
         values: settings of its own by dotted name, such as `optimizer.weight_decay`.
+        log_share: logarithm of each class's share of the training clips, for targets other than one class.
     """
 
     key: Key[Array, ""]
@@ -34,6 +35,7 @@ class TrialConstants(NamedTuple):
     peak: Float[Array, ""]
     class_weight: Float[Array, "c"] | None = None
     values: dict[str, Float[Array, ""]] | None = None
+    log_share: Float[Array, "c"] | None = None
 
 
 class TrainState(NamedTuple):

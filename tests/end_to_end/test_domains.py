@@ -58,18 +58,17 @@ def answers(experiment):
 
 
 @pytest.mark.slow
-def test_codecs_and_babble_decide_the_numbers_and_a_stop_changes_none(corpus, tmp_path, stop_after_an_epoch):
+def test_a_stop_changes_no_number_of_training_with_codecs_and_babble(corpus, tmp_path, stop_after_an_epoch):
     augment = AugmentConfig(codec=("telephone", "mp3", "opus"), codec_p=0.8, babble_p=0.5)
     found = []
-    for name, one in (("plain", AugmentConfig()), ("whole", augment), ("stopped", augment)):
-        experiment = small(corpus, tmp_path / name, augment=one)
+    for name in ("whole", "stopped"):
+        experiment = small(corpus, tmp_path / name, augment=augment)
         experiment = replace(experiment, data=replace(experiment.data, cache=str(tmp_path / "cache")))
         if name == "stopped":
             stop_after_an_epoch(train, experiment, "x")
         train(experiment, "x")
         found.append(answers(experiment))
-    assert not np.allclose(found[0], found[1], atol=1e-4)
-    np.testing.assert_array_equal(found[1], found[2])
+    np.testing.assert_array_equal(found[0], found[1])
     assert len(list((tmp_path / "cache" / "clips").glob("[!.]*"))) == 4
 
 
@@ -90,7 +89,8 @@ def adapting(corpus, elsewhere, out, kind, **changes):
     return replace(experiment, **changes)
 
 
-@pytest.mark.parametrize("kind", ["dann", pytest.param("coral", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["dann", "coral"])
 def test_an_adapted_run_answers_as_it_did_in_training(corpus, elsewhere, tmp_path, kind, stop_after_an_epoch):
     found, train_settings = {}, TrainConfig(epochs=3, batch_size=8, seeds=2, keep="last")
     for name, one in (("plain", "none"), ("whole", kind), ("stopped", kind)):
@@ -106,7 +106,10 @@ def test_an_adapted_run_answers_as_it_did_in_training(corpus, elsewhere, tmp_pat
         assert told == (one != "none")
     assert not np.allclose(found["plain"], found["whole"], atol=1e-4)
     np.testing.assert_array_equal(found["whole"], found["stopped"])
-    oof, ensemble = read_seeds(experiment.run_dir / "oof.csv"), serjax.load(experiment.run_dir, [1, 0], raw=True)
+    oof, ensemble = (
+        read_seeds(experiment.run_dir / "oof.csv"),
+        serjax.load(experiment.run_dir, [1, 0], long_clips="head", raw=True),
+    )
     rows = np.flatnonzero(oof[0].fold == 1)
     expected = np.mean([one.probability[rows] for one in oof], 0)
     for answer, row in zip(ensemble([Path(corpus) / f"{oof[0].ids[i]}.wav" for i in rows]), expected, strict=True):
@@ -114,6 +117,7 @@ def test_an_adapted_run_answers_as_it_did_in_training(corpus, elsewhere, tmp_pat
         np.testing.assert_allclose([scores[label] for label in oof[0].labels], row, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_with_another_corpus_to_adapt_to(corpus, elsewhere, tmp_path, stop_after_an_epoch):
     other = tmp_path / "calls"
     shutil.copytree(elsewhere, other)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from serjax.evaluation.history import chosen_histories, kept_row
 from serjax.evaluation.plots import PANELS, confusion_figure, curves_figure, save_png
-from serjax.evaluation.report import chosen_histories, kept_row
 
 
 @pytest.mark.parametrize("classes", [2, 4, 20])

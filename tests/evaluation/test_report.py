@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from serjax.evaluation.history import chosen_histories, kept_row
 from serjax.evaluation.metrics import METRICS
-from serjax.evaluation.report import OPTIMISTIC, build_report, chosen_histories, kept_row
+from serjax.evaluation.report import OPTIMISTIC, build_report
 
 
 @pytest.mark.parametrize(

@@ -8,21 +8,8 @@ import numpy as np
 from serjax.data.dataset import Data
 from serjax.data.folds.fold import Fold
 from serjax.data.utterance import Utterance
-from serjax.runs.results import arguments, choose_rates, out_of_fold, validation_shares
+from serjax.runs.results import choose_rates, out_of_fold, validation_shares
 from serjax.training.trials import Trial
-
-
-def test_shown_command_names_sound_and_video_where_both_are_needed(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    sound, video = Path("a.wav").absolute(), Path("b.mp4").absolute()
-    for clip, heard, seen in (
-        (Utterance("x", sound, "sad"), ["a.wav"], ["a.wav"]),
-        (Utterance("x", video, "sad", video=video), ["b.mp4"], ["b.mp4"]),
-        (Utterance("x", sound, "sad", video=video), ["--audio", "a.wav", "--video", "b.mp4"], ["b.mp4"]),
-    ):
-        assert arguments(clip, True) == heard
-        assert arguments(clip, False) == seen
-
 
 TRIALS = [
     Trial(fold, seed, rate, (0,), (0,), (2 * fold - 2, 2 * fold - 1))

@@ -111,7 +111,7 @@ def find_columns(
     for field in FIELDS:
         if field not in places and field in lower:
             places[field] = lower.index(field)
-    for field, known in (FIELDS | VALUES).items():
+    for field, known in {**FIELDS, **VALUES}.items():
         if field in places:
             continue
         found = [i for i, name in enumerate(header) if plain(name) in known and i not in places.values()]

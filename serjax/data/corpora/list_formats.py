@@ -157,7 +157,9 @@ def _read_table(
             session=cells.get("session"),
             start=_seconds(cells.get("start"), f"{path}:{number}: the start of {name}"),
             end=_seconds(cells.get("end"), f"{path}:{number}: the end of {name}"),
-            **{field: cells.get(field) for field in ("text", "gender", "age")},
+            text=cells.get("text"),
+            gender=cells.get("gender"),
+            age=cells.get("age"),
             **_numbers({field: cells[field] for field in cells if field not in FIELDS}, f"{path}:{number}", name),
         )
 
@@ -204,7 +206,9 @@ def _read_jsonl(path: Path, reading: Reading) -> Iterator[Entry]:
             session=_text(values["session"]),
             start=_seconds(values["start"], f"{where}: the start of {name}"),
             end=_seconds(values["end"], f"{where}: the end of {name}"),
-            **{field: _text(values[field]) for field in ("text", "gender", "age")},
+            text=_text(values["text"]),
+            gender=_text(values["gender"]),
+            age=_text(values["age"]),
             **_numbers({field: _first(item, *own) for field, own in numbers.items()}, where, name),
         )
     taken = {key for keys_of in (*known.values(), *numbers.values()) for key in keys_of}
@@ -238,7 +242,7 @@ def _text(value: Any) -> str | None:
 def _numbers(cells: Mapping[str, Any], where: str, name: str) -> dict[str, tuple[tuple[str, float], ...]]:
     """Return values and votes; what is empty, None or NaN is missing."""
     found: dict[str, float] = {}
-    for field, cell in cells.items():
+    for column, cell in cells.items():
         if cell is None or cell == "":
             continue
         try:
@@ -247,12 +251,12 @@ def _numbers(cells: Mapping[str, Any], where: str, name: str) -> dict[str, tuple
             number = math.inf
         if math.isinf(number):
             raise UserError(
-                f"{where}: the {field} of {name} is {cell!r}; give a number, or nothing where it is missing."
+                f"{where}: the {column} of {name} is {cell!r}; give a number, or nothing where it is missing."
             )
         if not math.isnan(number):
-            found[field] = number
-    votes = {field.removeprefix(VOTES): number for field, number in found.items() if field.startswith(VOTES)}
-    values = {field: number for field, number in found.items() if not field.startswith(VOTES)}
+            found[column] = number
+    votes = {name.removeprefix(VOTES): number for name, number in found.items() if name.startswith(VOTES)}
+    values = {name: number for name, number in found.items() if not name.startswith(VOTES)}
     return {"values": tuple(values.items()), "votes": tuple(votes.items())}
 
 

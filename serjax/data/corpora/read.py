@@ -29,6 +29,9 @@ from serjax.runtime import distributed
 from serjax.runtime.errors import UserError, one_of, reason
 from serjax.runtime.remote import as_path, is_remote
 
+UNLABELLED = ("",)
+"""Classes of a corpus that is read for its values alone and has no label."""
+
 _LIST_KINDS: dict[str, ListKind] = {kind: kind for kind in LIST_SUFFIXES.values()}
 
 
@@ -65,12 +68,20 @@ def describe(clips: Sequence[Utterance], labels: Sequence[str]) -> str:
         )
     speakers = {clip.speaker for clip in clips}
     voices = "speakers unknown" if None in speakers else f"{len(speakers)} speaker{'s' if len(speakers) > 1 else ''}"
+    if labels == UNLABELLED:
+        return f"{len(clips)} clips, {voices}, without labels."
     listing = _listing({label: counts[label] for label in labels})
     return f"{len(clips)} clips, {voices}, {len(labels)} classes ({listing})."
 
 
 def read_corpus(
-    config: DataConfig, *, seed: int = 0, videos: bool = False, silent: bool = False, ask: bool = True
+    config: DataConfig,
+    *,
+    seed: int = 0,
+    videos: bool = False,
+    silent: bool = False,
+    ask: bool = True,
+    labelled: bool = True,
 ) -> Corpus:
     """Find the clips that `config` names; no sound is decoded.
 
@@ -80,11 +91,12 @@ def read_corpus(
         videos: look for videos, with the sound that goes with each.
         silent: take videos that have no sound, too.
         ask: stop where no speaker is named, but the clips' names seem to hold them.
+        labelled: whether there must be two classes; else clips of a list may lack labels.
 
     Raises:
         UserError: nothing to read, names, labels or speakers that do not fit, or fewer than two classes.
     """
-    corpus = _find(config, seed, videos, silent)
+    corpus = _find(config, seed, videos, silent, labelled)
     clips, order, notes = list(corpus.utterances), corpus.labels, list(corpus.notes)
     root = as_path(config.audio_root or config.root)
     if config.label_pattern is not None:
@@ -115,7 +127,7 @@ def read_corpus(
                 f"({_listing(dict(sorted(unmapped.items())))})."
             )
         notes.append(f"Labels are mapped by {Path(config.label_map).name}.")
-    labels = _classes(clips, order, config.labels, corpus.name)
+    labels = _classes(clips, order, config.labels, corpus.name, labelled)
     others = Counter(clip.label for clip in clips if clip.label not in labels)
     if others:
         left = _listing(dict(sorted(others.items())))
@@ -127,7 +139,7 @@ def read_corpus(
     return Corpus(corpus.name, tuple(clips), labels, tuple(notes), unnamed)
 
 
-def _find(config: DataConfig, seed: int, videos: bool, silent: bool) -> Corpus:
+def _find(config: DataConfig, seed: int, videos: bool, silent: bool, labelled: bool) -> Corpus:
     """Read everything below root; `labels` is the corpus's own order of classes, empty where it has none."""
     if config.corpus == "synthetic":
         return _render(config, seed)
@@ -152,7 +164,7 @@ def _find(config: DataConfig, seed: int, videos: bool, silent: bool) -> Corpus:
             audio_root=audio_root,
             skip_missing=config.skip_bad,
             columns=config.columns,
-            labelled=config.label_pattern is None,
+            labelled=labelled and config.label_pattern is None,
         )
         return Corpus(root.stem, tuple(clips), (), (f"The clips are read from the list {root.name} ({kind}).", *notes))
     if config.columns:
@@ -196,12 +208,15 @@ def _render(config: DataConfig, seed: int) -> Corpus:
     root = Path(config.root) if config.root else default
     folder = distributed.first_then_rest("synthetic corpus", lambda: synthetic.render(root, seed=seed, **size))
     files, _ = audio_files(folder)
-    clips = [replace(clip, speaker=synthetic.speaker(clip.path)) for clip in read_classes(folder, files)]
+    clips = []
+    for clip in read_classes(folder, files):
+        values, votes = synthetic.told(clip.path, seed=seed, speakers=config.synthetic.speakers)
+        clips.append(replace(clip, speaker=synthetic.speaker(clip.path), values=values, votes=votes))
     return Corpus(synthetic.NAME, tuple(clips), (), (f"The clips are not recordings: rendered with seed {seed}.",))
 
 
 def _classes(
-    clips: Sequence[Utterance], order: Sequence[str], wanted: Sequence[str] | None, name: str
+    clips: Sequence[Utterance], order: Sequence[str], wanted: Sequence[str] | None, name: str, labelled: bool
 ) -> tuple[str, ...]:
     """Return the classes in their order: as wanted, else the corpus's own, else sorted."""
     counts = Counter(clip.label for clip in clips)
@@ -218,7 +233,7 @@ def _classes(
         labels = tuple(wanted)
     else:
         labels = known
-    if len(labels) < 2:
+    if len(labels) < 2 and labelled:
         found = _listing({label: counts[label] for label in labels})
         raise UserError(f"{name}: there is only one class ({found}); training needs clips of two or more.")
     return labels

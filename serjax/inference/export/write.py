@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from serjax.checkpoints.bundle import Models
+from serjax.checkpoints.run_models import read_run
 from serjax.inference.ensemble import Ensemble
 from serjax.inference.export.onnx_files import write_onnx
 from serjax.inference.export.program import FORMAT, Program, program
@@ -84,6 +85,8 @@ def _hf(source: str, folder: Path, fold: int | None) -> dict[str, str]:
     run, own = find(source)
     if not own:
         raise UserError(f"{source}: it is a checkpoint of transformers already; give a run, or another --to.")
+    if read_run(run).tasks:
+        raise UserError(f"{source}: its target is not one class by cross-entropy; give another --to.")
     files, sentence = write_transformers(run, folder, fold)
     log.info(sentence)
     _write(folder, {"format": FORMAT, "serjax": __version__, "kind": "hf", "about": sentence, "files": files})
@@ -93,6 +96,11 @@ def _hf(source: str, folder: Path, fold: int | None) -> dict[str, str]:
 def _program(source: str, options: Options) -> Program:
     """Return what is exported of a model."""
     models = read_models(source)
+    if models.tasks:
+        raise UserError(
+            f"{source}: it answers {one_of([task.name for task in models.tasks])} with values or several tasks, and "
+            "exports are of classes or labels alone; use it with serjax."
+        )
     folds = tuple(dict.fromkeys(models.folds))
     if options.fold is not None:
         if options.fold not in folds:

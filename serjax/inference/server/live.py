@@ -2,76 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import soxr
-from jaxtyping import Float32
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from serjax.audio import SAMPLE_RATE
+from serjax.inference.live import LiveStream
 from serjax.inference.server.limits import Refused
 from serjax.inference.server.service import Service
-from serjax.inference.timeline import check_window
+from serjax.inference.windows import Window
 from serjax.runtime.errors import UserError
 
 RATES = (8_000, 192_000)
 """Lowest and highest rate of live sound, in Hz."""
-
-_LEAST = 0.5
-"""Seconds of sound before the first answer, where the model does not want more."""
-
-
-class Sliding:
-    """The last window of sound that comes in pieces, at every hop.
-
-    Until a window is full, what has come is the window.
-    """
-
-    def __init__(self, rate: int, window: int, hop: int) -> None:
-        """Begin a stream.
-
-        Args:
-            rate: of the pieces, in Hz.
-            window: in samples at 16 kHz.
-            hop: in samples at 16 kHz.
-        """
-        self._window, self._hop = window, hop
-        self._resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
-        self._same = rate == SAMPLE_RATE
-        self._rest = b""
-        self._held = np.zeros(0, np.float32)
-        self._end = 0
-        """Samples that have come, and at which the last answered window ended."""
-        self._done = 0
-
-    def push(self, piece: bytes) -> Iterator[tuple[int, Float32[np.ndarray, "t"]]]:
-        """Take a piece of 16-bit little-endian PCM; yield first sample and sound of the window at each hop."""
-        whole = self._rest + piece
-        even = len(whole) // 2 * 2
-        self._rest = whole[even:]
-        samples = np.frombuffer(whole[:even], "<i2").astype(np.float32) / 32_768
-        yield from self._add(samples if self._same else self._resampler.resample_chunk(samples))
-
-    def finish(self) -> Iterator[tuple[int, Float32[np.ndarray, "t"]]]:
-        """Yield the windows that are left at the end."""
-        if not self._same:
-            yield from self._add(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
-        if self._end > self._done:
-            yield self._last()
-
-    def _add(self, samples: Float32[np.ndarray, "t"]) -> Iterator[tuple[int, Float32[np.ndarray, "t"]]]:
-        while len(samples):
-            step = min(len(samples), self._done + self._hop - self._end)
-            self._held = np.concatenate([self._held, samples[:step]])[-self._window :]
-            self._end, samples = self._end + step, samples[step:]
-            if self._end == self._done + self._hop:
-                yield self._last()
-
-    def _last(self) -> tuple[int, Float32[np.ndarray, "t"]]:
-        self._done = self._end
-        return self._end - len(self._held), self._held
 
 
 async def stream(socket: WebSocket, service: Service) -> None:
@@ -81,12 +25,12 @@ async def stream(socket: WebSocket, service: Service) -> None:
         Refused: before it is accepted: too many streams, not ready, or wrong parameters.
     """
     service.check_ready()
-    rate, window, hop = _parameters(socket, service)
+    live = _live(socket, service)
     with service.streaming():
         await socket.accept()
         try:
             await _authorize(socket, service)
-            await _answer(socket, service, Sliding(rate, window, hop))
+            await _answer(socket, service, live)
             await socket.close()
         except Refused as error:
             await socket.send_json({"error": error.sentence})
@@ -98,14 +42,14 @@ async def stream(socket: WebSocket, service: Service) -> None:
             return
 
 
-def _parameters(socket: WebSocket, service: Service) -> tuple[int, int, int]:
-    """Return rate, window and hop of a stream."""
+def _live(socket: WebSocket, service: Service) -> LiveStream:
+    """Return the windows of a stream with the rate, window and hop that were asked for."""
     asked = socket.query_params
     text = asked.get("rate", f"{SAMPLE_RATE}")
     if not text.isascii() or not text.isdigit() or not RATES[0] <= int(text) <= RATES[1]:
         raise Refused(422, f"rate: got {text[:20]}; give {RATES[0]} to {RATES[1]} Hz.")
     try:
-        return int(text), *check_window(service.ensemble, number(asked, "window"), number(asked, "hop"))
+        return LiveStream(service.ensemble, int(text), number(asked, "window"), number(asked, "hop"))
     except UserError as error:
         raise Refused(422, str(error)) from None
 
@@ -148,8 +92,9 @@ async def _text(socket: WebSocket, service: Service) -> str:
     return message.get("text") or ""
 
 
-async def _answer(socket: WebSocket, service: Service, sliding: Sliding) -> None:
+async def _answer(socket: WebSocket, service: Service, live: LiveStream) -> None:
     """Take pieces of sound and send answers, until the client says `{"end": true}` or goes."""
+    rest = b""
     while True:
         try:
             async with asyncio.timeout(6 * service.limits.idle_seconds):
@@ -164,11 +109,14 @@ async def _answer(socket: WebSocket, service: Service, sliding: Sliding) -> None
                 raise Refused(
                     422, 'a message is text; send 16-bit PCM as binary messages, and {"end": true} at the end.'
                 )
-            for one in sliding.finish():
-                await _send(socket, service, *one, final=True)
+            for window in live.finish():
+                await _send(socket, service, window)
             return
-        for one in sliding.push(piece):
-            await _send(socket, service, *one)
+        whole = rest + piece
+        even = len(whole) // 2 * 2
+        rest = whole[even:]
+        for window in live.feed(np.frombuffer(whole[:even], "<i2")):
+            await _send(socket, service, window)
 
 
 def _ends(text: str | None) -> bool:
@@ -179,13 +127,11 @@ def _ends(text: str | None) -> bool:
     return isinstance(found, dict) and found.get("end") is True
 
 
-async def _send(
-    socket: WebSocket, service: Service, first: int, wave: Float32[np.ndarray, "t"], *, final: bool = False
-) -> None:
-    """Send the answer for a window; one that is too short has none yet."""
+async def _send(socket: WebSocket, service: Service, window: Window) -> None:
+    """Send the answer for a window, unless too little of it is speech."""
     ensemble = service.ensemble
-    prepared = ensemble.prepare(wave)
-    if len(prepared) < ensemble.min_samples or (len(prepared) < _LEAST * SAMPLE_RATE and not final):
+    prepared = ensemble.prepare(window.wave[0])
+    if len(prepared) < ensemble.min_samples:
         return
     logits = await service.batcher.logits([prepared])
     scores, doubt = ensemble.scoring.scores(logits), ensemble.scoring.disagreement(logits)
@@ -193,8 +139,8 @@ async def _send(
         raise UserError("the answers are not finite numbers: the weights are damaged.")
     await socket.send_json(
         {
-            "start": first / SAMPLE_RATE,
-            "end": (first + len(wave)) / SAMPLE_RATE,
+            "start": window.start / SAMPLE_RATE,
+            "end": (window.start + window.wave.shape[1]) / SAMPLE_RATE,
             "scores": ensemble.ranked(scores[0]),
             "uncertainty": None if doubt is None else float(doubt[0]),
         }

@@ -15,7 +15,13 @@ from serjax.models.encoders.config import EncoderConfig, frame_hop
 from serjax.models.inputs import Inputs
 from serjax.models.layers.activations import dropout, split
 from serjax.models.layers.heads import Activation, LinearHead, NormHead
-from serjax.models.layers.pooling import AttentivePooling, TanhAttention, masked_mean, masked_mean_and_deviation
+from serjax.models.layers.pooling import (
+    AttentivePooling,
+    AttentiveStatistics,
+    TanhAttention,
+    masked_mean,
+    masked_mean_and_deviation,
+)
 from serjax.models.layers.standardize import unit_variance
 from serjax.models.speech import Speech
 from serjax.runtime.errors import UserError
@@ -143,7 +149,8 @@ class Head(nnx.Module):
         self.layer_weights = nnx.Param(jnp.zeros(layers)) if config.weighted_layers else None
         self.final_dropout = config.final_dropout
         self.pooling = _pooling(config, features, rngs)
-        self.classifier = _classifier(config, 2 * features if config.pooling == "stat" else features, classes, rngs)
+        pooled = 2 * features if config.pooling in ("stat", "attentive_stat") else features
+        self.classifier = _classifier(config, pooled, classes, rngs)
 
     def __call__(
         self, states: Float[Array, "b l n d"], frames: Int[Array, "b"], key: PRNGKeyArray | None = None
@@ -178,6 +185,8 @@ def _pooling(
             return masked_mean_and_deviation
         case "attentive":
             return AttentivePooling(features, config.attention_size, rngs=rngs)
+        case "attentive_stat":
+            return AttentiveStatistics(features, config.attention_size, rngs=rngs)
         case "tanh_attention":
             return TanhAttention(features, rngs=rngs)
 

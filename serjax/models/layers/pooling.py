@@ -49,6 +49,20 @@ class AttentivePooling(nnx.Module):
         return _weighted_mean(x, frames, self.weights(x, frames))
 
 
+class AttentiveStatistics(AttentivePooling):
+    """Mean and standard deviation of the frames, side by side, both with the weights of `AttentivePooling`.
+
+    After Okabe et al. (Interspeech 2018), eqs. 2 to 6, with one score a frame.
+    """
+
+    def __call__(self, x: Float[Array, "b n d"], frames: Int[Array, "b"]) -> Float[Array, "b 2*d"]:
+        """Return the weighted mean and deviation; the latter is at least 1e-5."""
+        weights = self.weights(x, frames)
+        mean = _weighted_mean(x.astype(jnp.float32), frames, weights)
+        variance = _weighted_mean(jnp.square(x.astype(jnp.float32) - mean[:, None]), frames, weights)
+        return jnp.concatenate([mean, jnp.sqrt(jnp.maximum(variance, 1e-10))], -1).astype(x.dtype)
+
+
 class TanhAttention(nnx.Module):
     """Mean of the frames, weighted by softmax over time of tanh(x . w): no frame counts over e^2 times another.
 

@@ -230,5 +230,5 @@ def test_jsonl_has_values_too(tmp_path):
 def test_a_value_that_is_no_number_is_named(tmp_path):
     (tmp_path / "a.wav").touch()
     (tmp_path / "list.csv").write_text("path,label,arousal\na.wav,sad,high\n")
-    with pytest.raises(UserError, match="list.csv:2: the arousal of a.wav is 'high'; give a number"):
+    with pytest.raises(UserError, match=r"list\.csv:2: the arousal of a\.wav is 'high'; give a number"):
         read_list(tmp_path / "list.csv", "csv")

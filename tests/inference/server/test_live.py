@@ -1,17 +1,12 @@
 """Live sound: the window of every hop, its answer over the WebSocket, and what is refused."""
 
 import json
-from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from starlette.websockets import WebSocketDisconnect
 
-from serjax.audio.decode import resample
 from serjax.inference.load import load
-from serjax.inference.server.live import Sliding
 
 
 def pcm(samples):
@@ -22,29 +17,21 @@ def tone(seconds, rate=16_000):
     return 0.3 * np.sin(2 * np.pi * 200 * np.arange(round(seconds * rate)) / rate)
 
 
-@given(st.lists(st.integers(0, 999), max_size=12), st.integers(1, 300), st.integers(1, 300))
-def test_windows_are_the_last_sound_at_every_hop(cuts, window, hop):
-    window = max(window, hop)
-    samples = np.arange(500, dtype="<i2")
-    whole, sliding = samples.tobytes(), Sliding(16_000, window, hop)
-    places = [0, *sorted(cuts), len(whole)]
-    found = [one for a, b in pairwise(places) for one in sliding.push(whole[a:b])]
-    found += sliding.finish()
-    ends = [*range(hop, 501, hop)]
-    ends += [500] if 500 % hop else []
-    assert [first + len(wave) for first, wave in found] == ends
-    for first, wave in found:
-        end = first + len(wave)
-        np.testing.assert_array_equal(wave, samples[max(0, end - window) : end] / np.float32(32_768))
-
-
-def test_other_rates_are_resampled_as_a_whole_clip_is():
-    samples = tone(1.0, 44_100)
-    sliding = Sliding(44_100, 16_000, 16_000)
-    pieces = np.split(np.frombuffer(pcm(samples), np.uint8), range(1_001, 88_000, 1_001))
-    found = [one for piece in pieces for one in sliding.push(piece.tobytes())] + list(sliding.finish())
-    whole = resample(np.frombuffer(pcm(samples), "<i2"), 44_100, 16_000)
-    np.testing.assert_allclose(found[-1][1], whole, atol=1e-6)
+@pytest.mark.parametrize("size", [999, 1_000, 7_777])
+def test_pieces_of_any_length_are_answered_as_one(asked, run_folder, size):
+    """Pieces may end within a sample; a rate of 44.1 kHz is resampled as a whole."""
+    whole = pcm(tone(1.3, 44_100))
+    with asked.websocket_connect("/stream?rate=44100&window=0.5&hop=0.25") as socket:
+        for place in range(0, len(whole), size):
+            socket.send_bytes(whole[place : place + size])
+        socket.send_json({"end": True})
+        found = [socket.receive_json() for _ in range(6)]
+    live = load(run_folder).stream(44_100, 0.5, 0.25)
+    expected = live.push(np.frombuffer(whole, "<i2")) + live.flush()
+    assert [(one["start"], one["end"]) for one in found] == [(one.start, one.end) for one in expected]
+    for one, other in zip(found, expected, strict=True):
+        scores = {entry["label"]: entry["score"] for entry in one["scores"]}
+        np.testing.assert_allclose([scores[label] for label in live.labels], other.score, atol=1e-5)
 
 
 def test_a_stream_is_answered_every_hop(asked, run_folder):
@@ -53,10 +40,11 @@ def test_a_stream_is_answered_every_hop(asked, run_folder):
         for piece in np.split(samples, 13):
             socket.send_bytes(pcm(piece))
         socket.send_json({"end": True})
-        found = [socket.receive_json() for _ in range(5)]
+        found = [socket.receive_json() for _ in range(6)]
         with pytest.raises(WebSocketDisconnect):
             socket.receive_json()
     assert [(one["start"], one["end"]) for one in found] == [
+        (0.0, 0.25),
         (0.0, 0.5),
         (0.25, 0.75),
         (0.5, 1.0),

@@ -6,12 +6,19 @@ from flax import nnx
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from serjax.models.layers.pooling import AttentivePooling, TanhAttention, masked_mean, masked_mean_and_deviation
+from serjax.models.layers.pooling import (
+    AttentivePooling,
+    AttentiveStatistics,
+    TanhAttention,
+    masked_mean,
+    masked_mean_and_deviation,
+)
 
 ATTENTIVE = AttentivePooling(5, 4, rngs=nnx.Rngs(0))
 TANH = TanhAttention(5, rngs=nnx.Rngs(0))
-POOLS = [masked_mean, masked_mean_and_deviation, ATTENTIVE, TANH]
-IDS = ["mean", "stat", "attentive", "tanh_attention"]
+STATISTICS = AttentiveStatistics(5, 4, rngs=nnx.Rngs(0))
+POOLS = [masked_mean, masked_mean_and_deviation, ATTENTIVE, STATISTICS, TANH]
+IDS = ["mean", "stat", "attentive", "attentive_stat", "tanh_attention"]
 
 
 @pytest.mark.parametrize("pool", [jax.jit(pool) for pool in POOLS], ids=IDS)
@@ -52,6 +59,17 @@ def test_tanh_attention_is_softmax_of_tanh():
         share /= share.sum()
         np.testing.assert_allclose(weights[row], [*share, *[0] * (6 - length)], atol=1e-6)
         np.testing.assert_allclose(pooled[row], share @ x[row, :length], atol=1e-6)
+
+
+def test_attentive_statistics_are_weighted_mean_and_deviation():
+    x = np.random.default_rng(0).normal(size=(2, 7, 5)).astype(np.float32)
+    frames = jnp.array([7, 4])
+    got, weights = STATISTICS(jnp.asarray(x), frames), np.asarray(STATISTICS.weights(jnp.asarray(x), frames))
+    for row, length in enumerate((7, 4)):
+        clip, share = x[row, :length], weights[row, :length, None]
+        mean = (share * clip).sum(0)
+        deviation = np.sqrt((share * (clip - mean) ** 2).sum(0))
+        np.testing.assert_allclose(got[row], np.concatenate([mean, deviation]), atol=1e-5)
 
 
 def test_weights_of_tanh_attention_start_between_0_and_1():

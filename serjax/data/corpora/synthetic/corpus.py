@@ -112,6 +112,47 @@ def speaker(path: Path) -> str:
     return path.stem.partition("_")[0]
 
 
+def told(
+    path: Path, *, seed: int, speakers: int
+) -> tuple[tuple[tuple[str, float], ...], tuple[tuple[str, float], ...]]:
+    """Return made-up values and votes of a rendered clip, which follow from how it was rendered.
+
+    arousal, 1 to 7, follows the level, and valence, 1 to 7, the pitch: a made-up rule, so that a model can be held
+    against known truth. Ten annotators vote for the emotions as likely as the manner of the clip is in each.
+
+    Args:
+        path: of the clip, as `render` names it.
+        seed: of the corpus.
+        speakers: of the corpus.
+    """
+    emotion, who, number = path.parent.name, int(speaker(path)[3:]) - 1, int(path.stem.partition("_")[2])
+    manner, rng = _manner(seed, emotion, who, number)
+    pitch = _voice(who, speakers, np.random.default_rng([seed, 0, who])).pitch * 2 ** (manner["pitch"] / 12)
+    values = {"arousal": 4 + manner["level"] / 3, "valence": 1 + 6 * np.log2(pitch / 80) / np.log2(400 / 80)}
+    distance = np.array([_distance(manner, asdict(other)) for other in EMOTIONS.values()])
+    likelihood = np.exp((distance.min() - distance) / 2)
+    votes = rng.multinomial(10, likelihood / likelihood.sum())
+    return (
+        tuple((name, round(float(np.clip(value, 1, 7)), 3)) for name, value in values.items()),
+        tuple(zip(EMOTIONS, map(float, votes), strict=True)),
+    )
+
+
+def _manner(seed: int, emotion: str, who: int, number: int) -> tuple[dict[str, float], np.random.Generator]:
+    """Draw how a clip is said; and what draws the rest of it."""
+    rng = np.random.default_rng([seed, 2, list(EMOTIONS).index(emotion), who, number])
+    return _vary(asdict(EMOTIONS[emotion]), asdict(_SPREAD), rng), rng
+
+
+def _distance(manner: dict[str, float], mean: dict[str, float]) -> float:
+    """Return the squared distance in standard deviations."""
+    spread, total = asdict(_SPREAD), 0.0
+    for name, value in manner.items():
+        step = np.log(value / mean[name]) if name in _FACTORS else value - mean[name]
+        total += (step / spread[name]) ** 2
+    return total
+
+
 def _manifest(folder: Path) -> object:
     """Return what the folder's manifest says; None where it has none."""
     try:
@@ -124,9 +165,8 @@ def _write(folder: Path, seed: int, speakers: int, texts: int, emotion: str, who
     """Render one clip."""
     voice = _voice(who, speakers, np.random.default_rng([seed, 0, who]))
     text = _text(np.random.default_rng([seed, 1, number % texts]))
-    rng = np.random.default_rng([seed, 2, list(EMOTIONS).index(emotion), who, number])
-    manner = Manner(**_vary(asdict(EMOTIONS[emotion]), asdict(_SPREAD), rng))
-    samples = speak(text, voice, manner, rng)
+    manner, rng = _manner(seed, emotion, who, number)
+    samples = speak(text, voice, Manner(**manner), rng)
     flac = io.BytesIO()  # Python's own writing says when the disk is full, libsndfile's does not
     soundfile.write(flac, samples, SAMPLE_RATE, format="FLAC")
     (folder / emotion / f"spk{who + 1:02d}_{number:02d}.flac").write_bytes(flac.getvalue())

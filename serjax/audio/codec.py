@@ -13,6 +13,7 @@ from serjax.runtime.errors import MissingPackage, UserError
 
 try:
     import av
+    from av.audio.stream import AudioStream
 except ImportError:
     raise MissingPackage("PyAV", "video", "Clips are passed through codecs") from None
 
@@ -88,6 +89,7 @@ def _encode(wave: Float32[np.ndarray, "t"], coding: _Coding) -> io.BytesIO:
                 f"The FFmpeg of PyAV {av.__version__} has no encoder {coding.encoder}; install a PyAV that has it (its "
                 "wheels on PyPI do), or leave this codec out of --augment.codec."
             ) from None
+        assert isinstance(stream, AudioStream)
         if coding.bit_rate:
             stream.bit_rate = coding.bit_rate
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(wave[None], np.float32), "flt", "mono")
@@ -100,7 +102,7 @@ def _encode(wave: Float32[np.ndarray, "t"], coding: _Coding) -> io.BytesIO:
 
 def _decode(file: io.BytesIO) -> tuple[Float32[np.ndarray, "t"], int]:
     """Return the samples of a file, without the encoder's delay, and their rate."""
-    with av.open(file) as container:
+    with av.open(file, "r") as container:
         stream = container.streams.audio[0]
         resampler = av.AudioResampler(format="flt", layout="mono", rate=stream.rate)
         pieces = [piece.to_ndarray()[0] for frame in container.decode(stream) for piece in resampler.resample(frame)]

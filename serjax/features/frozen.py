@@ -92,7 +92,7 @@ def joined(features: Features, other: Features) -> Features:
     ]
     lengths = np.concatenate([np.asarray(features.frames), np.asarray(other.frames)])
     labels = np.concatenate([np.asarray(features.label), np.full(len(other.frames), -1, np.int32)])
-    return features._replace(states=np.concatenate(states), frames=lengths, label=labels)
+    return Features._make((np.concatenate(states), lengths, labels, features.target))
 
 
 def encode_clips(

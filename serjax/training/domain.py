@@ -241,9 +241,7 @@ def domain_weights(params: Params) -> int:
     return sum(leaf.size for path, leaf in nnx.to_flat_state(params) if DOMAIN_HEAD in path)
 
 
-def with_progress(
-    step: Callable[[TrainState, TwoDomains, TrialConstants, Params], Any],
-) -> Callable[[TrainState, TwoDomains, TrialConstants, Params], Any]:
+def with_progress(step: Callable[..., Any]) -> Callable[[TrainState, TwoDomains, TrialConstants, Params], Any]:
     """Return a step of `make_step` that tells the objective how far training is."""
 
     def informed(state: TrainState, batch: TwoDomains, constants: TrialConstants, frozen: Params) -> Any:

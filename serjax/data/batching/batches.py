@@ -238,7 +238,7 @@ def _dataset(
         wave = np.zeros((len(places), samples), np.float32)
         if drawn is None:
             both = zip(read_clips(clips, chosen.tolist()), starts[places].tolist(), strict=True)
-            found = (clip[start : start + samples] for clip, start in both)
+            found: Iterator[np.ndarray] = (clip[start : start + samples] for clip, start in both)
         else:
             found = drawn.rows(clips, chosen, starts[places], places, samples)
         for row, stretch in enumerate(found):

@@ -13,6 +13,7 @@ import serjax
 from serjax.audio.config import AugmentConfig
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig, FoldsConfig
+from serjax.data.known_clips import read_adapted
 from serjax.evaluation.out_of_fold import read_oof_csv, read_seeds
 from serjax.models.speech import Speech
 from serjax.runs.finetune import train
@@ -104,6 +105,7 @@ def test_an_adapted_run_answers_as_it_did_in_training(corpus, elsewhere, tmp_pat
         assert not any("domain" in key for key in tensors)
         told = "adapted" in " ".join(report["facts"]["corpus_notes"])
         assert told == (one != "none")
+        assert len(read_adapted(experiment.run_dir)) == (16 if told else 0)
     assert not np.allclose(found["plain"], found["whole"], atol=1e-4)
     np.testing.assert_array_equal(found["whole"], found["stopped"])
     oof, ensemble = (

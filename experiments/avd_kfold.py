@@ -2,12 +2,11 @@
 
 Command: python -m serjax.train --exp avd_kfold --data.root LIST.csv
     Other values: --target.dimensions valence=-1:1 --data.columns valence=V
-    Without data or pretrained weights, on rendered speech: --data.corpus synthetic --target.dimensions arousal=1:7
-    valence=1:7 --model.family bilstm
 Needs: a list with columns arousal, valence and dominance from 1 to 7, and microsoft/wavlm-base-plus (fetched from the
     hub, or a directory given with --model.checkpoint DIR).
 Takes: about as long as five fine-tunings; a GPU is advised.
-Expect: unknown; on rendered speech see docs/how-to/targets.md.
+Expect: not measured here. Without data or pretrained weights, bilstm_kfold learns values of rendered speech
+    (docs/how-to/targets.md).
 """
 
 from serjax.config.experiment import Experiment

@@ -31,6 +31,9 @@ PARSER.add_argument(
     help="keep only an index of decoded clips, and decode each again when it is read",
 )
 PARSER.add_argument("--data.skip-bad", action="store_true", help="leave out clips that cannot be used")
+PARSER.add_argument(
+    "--ranges", nargs="+", metavar="NAME=LOW:HIGH", help="scale of the corpus's values, for a published model of values"
+)
 PARSER.add_argument("--out", type=Path, metavar="DIR", help="folder of the results; by default RUN/evaluation")
 PARSER.add_argument("--overwrite", action="store_true", help="delete an earlier evaluation in that folder")
 PARSER.add_argument("--seed", type=int, default=0, help="decides the draws of the intervals")
@@ -44,6 +47,7 @@ def main(argv: Sequence[str]) -> int:
 
     from serjax.data.config import DataConfig
     from serjax.evaluation.tables import evaluation_tables
+    from serjax.evaluation.task_tables import value_tables
     from serjax.runs.evaluate import evaluate
     from serjax.runtime.distributed import first
     from serjax.runtime.hosts import Hosts
@@ -64,12 +68,13 @@ def main(argv: Sequence[str]) -> int:
         raw=options["raw"],
         only=options["only"],
         task=options["task"],
+        ranges=options["ranges"] or (),
         seed=options["seed"],
         overwrite=options["overwrite"],
         command=f"python -m serjax.evaluate {shlex.join(argv)}",
     )
     if first():
-        console.print(evaluation_tables(report))
+        console.print(value_tables(report) if "tasks" in report else evaluation_tables(report))
     return 0
 
 

@@ -36,6 +36,8 @@ def test_options_become_settings_and_the_report_is_printed(monkeypatch, capsys):
         "long_clips": "head",
         "raw": True,
         "only": ("p", "q"),
+        "task": None,
+        "ranges": (),
         "seed": 0,
         "overwrite": False,
     }

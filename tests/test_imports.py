@@ -13,8 +13,8 @@ FLOORS = (
     ("config", "inference"),
     ("runs", "cli"),
     (
-        *("compare", "embed", "evaluate", "export", "gather", "listen", "plan", "predict", "pretrain", "push", "serve"),
-        "train",
+        *("compare", "embed", "evaluate", "export", "gather", "listen", "look", "plan", "predict", "pretrain", "push"),
+        *("serve", "train"),
     ),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, 1) for room in rooms}

@@ -19,6 +19,7 @@ DOORS = {
     "export.py",
     "gather.py",
     "listen.py",
+    "look.py",
     "plan.py",
     "predict.py",
     "pretrain.py",

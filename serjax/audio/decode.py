@@ -157,7 +157,7 @@ def _read(file: soundfile.SoundFile, path: Path, start: float, end: float | None
     """Return the mono stretch of an open file at the file's own rate."""
     if file.frames >= 2**40:  # a FLAC that was written to a pipe; soundfile fails at its end
         raise UserError(f"{path}: its header does not say how long it is; convert it, say with ffmpeg, to a new file.")
-    first, last = _stretch(path, file.frames, file.samplerate, start, end)
+    first, last = stretch(path, file.frames, file.samplerate, start, end)
     mono, powers = _read_mono(file, path, first, last)
     loudest = cancelled(power(mono[:, None])[0], powers) if file.channels > 1 else None
     if loudest is not None:
@@ -199,12 +199,16 @@ def _decode_track(path: Path, start: float, end: float | None, rate: int) -> Flo
     if found is None:
         raise silent(path)
     samples, own_rate = found
-    first, last = _stretch(path, len(samples), own_rate, start, end)
+    first, last = stretch(path, len(samples), own_rate, start, end)
     return resample(samples[first:last], own_rate, rate, source=str(path))
 
 
-def _stretch(path: Path, frames: int, rate: int, start: float, end: float | None) -> tuple[int, int]:
-    """Return the first sample of a stretch and the one after its last."""
+def stretch(path: Path, frames: int, rate: int, start: float, end: float | None) -> tuple[int, int]:
+    """Return the first sample of a stretch of a file with so many frames, and the one after its last.
+
+    Raises:
+        UserError: the stretch, in s, lies outside of the file.
+    """
     seconds = frames / rate
     if start < 0 or (frames and start >= seconds):
         raise UserError(f"{path}: start {start:g} s is outside of the file, which lasts {seconds:.3f} s; correct it.")

@@ -26,32 +26,28 @@ def with_interval(key: str, scored: Mapping[str, float | None]) -> str:
 
 
 def section_rows(section: Section) -> list[list[str]]:
-    """Return rows of a name, clips and scores: each fold, mean and spread over folds and seeds, all clips, interval."""
+    """Return rows of a name, clips and scores: each fold, mean and deviation, all clips, ends of the interval."""
     keys = KEYS[section["kind"]]
 
-    def spread(values: Mapping[str, Any]) -> list[str]:
+    def spread(name: str, values: Mapping[str, Any]) -> list[list[str]]:
         return [
-            shown(key, values[key]["mean"])
-            + ("" if values[key]["std"] is None else f" ± {shown(key, values[key]['std'])[:4]}")
-            for key in keys
+            [title, "", *(shown(key, values[key][part]) for key in keys)]
+            for title, part in ((name, "mean"), ("std", "std"))
         ]
 
     scores, count = section["scores"], section["seeds"]
-    rows = [
-        [f"fold {fold['fold']}", str(fold["clips"]), *(shown(k, fold[k]) for k in keys)] for fold in section["folds"]
+    level = f"{100 * section['interval']['level']:g} %"
+    return [
+        *(
+            [f"fold {fold['fold']}", str(fold["clips"]), *(shown(k, fold[k]) for k in keys)]
+            for fold in section["folds"]
+        ),
+        *spread("mean of folds", section["over_folds"]),
+        *(spread(f"mean of {count['count']} seeds", count) if count else []),
+        ["out-of-fold", str(section["clips"]), *(shown(key, scores[key]["score"]) for key in keys)],
+        [f"{level} from", "", *(shown(key, scores[key]["low"]) for key in keys)],
+        [f"{level} to", "", *(shown(key, scores[key]["high"]) for key in keys)],
     ]
-    rows.append(["mean ± std", "", *spread(section["over_folds"])])
-    if count:
-        rows.append([f"{count['count']} seeds", "", *spread(count)])
-    rows.append(["out-of-fold", str(section["clips"]), *(shown(key, scores[key]["score"]) for key in keys)])
-    rows.append(
-        [
-            f"{100 * section['interval']['level']:g} % interval",
-            "",
-            *(f"{shown(key, scores[key]['low'])}-{shown(key, scores[key]['high'])}" for key in keys),
-        ]
-    )
-    return rows
 
 
 def section_headings(section: Section) -> list[str]:
@@ -109,6 +105,12 @@ def comparison_table(
     scored = [*zip(runs, (ours["scores"], theirs["scores"]), strict=True), ("difference", difference)]
     rows = [[run, *(with_interval(key, found[key]) for key in keys)] for run, found in scored]
     return plain_table(f"{name} ({ours['kind']}), {clips} clips", ["", *(NAMES[key] for key in keys)], rows)
+
+
+def value_tables(report: Mapping[str, Any]) -> Group:
+    """Return, to be printed, the scores of values on other clips than a run's own, and the report's notes."""
+    (section,) = report["tasks"]
+    return Group(plain_table(report["name"], each_headings(section), _narrow(section)), *map(Text, report["notes"]))
 
 
 def target_tables(report: Mapping[str, Any]) -> Group:

@@ -12,12 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from serjax.audio import SAMPLE_RATE
+from serjax.audio.levels import Levels, measure_samples
 from serjax.config.experiment import Experiment, cache_folder
 from serjax.data.coverage import measure_coverage
 from serjax.data.dataset import Data
 from serjax.data.folds.fold import PARTS, Fold
 from serjax.data.folds.make import chosen_folds
-from serjax.data.suspicions import find_suspicions
+from serjax.data.store.clips import ClipStore
+from serjax.data.suspicions.find import find_suspicions
 from serjax.evaluation.report import OPTIMISTIC
 from serjax.evaluation.tables import speakers_tested
 from serjax.models.functional import count
@@ -32,6 +34,7 @@ from serjax.runs.setup import check_lengths, experiment_trials
 from serjax.runtime import distributed
 from serjax.runtime.constraints import validate
 from serjax.runtime.errors import UserError, one_of
+from serjax.runtime.progress import progress_bar
 from serjax.training.choose_together import choose_together
 
 log = logging.getLogger(__name__)
@@ -76,7 +79,21 @@ def _suspicions(experiment: Experiment, data: Data, folds: Sequence[Fold]) -> It
         yield OPTIMISTIC
     if data.store.skipped:
         yield f"{len(data.store.skipped)} clips are skipped as unreadable: {one_of(list(data.store.skipped))}"
-    yield from find_suspicions(data.store.utterances, data.store.lengths, folds)
+    for one in find_suspicions(data.store.utterances, _levels(data), folds):
+        yield one.text
+
+
+def _levels(data: Data) -> dict[int, Levels]:
+    """Measure the clips as they were decoded, mono at 16 kHz; none where no sound is."""
+    if not isinstance(data.store, ClipStore):
+        return {}
+    levels = {}
+    with progress_bar("clips") as bar:
+        task = bar.add_task("measuring", total=len(data.store), rate="")
+        for i in range(len(data.store)):
+            levels[i] = measure_samples(data.store.clip(i))
+            bar.advance(task)
+    return levels
 
 
 def _class_table(data: Data) -> Table:

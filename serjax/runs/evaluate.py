@@ -29,6 +29,7 @@ from serjax.inference.batched import BATCH
 from serjax.inference.ensemble import Ensemble, LongClips
 from serjax.inference.load import load
 from serjax.models.base import DType
+from serjax.runs.evaluate_values import value_answers, value_report, value_task, write_values
 from serjax.runs.processes import check_versions
 from serjax.runtime import distributed
 from serjax.runtime.constraints import validate
@@ -54,6 +55,7 @@ def evaluate(
     raw: bool = False,
     only: Sequence[str] | None = None,
     task: str | None = None,
+    ranges: Sequence[str] = (),
     seed: int = 0,
     overwrite: bool = False,
     command: str = "serjax.runs.evaluate.evaluate(...)",
@@ -73,7 +75,9 @@ def evaluate(
         long_clips: how clips are answered that are longer than the models hear, see `serjax.load`.
         raw: leave out the temperatures of calibration, see `serjax.load`.
         only: classes that are told apart; all by default.
-        task: of a run with several; the first by default.
+        task: task of a run with several; the first by default.
+        ranges: of the corpus's values, such as `arousal=1:7`, for a published model that gives values from 0 to 1; a
+            run knows its own.
         seed: decides the draws of the intervals, and the clips that `data.max_clips` chooses.
         overwrite: delete the results of an earlier evaluation in `out`.
         command: by which it was asked for, for the page.
@@ -91,21 +95,33 @@ def evaluate(
     distributed.from_first("evaluation", lambda: _check_free(folder, overwrite))
     check_versions()
     ensemble = load(source, weights, dtype, highpass, long_clips, raw, only, task)
-    if ensemble.outputs == "identity":
-        raise UserError(f"{source}: it gives values and no classes, which labels cannot be compared with.")
+    asked_values = value_task(ensemble, ranges, str(source)) if ensemble.outputs == "identity" else None
+    if asked_values is None and ranges:
+        raise UserError(f"ranges are of values, but {source} tells classes apart; leave them out.")
     for note in ensemble.notes:
         log.info(note)
     cache = Path(data.cache or (run_dir.parent if run_dir.is_dir() else "checkpoints")).absolute()
-    corpus, answers, notes, digests = _answers(ensemble, data, cache, seed)
-    notes += _known_notes(run_dir, ensemble, answers.ids, digests)
+    corpus, clips, scores, notes, digests = _answers(ensemble, data, cache, seed)
+    notes += _known_notes(run_dir, ensemble, [clip.id for clip in clips], digests)
     if ensemble.long_clips == "windows" and ensemble.max_seconds is not None:
         notes.append(
             f"Clips above {ensemble.max_seconds:g} s are answered by the mean over windows; the scores of a run's own "
             "report are of the stretch that --head hears."
         )
     name, shares = f"{run_dir.name} on {corpus}", ensemble.outputs == "softmax"
+    asked = {"model": str(source), "data": asdict(data), "command": command}
+    if asked_values is not None:
+        values = value_answers(asked_values, clips, scores, scaled=bool(ensemble.scoring.ranges))
+        unknown = [name for name in ensemble.labels if name not in values.task.outputs]
+        if unknown:
+            notes.append(f"No clip has {one_of(unknown)}, which is not scored.")
+        report = value_report(values, name=name, seed=seed, notes=notes) | asked
+        distributed.from_first("evaluation", lambda: write_values(_empty(folder), report, values))
+        log.info(f"Written to {folder}: README.md, {asked_values.name}.png, predictions.csv, report.json.")
+        return report
+    answers = _classes(ensemble, clips, scores)
     report = evaluation_report(answers, name=name, seed=seed, notes=notes, shares=shares)
-    report |= {"model": str(source), "data": asdict(data), "command": command}
+    report |= asked
     distributed.from_first("evaluation", lambda: _write(folder, report, answers))
     pictures = "confusion.png, reliability.png" if shares else "confusion.png"
     log.info(f"Written to {folder}: README.md, {pictures}, predictions.csv, report.json.")
@@ -117,11 +133,16 @@ def _check_free(folder: Path, overwrite: bool) -> None:
         raise UserError(f"{folder}: the folder is not empty; choose another --out, or --overwrite an evaluation.")
 
 
-def _write(folder: Path, report: Report, answers: OutOfFold) -> None:
+def _empty(folder: Path) -> Path:
+    """Return a folder that has nothing in it any more."""
     with disk_errors(folder, "--out"):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-    write_oof_csv(folder / "predictions.csv", answers)
+    return folder
+
+
+def _write(folder: Path, report: Report, answers: OutOfFold) -> None:
+    write_oof_csv(_empty(folder) / "predictions.csv", answers)
     save_png(folder / "confusion.png", confusion_figure(report))
     if report["calibration"]:
         save_png(folder / "reliability.png", reliability_figure({report["name"]: report["calibration"]}))
@@ -131,12 +152,13 @@ def _write(folder: Path, report: Report, answers: OutOfFold) -> None:
 
 def _answers(
     ensemble: Ensemble, data: DataConfig, cache: Path, seed: int
-) -> tuple[str, OutOfFold, list[str], list[str | None]]:
-    """Return the corpus's name, the ensemble's answer for every clip, notes, and hashes of the clips' samples."""
+) -> tuple[str, list[Utterance], Float[np.ndarray, "clips c"], list[str], list[str | None]]:
+    """Return the corpus's name, clips and the ensemble's scores for each, notes, and hashes of the clips' samples."""
     config = DataConfig(**{**asdict(data), "cache": str(cache)})
     filmed = "video" in ensemble.modalities
-    corpus = read_corpus(config, seed=seed, videos=filmed, silent="sound" not in ensemble.modalities, ask=False)
-    strange = [label for label in corpus.labels if label not in ensemble.labels]
+    silent, labelled = "sound" not in ensemble.modalities, ensemble.outputs != "identity"
+    corpus = read_corpus(config, seed=seed, videos=filmed, silent=silent, ask=False, labelled=labelled)
+    strange = [label for label in corpus.labels if labelled and label not in ensemble.labels]
     if strange:
         raise UserError(
             f"the model has no class {one_of(strange)}, only {', '.join(ensemble.labels)}; translate the labels with "
@@ -172,16 +194,21 @@ def _answers(
     log.info(describe(answered, corpus.labels))
     if skipped:
         notes.append(f"{len(skipped)} clips that cannot be used were skipped.")
-    answers = OutOfFold(
-        ids=tuple(clip.id for clip in answered),
-        fold=np.ones(len(answered), int),
-        label=np.array([ensemble.labels.index(clip.label) for clip in answered]),
-        probability=np.concatenate([one.probability for one in every if one.clips]),
-        speaker=tuple(clip.speaker for clip in answered),
+    scores = np.concatenate([one.probability for one in every if one.clips])
+    return corpus.name, answered, scores, notes, [digest for one in every for digest in one.digests]
+
+
+def _classes(ensemble: Ensemble, clips: Sequence[Utterance], scores: Float[np.ndarray, "clips c"]) -> OutOfFold:
+    """Return scores of classes as the answers of one fold."""
+    return OutOfFold(
+        ids=tuple(clip.id for clip in clips),
+        fold=np.ones(len(clips), int),
+        label=np.array([ensemble.labels.index(clip.label) for clip in clips]),
+        probability=scores,
+        speaker=tuple(clip.speaker for clip in clips),
         labels=ensemble.labels,
-        attributes=attribute_columns([clip.attributes for clip in answered]),
+        attributes=attribute_columns([clip.attributes for clip in clips]),
     )
-    return corpus.name, answers, notes, [digest for one in every for digest in one.digests]
 
 
 class _Answered(NamedTuple):

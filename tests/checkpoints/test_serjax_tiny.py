@@ -12,12 +12,9 @@ from serjax.checkpoints.conversion import to_tensors
 from serjax.checkpoints.formats.tensors import read_tensors
 from serjax.checkpoints.hub import BUNDLED
 from serjax.checkpoints.huggingface import load_encoder
-from serjax.config.experiment import Experiment
 from serjax.data.corpora.read import read_corpus
 from serjax.data.corpora.synthetic.corpus import _text, _voice
 from serjax.models.encoders.config import preset
-from serjax.models.speech import Speech
-from serjax.runs.run import run
 
 FOLDER = BUNDLED / "serjax-tiny"
 
@@ -96,13 +93,3 @@ def test_transformers_loads_it_with_the_same_hidden_states():
     assert len(found) == len(expected) == 4
     for ours, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, other.numpy(), atol=1e-4)
-
-
-@pytest.mark.slow
-def test_the_quickstart_reaches_what_it_promises(quickstart, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert isinstance(quickstart, Experiment)
-    assert isinstance(quickstart.model, Speech)
-    assert quickstart.model.checkpoint == "serjax-tiny"
-    report = run(quickstart)
-    assert report["out_of_fold"]["ua"]["score"] >= 0.75

@@ -220,7 +220,8 @@ def known_options():
     options |= {f"{group}.no-{name}" for group, _, name in (option.rpartition(".") for option in options)}
     for script in (ROOT / "benchmarks").glob("*.py"):
         options |= {f"--{name}" for name in re.findall(r'"(?:--)?([a-z][a-z-]*)"', script.read_text())}
-    for door in ("predict", "listen", "embed", "evaluate", "compare", "export", "gather", "push", "plan", "serve"):
+    doors = ("predict", "listen", "look", "embed", "evaluate", "compare", "export", "gather", "push", "plan", "serve")
+    for door in doors:
         options |= set(re.findall(r"--[a-z][a-z.-]+", reference.help_page(f"serjax.{door}")))
     options |= {f"--hosts.{field.name}" for field in fields(Hosts)}
     return options | {"--exp", "--no-overwrite", "--dry-run"} | OF_LAUNCHERS
@@ -305,6 +306,9 @@ def test_page_runs(page, prepare, rendered, tmp_path):
     for command in re.findall(r"^<!-- setup: (.+) -->$", page.read_text(), re.M):
         prepare(command, tmp_path)
     run([sys.executable, "-c", DRIVER], tmp_path, json.dumps([(*block[:2], block.place) for block in runnable(page)]))
+    if page == ROOT / "docs" / "quickstart.md":
+        report = json.loads((tmp_path / "checkpoints" / "quickstart" / "report.json").read_text())
+        assert report["out_of_fold"]["ua"]["score"] >= 0.75, "less than README and this page promise"
     for folder in (tmp_path / "checkpoints").glob("synthetic-speech-*"):
         if not (rendered / folder.name).exists():
             shutil.copytree(folder, rendered / folder.name)

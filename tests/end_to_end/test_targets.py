@@ -29,8 +29,13 @@ def run(folder, name, *options):
     return folder / name
 
 
-def test_dimensions_are_learned_and_answered_on_their_scale(folder, capsys):
-    found = run(folder, "avd", "--target.kind", "dimensions", "--target.dimensions", "arousal=1:7", "valence=1:7")
+@pytest.fixture(scope="module")
+def found(folder):
+    """A run of two values."""
+    return run(folder, "avd", "--target.kind", "dimensions", "--target.dimensions", "arousal=1:7", "valence=1:7")
+
+
+def test_dimensions_are_learned_and_answered_on_their_scale(folder, found, capsys):
     report = json.loads((found / "report.json").read_text())
     (section,) = report["tasks"]
     assert section["kind"] == "dimensions"
@@ -56,6 +61,7 @@ def test_dimensions_are_learned_and_answered_on_their_scale(folder, capsys):
     assert "arousal" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_several_tasks_at_once_with_learned_weights(folder):
     options = ["--target.tasks", "emotion:class:focal", "avd:dimensions", "votes:soft:kl", "all:multilabel"]
     options += ["--target.dimensions", "arousal=1:7", "--target.weights", "learned", "--train.seeds", "2"]
@@ -86,3 +92,20 @@ def test_what_does_not_fit_is_refused(folder):
         run(folder, "x", "--target.kind", "dimensions", "--target.dimensions", "arousal=1:2")
     with pytest.raises(UserError, match="no clip has tension; the corpus has arousal, valence"):
         run(folder, "x", "--target.kind", "dimensions", "--target.dimensions", "tension=1:2", "arousal=1:7")
+
+
+def test_a_run_of_values_is_evaluated_on_another_corpus(folder, found, tmp_path):
+    """The clips of the run itself, as a list with a scale of its own."""
+    from serjax.evaluate import main as evaluate
+
+    clips = sorted((folder / "cache").rglob("*_0[0-3].flac"))
+    lines = [f"{path},{place % 3},{1 + place % 7}" for place, path in enumerate(clips)]
+    (tmp_path / "list.csv").write_text("\n".join(["path,speaker,arousal", *lines]) + "\n")
+    options = ["--data.root", str(tmp_path / "list.csv"), "--out", str(tmp_path / "evaluation")]
+    assert evaluate([str(found), *options]) == 0
+    report = json.loads((tmp_path / "evaluation" / "report.json").read_text())
+    (arousal,) = [one for one in report["tasks"][0]["each"] if one["name"] == "arousal"]
+    assert arousal["clips"] == len(clips)
+    assert (tmp_path / "evaluation" / "dimensions.png").is_file()
+    with pytest.raises(UserError, match="knows those of its values"):
+        evaluate([str(found), *options, "--overwrite", "--ranges", "arousal=1:7"])

@@ -72,6 +72,7 @@ def test_clips_of_the_other_corpus_stand_behind_the_others_without_labels(corpor
     assert heads.other.clips == (6, 7, 8)
     plain, alone = heads_of(small(corpora, tmp_path, "none"))
     assert (plain.unlabelled, alone.other) == (None, None)
+    assert len(list((tmp_path / "features").glob("[!.]*"))) == 2  # those of each corpus once
     np.testing.assert_array_equal(heads.features.states[:6], alone.features.states)
     names = set(flat(alone.params))
     assert {name for name in flat(heads.params) if name not in names} == {

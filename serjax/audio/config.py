@@ -8,6 +8,8 @@ from annotated_types import Ge, Le
 from serjax.runtime.constraints import AtLeastOne, Count, Finite, NotNegative, Share
 from serjax.runtime.errors import UserError
 
+Codec = Literal["telephone", "mp3", "opus"]
+
 
 @dataclass(frozen=True)
 class AugmentConfig:
@@ -31,6 +33,18 @@ class AugmentConfig:
     """Folder of room impulse responses."""
     rir_p: Share = 0.0
     """Probability of reverberation."""
+    codec: tuple[Codec, ...] = ()
+    """Codecs of which a clip passes through one, each as likely: telephone (300 to 3400 Hz, G.711 at 8 kHz), mp3 (32
+    kbit/s), opus (16 kbit/s). Each clip is encoded once, and kept in the cache beside the clips."""
+    codec_p: Share = 0.5
+    """Probability that a clip passes through one of codec."""
+    babble_p: Share = 0.0
+    """Probability of babble: voices of other training clips of the same fold, from anywhere in them."""
+    babble_voices: tuple[AtLeastOne, AtLeastOne] = (3, 7)
+    """Fewest and most voices, each as loud."""
+    babble_snr: tuple[Finite, Finite] = (13.0, 20.0)
+    """Signal-to-noise ratio in dB of a clip to all voices, drawn evenly from this range; this and babble_voices are
+    those of x-vectors (Snyder et al. 2018)."""
     mixup: NotNegative = 0.0
     """Mix each clip and its label with another's, with a share drawn from Beta(mixup, mixup); 0 for never."""
     mixup_of: Literal["waves", "features"] = "waves"
@@ -51,6 +65,11 @@ class AugmentConfig:
         """True where anything but mixup changes waves."""
         return any((self.speed_factors, self.gain_p, self.noise_p, self.noise_levels, self.rir_p))
 
+    @property
+    def changes_channel(self) -> bool:
+        """True where clips come through codecs or amid babble, which batches of training are read with."""
+        return bool((self.codec and self.codec_p) or self.babble_p)
+
     def check(self) -> None:
         """Refuse combinations that cannot be.
 
@@ -68,3 +87,8 @@ class AugmentConfig:
             raise UserError(
                 "augment.noise_snr must rise, and probabilities of augment.noise_levels add up to 1 or less."
             )
+        if len(set(self.codec)) < len(self.codec):
+            raise UserError(f"augment.codec is {self.codec}; it must name each codec once.")
+        for name, (low, high) in (("babble_voices", self.babble_voices), ("babble_snr", self.babble_snr)):
+            if low > high:
+                raise UserError(f"augment.{name} is {(low, high)}; it must rise.")

@@ -16,6 +16,7 @@ from serjax.models.speech import Speech
 from serjax.runtime.constraints import Seed
 from serjax.runtime.errors import UserError
 from serjax.training.config import MeshConfig, OptimizerConfig, TrainConfig
+from serjax.training.domain_config import DomainConfig
 
 JOBS = "jobs"
 """Folder of the jobs of a run, in the run folder."""
@@ -45,6 +46,7 @@ class Experiment:
     train: TrainConfig = field(default_factory=TrainConfig)
     mesh: MeshConfig = field(default_factory=MeshConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    domain: DomainConfig = field(default_factory=DomainConfig)
     warm_start: WarmStart = field(default_factory=WarmStart)
     card: CardConfig = field(default_factory=CardConfig)
     search: Annotated[tuple[tuple[str | int | float, ...], ...], tyro.conf.UseAppendAction] = ()
@@ -124,6 +126,8 @@ class Experiment:
             )
         if self.train.balance == "sampling" and not self.target.needs_label:
             raise UserError("train.balance is sampling, but no target is a label; choose another.")
+        if self.domain.kind != "none":
+            self.domain.check_model(model, self.train.accumulate)
         if isinstance(model, Functionals):
             model.check_length(self.data.max_seconds)
         for name, given in (
@@ -131,6 +135,7 @@ class Experiment:
             ("mixup_of features", augment.mixup_of == "features"),
             ("mel_masks", augment.mel_masks + augment.time_masks > 0),
             ("waves", augment.changes_waves),
+            ("channel", augment.changes_channel),
         ):
             if given and name not in model.augmentations:
                 raise UserError(
@@ -146,6 +151,7 @@ _AUGMENTATIONS = {
     "mixup_of features": "mixup of features",
     "mel_masks": "SpecAugment of spectrograms (mel_masks, time_masks)",
     "waves": "augmentation of waves (speed_factors, gain, noise, rir)",
+    "channel": "codecs or babble (codec, babble_p)",
 }
 
 

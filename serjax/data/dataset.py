@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
+from serjax.audio.config import AugmentConfig, Codec
 from serjax.audio.highpass import LARGE_OFFSET
 from serjax.audio.vad import load_silero
 from serjax.data.batching.batches import Frames
+from serjax.data.batching.channel import Channel
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.data.corpora.read import describe, read_corpus
 from serjax.data.coverage import measure_coverage, unheard_note
@@ -45,6 +47,7 @@ class Data(NamedTuple):
         leakage_notes: sentences on clips that stand on both sides of a fold.
         frames: for models that take video.
         targets: of the clips, where they are other than one class.
+        unlabelled: clips of another corpus that training adapts to.
     """
 
     corpus: str
@@ -56,6 +59,7 @@ class Data(NamedTuple):
     leakage_notes: tuple[str, ...]
     frames: Frames | None = None
     targets: Targets | None = None
+    unlabelled: ClipStore | None = None
 
     @property
     def outputs(self) -> int:
@@ -148,7 +152,31 @@ def read_data(
     return Data(corpus.name, store, corpus.labels, classes, divided, corpus_notes, notes, rows, targets)
 
 
-def _open_clips(config: DataConfig, utterances: Sequence[Utterance], folder: Path) -> ClipStore:
+def open_channel(data: Data, config: DataConfig, augment: AugmentConfig, cache: Path) -> Channel | None:
+    """Return the codecs and the babble of training, each clip encoded once and kept; None where there are none.
+
+    Args:
+        data: the clips.
+        config: how they were decoded.
+        augment: which codecs.
+        cache: as of `read_data`.
+
+    Raises:
+        UserError: PyAV, or an encoder in it, is missing; or as `open_store`.
+    """
+    if not augment.changes_channel:
+        return None
+    codecs = augment.codec if augment.codec_p else ()
+    for codec in codecs:
+        log.info(f"{len(data.store)} clips through {codec}.")
+    return Channel(
+        augment, tuple(_open_clips(config, data.store.utterances, cache / "clips", codec) for codec in codecs)
+    )
+
+
+def _open_clips(
+    config: DataConfig, utterances: Sequence[Utterance], folder: Path, codec: Codec | None = None
+) -> ClipStore:
     """Decode the sound of the clips."""
     if config.vad == "silero":
         load_silero()  # a missing package is reported once, and not for every clip
@@ -159,7 +187,10 @@ def _open_clips(config: DataConfig, utterances: Sequence[Utterance], folder: Pat
         vad=config.vad,
         cutoff=config.highpass,
         keep=config.keep_decoded,
+        codec=codec,
     )
+    if codec is not None:
+        return store
     if store.untrimmed:
         log.info(f"{store.untrimmed} clips keep their silence: too little of them would be left.")
     for line in store.skipped:

@@ -1,10 +1,18 @@
-"""Clips that a run has trained on, known again by the hash of their samples, which folds.json holds."""
+"""Clips that a run has trained on, known again by the hash of their samples.
 
+folds.json holds those of labelled clips, adapted_to.json those of clips without labels.
+"""
+
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from serjax.data.folds.fold import read_hashes, read_parts
+from serjax.runtime.disk import write_text
+from serjax.runtime.errors import UserError
+
+_ADAPTED = "adapted_to.json"
 
 
 class Known(NamedTuple):
@@ -39,3 +47,27 @@ def read_known(folder: Path, folds: Sequence[int]) -> Mapping[str, Known]:
         if trained:
             found[digest] = Known(clip, tuple(trained))
     return found
+
+
+def write_adapted(folder: Path, hashes: Sequence[str]) -> None:
+    """Write the hashes of clips whose sound a run adapts to without their labels.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    write_text(folder / _ADAPTED, json.dumps({"hashes": list(hashes)}) + "\n")
+
+
+def read_adapted(folder: Path) -> frozenset[str]:
+    """Return the hashes that `write_adapted` wrote; none where the run adapts to no clips.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    path = folder / _ADAPTED
+    if not path.is_file():
+        return frozenset()
+    try:
+        return frozenset(json.loads(path.read_text(encoding="utf-8"))["hashes"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: it is damaged ({error}); copy it from the run again.") from None

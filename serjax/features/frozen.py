@@ -80,6 +80,21 @@ def encode(
     return Features._make((states, frames, classes, None))
 
 
+def joined(features: Features, other: Features) -> Features:
+    """Return the hidden states of two corpora as those of one, padded with zeros to the longest clip of both.
+
+    Labels of the second are -1: it has none.
+    """
+    frames = max(features.states.shape[2], other.states.shape[2])
+    states = [
+        np.pad(np.asarray(one.states), ((0, 0), (0, 0), (0, frames - one.states.shape[2]), (0, 0)))
+        for one in (features, other)
+    ]
+    lengths = np.concatenate([np.asarray(features.frames), np.asarray(other.frames)])
+    labels = np.concatenate([np.asarray(features.label), np.full(len(other.frames), -1, np.int32)])
+    return Features._make((np.concatenate(states), lengths, labels, features.target))
+
+
 def encode_clips(
     function: Function,
     weights: Params,

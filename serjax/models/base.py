@@ -122,7 +122,7 @@ class Model:
     handles_missing: bool = False
     """True where a clip may lack one of several modalities."""
     augmentations: ClassVar[frozenset[str]] = frozenset()
-    """Kinds of augmentation that apply: waves, mel_masks, mixup, mixup_of features."""
+    """Kinds of augmentation that apply: waves, channel, mel_masks, mixup, mixup_of features."""
     two_stages: bool = False
     """True where heads can be trained first, on frozen encoders."""
     pretrained: bool = False

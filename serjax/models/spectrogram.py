@@ -25,7 +25,7 @@ MIN_SAMPLES = 320
 class Spectrogram(Model):
     """Network on log-mel spectrograms."""
 
-    augmentations: ClassVar[frozenset[str]] = frozenset({"waves", "mel_masks", "mixup", "mixup_of features"})
+    augmentations: ClassVar[frozenset[str]] = frozenset({"waves", "channel", "mel_masks", "mixup", "mixup_of features"})
 
     family: Literal["efficientnet", "audio_cnn", "audio_resnet18"] = "efficientnet"
     """EfficientNet-B0, or one of two small networks."""
@@ -120,7 +120,7 @@ class Spectrogram(Model):
 class Functionals(Model):
     """BiLSTM on 312 hand-made features."""
 
-    augmentations: ClassVar[frozenset[str]] = frozenset({"waves", "mixup", "mixup_of features"})
+    augmentations: ClassVar[frozenset[str]] = frozenset({"waves", "channel", "mixup", "mixup_of features"})
 
     family: Literal["bilstm"] = "bilstm"
     """BiLSTM after mser."""

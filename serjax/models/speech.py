@@ -87,8 +87,8 @@ class Speech(Model):
 
     @property
     def augmentations(self) -> frozenset[str]:  # type: ignore[override]
-        """Mixup of waves, where the encoder is trained."""
-        return frozenset() if self.frozen_encoder else frozenset({"mixup"})
+        """Those of waves, where the encoder is trained."""
+        return frozenset() if self.frozen_encoder else frozenset({"waves", "channel", "mixup"})
 
     @property
     def encoder(self) -> EncoderLayout:
@@ -133,14 +133,14 @@ class Speech(Model):
     def build(
         self, num_classes: int, *, augmentation: Augmentation | None = None, rngs: "nnx.Rngs"
     ) -> "SpeechClassifier":
-        """Return the classifier with random weights; waves are not augmented.
+        """Return the classifier with random weights.
 
         Raises:
             UserError: more layers are to be frozen than there are.
         """
         from serjax.models.classifiers.speech import SpeechClassifier
 
-        return SpeechClassifier(self, num_classes, rngs=rngs)
+        return SpeechClassifier(self, num_classes, augmentation, rngs=rngs)
 
     def trainable(self, path: Path) -> bool:
         """Return whether training changes a parameter of a `SpeechClassifier`.
@@ -149,6 +149,8 @@ class Speech(Model):
         convolutions, the projection, and the encoder's norm where it stands before the layers.
         """
         match self.frozen, path:
+            case _, ("banks", *_):
+                return False
             case "cnn", ("speech_encoder", "feature_extractor", *_):
                 return False
             case "layers", ("speech_encoder", "encoder", "layers", index, *_):

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from serjax.audio import SAMPLE_RATE
 from serjax.data.config import DataConfig
 from serjax.data.corpora.read import describe, read_corpus
-from serjax.data.known_clips import read_known
+from serjax.data.known_clips import read_adapted, read_known
 from serjax.data.store.clips import ClipStore, open_store
 from serjax.data.store.decoded import THREADS, content_hash
 from serjax.data.utterance import Utterance
@@ -280,7 +280,7 @@ def _files(clip: Utterance) -> dict[str, Path]:
 
 
 def _known_notes(run_dir: Path, ensemble: Ensemble, clips: Sequence[str], digests: Sequence[str | None]) -> list[str]:
-    """Return a sentence on the clips that the run was trained on, known by their samples, else by their names."""
+    """Return sentences on the clips that the run was trained on, known by their samples, else by their names."""
     useless = "their scores tell nothing about new recordings."
     if known := read_known(run_dir, ensemble.folds):
         found = [clip for clip, digest in zip(clips, digests, strict=True) if digest in known]
@@ -289,4 +289,11 @@ def _known_notes(run_dir: Path, ensemble: Ensemble, clips: Sequence[str], digest
         path = run_dir / "oof.csv"
         found = sorted(set(clips) & set(read_oof_csv(path).ids)) if path.is_file() else []
         how = "have names of clips that the run was trained on"
-    return [f"{len(found)} of these clips {how} ({one_of(found)}); {useless}"] if found else []
+    notes = [f"{len(found)} of these clips {how} ({one_of(found)}); {useless}"] if found else []
+    adapted_to = read_adapted(run_dir)
+    if heard := sum(digest in adapted_to for digest in digests):
+        notes.append(
+            f"The run adapted its heads to {heard} of these clips, without their labels; scores on clips that it never "
+            "heard may be lower."
+        )
+    return notes

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from serjax.config.experiment import Experiment, cache_folder
 from serjax.data.dataset import Data, read_data
+from serjax.data.unlabelled import open_unlabelled
 from serjax.evaluation.report import Report
 from serjax.runs.example import show_example
 from serjax.runs.folder import FIRST_STAGE, RESUME, begin_run, begun_at_once, claim, end_run, find_run, write_folds
@@ -73,17 +74,29 @@ def train_together(
 
 
 def experiment_data(experiment: Experiment) -> Data:
-    """Return an experiment's clips, classes and folds; see `read_data`."""
-    model = experiment.model
-    return read_data(
+    """Return an experiment's clips, classes and folds, and the clips that it adapts to.
+
+    See `read_data` and `open_unlabelled`.
+    """
+    model, domain, cache = experiment.model, experiment.domain, cache_folder(experiment)
+    data = read_data(
         experiment.data,
         experiment.folds,
         seed=experiment.seed,
-        cache=cache_folder(experiment),
+        cache=cache,
         modalities=model.modalities,
         video=model.video,
         target=experiment.target,
     )
+    if domain.root is None:
+        return data
+    other = open_unlabelled(Path(domain.root), "--domain.root", experiment.data, cache)
+    note = (
+        f"The heads are adapted ({domain.kind}) to {len(other)} clips below {Path(domain.root).name}, whose labels "
+        "were not read. Their sound was heard in training, which scores on them profit from."
+    )
+    log.info(note)
+    return data._replace(unlabelled=other, corpus_notes=(*data.corpus_notes, note))
 
 
 def _train(
@@ -116,7 +129,8 @@ def _train(
     starts = [start.leaves for start in plan.starts]
     rests_on = (data.store.hashes, seen, data.classes, data.folds, axis.together, dict(plan.given), starts)
     targets = () if data.targets is None else (data.targets.tasks, data.targets.values)
-    made_from = fingerprint(*rests_on, *targets)
+    adapted_to = () if data.unlabelled is None else (data.unlabelled.hashes,)
+    made_from = fingerprint(*rests_on, *targets, *adapted_to)
     distributed.same({"data, or other pretrained weights (their fingerprint)": made_from})
 
     def begin() -> None:

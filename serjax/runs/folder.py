@@ -16,6 +16,7 @@ from serjax.config.pretraining import PretrainExperiment
 from serjax.data.dataset import Data
 from serjax.data.folds.fold import save_folds
 from serjax.data.folds.make import fold_kind
+from serjax.data.known_clips import write_adapted
 from serjax.runs.starts import PRETRAINED
 from serjax.runtime.constraints import to_json
 from serjax.runtime.disk import disk_errors, write_text
@@ -251,7 +252,7 @@ def differences(old: Any, new: Any, prefix: str = "") -> list[str]:
 
 
 def write_folds(experiment: Experiment, data: Data) -> None:
-    """Write the run's folds.json."""
+    """Write the run's folds.json, and the hashes of clips that it adapts to."""
     clips = data.store.utterances
     kind = fold_kind(clips, experiment.folds)
     save_folds(
@@ -262,3 +263,5 @@ def write_folds(experiment: Experiment, data: Data) -> None:
         seed=experiment.seed,
         hashes=data.store.hashes,
     )
+    if data.unlabelled is not None:
+        write_adapted(experiment.whole_dir, data.unlabelled.hashes)

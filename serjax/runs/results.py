@@ -32,6 +32,7 @@ from serjax.runtime import distributed
 from serjax.runtime.constraints import to_json
 from serjax.runtime.mesh import fetch
 from serjax.runtime.version import versions
+from serjax.training.domain import without_domain_classifier
 from serjax.training.loop import Fitted
 from serjax.training.metric_log import read_history
 from serjax.training.several_tasks import without_weights
@@ -265,7 +266,10 @@ def save_trained(
         vad=settings.vad,
         highpass=settings.highpass,
     )
-    members = ({fold: without_weights(trained.model(k)) for fold, k in seed.items()} for seed in chosen)
+    members = (
+        {fold: without_weights(without_domain_classifier(trained.model(k))) for fold, k in seed.items()}
+        for seed in chosen
+    )
     save_models(experiment.run_dir, models, *members)
 
 

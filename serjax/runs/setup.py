@@ -17,10 +17,9 @@ from serjax.audio.config import AugmentConfig
 from serjax.checkpoints.efficientnet import pretrained_network
 from serjax.checkpoints.resnet import load_resnet
 from serjax.config.experiment import Experiment, cache_folder
-from serjax.data.dataset import Data
+from serjax.data.dataset import Data, open_channel
 from serjax.data.folds.fold import Fold
 from serjax.data.store.face_features import FaceFeatures, read_archive
-from serjax.features.frozen import encode
 from serjax.features.statistics import face_feature_moments, standardization
 from serjax.models.base import Augmentation, Checkpoint, Resolution
 from serjax.models.classifiers.speech import build_head
@@ -28,10 +27,12 @@ from serjax.models.config import ModelConfig
 from serjax.models.functional import Params, abstract, count, flat, overlay
 from serjax.models.fusion.config import Fusion
 from serjax.models.speech import Speech
+from serjax.runs.frozen_heads import make_heads
 from serjax.runs.planning.cost import mesh_cost
 from serjax.runs.starts import EncoderStart, Start, encoder_start, find_encoder, read_starts, stacked
 from serjax.runtime.errors import UserError, one_of
 from serjax.training.choose_together import choose_together
+from serjax.training.domain import domain_weights
 from serjax.training.fold_axis import FOLD, SHARED, fold_axis
 from serjax.training.frozen import make_is_frozen
 from serjax.training.initialize import initial, state_shapes
@@ -211,6 +212,8 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
     """
     model = plan.model
     check_lengths(experiment, data, model.min_samples)
+    if data.unlabelled is not None:
+        check_lengths(experiment, data._replace(store=data.unlabelled), model.min_samples)
     together, why = choose_together(
         experiment.folds.together, backend=jax.default_backend(), frozen_encoder=model.frozen_encoder
     )
@@ -242,30 +245,24 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
         )
     axis = fold_axis(len(trials), batch, together=together, shard=shard, cost=cost)
     if isinstance(model, Speech) and model.frozen_encoder:
-        # One model, for its encoder; every trial gets a head of its own.
-        single = fold_axis(1, 1, together=True, devices=jax.local_devices()[:1])
-        graphdef, params, frozen = initial(make, frozen_path, keys[:1], shared_key, single, plan.given)
-        features = encode(
-            nnx.merge(graphdef, single.first(params), frozen),
-            data.store,
-            data.classes,
-            samples=samples,
-            crop=crop,
-            folder=cache,
-        )
-        _, heads, _ = initial(
+        heads = make_heads(
+            experiment,
+            data,
+            model,
+            make,
             lambda rngs: weighted(build_head(model, classes, rngs=rngs), experiment.target),
-            lambda path: frozen_path(("head", *path)),
+            frozen_path,
             keys,
-            shared_key,
             axis,
-            {},
+            plan.given,
         )
-        params = axis.jit(_in_head, (FOLD,))(heads)
-        one = axis.shape(params)
+        one = axis.shape(heads.params)
         _check_trained(one)
-        engine: Engine = ResidentEngine(graphdef, one, frozen, trials, features, classes, axis, **settings)
-        return Setup(engine, params, graphdef, frozen, count(one), count(one) + count(frozen))
+        engine: Engine = ResidentEngine(
+            heads.graphdef, one, heads.frozen, trials, heads.features, classes, axis, **settings, other=heads.other
+        )
+        trained = count(one) - domain_weights(one)
+        return Setup(engine, heads.params, heads.graphdef, heads.frozen, trained, trained + count(heads.frozen))
 
     graphdef, params, frozen = initial(make, frozen_path, keys, shared_key, axis, plan.given)
     for standardized in model.standardized:
@@ -296,13 +293,9 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
         crop=crop,
         shared=own is None,
         frames=data.frames,
+        channel=open_channel(data, experiment.data, experiment.augment, cache.parent),
     )
     return Setup(engine, params, graphdef, frozen, count(one), count(one) + count(still), own is None)
-
-
-def _in_head(head: Params) -> Params:
-    """Return a head's state as part of a classifier's."""
-    return nnx.from_flat_state([(("head", *path), leaf) for path, leaf in nnx.to_flat_state(head)])
 
 
 def _check_trained(params: Params) -> None:

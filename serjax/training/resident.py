@@ -16,8 +16,9 @@ from serjax.data.target_config import ONE_CLASS, TargetConfig
 from serjax.data.targets import Targets
 from serjax.models.functional import Params
 from serjax.models.inputs import Features, Inputs
-from serjax.training.classification import LabelledInputs, make_step, probabilities
+from serjax.training.classification import Classification, LabelledInputs, make_step, probabilities
 from serjax.training.config import OptimizerConfig, TrainConfig
+from serjax.training.domain import OtherCorpus, TwoDomains, adapted, with_progress
 from serjax.training.epoch_sums import EpochSums
 from serjax.training.fold_axis import FOLD, SHARED, FoldAxis, PerFold
 from serjax.training.optimizer import make_optimizer
@@ -33,12 +34,26 @@ def _stored(features: Features, clip: Int[Array, "b"]) -> Inputs:
     return Inputs(hidden_states=features.states[clip], hidden_lengths=features.frames[clip])
 
 
-def make_epoch(step: Callable[..., Any]) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
-    """Return an epoch of one trial: the update `step` (of `make_step`) for each of its batches of stored features."""
+def labelled(features: Features, clip: Int[Array, "b"], weight: Float[Array, "b"]) -> LabelledInputs:
+    """Return a batch of some clips."""
+    target = None if features.target is None else features.target[clip]
+    return LabelledInputs(_stored(features, clip), features.label[clip], weight, target)
+
+
+def two_domains(features: Features, clip: Int[Array, "_"], weight: Float[Array, "b"]) -> TwoDomains:
+    """Return a batch of some labelled clips, and as many of another corpus."""
+    rows = len(weight)
+    return TwoDomains(labelled(features, clip[:rows], weight), _stored(features, clip[rows:]))
+
+
+def make_epoch(
+    step: Callable[..., Any], read: Callable[..., Any] = labelled
+) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
+    """Return an epoch of one trial: the update `step` (of `make_step`) for each of the batches that `read` returns."""
 
     def epoch(
         state: TrainState,
-        clip: Int[Array, "s b"],
+        clip: Int[Array, "s _"],
         weight: Float[Array, "s b"],
         constants: TrialConstants,
         features: Features,
@@ -46,9 +61,7 @@ def make_epoch(step: Callable[..., Any]) -> Callable[..., tuple[TrainState, dict
     ) -> Any:
         def body(state: TrainState, batch: tuple[Array, Array]) -> Any:
             clip, weight = batch
-            target = None if features.target is None else features.target[clip]
-            inputs = LabelledInputs(_stored(features, clip), features.label[clip], weight, target)
-            new, metrics = step(state, inputs, constants, frozen)
+            new, metrics = step(state, read(features, clip, weight), constants, frozen)
             # Folds of fewer clips than the largest end the epoch with batches of nothing.
             return jax.tree.map(lambda a, b: jnp.where(weight.sum() > 0, a, b), new, state), metrics
 
@@ -77,6 +90,7 @@ class ResidentEngine:
         seed: int,
         targets: Targets | None = None,
         target: TargetConfig = ONE_CLASS,
+        other: OtherCorpus | None = None,
     ) -> None:
         """Place the features on the devices.
 
@@ -95,17 +109,21 @@ class ResidentEngine:
             seed: of the experiment; decides the order of clips.
             targets: of every clip of the store, where they are other than one class.
             target: their loss.
+            other: clips without labels, behind the others in `features`, that heads are adapted to.
         """
         if targets is not None:
             features = features._replace(target=jnp.asarray(targets.values))
         self.trials, self.classes, self.axis = trials, classes, axis
-        self.train, self.seed = train, seed
+        self.train, self.seed, self.other = train, seed, other
         self.labels = np.asarray(features.label)
         self.features, self.frozen = axis.replicate(features), axis.replicate(frozen)
         self.constants = axis.shard(trial_constants(trials, self.labels, classes, train, seed, targets))
         self.size = train.batch_size
         self.optimizer = make_optimizer(optimizer, params, frozen)
         objective, activate = objective_of(targets, target, augment, dtype)
+        if other is not None:
+            plain = objective or partial(Classification, augment=augment, dtype=dtype)
+            objective = partial(adapted, plain, other.config)
         settings: dict[str, Any] = {"optimizer": optimizer, "augment": augment, "dtype": dtype}
         step = make_step(graphdef, params, frozen, train=train, objective=objective, **settings)
         call = partial(probabilities, graphdef=graphdef, dtype=dtype, activate=activate)
@@ -115,7 +133,8 @@ class ResidentEngine:
         ) -> Float[Array, "s b c"]:
             return jax.lax.map(lambda c: call(params, _stored(features, c), frozen), clip)
 
-        self._epoch = axis.jit_step(make_epoch(step), EPOCH_AXES)
+        epoch = make_epoch(step) if other is None else make_epoch(with_progress(step), two_domains)
+        self._epoch = axis.jit_step(epoch, EPOCH_AXES)
         self._predict = axis.jit(predict, (FOLD, FOLD, SHARED, SHARED))
 
     def epoch_clips(self, active: Bool[np.ndarray, "k"]) -> int:
@@ -151,6 +170,9 @@ class ResidentEngine:
     ) -> tuple[PerFold, EpochSums]:
         """Train every active trial for one epoch; return the state and the sums of its steps."""
         clip, weight = self._batches([self._order(trial, epoch) for trial in self.trials])
+        if self.other is not None:
+            orders = [self.other.order([self.seed, t.seed, t.fold, epoch, 1], weight[0].size) for t in self.trials]
+            clip = np.concatenate([clip, np.array(orders, np.int32).reshape(clip.shape)], axis=2)
         inputs = self.axis.shard(clip), self.axis.shard(weight)
         state, metrics = self._epoch(active, state, *inputs, self.constants, self.features, self.frozen)
         tick(self.epoch_clips(active))

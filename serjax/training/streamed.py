@@ -19,6 +19,7 @@ from serjax.data.batching.batches import (
     steps_per_epoch,
     train_batches,
 )
+from serjax.data.batching.channel import Channel
 from serjax.data.batching.lengths import Crop
 from serjax.data.target_config import ONE_CLASS, TargetConfig
 from serjax.data.targets import Targets
@@ -64,6 +65,7 @@ class StreamedEngine:
         frames: Frames | None = None,
         targets: Targets | None = None,
         target: TargetConfig = ONE_CLASS,
+        channel: Channel | None = None,
     ) -> None:
         """Compile nothing yet.
 
@@ -87,9 +89,10 @@ class StreamedEngine:
             frames: video of every clip of the store, for models that take it.
             targets: of every clip of the store, where they are other than one class.
             target: their loss.
+            channel: codecs and babble of training.
         """
         self.trials, self.clips, self.labels, self.classes = trials, clips, labels, classes
-        self.axis, self.frames, self.targets = axis, frames, targets
+        self.axis, self.frames, self.targets, self.channel = axis, frames, targets, channel
         self._filler: Batch | None = None
         self.train, self.seed, self.samples, self.crop = train, seed, samples, crop
         self.constants = axis.shard(trial_constants(trials, labels, classes, train, seed, targets))
@@ -132,6 +135,7 @@ class StreamedEngine:
                     seed=(self.seed, self.trials[k].seed, self.trials[k].fold, epoch),
                     sampling="balanced" if self.train.balance == "sampling" else "shuffle",
                     frames=self.frames,
+                    channel=self.channel,
                     rows=self.axis.own_rows(size),
                     first=begun,
                 )

@@ -32,6 +32,21 @@ def test_changes_waves_is_true_for_augmentation_of_waves_alone(changes, expected
 
 
 @pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"codec": ("opus",)}, True),
+        ({"babble_p": 0.5}, True),
+        ({"codec": ("opus",), "codec_p": 0.0}, False),
+        ({"codec_p": 1.0}, False),
+        ({"noise_p": 0.5}, False),
+    ],
+)
+def test_changes_channel_is_true_for_codecs_and_babble_alone(changes, expected):
+    assert AugmentConfig(**changes).changes_channel == expected
+    assert AugmentConfig(**changes).changes_waves == ("noise_p" in changes)
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"noise": "folder"}, "augment names the folder folder, but its probability is 0; give --augment.noise-p"),
@@ -46,6 +61,13 @@ def test_changes_waves_is_true_for_augmentation_of_waves_alone(changes, expected
         ({"speed_factors": (0.05,)}, r"speed_factors is \(0\.05,\); it must be 0\.1 or more"),
         ({"noise_levels": ((-0.1, 5.0),)}, "noise_levels is .*; it must be 0 or more"),
         ({"mel_width": 0}, "mel_width is 0; it must be 1 or more"),
+        ({"codec": ("amr",)}, r"codec is \('amr',\); it must be "),
+        (
+            {"codec": ("mp3", "opus", "mp3")},
+            r"augment\.codec is \('mp3', 'opus', 'mp3'\); it must name each codec once",
+        ),
+        ({"babble_voices": (5, 3)}, r"augment\.babble_voices is \(5, 3\); it must rise"),
+        ({"babble_snr": (20.0, 10.0)}, r"augment\.babble_snr is \(20\.0, 10\.0\); it must rise"),
         ({"mixup": -1.0}, r"mixup is -1\.0; it must be 0 or more"),
     ],
 )

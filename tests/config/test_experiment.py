@@ -5,11 +5,15 @@ from math import inf, nan
 
 import pytest
 
+from serjax.audio.config import AugmentConfig
 from serjax.config.experiment import Experiment, cache_folder
 from serjax.config.registry import find, names
 from serjax.data.config import FoldsConfig
 from serjax.data.corpora.read import read_label_map
+from serjax.models.fusion.config import Fusion
+from serjax.models.spectrogram import Functionals, Spectrogram
 from serjax.models.speech import Speech
+from serjax.models.video import Video
 from serjax.runtime.constraints import from_json, to_json, validate
 from serjax.runtime.errors import UserError
 
@@ -63,6 +67,17 @@ def test_values_that_cannot_be_are_named(field, value):
 def test_two_stages_want_a_pretrained_encoder_that_is_trained(model):
     with pytest.raises(UserError, match=r"^train\.head_epochs is 2; it must be 0"):
         validate(replace(with_value("train.head_epochs", 2), model=model))
+
+
+@pytest.mark.parametrize("augment", [AugmentConfig(codec=("mp3",)), AugmentConfig(babble_p=0.5)])
+def test_codecs_and_babble_are_for_models_that_read_clips_while_they_train(augment):
+    for model in (Speech(), Spectrogram(), Functionals(), Fusion()):
+        validate(Experiment("x", model=model, augment=augment))
+    for model, named in ((Speech(freeze="encoder"), "hubert with a frozen encoder"), (Video(), "video")):
+        with pytest.raises(
+            UserError, match=rf"^augment: codecs or babble \(.*\) is given, but model.family {named} does without"
+        ):
+            validate(Experiment("x", model=model, augment=augment))
 
 
 def test_two_ways_to_give_the_rate_are_one_too_many():

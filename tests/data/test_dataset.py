@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from serjax.audio.config import AugmentConfig
 from serjax.data.config import DataConfig, FoldsConfig
-from serjax.data.dataset import read_data
+from serjax.data.dataset import open_channel, read_data
 from serjax.data.store.face_features import FaceFeatures
 from serjax.runtime.errors import UserError
 from serjax.video.config import VideoConfig
@@ -157,3 +158,13 @@ def test_wav_files_that_break_off_are_told(root, tmp_path):
     assert note == (
         "1 WAV files break off before their headers say (low/low_spk1_0), by 0.1 s in all; what is there is used."
     )
+
+
+def test_channel_holds_every_clip_through_each_codec(root, tmp_path):
+    data, config = read(root, tmp_path), DataConfig(root=str(root))
+    channel = open_channel(data, config, AugmentConfig(codec=("telephone", "mp3"), babble_p=0.1), tmp_path)
+    assert [len(store) for store in channel.coded] == [len(data.store)] * 2
+    assert channel.coded[0].utterances == data.store.utterances
+    assert not np.array_equal(channel.coded[0].clip(0), data.store.clip(0))
+    assert open_channel(data, config, AugmentConfig(codec=("opus",), codec_p=0.0, babble_p=0.1), tmp_path).coded == ()
+    assert open_channel(data, config, AugmentConfig(noise_p=0.5), tmp_path) is None

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from serjax.data.folds.fold import Fold, save_folds
-from serjax.data.known_clips import Known, read_known
+from serjax.data.known_clips import Known, read_adapted, read_known, write_adapted
 from serjax.data.utterance import Utterance
+from serjax.runtime.errors import UserError
 
 CLIPS = [Utterance(f"clip {i} ä", Path(f"{i}.wav"), "sad") for i in range(4)]
 
@@ -30,3 +31,12 @@ def test_a_run_without_hashes_knows_no_clip(tmp_path):
     assert read_known(tmp_path, (1,)) == {}
     save_folds(tmp_path / "folds.json", (Fold(1, (0, 1), (2,), (3,)),), CLIPS, kind="files", seed=0)
     assert read_known(tmp_path, (1,)) == {}
+
+
+def test_clips_that_a_run_adapts_to_are_kept_by_their_hashes(tmp_path):
+    assert read_adapted(tmp_path) == frozenset()
+    write_adapted(tmp_path, ["a", "b"])
+    assert read_adapted(tmp_path) == {"a", "b"}
+    (tmp_path / "adapted_to.json").write_text("[]")
+    with pytest.raises(UserError, match=r"adapted_to\.json: it is damaged"):
+        read_adapted(tmp_path)

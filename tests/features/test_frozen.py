@@ -10,8 +10,9 @@ from noise import noisy
 from saved_runs import ENCODER, FROZEN
 
 from serjax.features import frozen
-from serjax.features.frozen import encode
+from serjax.features.frozen import encode, joined
 from serjax.models.base import EncoderLayout, Resolution
+from serjax.models.inputs import Features
 
 LENGTHS = (900, 2_500, 4_000)
 SAMPLES = 2_500
@@ -95,3 +96,21 @@ def test_another_input_is_computed_anew(tmp_path, monkeypatch):
     run(build(), tmp_path)
     assert len(set(asked)) == 4
     assert [folder.is_dir() for folder in asked] == [False, False, False, True]
+
+
+def test_two_corpora_stand_one_behind_the_other_and_the_second_has_no_labels():
+    rng = np.random.default_rng(0)
+    states = [rng.normal(size=(count, 2, frames, 4)).astype(np.float32) for count, frames in ((3, 5), (2, 7))]
+    one, other = (
+        Features(each, np.full(len(each), each.shape[2], np.int32), np.arange(len(each), dtype=np.int32) + 1)
+        for each in states
+    )
+    for first, second in ((one, other), (other, one)):
+        both, count = joined(first, second), len(first.states)
+        assert both.states.shape == (5, 2, 7, 4)
+        assert both.label.tolist() == [*first.label.tolist(), *[-1] * len(second.states)]
+        assert both.frames.tolist() == [*first.frames.tolist(), *second.frames.tolist()]
+        for part, source in ((both.states[:count], first), (both.states[count:], second)):
+            frames = source.states.shape[2]
+            np.testing.assert_array_equal(part[:, :, :frames], source.states)
+            assert not part[:, :, frames:].any()

@@ -32,6 +32,7 @@ def test_freezing_leaves_these_parameters_to_training(freeze, size, trained):
     layout = EncoderLayout(preset("hubert", size))
     config = Speech(freeze=freeze, frozen_layers=1, layout=layout)
     assert {name for name, path in PATHS.items() if config.trainable(path)} == trained
+    assert not config.trainable(("banks", "noise", "wave"))
 
 
 def test_auto_freezes_the_convolutions_of_a_checkpoint_alone():
@@ -43,7 +44,7 @@ def test_auto_freezes_the_convolutions_of_a_checkpoint_alone():
 def test_a_frozen_encoder_takes_no_augmentation_and_one_stage():
     trained = Speech(checkpoint="x")
     frozen = trained.heads_only()
-    assert (trained.augmentations, frozen.augmentations) == ({"mixup"}, frozenset())
+    assert (trained.augmentations, frozen.augmentations) == ({"waves", "channel", "mixup"}, frozenset())
     assert (trained.two_stages, frozen.two_stages) == (True, False)
 
 

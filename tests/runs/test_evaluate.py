@@ -11,6 +11,7 @@ import serjax
 from serjax.checkpoints.run_models import RunModels, save_models
 from serjax.data.config import DataConfig
 from serjax.data.folds.fold import Fold, save_folds
+from serjax.data.known_clips import write_adapted
 from serjax.data.store.clips import open_store
 from serjax.data.utterance import Utterance
 from serjax.evaluate import main
@@ -109,6 +110,10 @@ def test_clips_are_known_by_their_samples_whatever_their_names(run, clips, tmp_p
     save_folds(run / "folds.json", (fold,), utterances, kind="files", seed=0, hashes=store.hashes)
     found = evaluate(run, DataConfig(root=str(clips)), out=tmp_path / "one")
     assert any(note.startswith("5 of these clips hold samples that the run was trained on") for note in found["notes"])
+    assert not any("adapted" in note for note in found["notes"])
+    write_adapted(run, store.hashes[5:8])
+    found = evaluate(run, DataConfig(root=str(clips)), out=tmp_path / "adapted")
+    assert any(note.startswith("The run adapted its heads to 3 of these clips") for note in found["notes"])
     others = tmp_path / "others"
     for path in sorted(clips.rglob("*.wav")):
         (others / path.parent.name).mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
 
 import grain
 import numpy as np
@@ -11,6 +11,9 @@ from jaxtyping import Float32, Int, Int32, Int64, Shaped
 
 from serjax.data.batching.lengths import Crop, crop_start
 from serjax.data.store.decoded import THREADS
+
+if TYPE_CHECKING:
+    from serjax.data.batching.channel import Channel, Drawn
 
 Item = TypeVar("Item")
 
@@ -86,14 +89,15 @@ def train_batches(
     seed: tuple[int, ...],
     sampling: Literal["shuffle", "balanced"] = "shuffle",
     frames: Frames | None = None,
+    channel: "Channel | None" = None,
     rows: slice = ALL,
     first: int = 0,
     read: grain.ReadOptions = READ,
 ) -> grain.IterDataset[Batch]:
     """Return one epoch of training batches: random order, random crops, zeros on the right of short clips.
 
-    Order and crops are drawn at once from `seed`, so they depend neither on threads nor on how far another epoch was
-    read, and a dropped iterator needs no care.
+    Order, crops and channels are drawn at once from `seed`, so they depend neither on threads nor on how far another
+    epoch was read, and a dropped iterator needs no care.
 
     Args:
         clips: the store.
@@ -104,6 +108,7 @@ def train_batches(
         seed: not negative; give every epoch of every fold its own, always of the same number of values.
         sampling: shuffle uses every clip once. balanced draws as many, with replacement, each class as likely.
         frames: video of every clip of the store.
+        channel: codecs and babble; babble is of clips of `indices` alone.
         rows: of each batch that are read, where other processes read the others.
         first: number of the first batch, where the epoch goes on.
         read: threads and batches ahead.
@@ -117,7 +122,8 @@ def train_batches(
         order = rng.permutation(order)
     spare = np.maximum(clips.lengths[order] - samples, 0)
     starts = rng.integers(spare + 1)
-    return _dataset(clips, labels, order, starts, batch_size, samples, frames, rows, first, read)
+    drawn = None if channel is None else channel.draw(rng, order)
+    return _dataset(clips, labels, order, starts, batch_size, samples, frames, rows, first, read, drawn)
 
 
 def eval_batches(
@@ -219,6 +225,7 @@ def _dataset(
     rows: slice,
     first: int,
     read: grain.ReadOptions,
+    drawn: "Drawn | None" = None,
 ) -> grain.IterDataset[Batch]:
     """Lay out clip `order[i]`, from sample `starts[i]` on, as row `i % batch_size` of batch `i // batch_size`."""
 
@@ -229,10 +236,13 @@ def _dataset(
         chosen = order[places]
         length = np.minimum(clips.lengths[chosen], samples)
         wave = np.zeros((len(places), samples), np.float32)
-        for row, (clip, start) in enumerate(
-            zip(read_clips(clips, chosen.tolist()), starts[places].tolist(), strict=True)
-        ):
-            wave[row, : length[row]] = clip[start : start + samples]
+        if drawn is None:
+            both = zip(read_clips(clips, chosen.tolist()), starts[places].tolist(), strict=True)
+            found: Iterator[np.ndarray] = (clip[start : start + samples] for clip, start in both)
+        else:
+            found = drawn.rows(clips, chosen, starts[places], places, samples)
+        for row, stretch in enumerate(found):
+            wave[row, : length[row]] = stretch
         weight = real.astype(np.float32)
         video = () if frames is None else frames.rows(chosen)
         values = (length.astype(np.int32), labels[chosen].astype(np.int32), weight, chosen.astype(np.int32))

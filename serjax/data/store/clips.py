@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
 from serjax.audio import SAMPLE_RATE
+from serjax.audio.config import Codec
 from serjax.audio.decode import TRACK_SUFFIXES, decode
 from serjax.audio.highpass import dc_offset, highpass
 from serjax.audio.vad import Activity, trim
@@ -18,6 +19,9 @@ from serjax.runtime.errors import MissingPackage, UserError
 
 _VERSION = 3
 """Part of every key: raised where decoding changes, so that stores of before are not found and made anew."""
+
+CODEC_VERSION = 1
+"""Part of the key of clips that passed through a codec: raised where one changes."""
 
 
 class ClipStore(DecodedClips):
@@ -43,6 +47,7 @@ class ClipStore(DecodedClips):
         super().__init__(folder, utterances)
         self._vad: Activity = self._ragged.facts.get("vad", "none")
         self._cutoff: float | None = self._ragged.facts.get("cutoff")
+        self._codec: Codec | None = self._ragged.facts.get("codec")
         self.kept = "vad" not in self._ragged.facts
         self.lengths = self._ragged.lengths[self._kept] if self.kept else np.array(self._column("samples"), np.int64)
         self.untrimmed = sum(not trimmed for trimmed in self._column("trimmed"))
@@ -60,7 +65,7 @@ class ClipStore(DecodedClips):
         if self.kept:
             return self._ragged[self._kept[i]]
         clip = self.utterances[i]
-        found = _decode(clip, self._vad, self._cutoff)
+        found = _decode(clip, self._vad, self._cutoff, self._codec)
         if found.columns["reasons"] is not None:
             raise UserError(
                 f"{clip.path}: it was readable when its clips were indexed, and is no longer "
@@ -110,6 +115,7 @@ def open_store(
     vad: Activity = "none",
     cutoff: float | None = None,
     keep: bool = True,
+    codec: Codec | None = None,
 ) -> ClipStore:
     """Decode utterances into `folder`, or find them there from an earlier time, as `decode_once` does.
 
@@ -121,6 +127,7 @@ def open_store(
         cutoff: of a high-pass filter that comes first, in Hz; None: there is none.
         keep: the samples. Otherwise lengths, hashes and reasons alone are kept, which takes decoding every clip once,
             and each clip is decoded again whenever it is read.
+        codec: through which clips pass last; None: there is none.
 
     Raises:
         UserError: clips that cannot be used, all of them in one message, a line each; or `folder` cannot be written,
@@ -130,23 +137,27 @@ def open_store(
     if any(clip.path.suffix.lower() in TRACK_SUFFIXES for clip in utterances):
         from serjax.audio import container  # noqa: F401  (a missing package is reported once, and for no single clip)
 
+    if codec is not None:
+        from serjax.audio import codec as _  # noqa: F401
+
     def decoded(clip: Utterance) -> Decoded:
-        rows, columns = _decode(clip, vad, cutoff)
+        rows, columns = _decode(clip, vad, cutoff, codec)
         return Decoded(rows, columns) if keep else Decoded(rows[:0], columns | {"samples": len(rows)})
 
+    through = () if codec is None else ("codec", CODEC_VERSION, codec)
     return decode_once(
         ClipStore,
         utterances,
         folder,
         decoded,
-        settings=[_VERSION, SAMPLE_RATE, vad, cutoff, *(() if keep else ("index alone",))],
+        settings=[_VERSION, SAMPLE_RATE, vad, cutoff, *(() if keep else ("index alone",)), *through],
         dtype="<f4",
         skip_bad=skip_bad,
-        facts={} if keep else {"vad": vad, "cutoff": cutoff},
+        facts={} if keep else {"vad": vad, "cutoff": cutoff, **({} if codec is None else {"codec": codec})},
     )
 
 
-def _decode(clip: Utterance, vad: Activity, cutoff: float | None) -> Decoded:
+def _decode(clip: Utterance, vad: Activity, cutoff: float | None, codec: Codec | None) -> Decoded:
     """Return a clip's samples, or why there are none; a missing package is an error."""
     try:
         wave = decode(clip.path, start=clip.start, end=clip.end)
@@ -157,4 +168,8 @@ def _decode(clip: Utterance, vad: Activity, cutoff: float | None) -> Decoded:
         raise
     except UserError as error:
         return unusable(error, clip.path, np.zeros(0, np.float32), trimmed=True, offset=0.0, missing=0.0)
+    if codec is not None:
+        from serjax.audio.codec import coded
+
+        samples = coded(samples, codec)
     return usable(np.asarray(samples, "<f4"), trimmed=trimmed, offset=dc_offset(wave), missing=missing)

@@ -10,8 +10,10 @@ from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from serjax.audio import SAMPLE_RATE
+from serjax.models.base import Augmentation
 from serjax.models.encoders.build import build_encoder
 from serjax.models.encoders.config import EncoderConfig, frame_hop
+from serjax.models.front_end import Recordings, augmented
 from serjax.models.inputs import Inputs
 from serjax.models.layers.activations import dropout, split
 from serjax.models.layers.heads import Activation, LinearHead, NormHead
@@ -30,12 +32,13 @@ from serjax.runtime.errors import UserError
 class SpeechClassifier(nnx.Module):
     """A speech encoder and its head."""
 
-    def __init__(self, config: Speech, num_classes: int, *, rngs: nnx.Rngs):
+    def __init__(self, config: Speech, num_classes: int, augmentation: Augmentation | None = None, *, rngs: nnx.Rngs):
         """Build the model with random weights.
 
         Args:
             config: Pooling, head, freezing, padding and the encoder's layout, to which its overrides are applied.
             num_classes: Number of classes.
+            augmentation: Of waves in training; None: nothing.
             rngs: Source of the weights.
 
         Raises:
@@ -47,7 +50,10 @@ class SpeechClassifier(nnx.Module):
                 f"--model.frozen-layers {config.frozen_layers}: the encoder has {encoder.num_hidden_layers} layers; "
                 "give at most that many."
             )
+        given = augmentation or Augmentation()
         self.config = config
+        self.augmentation = given.config
+        self.banks = nnx.Dict({name: Recordings(shape) for name, shape in given.recordings.items()})
         self.attention_mask = config.encoder.attention_mask or config.padding == "exact"
         self.speech_encoder = build_encoder(training_config(encoder, config), rngs=rngs)
         self.head = build_head(config, num_classes, rngs=rngs)
@@ -85,13 +91,16 @@ class SpeechClassifier(nnx.Module):
 
         Args:
             inputs: Waves, or the hidden states that `features` made of them.
-            key: Random key of training (SpecAugment, dropout, layerdrop); None for evaluation.
+            key: Random key of training (augmentation, SpecAugment, dropout, layerdrop); None for evaluation.
             weight: Not used: no row depends on another.
         """
         if inputs.hidden_states is not None and inputs.hidden_lengths is not None:
             return self.head(inputs.hidden_states, inputs.hidden_lengths, key)
         encoder, head = split(key, 2)
-        return self.head(*self.features(*inputs.sound, encoder), head)
+        wave, lengths = inputs.sound
+        if key is not None and self.augmentation.changes_waves:
+            wave, lengths = augmented(wave, lengths, jax.random.fold_in(key, 2), self.augmentation, self.banks)
+        return self.head(*self.features(wave, lengths, encoder), head)
 
     @property
     def widths(self) -> tuple[int, int]:
@@ -156,15 +165,23 @@ class Head(nnx.Module):
         self, states: Float[Array, "b l n d"], frames: Int[Array, "b"], key: PRNGKeyArray | None = None
     ) -> Float[Array, "b c"]:
         """Return the logits of a batch of hidden states; without a key there is no dropout."""
-        if self.layer_weights is None:
-            x = states[:, -1]
-        else:
-            shares = jax.nn.softmax(self.layer_weights[...].astype(jnp.float32)).astype(states.dtype)
-            x = jnp.einsum("l,blnd->bnd", shares, states)
+        x = self._layers(states)
         if self.final_dropout:
             before, key = split(key, 2)
             x = dropout(x, self.final_dropout, before)
         return self.classifier(self.pooling(x, frames), key)
+
+    def hidden(self, states: Float[Array, "b l n d"], frames: Int[Array, "b"]) -> Float[Array, "b h"]:
+        """Return the hidden layer of the classifier, which must have one, without any dropout."""
+        assert isinstance(self.classifier, NormHead)
+        return self.classifier.hidden(self.pooling(self._layers(states), frames))
+
+    def _layers(self, states: Float[Array, "b l n d"]) -> Float[Array, "b n d"]:
+        """Return the learned sum of layers, or the last one."""
+        if self.layer_weights is None:
+            return states[:, -1]
+        shares = jax.nn.softmax(self.layer_weights[...].astype(jnp.float32)).astype(states.dtype)
+        return jnp.einsum("l,blnd->bnd", shares, states)
 
 
 def _pooling(

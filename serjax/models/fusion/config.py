@@ -40,7 +40,7 @@ class Fusion(Model):
     """Fusion of sound and video."""
 
     modalities: ClassVar[frozenset[Modality]] = frozenset({"sound", "video"})
-    augmentations: ClassVar[frozenset[str]] = frozenset({"waves", "mel_masks"})
+    augmentations: ClassVar[frozenset[str]] = frozenset({"waves", "channel", "mel_masks"})
 
     family: Literal["fusion"] = "fusion"
     """Sound and video."""

@@ -39,8 +39,11 @@ class NormHead(nnx.Module):
 
     def __call__(self, x: Float[Array, "b d"], key: PRNGKeyArray | None = None) -> Float[Array, "b c"]:
         """Return the logits; without a key there is no dropout."""
-        x = self.activation(self.dense(x if self.layer_norm is None else self.layer_norm(x)))
-        return self.out_proj(dropout(x, self.dropout, key))
+        return self.out_proj(dropout(self.hidden(x), self.dropout, key))
+
+    def hidden(self, x: Float[Array, "b d"]) -> Float[Array, "b h"]:
+        """Return the hidden layer before dropout."""
+        return self.activation(self.dense(x if self.layer_norm is None else self.layer_norm(x)))
 
 
 class LinearHead(nnx.Module):

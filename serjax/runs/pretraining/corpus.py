@@ -10,11 +10,10 @@ from jaxtyping import Float32, Int64
 
 from serjax.config.experiment import Experiment, cache_folder
 from serjax.config.pretraining import PretrainExperiment
-from serjax.data.corpora.folders import audio_files
 from serjax.data.dataset import Data, read_data
 from serjax.data.folds.make import chosen_folds
-from serjax.data.store.clips import ClipStore, open_store
-from serjax.data.utterance import Utterance
+from serjax.data.store.clips import ClipStore
+from serjax.data.unlabelled import open_unlabelled
 from serjax.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -95,13 +94,13 @@ def read_material(experiment: PretrainExperiment, *, by_fold: bool) -> Material:
     cache = cache_folder(as_training(experiment))
     data, stores = None, []
     if tapt.corpus == "unlabelled":
-        stores.append(_store(Path(settings.root), "--data.root", cache, experiment))
+        stores.append(open_unlabelled(Path(settings.root), "--data.root", settings, cache))
     else:
         data = read_data(settings, experiment.folds, seed=experiment.seed, cache=cache)
         assert isinstance(data.store, ClipStore)
         stores.append(data.store)
     for folder in tapt.more:
-        stores.append(_store(Path(folder), "--tapt.more", cache, experiment))
+        stores.append(open_unlabelled(Path(folder), "--tapt.more", settings, cache))
     clips = Clips(stores)
     twice = sorted({name for name in clips.names if clips.names.count(name) > 1}) if tapt.more else []
     if twice:
@@ -124,30 +123,3 @@ def read_material(experiment: PretrainExperiment, *, by_fold: bool) -> Material:
         train = everything if tapt.corpus == "all" else (*own, *fresh)
         parts.append(Part(fold.number, train, fold.test))
     return Material(clips, tuple(parts), data)
-
-
-def _store(root: Path, option: str, cache: Path, experiment: PretrainExperiment) -> ClipStore:
-    """Decode every sound file below a folder; names begin with the folder's."""
-    if not root.is_dir():
-        raise UserError(f"{option} {root}: there is no such folder; give a folder of recordings.")
-    files, notes = audio_files(root)
-    for note in notes:
-        log.info(note)
-    base = root.resolve()
-    clips = [
-        Utterance(id=f"{base.name}/{path.relative_to(root.absolute()).with_suffix('').as_posix()}", path=path, label="")
-        for path in files
-    ]
-    settings = experiment.data
-    store = open_store(
-        clips,
-        cache / "clips",
-        skip_bad=settings.skip_bad,
-        vad=settings.vad,
-        cutoff=settings.highpass,
-        keep=settings.keep_decoded,
-    )
-    for line in store.skipped:
-        log.warning(f"skipped: {line}")
-    log.info(f"{len(store)} clips below {root}, without labels.")
-    return store

@@ -17,6 +17,7 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from serjax.audio.codec import coded as through
 from serjax.audio.decode import decode
 from serjax.audio.highpass import dc_offset, highpass
 from serjax.data.config import DataConfig
@@ -365,3 +366,18 @@ def test_a_high_pass_filter_comes_before_the_rest_and_makes_a_store_of_its_own(t
         for cutoff in (None, 20.0)
     ]
     assert kept[0] == 16_000 > 10_000 > kept[1]
+
+
+def test_clips_of_a_codec_stand_beside_the_others_as_long_as_they_are(tmp_path):
+    utterances = write_clips(tmp_path, 4)
+    plain, *coded = (
+        open_store(utterances, tmp_path / "clips", skip_bad=False, codec=codec) for codec in (None, "telephone", "opus")
+    )
+    assert len({store.folder for store in (plain, *coded)}) == 3
+    read = open_store(utterances, tmp_path / "clips", skip_bad=False, codec="opus", keep=False)
+    for store in coded:
+        np.testing.assert_array_equal(store.lengths, plain.lengths)
+        assert not set(store.hashes) & set(plain.hashes)
+    for i in range(len(plain)):
+        np.testing.assert_array_equal(coded[0].clip(i), through(plain.clip(i), "telephone"))
+        assert read.clip(i).tobytes() == coded[1].clip(i).tobytes()

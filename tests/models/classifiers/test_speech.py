@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from serjax.audio.config import AugmentConfig
 from serjax.checkpoints.conversion import to_tensors
 from serjax.config.experiment import Experiment
 from serjax.config.registry import find
-from serjax.models.base import EncoderLayout
+from serjax.models.base import Augmentation, EncoderLayout
 from serjax.models.classifiers.speech import Head, training_config
 from serjax.models.encoders.config import preset
 from serjax.models.functional import abstract
@@ -182,3 +183,22 @@ def test_numbers_of_trained_parameters_of_the_wavlm_network_for_ravdess(freeze, 
     _, trained, rest = nnx.split(whole, lambda path, _: model.trainable(path), ...)
     counts = [sum(leaf.size for leaf in jax.tree.leaves(part)) for part in (trained, rest)]
     assert counts == [trainable, 94_978_680 - trainable]
+
+
+def test_waves_are_augmented_in_training_alone(tiny_encoder):
+    config = resolved(
+        Speech(pooling="mean", head="linear", dropout=0.0, mask_time_prob=0.0, layerdrop=0.0), tiny_encoder
+    )
+    noise = Augmentation(AugmentConfig(noise="x", noise_p=1.0, noise_snr=(0.0, 0.0)), {"noise": (1, 50)})
+    plain, noisy = (config.build(4, augmentation=one, rngs=nnx.Rngs(0)) for one in (None, noise))
+    noisy.banks["noise"].wave.set_value(jnp.asarray(np.random.default_rng(1).normal(size=(1, 50)), jnp.float32))
+    noisy.banks["noise"].length.set_value(jnp.array([50]))
+    np.testing.assert_array_equal(noisy(INPUTS), plain(INPUTS))
+    assert not np.allclose(noisy(INPUTS, KEY), plain(INPUTS, KEY), atol=1e-3)
+    np.testing.assert_array_equal(noisy(INPUTS, KEY), noisy(INPUTS, KEY))
+    assert not np.allclose(noisy(INPUTS, KEY), noisy(INPUTS, jax.random.key(1)), atol=1e-4)
+    # Recordings are no weights: they are not saved.
+    assert set(to_tensors(noisy)) == set(to_tensors(plain))
+    states, frames = plain.features(*INPUTS.sound)
+    stored = Inputs(hidden_states=states, hidden_lengths=frames)
+    np.testing.assert_array_equal(noisy(stored, KEY), plain(stored, KEY))

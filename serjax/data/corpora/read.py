@@ -9,19 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from serjax.data.config import DataConfig, SyntheticConfig
-from serjax.data.corpora.filenames import RAVDESS_EMOTIONS
-from serjax.data.corpora.folders import (
-    NAMED,
-    audio_files,
-    label_files,
-    passed_through,
-    read_classes,
-    read_named,
-    recognise,
-)
+from serjax.data.corpora.class_folders import passed_through, read_classes
+from serjax.data.corpora.filenames import LAYOUTS
+from serjax.data.corpora.folders import audio_files, label_files
 from serjax.data.corpora.iemocap import find_sessions, read_iemocap
 from serjax.data.corpora.list_formats import LIST_SUFFIXES, ListKind
 from serjax.data.corpora.lists import read_list
+from serjax.data.corpora.named import NAMED, layout_of, read_named, recognise
 from serjax.data.corpora.names import Recurring, find_recurring, name_by_pattern, paths_below
 from serjax.data.corpora.synthetic import corpus as synthetic
 from serjax.data.utterance import Utterance
@@ -193,11 +187,11 @@ def _find(config: DataConfig, seed: int, videos: bool, silent: bool, labelled: b
         return Corpus(root.resolve().name, tuple(label_files(root, files)), (), tuple(unread))
     if known is None:
         note = "A folder a class: the labels are the folders' names."
-        found = (note, *passed_through(root, files), *unread)
-        return Corpus(root.resolve().name, tuple(read_classes(root, files)), (), found)
+        clips = read_classes(root, files, as_told=config.corpus == "folder")
+        return Corpus(root.resolve().name, tuple(clips), (), (note, *passed_through(root, clips), *unread))
     clips, by_folder, notes = read_named(root, files, known, folders_label=config.corpus == "auto")
-    order = RAVDESS_EMOTIONS if known == "ravdess" and not by_folder else ()
-    return Corpus(NAMED[known][0], tuple(clips), order, (*notes, *unread))
+    layout = LAYOUTS[layout_of(known)]
+    return Corpus(layout.title, tuple(clips), () if by_folder else layout.order, (*notes, *unread))
 
 
 def _render(config: DataConfig, seed: int) -> Corpus:

@@ -106,8 +106,8 @@ def _refuse_others(top: Path, classes: Sequence[str]) -> None:
     else:
         return
     raise UserError(
-        f"--data.root {top}: its folders {one_of(classes)} are {what} paths and labels, or say --data.corpus folder "
-        "where they are the classes."
+        f"--data.root {top}: its folders {one_of(list(classes))} are {what} paths and labels, or say "
+        "--data.corpus folder where they are the classes."
     )
 
 

@@ -32,8 +32,8 @@ def read_classes(root: Path, files: Sequence[Path], *, as_told: bool = False) ->
     """Label every file with the folder of its class.
 
     This is the first folder below `root`, or below its only folder where all is there. Folders such as train and
-    test_clean are parts, which become the session, and the classes are the folders in them. So they are where the
-    first folders all hold folders of the same names, and these are names of emotions.
+    test_clean are parts, which become the session, and the classes are the folders in them. So they are where those
+    alone have names of emotions. Where all first folders hold the same folders, and no name tells, it is asked.
 
     Args:
         root: the folder.
@@ -74,24 +74,27 @@ def read_classes(root: Path, files: Sequence[Path], *, as_told: bool = False) ->
 
 
 def _level(top: Path, places: Sequence[tuple[str, ...]]) -> int:
-    """Return 1 where the first folders are parts, or all hold the same folders and those are the classes; else 0."""
+    """Return 1 where the first folders are parts, or those in them are emotions; else 0."""
     inside: dict[str, set[str | None]] = defaultdict(set)
     for parts in places:
         if len(parts) > 1:
             inside[parts[0]].add(parts[1] if len(parts) > 2 else None)
-    first, second = list(inside), next(iter(inside.values()), set())
+    first, second = list(inside), set().union(*inside.values())
     if first and all(map(is_part, first)):
         return 1
-    if len(first) < 2 or len(second) < 2 or None in second or any(names != second for names in inside.values()):
+    if len(first) < 2 or len(second) < 2 or None in second:
         return 0
     names = sorted(name for name in second if name)
-    if any(map(_is_emotion, first)) or all(_is_speaker(name) or is_part(name) for name in names):
+    if any(map(_is_emotion, first)):
         return 0
-    if any(map(_is_emotion, names)):
+    if all(map(_is_emotion, names)):
         return 1
+    same = all(found == second for found in inside.values())
+    if not same or all(_is_speaker(name) or is_part(name) for name in names):
+        return 0
     raise UserError(
         f"--data.root {top}: its folders {one_of(first)} all hold the folders {one_of(names)}, and either may be the "
-        f"classes; say --data.corpus folder for the first, or --data.label-pattern '([^/]+)/[^/]+$' for those in them."
+        "classes; say --data.corpus folder for the first, or --data.label-pattern '([^/]+)/[^/]+$' for those in them."
     )
 
 
@@ -143,5 +146,5 @@ def passed_through(root: Path, clips: Sequence[Utterance]) -> list[str]:
             "--folds.kind leave_session_out tests one part after the other."
         )
     elif all(clip.path.relative_to(top).parts[0] != clip.label for clip in clips):
-        notes.append(f"{one_of(first)} hold the same folders each, and those are the classes.")
+        notes.append(f"{one_of(first)} are no emotions, but the folders in them are, and those are the classes.")
     return notes

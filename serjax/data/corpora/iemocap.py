@@ -53,8 +53,8 @@ def read_iemocap(
     """Read the utterances whose emotion is one of `classes`.
 
     An utterance's id is its name, so that folds and lists made elsewhere fit. Its speaker is one of ten, such as
-    Ses01F; its session is 1 to 5. Values are valence, arousal (which the corpus calls activation) and dominance, 1 to
-    5, and votes those of the annotators, without the actors' own; an annotator of several emotions gives each its share.
+    Ses01F; its session is 1 to 5. Values are valence, arousal (the corpus's activation) and dominance, 1 to 5. Votes
+    are those of the annotators, without the actors' own; an annotator who named several emotions gives each its share.
 
     Args:
         root: IEMOCAP_full_release, or the folder that holds it.

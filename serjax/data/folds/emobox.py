@@ -19,9 +19,10 @@ def read_emobox(path: Path, utterances: Sequence[Utterance]) -> dict[int, dict[s
     """Read a folder that holds fold_1, fold_2 and so on.
 
     Each of them holds NAME_train_fold_1.jsonl, NAME_test_fold_1.jsonl and perhaps NAME_valid_fold_1.jsonl: any .jsonl
-    with the word in its name. Test parts that are numbered, as test1 and test2 of MER2023, are tested together. A
-    line's `key` is looked for among the clips' ids; failing that, the end of its `wav` among the clips' paths: the file's
-    name without suffix, with as many folders before it as tell the clips apart. Clips that no line names stay unused.
+    with the word in its name. Of several for a part the one that is called so wins: older lists lie beside it in EMO-DB
+    and MER2023. A line's `key` is looked for among the clips' ids; failing that, the end of its `wav` among the clips'
+    paths: the file's name without suffix, with as many folders before it as tell the clips apart. Clips that no line
+    names stay unused.
 
     Returns:
         For each fold's number the positions in `utterances` of its parts: train, test, and validation where it has one.
@@ -50,15 +51,20 @@ def _ends(path: PurePath) -> list[str]:
 
 
 def _read_fold(folder: Path, by_id: Mapping[str, int], by_end: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
-    parts: dict[str, tuple[int, ...]] = {}
+    lists: dict[str, list[Path]] = {}
     for path in sorted(folder.glob("*.jsonl")):
         # The last word decides: a corpus may itself be called after one.
         words = [_PART_OF_WORD[word] for word in re.split(r"[^a-z]+", path.stem.lower()) if word in _PART_OF_WORD]
-        if not words:
-            continue
-        if words[-1] in parts and not re.search(r"test\d", path.stem.lower()):
-            raise UserError(f"{folder}: two files hold its {words[-1]} part, one is {path.name}; leave only one there.")
-        parts[words[-1]] = tuple(sorted({*parts.get(words[-1], ()), *_read_part(path, by_id, by_end)}))
+        if words:
+            lists.setdefault(words[-1], []).append(path)
+    parts: dict[str, tuple[int, ...]] = {}
+    for part, paths in lists.items():
+        chosen = [path for path in paths if re.search(r"_[a-z]+_fold_\d+$", path.stem)] or paths
+        if len(chosen) > 1:
+            raise UserError(
+                f"{folder}: two files hold its {part} part, one is {chosen[-1].name}; leave only one there."
+            )
+        parts[part] = _read_part(chosen[0], by_id, by_end)
     for part in ("train", "test"):
         if part not in parts:
             raise UserError(f"{folder}: no .jsonl file has the word {part} in its name; add the fold's {part} part.")

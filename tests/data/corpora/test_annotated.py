@@ -1,17 +1,29 @@
 """Corpora with files of labels: all are words of the option, and none is found where it is not."""
 
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
 
 from serjax.data.config import DataConfig
 from serjax.data.corpora.annotated import ANNOTATED, find_annotated
+from serjax.data.corpora.filenames import LAYOUTS, VARIANTS
 from serjax.data.corpora.read import read_corpus
 from serjax.runtime.errors import UserError
 
 
 def test_every_row_is_a_word_of_the_option():
     assert set(ANNOTATED) <= set(get_args(get_type_hints(DataConfig)["corpus"]))
+
+
+def test_every_word_and_source_stands_in_the_documentation():
+    page = (Path(__file__).parents[3] / "docs/reference/corpora.md").read_text(encoding="utf-8")
+    for kind, corpus in {**LAYOUTS, **ANNOTATED}.items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{kind}`"))
+        assert corpus.title in row
+        assert corpus.source in row or "as above" in row
+    for kind in VARIANTS:
+        assert f"| `{kind}`" in page
 
 
 @pytest.mark.parametrize(

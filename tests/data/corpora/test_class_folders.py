@@ -64,14 +64,16 @@ def test_one_part_that_failed():
     assert "All lies in train_set, whose folders are the classes." in found.notes
 
 
-def test_first_folders_that_hold_the_same_emotions_are_no_classes(tmp_path):
+def test_first_folders_that_hold_emotions_are_no_classes(tmp_path):
     root = fill(
         tmp_path, *(f"{who}/{label}/{n}.wav" for who in ("ann", "bob") for label in ("sad", "joy") for n in "ab")
     )
     found = read(root, speakers="unknown")
     assert found.labels == ("joy", "sad")
-    assert "ann, bob hold the same folders each, and those are the classes." in found.notes
+    assert "ann, bob are no emotions, but the folders in them are, and those are the classes." in found.notes
     assert read(root, corpus="folder", speakers="unknown").labels == ("ann", "bob")
+    fill(root, "cy/fear/a.wav")
+    assert read(root, speakers="unknown").labels == ("fear", "joy", "sad")
 
 
 def test_classes_that_hold_the_same_speakers_stay_classes(tmp_path):

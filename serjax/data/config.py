@@ -32,19 +32,37 @@ class DataConfig:
         "auto",
         "folder",
         "ravdess",
+        "ravdess_song",
+        "ravdess_all",
         "emodb",
         "cremad",
         "savee",
         "nemo",
+        "tess",
+        "esd",
+        "urdu",
+        "emovo",
+        "aesdd",
+        "cafe",
+        "jl",
+        "subesco",
+        "shemo",
+        "emovdb",
         "iemocap",
+        "iemocap7",
+        "meld",
+        "msp_podcast",
+        "msp_improv",
+        "baum1s",
         "tsv",
         "scp",
         "csv",
         "jsonl",
         "synthetic",
     ] = "auto"
-    """Layout of root. auto looks at names of files and folders: RAVDESS, EMO-DB, CREMA-D, SAVEE, nEMO, IEMOCAP (four
-    classes), else a folder a class, or a list by its suffix."""
+    """Layout of root. auto looks at names of files and folders, and at lists of labels, for one of the corpora here;
+    else a folder a class, or a list by its suffix. folder: the first folders are the classes, whatever their names.
+    ravdess is its speech, ravdess_song its songs; iemocap has four classes, iemocap7 seven."""
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
     audio_root: str | None = None
     """Folder, or URL, where relative paths of a list start; by default the folder that holds the list."""

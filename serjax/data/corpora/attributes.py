@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from serjax.data.corpora.columns import plain
+from serjax.data.corpora.filenames import LAYOUTS
 from serjax.runtime.errors import UserError, reason
 
 Attributes = tuple[tuple[str, str], ...]
@@ -22,13 +23,6 @@ _GENDERS = {
 """Usual spellings, the long ones those of Common Voice; others are kept."""
 _OLDEST = 130
 _BAND = 10
-
-_EMODB = {
-    **{"03": ("male", "31"), "08": ("female", "34"), "09": ("female", "21"), "10": ("male", "32")},
-    **{"11": ("male", "26"), "12": ("male", "30"), "13": ("female", "32"), "14": ("female", "35")},
-    **{"15": ("male", "25"), "16": ("female", "31")},
-}
-"""Gender and age of EMO-DB's speakers (emodb.bilderbar.info/docu)."""
 
 _TABLES = {
     "cremad": ("VideoDemographics.csv", "actorid"),
@@ -93,22 +87,19 @@ def plain_text(text: str) -> str | None:
 def read_people(root: Path, kind: str) -> People:
     """Return what is known of the speakers of a corpus that is told by its file names.
 
-    RAVDESS' odd actors are men (Livingstone and Russo 2018), SAVEE's four speakers are men, and EMO-DB documents its
-    speakers. Tables of CREMA-D and nEMO are read where they lie in the folder or beside it.
+    These are the speakers of its row in `LAYOUTS`. Tables of CREMA-D and nEMO are read where they lie in the folder or
+    beside it.
 
     Args:
         root: the corpus's folder.
-        kind: a key of `NAMED`.
+        kind: a key of `LAYOUTS`.
 
     Raises:
         UserError: a table cannot be read.
     """
-    if kind == "ravdess":
-        return People({f"{actor:02d}": shared("male" if actor % 2 else "female", None) for actor in range(1, 25)})
-    if kind == "savee":
-        return People(dict.fromkeys(("DC", "JE", "JK", "KL"), shared("male", None)))
-    if kind == "emodb":
-        return People({name: shared(gender, age_band(age, "")) for name, (gender, age) in _EMODB.items()})
+    documented = LAYOUTS[kind].people
+    if documented:
+        return People({name: shared(sex, age and age_band(age, "")) for name, (sex, age) in documented.items()})
     if kind not in _TABLES:
         return People({})
     name, speakers = _TABLES[kind]

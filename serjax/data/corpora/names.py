@@ -11,8 +11,13 @@ from typing import Literal, NamedTuple
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
 
-PARTS = frozenset(("train", "training", "test", "val", "valid", "validation", "dev", "eval"))
+PARTS = frozenset(
+    "train training test testing val valid validation dev development eval evaluation".split()  # noqa: SIM905
+)
 """Names of folders that hold a part of a corpus, not a class."""
+
+_BESIDE_PARTS = frozenset("set sets split splits data clean other audio wav wavs clips complete".split())  # noqa: SIM905
+"""Words that stand beside the name of a part, as in train_set or test_clean."""
 
 _MOST = 200
 """Most values that are taken for speakers; of more, nearly all are counters or codes of sentences."""
@@ -35,6 +40,12 @@ _WORD = re.compile(
 )
 _DATE = re.compile(r"(?:^|/)(?:(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d|[0-3]?\d[-_.][01]?\d[-_.](?:19|20)\d\d)[^/]*$")
 _TIME = re.compile(r"(?:^|/)[0-2]\d[-_.][0-5]\d[-_.][0-5]\d(?:\.\w+)?$")
+
+
+def is_part(name: str) -> bool:
+    """Return whether a folder's name is that of a part of a corpus, such as train or test_clean."""
+    words = re.findall(r"[a-z]+", name.lower())
+    return any(word in PARTS for word in words) and all(word in PARTS or word in _BESIDE_PARTS for word in words)
 
 
 class Recurring(NamedTuple):
@@ -173,6 +184,8 @@ def _are_speakers(values: Sequence[str], labels: Sequence[str], least: float) ->
     if not 2 <= len(counts) <= _MOST or len(values) < _CLIPS * len(counts):
         return False
     words = {re.sub(r"[\W\d_]+$", "", value).lower() for value in counts}
+    if all(map(is_part, counts)):
+        return False
     if words - {""} and (words <= _OTHERS or {value.lower() for value in counts} <= _OTHERS | _SEXES):
         return False
     classes = defaultdict(set)

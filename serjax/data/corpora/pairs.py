@@ -10,9 +10,11 @@ from typing import NamedTuple
 import soundfile
 
 from serjax.audio.decode import AUDIO_SUFFIXES, VIDEO_SUFFIXES
-from serjax.data.corpora.attributes import Attributes, People, read_people
-from serjax.data.corpora.filenames import RAVDESS_EMOTIONS, sentence_of
-from serjax.data.corpora.folders import NAMED, clip_id, name_of, of_kind, read_classes, recognise, require_names, walk
+from serjax.data.corpora.attributes import Attributes, People, gender_of, read_people, shared
+from serjax.data.corpora.class_folders import read_classes
+from serjax.data.corpora.filenames import LAYOUTS, tail_of
+from serjax.data.corpora.folders import clip_id, of_kind, walk
+from serjax.data.corpora.named import NAMED, layout_of, recognise, require_names, set_aside
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
 
@@ -55,7 +57,8 @@ _Group = tuple[list[_File], list[_File]]
 def read_pairs(root: Path, corpus: str = "auto", *, audio_root: Path | None = None, silent: bool = False) -> Pairs:
     """Find the videos below a folder and the sound of each: a file of its own, or else the sound inside the video.
 
-    - RAVDESS: `02-*` and `01-*` videos go with the `03-*` sounds that agree in all other fields; songs are left out.
+    - RAVDESS: `02-*` and `01-*` videos go with the `03-*` sounds that agree in all other fields; songs are left out,
+      unless they are asked for.
     - Other corpora known by their names: files of one name.
     - Else a folder a class: files of one name; where a name comes again in another class, of one class and name;
       where it comes again within a class, of one path below it. Videos and sounds may lie in a tree each.
@@ -64,7 +67,7 @@ def read_pairs(root: Path, corpus: str = "auto", *, audio_root: Path | None = No
 
     Args:
         root: a folder.
-        corpus: auto, folder, or a key of `NAMED`.
+        corpus: auto, folder, or a word of `NAMED`.
         audio_root: the folder of the sounds, where it is another one.
         silent: videos may be without sound, as nobody listens. Clips that have sound are called and ordered as they
             are where somebody does, so that folds agree.
@@ -84,22 +87,23 @@ def read_pairs(root: Path, corpus: str = "auto", *, audio_root: Path | None = No
     if known is None:
         name = root.resolve().name
         notes = ["A folder a class: the labels are the folders' names; videos and sounds go together by their names."]
-        groups = _grouped(*_read_classes(root, videos, sound_root, sounds))
+        groups = _grouped(*_read_classes(root, videos, sound_root, sounds, corpus == "folder"))
     else:
         require_names(root, plain, known)
         require_names(sound_root, sounds, known)
-        name = NAMED[known][0]
+        layout = LAYOUTS[layout_of(known)]
+        name, order = layout.title, layout.order
         notes = [f"{name} by its file names: labels and speakers are read from the names."]
-        if known == "ravdess":
-            order = RAVDESS_EMOTIONS
-            songs = {path for path in (*videos, *sounds) if path.stem[3:5] == "02"}
-            videos, sounds = ([path for path in files if path not in songs] for files in (videos, sounds))
-            notes += [f"{len(songs)} files of songs are left out; pairs are of speech."] if songs else []
-            if not videos:
-                raise UserError(
-                    f"--data.root {root}: its videos are of songs alone; give the folder of those of speech."
-                )
-        people = read_people(root, known)
+        kept, left = set_aside([root, sound_root], [*videos, *sounds], known)
+        chosen = set(kept)
+        videos, sounds = ([path for path in files if path in chosen] for files in (videos, sounds))
+        notes += left
+        if not videos:
+            raise UserError(
+                f"--data.root {root}: its videos are of songs alone; give the folder of those of speech, or say "
+                "--data.corpus ravdess_song."
+            )
+        people = read_people(root, layout_of(known))
         notes += people.notes
         groups = _grouped(_read_names(root, videos, known, people), _read_names(sound_root, sounds, known, people))
     clips, alone = _pair(groups, silent)
@@ -148,37 +152,36 @@ def _read_names(root: Path, files: Sequence[Path], kind: str, people: People) ->
     """Describe files of a corpus that is known by its names; of one clip's files those to be preferred come first."""
     described = []
     for path in sorted(files, key=lambda path: (_without_height(path) != path, path.stem[:3] == "01-", path)):
-        stem = name_of(_without_height(path), kind)
-        fields = NAMED[kind][1](stem)
-        if fields:
-            # Of RAVDESS's fields only the first tells pictures (02), sound (03) and both (01) apart.
-            key = stem[3:] if kind == "ravdess" else stem
-            known = people.known.get(fields[0], ())
-            described.append(_File(path, clip_id(path, root), fields[1], fields[0], (key,), sentence_of(stem), known))
+        name = LAYOUTS[layout_of(kind)].parse(tail_of(_without_height(path)))
+        if name is not None:
+            known = people.known.get(name.speaker) or shared(name.gender and gender_of(name.gender), None)
+            described.append(
+                _File(path, clip_id(path, root), name.emotion, name.speaker, (name.key,), name.text, known)
+            )
     return described
 
 
 def _read_classes(
-    root: Path, videos: Sequence[Path], sound_root: Path, sounds: Sequence[Path]
+    root: Path, videos: Sequence[Path], sound_root: Path, sounds: Sequence[Path], as_told: bool
 ) -> tuple[list[_File], list[_File]]:
     """Describe files that lie in a folder a class, videos and sounds in one tree or in a tree each."""
     if root != sound_root:
-        return _in_classes(root, root, videos), _in_classes(sound_root, sound_root, sounds)
+        return _in_classes(root, root, videos, as_told), _in_classes(sound_root, sound_root, sounds, as_told)
     tops = [{path.relative_to(root).parts[0] for path in files} for files in (videos, sounds)]
     if sounds and not tops[0] & tops[1]:
         trees = [root / min(top) if len(top) == 1 and (root / min(top)).is_dir() else root for top in tops]
-        return _in_classes(root, trees[0], videos), _in_classes(root, trees[1], sounds)
-    described = _in_classes(root, root, [*videos, *sounds])
+        return _in_classes(root, trees[0], videos, as_told), _in_classes(root, trees[1], sounds, as_told)
+    described = _in_classes(root, root, [*videos, *sounds], as_told)
     return described[: len(videos)], described[len(videos) :]
 
 
-def _in_classes(root: Path, tree: Path, files: Sequence[Path]) -> list[_File]:
+def _in_classes(root: Path, tree: Path, files: Sequence[Path], as_told: bool) -> list[_File]:
     """Describe files that lie below `tree` in a folder a class."""
     described = []
-    for clip in read_classes(tree, files) if files else ():
+    for clip in read_classes(tree, files, as_told=as_told) if files else ():
         *folders, stem = clip.id.split("/")
         below = tuple(folders[folders.index(clip.label) + 1 :])
-        keys = (stem, (clip.label, stem), (clip.label, below, stem))
+        keys = (stem, (clip.label, stem), (clip.label, below, stem), (*folders, stem))
         described.append(_File(clip.path, clip_id(clip.path, root), clip.label, None, keys))
     return described
 

@@ -9,19 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from serjax.data.config import DataConfig, SyntheticConfig
-from serjax.data.corpora.filenames import RAVDESS_EMOTIONS
-from serjax.data.corpora.folders import (
-    NAMED,
-    audio_files,
-    label_files,
-    passed_through,
-    read_classes,
-    read_named,
-    recognise,
-)
-from serjax.data.corpora.iemocap import find_sessions, read_iemocap
+from serjax.data.corpora.annotated import ANNOTATED, find_annotated
+from serjax.data.corpora.class_folders import passed_through, read_classes
+from serjax.data.corpora.filenames import LAYOUTS
+from serjax.data.corpora.folders import audio_files, label_files
 from serjax.data.corpora.list_formats import LIST_SUFFIXES, ListKind
 from serjax.data.corpora.lists import read_list
+from serjax.data.corpora.named import NAMED, layout_of, read_named, recognise
 from serjax.data.corpora.names import Recurring, find_recurring, name_by_pattern, paths_below
 from serjax.data.corpora.synthetic import corpus as synthetic
 from serjax.data.utterance import Utterance
@@ -173,14 +167,15 @@ def _find(config: DataConfig, seed: int, videos: bool, silent: bool, labelled: b
         )
     if config.corpus in _LIST_KINDS:
         raise UserError(f"--data.root {root}: it is a folder; --data.corpus {config.corpus} reads a list file.")
-    if is_remote(root) and (videos or config.corpus == "iemocap"):
-        these = "videos are" if videos else "IEMOCAP is"
+    if is_remote(root) and (videos or config.corpus in ANNOTATED):
+        these = "videos are" if videos else f"{ANNOTATED[config.corpus].title} is"
         raise UserError(f"--data.root {root}: {these} read from a disk; copy the folder there.")
-    if config.corpus == "iemocap" or (config.corpus == "auto" and not is_remote(root) and find_sessions(root)):
-        if videos:
-            raise UserError(f"--data.root {root}: of IEMOCAP sound alone is read; choose a model without video.")
-        utterances, found = read_iemocap(root, skip_missing=config.skip_bad)
-        return Corpus("IEMOCAP", utterances, (), found)
+    looked_for = config.corpus == "auto" and config.label_pattern is None and not is_remote(root) and root.is_dir()
+    told = find_annotated(root) if looked_for else config.corpus if config.corpus in ANNOTATED else None
+    if told is not None:
+        corpus = ANNOTATED[told]
+        result = corpus.read(root, videos=videos, skip_missing=config.skip_bad, labelled=labelled)
+        return Corpus(corpus.title, result.utterances, result.order, result.notes)
     if videos:
         from serjax.data.corpora.pairs import read_pairs
 
@@ -193,11 +188,11 @@ def _find(config: DataConfig, seed: int, videos: bool, silent: bool, labelled: b
         return Corpus(root.resolve().name, tuple(label_files(root, files)), (), tuple(unread))
     if known is None:
         note = "A folder a class: the labels are the folders' names."
-        found = (note, *passed_through(root, files), *unread)
-        return Corpus(root.resolve().name, tuple(read_classes(root, files)), (), found)
+        clips = read_classes(root, files, as_told=config.corpus == "folder")
+        return Corpus(root.resolve().name, tuple(clips), (), (note, *passed_through(root, clips), *unread))
     clips, by_folder, notes = read_named(root, files, known, folders_label=config.corpus == "auto")
-    order = RAVDESS_EMOTIONS if known == "ravdess" and not by_folder else ()
-    return Corpus(NAMED[known][0], tuple(clips), order, (*notes, *unread))
+    layout = LAYOUTS[layout_of(known)]
+    return Corpus(layout.title, tuple(clips), () if by_folder else layout.order, (*notes, *unread))
 
 
 def _render(config: DataConfig, seed: int) -> Corpus:

@@ -128,6 +128,36 @@ def test_nothing_is_said_of_the_whole_corpus(tmp_path):
     assert "session 5 1242 of 1241" in read_iemocap(tmp_path)[1][-1]
 
 
+def test_values_and_votes(root):
+    clip = read(root).utterances[0]
+    assert clip.values == (("valence", 2.5), ("arousal", 2.5), ("dominance", 2.5))
+    # Of VOTES the actors' own and the values of each annotator do not count.
+    assert clip.votes == (("neutral", 1.0),)
+    path = root / "Session1/dialog/EmoEvaluation/Ses01F_script01_1.txt"
+    text = path.read_text(encoding="latin-1")
+    more = "C-E4:\tHappiness; Excited; Sadness;\t()\nC-E1:\tNeutral state; Other;\t(unsure)\n"
+    path.write_text(text.replace(VOTES, VOTES + more), encoding="latin-1")
+    votes = dict(read(root).utterances[0].votes)
+    assert votes == pytest.approx({"happy": 2 / 3, "neutral": 1.5, "other": 0.5, "sad": 1 / 3})
+    path.write_text(text.replace("[2.5000, 2.5000, 2.5000]", "[2.5000, -]"), encoding="latin-1")
+    with pytest.raises(UserError, match=r"script01_1.txt:3: \[2.5000, -\] are not valence, activation and dominance"):
+        read(root)
+
+
+def test_seven_classes(root):
+    for number, code in enumerate(("fru", "sur", "dis")):
+        evaluate(root, f"Ses02F_impro01_M00{number}", code)
+        sound(root, f"Ses02F_impro01_M00{number}").touch()
+    found = read(root, corpus="iemocap7")
+    assert found.labels == ("angry", "excited", "frustrated", "happy", "neutral", "sad", "surprised")
+    assert Counter(clip.label for clip in found.utterances)["excited"] == 10
+    assert "11 utterances of other emotions are left out (dis 1, xxx 10)." in found.notes
+    assert not any("excited counts as happy" in note for note in found.notes)
+    everything = read_corpus(DataConfig(root=str(root)), labelled=False)
+    assert Counter(clip.label for clip in everything.utterances)["no agreement"] == 10
+    assert len(everything.utterances) == 63
+
+
 def test_leave_one_session_out(root):
     clips = read(root).utterances
     folds = make_folds(clips, FoldsConfig(kind="leave_session_out"), seed=0)

@@ -81,7 +81,7 @@ def test_ravdess_pairs_on_all_fields_but_the_first(tmp_path_factory, data, clips
         assert clip.speaker == fields[6]
         assert clip.id == clip.path.relative_to(root).with_suffix("").as_posix()
     assert [clip.path for clip in pairs.utterances] == sorted(clip.path for clip in pairs.utterances)
-    assert "2 files of songs are left out; pairs are of speech." in pairs.notes
+    assert "2 songs are left out; --data.corpus ravdess_song or ravdess_all reads them." in pairs.notes
     named = [note for note in pairs.notes if "no partner" in note]
     assert len(named) == bool(alone)
     if alone:
@@ -230,7 +230,7 @@ def test_without_a_listener_silent_videos_are_clips_and_the_others_stay_what_the
             {},
             "none of its 2 videos has sound inside, and none of the 2 sound",
         ),
-        (["02-02-01-01-01-01-01.mp4", "03-02-01-01-01-01-01.wav"], {}, "its videos are of songs alone; give"),
+        (["02-02-01-01-01-01-01.mp4", "03-01-01-01-01-01-01.wav"], {}, "its videos are of songs alone; give"),
         (["a/x.mp4", "a/y.mp4"], {"corpus": "ravdess"}, r"2 file names are not those of RAVDESS \(a/x, a/y\)"),
         (["02-01-01-01-01-01-01.mp4", "y.wav"], {}, r"1 file names are not those of RAVDESS \(y\); move them away"),
         (["x.mp4", "a/y.mp4", "b/y.mp4"], {}, r"1 files lie directly in it and have no label \(x\.mp4\)"),

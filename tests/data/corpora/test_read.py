@@ -37,12 +37,15 @@ RAVDESS = tuple(f"03-0{c}-0{e}-01-01-01-{a:02d}" for c in (1, 2) for e in range(
 
 
 @pytest.mark.parametrize("layout", ["Actor_{2}/{1}.wav", "{1}.wav", "{0}/Actor_{2}/{1}.wav", "train/{2}/{1}.wav"])
-@pytest.mark.parametrize("corpus", ["auto", "ravdess"])
-def test_ravdess(tmp_path, layout, corpus):
+@pytest.mark.parametrize(
+    ("corpus", "channels"), [("auto", "1"), ("ravdess", "1"), ("ravdess_song", "2"), ("ravdess_all", "12")]
+)
+def test_ravdess(tmp_path, layout, corpus, channels):
     fill(tmp_path, *(layout.format(("speech", "song")[name[4] == "2"], name, name[-2:]) for name in RAVDESS))
     found = read(tmp_path, corpus=corpus)
     assert (found.name, found.labels) == ("RAVDESS", RAVDESS_EMOTIONS)
-    assert len(found.utterances) == len(RAVDESS)
+    assert {clip.path.stem for clip in found.utterances} == {name for name in RAVDESS if name[4] in channels}
+    assert any("songs are left out" in note or "sung" in note for note in found.notes)
     for clip in found.utterances:
         assert clip.label == RAVDESS_EMOTIONS[int(clip.path.stem[6:8]) - 1]
         assert clip.speaker == clip.path.stem[-2:]
@@ -141,7 +144,7 @@ def urdu(root, speakers=6, clips=3):
     return fill(
         root,
         *(
-            f"{label}/{name}_F{10 * i + n}_{label[0]}{i}{n}.wav"
+            f"{label}/{name}_C{10 * i + n}_{label[0]}{i}{n}.wav"
             for label in ("Angry", "Happy", "Neutral", "Sad")
             for i, name in enumerate(names)
             for n in range(clips)
@@ -225,7 +228,8 @@ def test_nemo_by_its_list(tmp_path):
         (["a/b.wav"], {"corpus": "csv"}, "it is a folder; --data.corpus csv reads a list file"),
         (["a/b.wav", "c/d.wav", "e.wav"], {}, r"1 files lie directly in it and have no label \(e.wav\)"),
         (["a/b.wav", "a/c/d.wav"], {}, "a is its only folder and so the only class"),
-        (["train/a/b.wav", "test/a/c.wav"], {}, "its folders test, train are parts of a corpus, not classes"),
+        (["train/b.wav", "test/c.wav"], {}, r"2 files lie directly in its folders test, train and have no label"),
+        (["train/a/b.wav", "test/a/c.wav"], {}, "a is its only folder and so the only class"),
         (["a/b.wav", "a/b.flac", "c/d.wav"], {}, "a/b.flac and a/b.wav would both be the clip a/b"),
         ([f"{n}.wav" for n in EMODB] + ["x.wav"], {}, r"6 of 7 file names are those of EMO-DB, others are not \(x\)"),
         (["a/b.wav", "c/d.wav"], {"corpus": "emodb"}, r"2 file names are not those of EMO-DB \(a/b, c/d\)"),

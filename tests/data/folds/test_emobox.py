@@ -48,6 +48,25 @@ def test_a_file_name_that_two_clips_have_names_neither(tmp_path):
         read_emobox(tmp_path, [Utterance(name, Path(f"{name}/a.wav"), "A") for name in "xy"])
 
 
+@pytest.mark.parametrize("above", ["", "casia/", "/data/casia/"])
+def test_folders_tell_clips_of_one_name_apart(tmp_path, above):
+    paths = [f"{above}{who}/{label}/201.wav" for who in ("wangzhe", "liuchanhg") for label in ("angry", "sad")]
+    clips = [Utterance(path, Path(path).with_suffix(".flac"), path.split("/")[-2]) for path in paths]
+    write(
+        tmp_path / "fold_1/casia_train_fold_1.jsonl", ["wangzhe/sad", "liuchanhg/sad"], wav="downloads/casia/{}/201.wav"
+    )
+    write(tmp_path / "fold_1/casia_test_fold_1.jsonl", ["liuchanhg/angry"], wav="downloads/casia/{}/201.wav")
+    assert read_emobox(tmp_path, clips) == {1: {"train": (1, 3), "test": (2,)}}
+
+
+def test_of_two_lists_the_one_that_is_called_as_published_wins(tmp_path):
+    write(tmp_path / "fold_1/mer2023_train_fold_1.jsonl", "ab")
+    write(tmp_path / "fold_1/mer2023_train_fold1.jsonl", "abcdefgh")
+    write(tmp_path / "fold_1/mer2023_test_fold_1.jsonl", "c")
+    write(tmp_path / "fold_1/mer2023_test2_fold_1.jsonl", "xyz")
+    assert read_emobox(tmp_path, clips("abcde")) == {1: {"train": (0, 1), "test": (2,)}}
+
+
 def layout(folder: Path, folds: dict[int, tuple[str, str]]) -> Path:
     for number, (train, test) in folds.items():
         write(folder / f"fold_{number}/c_train_fold_{number}.jsonl", train)

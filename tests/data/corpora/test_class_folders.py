@@ -1,0 +1,109 @@
+"""Folders a class: at which level they are, and what is no class."""
+
+from pathlib import Path
+
+import pytest
+
+from serjax.data.config import DataConfig
+from serjax.data.corpora.read import read_corpus
+from serjax.runtime.errors import UserError
+
+
+def fill(root, *paths):
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+    return root
+
+
+def read(root, **fields):
+    return read_corpus(DataConfig(root=str(root), **fields))
+
+
+def test_single_train_folder_is_no_class(tmp_path):
+    root = fill(tmp_path, "train/anger/a.wav", "train/happy/b.wav")
+    assert read(root).labels == ("anger", "happy")
+    assert [clip.id for clip in read(root).utterances] == ["train/anger/a", "train/happy/b"]
+
+
+@pytest.mark.parametrize("above", ["Audio", "a/b/c", "Audio/train"])
+def test_a_folder_that_holds_one_folder_is_looked_through(tmp_path, above):
+    root = fill(tmp_path, f"{above}/anger/a.wav", f"{above}/happy/more/b.wav")
+    found = read(root)
+    assert found.labels == ("anger", "happy")
+    assert [clip.id for clip in found.utterances] == [f"{above}/anger/a", f"{above}/happy/more/b"]
+    assert f"All lies in {above}, whose folders are the classes." in found.notes
+    assert not any("All lies in" in note for note in read(root / above).notes)
+
+
+FAULTS = Path(__file__).parents[3] / "../shared/faults/39_parts_as_classes"
+
+
+@pytest.mark.parametrize("parts", [("train_set", "test_set"), ("train", "test_clean"), ("Training", "dev", "eval")])
+def test_parts_hold_the_classes(tmp_path, parts):
+    root = fill(
+        tmp_path, *(f"{part}/{label}/{part}{n}.wav" for part in parts for label in ("sad", "joy") for n in "ab")
+    )
+    found = read(root)
+    assert found.labels == ("joy", "sad")
+    assert {clip.session for clip in found.utterances} == set(parts)
+    assert any("are parts, in which the folders are the classes" in note for note in found.notes)
+    assert read(root, corpus="folder", speakers="unknown").labels == tuple(sorted(parts))
+
+
+@pytest.mark.skipif(not FAULTS.is_dir(), reason="the inputs that failed are not here")
+@pytest.mark.parametrize("name", ["underscore", "mixed"])
+def test_parts_that_failed(name):
+    assert read(FAULTS / name, speakers="unknown").labels == ("anger", "happy", "neutral", "sad")
+
+
+@pytest.mark.skipif(not FAULTS.is_dir(), reason="the inputs that failed are not here")
+def test_one_part_that_failed():
+    found = read(FAULTS / "only_one", speakers="unknown")
+    assert found.labels == ("anger", "happy", "neutral", "sad")
+    assert "All lies in train_set, whose folders are the classes." in found.notes
+
+
+def test_first_folders_that_hold_emotions_are_no_classes(tmp_path):
+    root = fill(
+        tmp_path, *(f"{who}/{label}/{n}.wav" for who in ("ann", "bob") for label in ("sad", "joy") for n in "ab")
+    )
+    found = read(root, speakers="unknown")
+    assert found.labels == ("joy", "sad")
+    assert "ann, bob are no emotions, but the folders in them are, and those are the classes." in found.notes
+    assert read(root, corpus="folder", speakers="unknown").labels == ("ann", "bob")
+    fill(root, "cy/fear/a.wav")
+    assert read(root, speakers="unknown").labels == ("fear", "joy", "sad")
+
+
+def test_classes_that_hold_the_same_speakers_stay_classes(tmp_path):
+    root = fill(tmp_path, *(f"{x}/{who}/{n}.wav" for x in ("sad", "joy") for who in ("ann", "bob") for n in "ab"))
+    assert read(root, speakers="unknown").labels == ("joy", "sad")
+    other = fill(tmp_path / "x", *(f"{x}/Actor_{n}/1.wav" for x in ("kind", "rude") for n in "12"))
+    assert read(other, speakers="unknown").labels == ("kind", "rude")
+
+
+def test_two_levels_of_folders_that_could_be_classes_are_asked_about(tmp_path):
+    root = fill(tmp_path, *(f"{x}/{y}/1.wav" for x in ("ann", "bob") for y in ("kind", "rude")))
+    with pytest.raises(UserError, match="its folders ann, bob all hold the folders kind, rude, and either") as caught:
+        read(root)
+    assert "--data.label-pattern '([^/]+)/[^/]+$'" in str(caught.value)
+    found = read(root, label_pattern="([^/]+)/[^/]+$", speakers="unknown")
+    assert found.labels == ("kind", "rude")
+
+
+@pytest.mark.parametrize(
+    ("folders", "what"),
+    [
+        (("Actor_01", "Actor_02"), "speakers, not classes"),
+        (("female", "male"), "speakers, not classes"),
+        (("Crema", "Ravdess", "Savee", "Tess"), "corpora, not classes"),
+        (("EMO-DB", "TESS Toronto emotional speech set data"), "corpora, not classes"),
+    ],
+)
+def test_folders_that_are_no_classes_are_refused(tmp_path, folders, what):
+    root = fill(tmp_path, *(f"{folder}/{n}.wav" for folder in folders for n in ("one", "two")))
+    with pytest.raises(UserError, match=f"are {what}") as caught:
+        read(root)
+    assert "or say --data.corpus folder" in str(caught.value)
+    assert read(root, corpus="folder").labels == tuple(sorted(folders))

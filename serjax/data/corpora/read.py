@@ -23,6 +23,7 @@ from serjax.data.corpora.iemocap import find_sessions, read_iemocap
 from serjax.data.corpora.list_formats import LIST_SUFFIXES, ListKind
 from serjax.data.corpora.lists import read_list
 from serjax.data.corpora.names import Recurring, find_recurring, name_by_pattern, paths_below
+from serjax.data.corpora.sets import SETS, read_set
 from serjax.data.corpora.synthetic import corpus as synthetic
 from serjax.data.utterance import Utterance
 from serjax.runtime import distributed
@@ -145,6 +146,11 @@ def _find(config: DataConfig, seed: int, videos: bool, silent: bool, labelled: b
         return _render(config, seed)
     if not config.root:
         raise UserError("--data.root is empty; give a folder of recordings or a list, or say --data.corpus synthetic.")
+    if config.corpus in SETS:
+        found = read_set(config, videos=videos, labelled=labelled)
+        return Corpus(found.name, found.utterances, (), found.notes)
+    if config.split is not None:
+        raise UserError(f"--data.split {config.split}: it is for --data.corpus {', '.join(SETS)}; leave it out.")
     root = as_path(config.root)
     if not root.exists():
         raise UserError(f"--data.root {root}: there is no such folder or list; correct the path.")
@@ -179,8 +185,8 @@ def _find(config: DataConfig, seed: int, videos: bool, silent: bool, labelled: b
     if config.corpus == "iemocap" or (config.corpus == "auto" and not is_remote(root) and find_sessions(root)):
         if videos:
             raise UserError(f"--data.root {root}: of IEMOCAP sound alone is read; choose a model without video.")
-        utterances, found = read_iemocap(root, skip_missing=config.skip_bad)
-        return Corpus("IEMOCAP", utterances, (), found)
+        utterances, told = read_iemocap(root, skip_missing=config.skip_bad)
+        return Corpus("IEMOCAP", utterances, (), told)
     if videos:
         from serjax.data.corpora.pairs import read_pairs
 
@@ -193,8 +199,8 @@ def _find(config: DataConfig, seed: int, videos: bool, silent: bool, labelled: b
         return Corpus(root.resolve().name, tuple(label_files(root, files)), (), tuple(unread))
     if known is None:
         note = "A folder a class: the labels are the folders' names."
-        found = (note, *passed_through(root, files), *unread)
-        return Corpus(root.resolve().name, tuple(read_classes(root, files)), (), found)
+        told = (note, *passed_through(root, files), *unread)
+        return Corpus(root.resolve().name, tuple(read_classes(root, files)), (), told)
     clips, by_folder, notes = read_named(root, files, known, folders_label=config.corpus == "auto")
     order = RAVDESS_EMOTIONS if known == "ravdess" and not by_folder else ()
     return Corpus(NAMED[known][0], tuple(clips), order, (*notes, *unread))

@@ -43,6 +43,7 @@ class DataConfig:
         "jsonl",
         "tfds",
         "hf",
+        "audformat",
         "synthetic",
     ] = "auto"
     """Layout of root. auto looks at names of files and folders: RAVDESS, EMO-DB, CREMA-D, SAVEE, nEMO, IEMOCAP (four

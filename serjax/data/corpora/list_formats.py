@@ -167,7 +167,7 @@ def _read_table(
 def _read_jsonl(path: Path, reading: Reading) -> Iterator[Entry]:
     keys = {name: (column,) for name, column in reading.columns.items()}
     known = {name: keys.get(name, (*_EMOBOX[name], name)) for name in FIELDS}
-    numbers = {name: keys.get(name, VALUES.get(name, ())) for name in (*VALUES, *(set(keys) - set(FIELDS)))}
+    numeric = {name: keys.get(name, VALUES.get(name, ())) for name in (*VALUES, *(set(keys) - set(FIELDS)))}
     required = ["id", "path", *(["label"] if reading.labelled else [])]
     seen: dict[str, None] = {}
     for number, line in _lines(path):
@@ -209,9 +209,9 @@ def _read_jsonl(path: Path, reading: Reading) -> Iterator[Entry]:
             text=_text(values["text"]),
             gender=_text(values["gender"]),
             age=_text(values["age"]),
-            **numbers({field: _first(item, *own) for field, own in numbers.items()}, where, name),
+            **numbers({field: _first(item, *own) for field, own in numeric.items()}, where, name),
         )
-    taken = {key for keys_of in (*known.values(), *numbers.values()) for key in keys_of}
+    taken = {key for keys_of in (*known.values(), *numeric.values()) for key in keys_of}
     reading.notes += unused(key for key in seen if key not in taken)
 
 

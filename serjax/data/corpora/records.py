@@ -146,7 +146,8 @@ def utterance(cells: Mapping[str, Any], where: str, name: str, path: Path, label
         end=end,
         text=plain_text(texts["text"]) if texts["text"] else None,
         attributes=shared(gender_of(texts["gender"] or ""), age_band(texts["age"] or "", f"{where}: the age")),
-        **counted,
+        values=counted["values"],
+        votes=counted["votes"],
     )
 
 

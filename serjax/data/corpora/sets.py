@@ -10,7 +10,7 @@ from serjax.data.corpora.records import Found, Records
 from serjax.runtime import distributed
 from serjax.runtime.errors import UserError
 
-SETS = {"tfds": "tfds.read_tfds", "hf": "huggingface.read_huggingface"}
+SETS = {"tfds": "tfds.read_tfds", "hf": "huggingface.read_huggingface", "audformat": "audformat.read_audformat"}
 """Values of `--data.corpus` that read a set, and their readers; no package is imported before it is used."""
 
 

@@ -10,7 +10,7 @@ from serjax.data.corpora.read import read_corpus
 from serjax.data.corpora.sets import SETS
 from serjax.runtime.errors import UserError
 
-EXTRAS = {"tfds": "tfds", "hf": "parquet"}
+EXTRAS = {"tfds": "tfds", "hf": "parquet", "audformat": "audformat"}
 HIDE = "import sys; sys.modules |= dict.fromkeys(['pyarrow', 'tensorflow_datasets', 'audformat', 'audb'])\n"
 READ = """
 from serjax.data.config import DataConfig
@@ -43,5 +43,5 @@ def test_options_that_a_set_has_no_use_for(tmp_path, corpus):
 
 
 def test_a_split_is_for_sets(tmp_path):
-    with pytest.raises(UserError, match=r"--data.split train: it is for --data.corpus tfds, hf"):
+    with pytest.raises(UserError, match=r"--data.split train: it is for --data.corpus tfds, hf, audformat"):
         read_corpus(DataConfig(str(tmp_path), split="train"))

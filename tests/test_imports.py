@@ -13,8 +13,20 @@ FLOORS = (
     ("config", "inference"),
     ("runs", "cli"),
     (
-        *("compare", "embed", "evaluate", "export", "gather", "listen", "plan", "predict", "pretrain", "push", "serve"),
-        "train",
+        *(
+            "compare",
+            "embed",
+            "evaluate",
+            "export",
+            "gather",
+            "listen",
+            "plan",
+            "predict",
+            "prepare",
+            "pretrain",
+            "push",
+        ),
+        *("serve", "train"),
     ),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, 1) for room in rooms}

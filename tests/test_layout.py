@@ -21,6 +21,7 @@ DOORS = {
     "listen.py",
     "plan.py",
     "predict.py",
+    "prepare.py",
     "pretrain.py",
     "push.py",
     "serve.py",

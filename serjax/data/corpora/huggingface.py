@@ -96,7 +96,8 @@ def read_huggingface(records: Records) -> Found:
     note = (
         f"The clips are read from the {'hub' if downloaded else 'tables'} of Hugging Face's datasets: {records.root}."
     )
-    return Found(records.root if downloaded else root.stem, tuple(clips), (note, *guessed, *notes))
+    order = tuple(schema.classes.get(columns.get("label", ""), ()))
+    return Found(records.root if downloaded else root.stem, tuple(clips), (note, *guessed, *notes), order)
 
 
 def _pyarrow() -> ModuleType:

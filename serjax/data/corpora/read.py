@@ -148,7 +148,7 @@ def _find(config: DataConfig, seed: int, videos: bool, silent: bool, labelled: b
         raise UserError("--data.root is empty; give a folder of recordings or a list, or say --data.corpus synthetic.")
     if config.corpus in SETS:
         found = read_set(config, videos=videos, labelled=labelled)
-        return Corpus(found.name, found.utterances, (), found.notes)
+        return Corpus(found.name, found.utterances, found.order, found.notes)
     if config.split is not None:
         raise UserError(f"--data.split {config.split}: it is for --data.corpus {', '.join(SETS)}; leave it out.")
     root = as_path(config.root)

@@ -44,11 +44,13 @@ class Found(NamedTuple):
         name: of the corpus.
         utterances: its clips, in their order.
         notes: sentences on how it was read.
+        order: of the classes, where the set has one.
     """
 
     name: str
     utterances: tuple[Utterance, ...]
     notes: tuple[str, ...]
+    order: tuple[str, ...] = ()
 
 
 def choose_columns(

@@ -68,8 +68,9 @@ def read_tfds(records: Records) -> Found:
     if not clips:
         raise UserError(f"--data.root {records.root}: it has no record; give another set, or another --data.split.")
     refuse_twice(clips, records.root)
+    order = tuple(getattr(features[columns["label"]], "names", None) or ()) if "label" in columns else ()
     note = f"The clips are read from the set {builder.info.full_name} of TensorFlow Datasets."
-    return Found(builder.name, tuple(clips), (note, *guessed, *notes))
+    return Found(builder.name, tuple(clips), (note, *guessed, *notes), order)
 
 
 def import_tfds(task: str) -> ModuleType:
@@ -79,6 +80,7 @@ def import_tfds(task: str) -> ModuleType:
         MissingPackage: it, or TensorFlow, is not installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # TensorFlow computes nothing here, and would tell of these
     try:
         import tensorflow  # noqa: F401  (its feature of sound needs it, and asks for it late)
         import tensorflow_datasets

@@ -14,7 +14,7 @@ from serjax.data.config import DataConfig
 from serjax.data.corpora.read import read_corpus
 from serjax.runtime.errors import UserError
 
-CLASSES = ["angry", "sad"]
+CLASSES = ["sad", "angry"]
 FEATURES = {"audio": {"sampling_rate": 16_000, "_type": "Audio"}, "emotion": {"names": CLASSES, "_type": "ClassLabel"}}
 NOTED = {b"huggingface": json.dumps({"info": {"features": FEATURES}}).encode()}
 
@@ -81,6 +81,7 @@ def check(corpus, numbers):
 def test_parquet_with_shards_and_splits(shards, tmp_path):
     whole = read(shards, tmp_path / "cache")
     check(whole, [6, 7, *range(6)])
+    assert whole.labels == ("sad", "angry")
     assert "Clips of all splits are read (test, train)" in " ".join(whole.notes)
     assert "speaker_id is the speaker, act is the arousal" in " ".join(whole.notes)
     check(read(shards, tmp_path / "cache", split="train"), range(6))
@@ -157,6 +158,23 @@ def test_a_set_on_the_hub(shards, tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
     with pytest.raises(UserError, match=r"--data.root owner/emotions: there is no such folder, and the hub is out of"):
         read("owner/emotions", tmp_path / "cache")
+
+
+@pytest.mark.readers
+@pytest.mark.parametrize("form", ["disk", "dictionary", "parquet"])
+def test_sets_that_the_package_writes(tmp_path, form):
+    datasets = pytest.importorskip("datasets", reason="extra test-readers")
+    kinds = {"audio": datasets.Audio(decode=False), "emotion": datasets.ClassLabel(names=CLASSES)}
+    kinds |= {"speaker_id": datasets.Value("string"), "act": datasets.Value("float32")}
+    made = datasets.Dataset.from_dict(table(range(5)).to_pydict()).cast(datasets.Features(kinds))
+    if form == "disk":
+        made.save_to_disk(tmp_path / "set", num_shards=2)
+    elif form == "dictionary":
+        datasets.DatasetDict({"train": made}).save_to_disk(tmp_path / "set")
+    else:
+        (tmp_path / "set").mkdir()
+        made.to_parquet(tmp_path / "set" / "train.parquet")
+    check(read(tmp_path / "set", tmp_path / "cache"), range(5))
 
 
 @pytest.mark.parametrize(

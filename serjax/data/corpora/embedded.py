@@ -17,6 +17,9 @@ from serjax.runtime.errors import UserError
 FOLDER = "embedded"
 """Folder of these files below the cache."""
 
+NOTE = f"Sound that lies in its records is kept as files in the folder {FOLDER} of the cache."
+"""Sentence on a corpus of which there are such files."""
+
 _MAGIC = (
     (b"RIFF", ".wav"),
     (b"RF64", ".rf64"),

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from serjax.data.corpora.embedded import EmbeddedFiles
+from serjax.data.corpora.embedded import NOTE, EmbeddedFiles
 from serjax.data.corpora.folders import walk
 from serjax.data.corpora.records import Found, Records, choose_columns, choose_splits, refuse_twice, utterance
 from serjax.data.utterance import Utterance
@@ -58,6 +58,8 @@ def read_huggingface(records: Records) -> Found:
     pyarrow = _pyarrow()
     root = _locate(records.root)
     parts = _parts(root, records.root)
+    if not parts:
+        raise UserError(f"--data.root {records.root}: it names no file of data; save the set anew.")
     splits, notes = choose_splits(dict.fromkeys(part.split for part in parts), records)
     parts = [part for part in parts if part.split in splits]
     schema = _schema(pyarrow, parts[0].file)
@@ -93,11 +95,11 @@ def read_huggingface(records: Records) -> Found:
         clips = _named_by_files(clips, files)
     refuse_twice(clips, records.root)
     downloaded = root != as_path(records.root)
-    note = (
-        f"The clips are read from the {'hub' if downloaded else 'tables'} of Hugging Face's datasets: {records.root}."
-    )
+    told = [f"The clips are read from {'the hub' if downloaded else 'tables'} of Hugging Face: {records.root}."]
+    if any(clip.path.is_relative_to(store.folder) for clip in clips):
+        told.append(NOTE)
     order = tuple(schema.classes.get(columns.get("label", ""), ()))
-    return Found(records.root if downloaded else root.stem, tuple(clips), (note, *guessed, *notes), order)
+    return Found(records.root if downloaded else root.stem, tuple(clips), (*told, *guessed, *notes), order)
 
 
 def _pyarrow() -> ModuleType:
@@ -196,7 +198,7 @@ def _split(file: Path, root: Path) -> tuple[str, str]:
 
 def _saved(folder: Path) -> list[Path]:
     """Return the Arrow files of a folder of `save_to_disk`."""
-    return [folder / part["filename"] for part in _json(folder / "state.json").get("_data_files", [])]
+    return [folder / part.get("filename", "") for part in _json(folder / "state.json").get("_data_files", [])]
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -127,8 +127,8 @@ def utterance(cells: Mapping[str, Any], where: str, name: str, path: Path, label
     texts = {field: _text(cells.get(field)) for field in FIELDS if field not in ("path", "start", "end")}
     if labelled and not texts["label"]:
         raise UserError(
-            f"{where}: the label is empty; fill it in, leave the clip out, or name another column with --data.columns "
-            "label=COLUMN."
+            f"{where}: the label is empty; name another column with --data.columns label=COLUMN, read another "
+            "--data.split, or leave the clip out of the set."
         )
     start, end = (seconds(cells.get(field), f"{where}: the {field}") for field in ("start", "end"))
     start = start or 0.0

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from serjax.data.corpora.embedded import EmbeddedFiles
+from serjax.data.corpora.embedded import NOTE, EmbeddedFiles
 from serjax.data.corpora.records import Found, Records, choose_columns, choose_splits, refuse_twice, utterance
 from serjax.runtime.errors import MissingPackage, UserError, one_of
 from serjax.runtime.progress import progress_bar
@@ -70,7 +70,7 @@ def read_tfds(records: Records) -> Found:
     refuse_twice(clips, records.root)
     order = tuple(getattr(features[columns["label"]], "names", None) or ()) if "label" in columns else ()
     note = f"The clips are read from the set {builder.info.full_name} of TensorFlow Datasets."
-    return Found(builder.name, tuple(clips), (note, *guessed, *notes), order)
+    return Found(builder.name, tuple(clips), (note, NOTE, *guessed, *notes), order)
 
 
 def import_tfds(task: str) -> ModuleType:

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -20,6 +21,9 @@ FOLDER = "embedded"
 NOTE = f"Sound that lies in its records is kept as files in the folder {FOLDER} of the cache."
 """Sentence on a corpus of which there are such files."""
 
+_LONGEST = 80
+"""Characters of a clip's name in that of its file."""
+
 _MAGIC = (
     (b"RIFF", ".wav"),
     (b"RF64", ".rf64"),
@@ -33,10 +37,9 @@ _MAGIC = (
 
 
 class EmbeddedFiles:
-    """A folder of files that are named by a hash of their contents.
+    """A folder of files that are named by a hash of their contents, and by their clip, which messages then tell.
 
-    A recording is written once, whichever tables hold it; a call that was stopped finds what it wrote. A file is there
-    whole or not at all.
+    A recording is written once; a call that was stopped finds what it wrote. A file is there whole or not at all.
 
     Attributes:
         folder: that holds them, below the cache.
@@ -46,12 +49,12 @@ class EmbeddedFiles:
     def __init__(self, cache: Path) -> None:
         self.folder, self.written = cache.absolute() / FOLDER, 0
 
-    def put(self, content: bytes, name: str = "") -> Path:
+    def put(self, content: bytes, name: str) -> Path:
         """Return the file of a recording, which is written where it is missing.
 
         Args:
             content: bytes of a sound file.
-            name: by which its table calls it; its suffix is taken where the first bytes tell none.
+            name: of the clip, or by which its table calls it; a suffix is taken where the first bytes tell none.
 
         Raises:
             UserError: the folder cannot be written, or the disk is full.
@@ -59,19 +62,21 @@ class EmbeddedFiles:
         suffix = _suffix(content) or Path(name).suffix.lower() or ".wav"
         digest = hashlib.blake2b(content, digest_size=16).hexdigest()
         # Some file systems are slow with many files in one folder.
-        path = self.folder / digest[:2] / f"{digest}{suffix}"
+        readable = re.sub(r"[^\w.-]+", "_", re.sub(r"\.\w+$", "", name))[-_LONGEST:]
+        path = self.folder / digest[:2] / f"{digest}-{readable}{suffix}"
         with disk_errors(self.folder, "--data.cache"):
             if not (path.is_file() and path.stat().st_size == len(content)):
                 _write(path, content)
                 self.written += 1
         return path
 
-    def put_samples(self, samples: Shaped[np.ndarray, "t *c"], rate: int, where: str) -> Path:
+    def put_samples(self, samples: Shaped[np.ndarray, "t *c"], rate: int, name: str, where: str) -> Path:
         """Return a WAV file of samples: PCM of 16 bits for integers, else floats of 32 bits.
 
         Args:
             samples: integers of any type whose values fit 16 bits, as sound files have them, or floats in -1..1.
             rate: in Hz.
+            name: of the clip.
             where: the clip, for messages.
 
         Raises:
@@ -95,7 +100,7 @@ class EmbeddedFiles:
             raise UserError(f"{where}: its samples are of type {samples.dtype}; expected integers or floats.")
         file = io.BytesIO()
         soundfile.write(file, stored, rate, format="WAV", subtype=kind)
-        return self.put(file.getvalue())
+        return self.put(file.getvalue(), name)
 
 
 def _suffix(content: bytes) -> str | None:

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -75,7 +75,11 @@ def read_huggingface(records: Records) -> Found:
                 number, rows[split] = rows[split], rows[split] + 1
                 where = f"{file}: row {number} of {split}"
                 content, name = _sound(row[columns["path"]], columns["path"], where)
-                path = as_path(name, below=folder) if content is None else store.put(content, name)
+                path = (
+                    as_path(name, below=folder)
+                    if content is None
+                    else store.put(content, name or f"{split}/{number:06d}")
+                )
                 if content is None and not exists(path):
                     missing.append(f"row {number} of {split}: {name}")
                 cells = {
@@ -297,7 +301,7 @@ def _sound(cell: Any, name: str, where: str) -> tuple[bytes | None, str]:
 
 def _named_by_files(clips: list[Utterance], files: list[str]) -> list[Utterance]:
     """Return the clips with the names of their sound files as ids, where every one has a name of its own."""
-    names = [str(PurePosixPath(file).with_suffix("")) if file else "" for file in files]
+    names = [re.sub(r"\.\w+$", "", file) for file in files]
     if not all(names) or len(set(names)) < len(names) or any(name.startswith("/") for name in names):
         return clips
     return [replace(clip, id=name) for clip, name in zip(clips, names, strict=True)]

@@ -87,7 +87,7 @@ def choose_columns(
             given.setdefault(name.removeprefix(VALUES), name)
         elif name.startswith(VOTES):
             given.setdefault(name, name)
-    places, notes = find_columns(names, given, f"--data.root {records.root}", labelled=records.labelled)
+    places, notes = find_columns(names, given, f"--data.root {records.root}", labelled=records.labelled, of="set")
     return {field: names[place] for field, place in places.items()}, notes
 
 

@@ -62,8 +62,9 @@ def read_tfds(records: Records) -> Found:
                 where = f"{builder.data_dir}: record {number} of {split}"
                 found = flat(example)
                 cells = {field: _cell(found[name], features[name], name, where) for field, name in columns.items()}
-                path = store.put_samples(np.asarray(found[sound]), int(rate), where)
-                clips.append(utterance(cells, where, f"{split}/{number:06d}", path, records.labelled))
+                name = f"{split}/{number:06d}"
+                path = store.put_samples(np.asarray(found[sound]), int(rate), name, where)
+                clips.append(utterance(cells, where, name, path, records.labelled))
                 bar.advance(task)
     if not clips:
         raise UserError(f"--data.root {records.root}: it has no record; give another set, or another --data.split.")

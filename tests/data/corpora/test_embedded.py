@@ -17,19 +17,20 @@ TONE = (3000 * np.sin(np.arange(1600) / 5)).astype(np.int16)
 
 def test_a_recording_is_written_once(tmp_path):
     store = EmbeddedFiles(tmp_path)
-    first = store.put_samples(TONE, 16_000, "clip 1")
-    assert store.put_samples(TONE.astype(np.int64), 16_000, "clip 2") == first
+    first = store.put_samples(TONE, 16_000, "a/b 1", "clip 1")
+    assert store.put_samples(TONE.astype(np.int64), 16_000, "a/b 1", "clip 2") == first
     assert store.written == 1
     assert [path for path in store.folder.rglob("*") if path.is_file()] == [first]
-    assert EmbeddedFiles(tmp_path).put(first.read_bytes()) == first
+    assert EmbeddedFiles(tmp_path).put(first.read_bytes(), "a/b 1") == first
+    assert first.name.endswith("-a_b_1.wav")
 
 
 def test_a_file_that_a_stop_left_short_is_written_anew(tmp_path):
     store = EmbeddedFiles(tmp_path)
-    path = store.put_samples(TONE, 16_000, "clip")
+    path = store.put_samples(TONE, 16_000, "a", "clip")
     whole = path.read_bytes()
     path.write_bytes(whole[:50])
-    assert EmbeddedFiles(tmp_path).put(whole).read_bytes() == whole
+    assert EmbeddedFiles(tmp_path).put(whole, "a").read_bytes() == whole
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_a_file_that_a_stop_left_short_is_written_anew(tmp_path):
     ids=["16 bits", "two channels", "floats"],
 )
 def test_samples_come_back(tmp_path, samples, expected):
-    path = EmbeddedFiles(tmp_path).put_samples(samples, 16_000, "clip")
+    path = EmbeddedFiles(tmp_path).put_samples(samples, 16_000, "a", "clip")
     assert np.array_equal(decode(path), expected.astype(np.float32))
 
 
@@ -64,7 +65,7 @@ def test_the_suffix_follows_from_the_contents(tmp_path, form):
 )
 def test_samples_that_cannot_be(tmp_path, samples, message):
     with pytest.raises(UserError, match=message):
-        EmbeddedFiles(tmp_path).put_samples(samples, 16_000, "clip 3")
+        EmbeddedFiles(tmp_path).put_samples(samples, 16_000, "a", "clip 3")
 
 
 def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
@@ -74,6 +75,6 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", full)
     store = EmbeddedFiles(tmp_path)
     with pytest.raises(UserError, match=r"the disk is full .* another disk with --data\.cache DIR\.") as told:
-        store.put_samples(TONE, 16_000, "clip")
+        store.put_samples(TONE, 16_000, "a", "clip")
     assert "\n" not in str(told.value)
     assert not [path for path in Path(store.folder).rglob("*") if path.is_file()]

@@ -12,6 +12,7 @@ import soundfile
 from serjax.audio.decode import decode
 from serjax.data.config import DataConfig
 from serjax.data.corpora.read import read_corpus
+from serjax.data.store.clips import open_store
 from serjax.runtime.errors import UserError
 
 CLASSES = ["sad", "angry"]
@@ -208,6 +209,14 @@ def test_a_set_without_sound_or_labels(tmp_path):
         read(empty, tmp_path / "other")
     with pytest.raises(UserError, match="no such folder or file, and it is no id of the hub either"):
         read(tmp_path / "absent", tmp_path / "other")
+
+
+def test_sound_that_does_not_decode_is_told_by_its_row(tmp_path):
+    cells = [{"bytes": sound(number) if number else b"nothing", "path": None} for number in range(3)]
+    corpus = read(write(tmp_path, "clips.parquet", table(range(3), audio=cells)), tmp_path / "cache")
+    with pytest.raises(UserError, match=r"-clips_000000\.wav: it is not a sound file or is damaged"):
+        open_store(corpus.utterances, tmp_path / "store", skip_bad=False)
+    assert len(open_store(corpus.utterances, tmp_path / "store", skip_bad=True)) == 2
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.6])

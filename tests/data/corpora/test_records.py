@@ -21,7 +21,7 @@ def test_columns_are_found_by_kind_and_by_name():
         "tension": "values.tension",
         "votes.sad": "votes.sad",
     }
-    assert [note.split(":")[0] for note in notes] == ["By the names of the list's columns", "Columns not used"]
+    assert [note.split(":")[0] for note in notes] == ["By the names of the set's columns", "Columns not used"]
 
 
 @pytest.mark.parametrize(

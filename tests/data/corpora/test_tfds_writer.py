@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from serjax.data.config import DataConfig
 from serjax.data.corpora.read import read_corpus
@@ -59,6 +62,13 @@ def test_sets_that_cannot_be_written(store, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"file/sets: it cannot be written .*choose another folder with --out DIR"):
         write_tfds(store, ("angry", "sad"), tmp_path / "file" / "sets", name="x")
+
+
+@given(arrays(np.int16, st.integers(0, 50)))
+def test_samples_of_16_bits_come_back(samples):
+    whole, beyond = to_16_bits(samples.astype(np.float32) / 32768)
+    assert np.array_equal(whole, samples)
+    assert not beyond
 
 
 def test_samples_beyond_full_scale_are_counted():

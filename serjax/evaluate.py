@@ -16,6 +16,7 @@ PARSER = arguments.Parser(
 PARSER.add_argument("model", help=arguments.MODEL_HELP)
 PARSER.add_argument("--data.root", required=True, metavar="PATH", help="folder of recordings, or a list of them")
 PARSER.add_argument("--data.corpus", default="auto", metavar="KIND", help="how the root is read, as for serjax.train")
+PARSER.add_argument("--data.split", metavar="NAME", help="read this split of a set alone")
 PARSER.add_argument("--data.audio-root", metavar="DIR", help="where relative paths of a list start")
 PARSER.add_argument("--data.label-map", metavar="FILE", help="JSON file that maps the labels to the model's")
 PARSER.add_argument("--data.labels", nargs="+", metavar="LABEL", help="use only clips with these labels")

@@ -22,6 +22,7 @@ DOORS = {
     "look.py",
     "plan.py",
     "predict.py",
+    "prepare.py",
     "pretrain.py",
     "push.py",
     "serve.py",

@@ -27,7 +27,7 @@ class DataConfig:
 
     root: str = ""
     """Folder of recordings, or a list file (.tsv, .txt, .scp, .csv, .jsonl), or the URL of one (gs://, s3://, hf://).
-    Empty with corpus=synthetic."""
+    A set or its name with corpus=tfds, hf or audformat. Empty with corpus=synthetic."""
     corpus: Literal[
         "auto",
         "folder",
@@ -58,18 +58,25 @@ class DataConfig:
         "scp",
         "csv",
         "jsonl",
+        "tfds",
+        "hf",
+        "audformat",
         "synthetic",
     ] = "auto"
     """Layout of root. auto looks at names of files and folders, and at lists of labels, for one of the corpora here;
     else a folder a class, or a list by its suffix. folder: the first folders are the classes, whatever their names.
-    ravdess is its speech, ravdess_song its songs; iemocap has four classes, iemocap7 seven."""
+    ravdess is its speech, ravdess_song its songs; iemocap has four classes, iemocap7 seven. auto knows no sets: of
+    TensorFlow Datasets (tfds), Hugging Face's datasets (hf) and audformat."""
+    split: str | None = None
+    """Read this split of a set alone (corpus=tfds, hf or audformat), such as train; by default all of them."""
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
     audio_root: str | None = None
     """Folder, or URL, where relative paths of a list start; by default the folder that holds the list."""
     columns: tuple[str, ...] = ()
-    """Columns of a list that are not called as what they hold: path=file_id label=emotion speaker=speaker_id; also id,
-    session, start, end, text (the sentence), gender and age. Usual names are known without it, and said. Any other name
-    is a value, as in arousal=act; votes.angry=n_angry are the annotators who gave a label."""
+    """Columns of a list or features of a set that are not called as what they hold: path=file_id label=emotion
+    speaker=speaker_id; also id, session, start, end, text (the sentence), gender and age. Usual names are known without
+    it, and said. Any other name is a value, as in arousal=act; votes.angry=n_angry are the annotators who gave a
+    label."""
     label_map: str | None = None
     """JSON file that maps a corpus's labels to the experiment's ({"exc": "happy"}); unmapped labels are an error."""
     labels: tuple[str, ...] | None = None

@@ -80,7 +80,7 @@ def is_header(cells: Sequence[str], given: Mapping[str, str]) -> bool:
 
 
 def find_columns(
-    header: Sequence[str], given: Mapping[str, str], where: str, *, labelled: bool = True
+    header: Sequence[str], given: Mapping[str, str], where: str, *, labelled: bool = True, of: str = "list"
 ) -> tuple[dict[str, int], list[str]]:
     """Return the place of the column of each field, and sentences on what was guessed and what is not used.
 
@@ -91,6 +91,7 @@ def find_columns(
         given: columns by field, which win.
         where: the list and the line, for messages.
         labelled: whether there must be a label.
+        of: whose columns they are.
 
     Raises:
         UserError: a column that was given is missing, none holds the path or the label, several may hold it or the
@@ -129,7 +130,7 @@ def find_columns(
                 f"{where}: no column holds the {field}; found {one_of(list(filter(None, header))) or 'none'}. Name it, "
                 f"as in --data.columns {field}=COLUMN, or call it {field}."
             )
-    notes = [f"By the names of the list's columns: {', '.join(guessed)}."] if guessed else []
+    notes = [f"By the names of the {of}'s columns: {', '.join(guessed)}."] if guessed else []
     return places, notes + unused(name for i, name in enumerate(header) if i not in places.values())
 
 

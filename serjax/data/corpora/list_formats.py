@@ -155,19 +155,19 @@ def _read_table(
             id=cells.get("id"),
             speaker=cells.get("speaker"),
             session=cells.get("session"),
-            start=_seconds(cells.get("start"), f"{path}:{number}: the start of {name}"),
-            end=_seconds(cells.get("end"), f"{path}:{number}: the end of {name}"),
+            start=seconds(cells.get("start"), f"{path}:{number}: the start of {name}"),
+            end=seconds(cells.get("end"), f"{path}:{number}: the end of {name}"),
             text=cells.get("text"),
             gender=cells.get("gender"),
             age=cells.get("age"),
-            **_numbers({field: cells[field] for field in cells if field not in FIELDS}, f"{path}:{number}", name),
+            **numbers({field: cells[field] for field in cells if field not in FIELDS}, f"{path}:{number}", name),
         )
 
 
 def _read_jsonl(path: Path, reading: Reading) -> Iterator[Entry]:
     keys = {name: (column,) for name, column in reading.columns.items()}
     known = {name: keys.get(name, (*_EMOBOX[name], name)) for name in FIELDS}
-    numbers = {name: keys.get(name, VALUES.get(name, ())) for name in (*VALUES, *(set(keys) - set(FIELDS)))}
+    numeric = {name: keys.get(name, VALUES.get(name, ())) for name in (*VALUES, *(set(keys) - set(FIELDS)))}
     required = ["id", "path", *(["label"] if reading.labelled else [])]
     seen: dict[str, None] = {}
     for number, line in _lines(path):
@@ -204,14 +204,14 @@ def _read_jsonl(path: Path, reading: Reading) -> Iterator[Entry]:
             id=name,
             speaker=_text(values["speaker"]),
             session=_text(values["session"]),
-            start=_seconds(values["start"], f"{where}: the start of {name}"),
-            end=_seconds(values["end"], f"{where}: the end of {name}"),
+            start=seconds(values["start"], f"{where}: the start of {name}"),
+            end=seconds(values["end"], f"{where}: the end of {name}"),
             text=_text(values["text"]),
             gender=_text(values["gender"]),
             age=_text(values["age"]),
-            **_numbers({field: _first(item, *own) for field, own in numbers.items()}, where, name),
+            **numbers({field: _first(item, *own) for field, own in numeric.items()}, where, name),
         )
-    taken = {key for keys_of in (*known.values(), *numbers.values()) for key in keys_of}
+    taken = {key for keys_of in (*known.values(), *numeric.values()) for key in keys_of}
     reading.notes += unused(key for key in seen if key not in taken)
 
 
@@ -239,7 +239,7 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _numbers(cells: Mapping[str, Any], where: str, name: str) -> dict[str, tuple[tuple[str, float], ...]]:
+def numbers(cells: Mapping[str, Any], where: str, name: str) -> dict[str, tuple[tuple[str, float], ...]]:
     """Return values and votes; what is empty, None or NaN is missing."""
     found: dict[str, float] = {}
     for column, cell in cells.items():
@@ -260,7 +260,7 @@ def _numbers(cells: Mapping[str, Any], where: str, name: str) -> dict[str, tuple
     return {"values": tuple(values.items()), "votes": tuple(votes.items())}
 
 
-def _seconds(value: Any, what: str) -> float | None:
+def seconds(value: Any, what: str) -> float | None:
     """Return a time in s; None for None or an empty cell."""
     if value is None or value == "":
         return None

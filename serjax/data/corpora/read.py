@@ -17,6 +17,7 @@ from serjax.data.corpora.list_formats import LIST_SUFFIXES, ListKind
 from serjax.data.corpora.lists import read_list
 from serjax.data.corpora.named import NAMED, layout_of, read_named, recognise
 from serjax.data.corpora.names import Recurring, find_recurring, name_by_pattern, paths_below
+from serjax.data.corpora.sets import SETS, read_set
 from serjax.data.corpora.synthetic import corpus as synthetic
 from serjax.data.utterance import Utterance
 from serjax.runtime import distributed
@@ -139,6 +140,11 @@ def _find(config: DataConfig, seed: int, videos: bool, silent: bool, labelled: b
         return _render(config, seed)
     if not config.root:
         raise UserError("--data.root is empty; give a folder of recordings or a list, or say --data.corpus synthetic.")
+    if config.corpus in SETS:
+        found = read_set(config, videos=videos, labelled=labelled)
+        return Corpus(found.name, found.utterances, found.order, found.notes)
+    if config.split is not None:
+        raise UserError(f"--data.split {config.split}: it is for --data.corpus {', '.join(SETS)}; leave it out.")
     root = as_path(config.root)
     if not root.exists():
         raise UserError(f"--data.root {root}: there is no such folder or list; correct the path.")

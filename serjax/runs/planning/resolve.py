@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from serjax.checkpoints.formats.tensors import read_json
 from serjax.checkpoints.hub import resolve as find_directory
 from serjax.checkpoints.preprocessor import read_preprocessor
-from serjax.config.experiment import Experiment
+from serjax.config.experiment import Experiment, cache_folder
 from serjax.data.config import FoldsConfig
 from serjax.data.corpora.read import read_corpus
 from serjax.data.folds.make import chosen_folds, make_folds
@@ -83,7 +83,8 @@ def extent(experiment: Experiment, clips: int | None = None) -> Extent:
     """
     trials = experiment.train.seeds * max(1, len(experiment.train.learning_rates))
     if experiment.data.root and clips is None:
-        corpus = read_corpus(experiment.data, seed=experiment.seed)
+        data = replace(experiment.data, cache=str(cache_folder(experiment)))
+        corpus = read_corpus(data, seed=experiment.seed)
         folds = make_folds(corpus.utterances, experiment.folds, experiment.seed)
         folds = tuple(chosen_folds(folds, experiment.folds.only))
         return Extent(

@@ -16,7 +16,7 @@ from serjax.models.inputs import Inputs
 from serjax.models.layers.activations import dropout, split
 from serjax.models.layers.heads import Activation, LinearHead, NormHead
 from serjax.models.layers.pooling import AttentivePooling, TanhAttention, masked_mean, masked_mean_and_deviation
-from serjax.models.layers.standardize import unit_variance
+from serjax.models.layers.standardize import clip_norm, unit_variance
 from serjax.models.speech import Speech
 from serjax.runtime.errors import UserError
 
@@ -141,7 +141,10 @@ class Head(nnx.Module):
     def __init__(self, config: Speech, layers: int, features: int, classes: int, *, rngs: nnx.Rngs):
         """Build the head for hidden states [b, layers, n, features]; more than one layer means a learned sum."""
         self.layer_weights = nnx.Param(jnp.zeros(layers)) if config.weighted_layers else None
-        self.final_dropout = config.final_dropout
+        self.final_dropout, self.state_norm = config.final_dropout, config.state_norm
+        of_frames = config.head == "frame_relu"
+        self.frame_layer = nnx.Linear(features, config.head_size, rngs=rngs) if of_frames else None
+        features = config.head_size if of_frames else features
         self.pooling = _pooling(config, features, rngs)
         self.classifier = _classifier(config, 2 * features if config.pooling == "stat" else features, classes, rngs)
 
@@ -149,6 +152,8 @@ class Head(nnx.Module):
         self, states: Float[Array, "b l n d"], frames: Int[Array, "b"], key: PRNGKeyArray | None = None
     ) -> Float[Array, "b c"]:
         """Return the logits of a batch of hidden states; without a key there is no dropout."""
+        if self.state_norm:
+            states = clip_norm(states, frames)
         if self.layer_weights is None:
             x = states[:, -1]
         else:
@@ -157,6 +162,8 @@ class Head(nnx.Module):
         if self.final_dropout:
             before, key = split(key, 2)
             x = dropout(x, self.final_dropout, before)
+        if self.frame_layer is not None:
+            x = jax.nn.relu(self.frame_layer(x))
         return self.classifier(self.pooling(x, frames), key)
 
 
@@ -176,7 +183,7 @@ def _pooling(
 
 def _classifier(config: Speech, pooled: int, classes: int, rngs: nnx.Rngs) -> NormHead | LinearHead:
     kinds: dict[str, Activation] = {"layernorm_gelu": "gelu", "projector": "identity"}
-    if config.head == "linear":
+    if config.head in ("linear", "frame_relu"):
         return LinearHead(pooled, classes, config.dropout, rngs=rngs)
     activation, norm = kinds.get(config.head, "relu"), config.head.startswith("layernorm")
     return NormHead(pooled, config.head_size, classes, activation, config.dropout, norm=norm, rngs=rngs)

@@ -24,6 +24,7 @@ DOORS = {
     "pretrain.py",
     "push.py",
     "serve.py",
+    "study.py",
     "train.py",
 }
 

@@ -260,7 +260,7 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
             axis,
             {},
         )
-        params = axis.jit(_in_head, (FOLD,))(heads)
+        params = axis.jit(in_head, (FOLD,))(heads)
         one = axis.shape(params)
         _check_trained(one)
         engine: Engine = ResidentEngine(graphdef, one, frozen, trials, features, classes, axis, **settings)
@@ -299,7 +299,7 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
     return Setup(engine, params, graphdef, frozen, count(one), count(one) + count(still), own is None)
 
 
-def _in_head(head: Params) -> Params:
+def in_head(head: Params) -> Params:
     """Return a head's state as part of a classifier's."""
     return nnx.from_flat_state([(("head", *path), leaf) for path, leaf in nnx.to_flat_state(head)])
 

@@ -220,7 +220,19 @@ def known_options():
     options |= {f"{group}.no-{name}" for group, _, name in (option.rpartition(".") for option in options)}
     for script in (ROOT / "benchmarks").glob("*.py"):
         options |= {f"--{name}" for name in re.findall(r'"(?:--)?([a-z][a-z-]*)"', script.read_text())}
-    for door in ("predict", "listen", "embed", "evaluate", "compare", "export", "gather", "push", "plan", "serve"):
+    for door in (
+        "predict",
+        "listen",
+        "embed",
+        "evaluate",
+        "compare",
+        "export",
+        "gather",
+        "push",
+        "plan",
+        "serve",
+        "study",
+    ):
         options |= set(re.findall(r"--[a-z][a-z.-]+", reference.help_page(f"serjax.{door}")))
     options |= {f"--hosts.{field.name}" for field in fields(Hosts)}
     return options | {"--exp", "--no-overwrite", "--dry-run"} | OF_LAUNCHERS

@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from little_study import make_study
@@ -30,7 +32,11 @@ number = 100 + len(list(state.glob("*.job")))
 environment = os.environ | {"SLURM_JOB_ID": str(number), "SLURM_JOBID": str(number), "SLURM_NTASKS": "1"}
 environment |= {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_JOB_NUM_NODES": "1"}
 environment |= {"SLURM_JOB_NODELIST": "localhost", "SLURM_NNODES": "1"}
-process = subprocess.Popen(["bash", str(script)], env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+copy = state / f"{number}.sh"  # SLURM keeps the script, which its owner may move
+copy.write_text(text)
+with (state / f"{number}.out").open("w") as output:
+    streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
+    process = subprocess.Popen(["bash", str(copy)], env=environment, start_new_session=True, **streams)
 (state / f"{number}.pid").write_text(str(process.pid))
 print(f"Submitted batch job {number}")
 """
@@ -43,7 +49,11 @@ while words[0].startswith("-"):
 os.execvp(words[0], words)
 """
 SACCT = """#!/usr/bin/env python3
+import os, pathlib
 print("JobID|State|NodeList")
+for pid in pathlib.Path(os.environ["STAND_IN"]).glob("*.pid"):
+    running = os.path.exists(f"/proc/{pid.read_text()}")
+    print(f"{pid.stem}|{'RUNNING' if running else 'FAILED'}|localhost")
 """
 SCANCEL = """#!/usr/bin/env python3
 import os, pathlib, signal, sys
@@ -139,7 +149,7 @@ def test_jobs_of_slurm_are_cancelled_where_the_study_stops(tones, tmp_path, slur
     def stop(seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(engines.time, "sleep", stop)
+    monkeypatch.setattr(engines, "time", SimpleNamespace(monotonic=time.monotonic, sleep=stop))
     with pytest.raises(KeyboardInterrupt):
         run_study(study, engine="slurm")
     assert len(list(slurm.glob("*.cancelled"))) == 2

@@ -43,7 +43,7 @@ class Ranks:
 
     @property
     def can_tell(self) -> bool:
-        """Whether so many corpora could tell any two of so many classifiers apart."""
+        """True where so many corpora could tell two of so many classifiers apart."""
         return self.critical is not None and self.critical <= len(self.mean) - 1
 
 

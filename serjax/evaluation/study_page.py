@@ -5,8 +5,9 @@ import csv
 import html
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from serjax.evaluation.comparison_files import LATEX
 from serjax.evaluation.markdown import bullets, table
@@ -120,15 +121,19 @@ def _beside(report: Report) -> list[Section]:
     published = report["published"]
     made: list[Section] = []
     for name in report["corpora"]:
+        if name not in published["scores"]:
+            continue
         rows = []
         for encoder in report["encoders"]:
-            theirs = published["scores"].get(name, {}).get(encoder)
+            theirs = published["scores"][name].get(encoder)
             ours = score_of(report, encoder, name, name)["scores"]
             row = [encoder]
             for metric in METRICS:
                 row.append("-" if theirs is None else f"{theirs[metric]:.2f}")
                 row.append("-" if ours is None else percent(ours[metric]["mean_over_folds"]))
             rows.append(row)
+        for encoder, theirs in published["others"][name].items():
+            rows.append([encoder, *(cell for metric in METRICS for cell in (f"{theirs[metric]:.2f}", "-"))])
         heads = [f"{SCORES[metric]} {who}" for metric in METRICS for who in ("published", "here")]
         over = "folds and seeds" if report["study"]["seeds"] > 1 else "folds"
         text = f"Published: {published['source']} Here: the mean over {over}."
@@ -141,7 +146,7 @@ def _score(report: Report, encoder: str, train: str, test: str, metric: str) -> 
     return None if found is None else found[metric]["score"]
 
 
-def _shown(cell: dict, metric: str, *, marked: bool) -> str:  # type: ignore[type-arg]
+def _shown(cell: Mapping[str, Any], metric: str, *, marked: bool) -> str:
     if cell["scores"] is None:
         return "failed"
     one = cell["scores"][metric]

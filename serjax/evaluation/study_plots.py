@@ -1,6 +1,6 @@
 """Pictures of a study: heat maps of scores, and the critical-difference diagram of the encoders' ranks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,15 +57,16 @@ def heat_figure(report: Report) -> Figure:
     assert image is not None
     bar = figure.colorbar(image, ax=grid, shrink=0.8, aspect=30)
     bar.set_label(f"{SCORES[metric]} (%)", color=INK, fontsize=9)
-    bar.set_ticks(bar.get_ticks(), labels=[f"{100 * tick:.0f}" for tick in bar.get_ticks()])
+    ticks = [float(tick) for tick in bar.get_ticks()]
+    bar.set_ticks(ticks, labels=[f"{100 * tick:.0f}" for tick in ticks])
     bar.ax.set_ylim(low, max(high, low + 1e-6))
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     return figure
 
 
 def _heat(
     axes: Axes,
-    matrix: list[list[Mapping[str, Any]]],
+    matrix: Sequence[Sequence[Mapping[str, Any]]],
     rows: list[str],
     columns: list[str],
     metric: str,

@@ -24,7 +24,7 @@ CHECKPOINTS: Mapping[str, str] = {
 
 
 def published(corpora: Iterable[tuple[str, str]], encoders: Iterable[tuple[str, str | None]]) -> dict[str, Any]:
-    """Return the source, and scores in % by corpus and encoder, as far as there are any.
+    """Return the source, and scores in % by corpus: of the study's encoders, and of the table's others.
 
     Args:
         corpora: of each its name in the study and that of its folder in EmoBox's data.
@@ -33,13 +33,16 @@ def published(corpora: Iterable[tuple[str, str]], encoders: Iterable[tuple[str, 
     with FILE.open(newline="", encoding="utf-8") as file:
         rows = {(row["corpus"], row["encoder"]): row for row in csv.DictReader(file)}
     known = [(name, CHECKPOINTS.get(PurePosixPath(checkpoint or "").name)) for name, checkpoint in encoders]
-    found: dict[str, Any] = {}
+    found: dict[str, dict[str, Any]] = {"scores": {}, "others": {}}
     for corpus, folder in corpora:
-        own = {
-            name: {metric: float(row[metric]) for metric in METRICS}
-            for name, encoder in known
-            if encoder is not None and (row := rows.get((folder, encoder))) is not None
+        table = {
+            encoder: {metric: float(row[metric]) for metric in METRICS}
+            for (name, encoder), row in rows.items()
+            if name == folder
         }
-        if own:
-            found[corpus] = own
-    return {"source": SOURCE, "scores": found}
+        if table:
+            own = {name: encoder for name, encoder in known if encoder is not None and encoder in table}
+            found["scores"][corpus] = {name: table[encoder] for name, encoder in own.items()}
+            others = [encoder for encoder in table if encoder not in own.values()]
+            found["others"][corpus] = {encoder: table[encoder] for encoder in others}
+    return {"source": SOURCE, **found}

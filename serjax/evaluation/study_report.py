@@ -111,13 +111,13 @@ def score_of(report: Report, encoder: str, train: str, test: str) -> dict[str, A
 
 
 def _ranks(cells: Sequence[Mapping[str, Any]], encoders: Sequence[str], metric: str) -> dict[str, Any] | None:
-    """Return the encoders' ranks over the pairs of corpora that all have scores for; None where there is none."""
+    """Return the encoders' ranks over the pairs of corpora that all have scores for; None below two of either."""
     by_pair: dict[tuple[str, str], dict[str, float]] = {}
     for cell in cells:
         if cell["scores"] is not None:
             by_pair.setdefault((cell["train"], cell["test"]), {})[cell["encoder"]] = cell["scores"][metric]["score"]
     whole = [pair for pair, found in by_pair.items() if len(found) == len(encoders)]
-    if not whole or len(encoders) < 2:
+    if len(whole) < 2 or len(encoders) < 2:
         return None
     found = rank(np.array([[by_pair[pair][encoder] for encoder in encoders] for pair in whole]))
     return {
@@ -171,9 +171,9 @@ def _notes(
         )
     if not ranks["can_tell"]:
         notes.append(
-            f"With {blocks} {'pair' if settings['protocol'] == 'cross' else 'corpus' if blocks == 1 else 'corpora'}"
-            f"{'s' if settings['protocol'] == 'cross' and blocks != 1 else ''} no two of {len(ranks['mean'])} encoders "
-            "can be told apart by their ranks, however far apart they are: the diagram means nothing here."
+            f"With {blocks} {'pairs of ' if settings['protocol'] == 'cross' else ''}corpora no two of "
+            f"{len(ranks['mean'])} encoders can be told apart by their ranks, however far apart they are: the diagram "
+            "means nothing here."
         )
     elif blocks <= FEW_CORPORA:
         notes.append(f"With {blocks} blocks Friedman's and Nemenyi's tests are rough, and the diagram means little.")

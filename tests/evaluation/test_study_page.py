@@ -13,7 +13,11 @@ from serjax.evaluation.metrics import METRICS
 from serjax.evaluation.study_page import page, page_html, scores_csv, sections, tables_latex, write_study
 from serjax.evaluation.study_report import score_of
 
-PUBLISHED = {"source": "table 4.", "scores": {"x": {"a": {"ua": 54.33, "wa": 55.4, "macro_f1": 53.99}}}}
+PUBLISHED = {
+    "source": "table 4.",
+    "scores": {"x": {"a": {"ua": 54.33, "wa": 55.4, "macro_f1": 53.99}}},
+    "others": {"x": {"wavlm": {"ua": 72.0, "wa": 72.22, "macro_f1": 71.42}}},
+}
 
 
 def test_all_files_are_written_and_the_html_needs_no_other(tmp_path):
@@ -79,6 +83,9 @@ def test_published_scores_stand_beside_ours():
     assert "table 4." in text
     assert rows[0][place : place + 2] == ["54.33", f"{100 * ours:.1f}"]
     assert rows[1][place] == "-"
+    assert rows[-1][0] == "wavlm"
+    assert rows[-1][place : place + 2] == ["72.00", "-"]
+    assert not any(one[0].startswith("y, beside") for one in sections(report))
 
 
 def test_means_within_and_across_are_over_all_corpora_or_none():

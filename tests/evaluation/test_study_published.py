@@ -23,4 +23,5 @@ def test_scores_are_found_by_checkpoint_and_folder():
             "h": {"ua": 65.43, "wa": 66.21, "macro_f1": 65.31},
         }
     }
+    assert list(found["others"]["mine"]) == ["wav2vec2-base", "hubert-large", "wavlm-base"]
     assert "Interspeech 2024" in found["source"]

@@ -46,7 +46,7 @@ def test_ranks_are_over_corpora_that_all_encoders_have():
 def test_few_corpora_speakers_and_failures_are_told():
     notes = " ".join(make_report(failed=[("a", "x")])["notes"])
     assert "1 of 6 cells have no scores" in notes
-    assert "With 1 corpus no two of 3 encoders can be told apart" in notes
+    assert "told apart" not in notes  # one corpus is left, and there are no ranks
     notes = " ".join(make_report(corpora=("x", "unnamed"), max_clips=60)["notes"])
     assert "Intervals on unnamed draw single clips" in notes
     assert "Of each corpus at most 60 clips" in notes

@@ -41,8 +41,9 @@ class Cell(NamedTuple):
 
 def stages(study: Study) -> Iterator[list[Cell]]:
     """Yield the cells whose work rests on that of the cells before."""
-    for stage in ("train", "answer") if study.protocol == "cross" else ("train",):
-        yield [Cell(stage, encoder.name, corpus.name) for encoder in study.encoders for corpus in study.corpora]  # type: ignore[arg-type]
+    order: tuple[Stage, ...] = ("train", "answer") if study.protocol == "cross" else ("train",)
+    for stage in order:
+        yield [Cell(stage, encoder.name, corpus.name) for encoder in study.encoders for corpus in study.corpora]
 
 
 def find(study: Study, cell: Cell) -> tuple[StudyEncoder, StudyCorpus]:
@@ -139,8 +140,8 @@ def run_cell(study: Study, cell: Cell, command: str) -> bool:
     except UserError as error:
         fail(study, cell, " ".join(str(error).split()))
     except Exception as error:  # one cell of many: the others go on, and the page has what happened
-        why = " ".join(str(error).split()) or "no reason was given"
-        fail(study, cell, f"{type(error).__name__}: {why[:300]}\n{traceback.format_exc()}")
+        reason = " ".join(str(error).split()) or "no reason was given"
+        fail(study, cell, f"{type(error).__name__}: {reason[:300]}\n{traceback.format_exc()}")
     why = sentence(study, cell)
     if why is not None:
         log.warning(f"{cell.title} failed: {why}")

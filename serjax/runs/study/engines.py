@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from serjax.runs.study.cells import Cell, fail, forget, is_done, log_file, run_cell, sentence
@@ -41,8 +42,8 @@ def run_cells(study: Study, cells: Sequence[Cell], command: str, engine: Engine,
     if engine == "here":
         began = time.monotonic()
         for number, cell in enumerate(cells):
-            left = (time.monotonic() - began) / number * (len(cells) - number) if number else None
-            log.info(f"Cell {number + 1} of {len(cells)}: {cell.title}{_about(left)}.")
+            left = _about((time.monotonic() - began) / number * (len(cells) - number)) if number else ""
+            log.info(f"Cell {number + 1} of {len(cells)}: {cell.title}{left}.")
             run_cell(study, cell, command)
         return
     submit = _slurm if engine == "slurm" else _ray
@@ -56,10 +57,8 @@ def run_cells(study: Study, cells: Sequence[Cell], command: str, engine: Engine,
             log.info(f"{count} of {len(cells)} cells: {cell.title} {f'failed: {told}' if told else 'is done'}{left}.")
 
 
-def _about(seconds: float | None) -> str:
+def _about(seconds: float) -> str:
     """Return the time that is left, as an end of a sentence."""
-    if seconds is None:
-        return ""
     return f"; about {seconds / 60:.0f} min left" if seconds >= 90 else f"; about {seconds:.0f} s left"
 
 
@@ -130,7 +129,7 @@ def _ray(study: Study, cells: Sequence[Cell], resources: Mapping[str, Any]) -> G
         while waiting:
             ended, _ = ray.wait(list(waiting), num_returns=1, timeout=POLL)
             for reference in ended:
-                yield waiting.pop(reference), _outcome(lambda reference=reference: ray.get(reference))
+                yield waiting.pop(reference), _outcome(partial(ray.get, reference))
     finally:
         for reference in waiting:
             ray.cancel(reference, force=False)

@@ -150,7 +150,7 @@ def read_report(study: Study, command: str) -> Report:
             "validation clips chooses the epoch."
         ]
         if not theirs["scores"]:
-            notes.append("EmoBox has published no scores of these encoders on these corpora.")
+            notes.append("EmoBox has published no scores on these corpora.")
             theirs = None
     else:
         notes = []

@@ -83,7 +83,8 @@ def _matrix(report: Report, metric: str) -> Section:
             cell = score_of(report, encoder, name, name)
             row.append(_shown(cell, metric, marked=_score(report, encoder, name, name, metric) == best[name]))
         rows.append(row)
-    return (SCORES[metric], _interval_sentence(report), ["encoder", *report["corpora"]], rows)
+    text = _interval_sentence(report) if metric == report["metric"] else ""
+    return (SCORES[metric], text, ["encoder", *report["corpora"]], rows)
 
 
 def _across(report: Report, metric: str) -> list[Section]:
@@ -166,8 +167,10 @@ def _heading(report: Report) -> str:
     tried = (
         f"{len(rates)} learning rates, of which validation chooses" if len(rates) > 1 else f"learning rate {rates[0]:g}"
     )
+    encoders, corpora = len(report["encoders"]), len(report["corpora"])
     return (
-        f"{len(report['encoders'])} encoders on {len(report['corpora'])} corpora; {_TITLES[study['protocol']]}. "
+        f"{encoders} encoder{'s' * (encoders > 1)} on {corpora} {'corpora' if corpora > 1 else 'corpus'}; "
+        f"{_TITLES[study['protocol']]}. "
         f"Encoders are frozen; seeds: {study['seeds']}, {tried}, at most {study['epochs']} epochs of batches of "
         f"{study['batch_size']}."
     )

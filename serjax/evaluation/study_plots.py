@@ -58,7 +58,7 @@ def heat_figure(report: Report) -> Figure:
     bar = figure.colorbar(image, ax=grid, shrink=0.8, aspect=30)
     bar.set_label(f"{SCORES[metric]} (%)", color=INK, fontsize=9)
     ticks = [float(tick) for tick in bar.get_ticks()]
-    bar.set_ticks(ticks, labels=[f"{100 * tick:.0f}" for tick in ticks])
+    bar.set_ticks(ticks, labels=[f"{100 * tick:g}" for tick in ticks])
     bar.ax.set_ylim(low, max(high, low + 1e-6))
     bar.outline.set_visible(False)
     return figure

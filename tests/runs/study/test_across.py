@@ -4,11 +4,14 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import soundfile
 
 import serjax
 from serjax.evaluation.out_of_fold import read_oof_csv
 from serjax.runs.study.cells import Cell, answer_folder, answers, is_done, run_folder, stages
+
+pytestmark = pytest.mark.slow
 
 
 def test_answers_are_those_of_the_run_for_the_recordings(crossed, tones):

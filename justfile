@@ -35,6 +35,7 @@ bench tables="benchmarks/tables":
     {{python}} benchmarks/input_pipeline.py --tables {{tables}}
     {{python}} benchmarks/folds_together.py --tables {{tables}}
     {{python}} benchmarks/frozen_heads.py --tables {{tables}}
+    {{python}} benchmarks/study.py --tables {{tables}}
     {{python}} benchmarks/kmeans.py --tables {{tables}}
     {{python}} benchmarks/masked_prediction.py --tables {{tables}}
     {{python}} benchmarks/fusion_step.py --tables {{tables}}

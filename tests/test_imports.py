@@ -14,7 +14,7 @@ FLOORS = (
     ("runs", "cli"),
     (
         *("compare", "embed", "evaluate", "export", "gather", "listen", "look", "plan", "predict", "pretrain", "push"),
-        *("prepare", "serve", "train"),
+        *("prepare", "serve", "study", "train"),
     ),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, 1) for room in rooms}

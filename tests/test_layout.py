@@ -26,6 +26,7 @@ DOORS = {
     "pretrain.py",
     "push.py",
     "serve.py",
+    "study.py",
     "train.py",
 }
 

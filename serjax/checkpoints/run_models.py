@@ -25,6 +25,7 @@ from serjax.checkpoints.huggingface import save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.checkpoints.sequence_classification import from_transformers, in_transformers, to_transformers
 from serjax.evaluation.tasks import Task
+from serjax.models.classifiers.speech import build_head
 from serjax.models.config import ModelConfig
 from serjax.models.encoders.config import OWN
 from serjax.models.encoders.families import FAMILIES
@@ -228,6 +229,30 @@ def load_run(run_dir: str | Path) -> Models:
         # One task whose outputs are scores as they are needs no choice.
         tasks=run.tasks if len(run.tasks) > 1 or any(task.ranges for task in run.tasks) else (),
     )
+
+
+def load_heads(run_dir: str | Path) -> tuple[tuple[str, ...], Any]:
+    """Read the heads of a run whose encoder is frozen and the same for all folds; the encoder is not read.
+
+    Returns:
+        The labels, and the heads' parameters [k ...], in the order of `RunModels.trained`.
+
+    Raises:
+        UserError: the folder is no run folder, the run is not finished, or its files do not fit each other.
+    """
+    folder = Path(run_dir)
+    run = read_run(folder)
+    model = run.model
+    assert isinstance(model, Speech)
+    assert model.frozen_encoder
+    head = abstract(lambda rngs: build_head(model, len(run.labels), rngs=rngs))
+    found = []
+    for source in run.members(folder):
+        _check_labels(source, run.labels)
+        tensors = from_transformers(model, dict(read_tensors(source)))
+        own = {key.removeprefix(_HEAD): value for key, value in tensors.items() if key.startswith(_HEAD)}
+        found.append(load_tensors(head, own, source=str(source)))
+    return run.labels, jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
 
 
 def _load_fold(source: Path, beside: Path, run: RunModels) -> nnx.Module:

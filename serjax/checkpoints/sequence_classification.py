@@ -16,7 +16,7 @@ def in_transformers(config: Speech) -> bool:
     A weighted sum of the layers of a pre-LN encoder is none: the last layer is normalised here and in transformers 4,
     but not in transformers 5.
     """
-    linear = config.pooling == "mean" and config.head in ("linear", "projector")
+    linear = config.pooling == "mean" and config.head in ("linear", "projector") and not config.state_norm
     return linear and not (config.weighted_layers and config.encoder.config.do_stable_layer_norm)
 
 

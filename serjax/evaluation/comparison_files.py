@@ -21,10 +21,11 @@ from serjax.runtime.errors import UserError
 FILES = ("comparison.json", "comparison.csv", "comparison.tex", "comparison.png")
 """Files that are written to a folder."""
 
-_LATEX = str.maketrans(
+LATEX = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
     | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
 )
+"""Characters that LaTeX takes for commands, and what stands for them."""
 
 
 def write_comparisons(folder: Path, pairs: Sequence[Pair], *, seed: int, overwrite: bool = False) -> None:
@@ -105,7 +106,7 @@ def as_latex(pairs: Sequence[Pair]) -> str:
         r"\midrule",
     ]
     for pair in pairs:
-        cells = [names[pair.ours].translate(_LATEX), names[pair.theirs].translate(_LATEX)]
+        cells = [names[pair.ours].translate(LATEX), names[pair.theirs].translate(LATEX)]
         for metric in METRICS:
             difference, low, high = (100 * value for value in pair.found.difference[metric])
             shown = rf"\mathbf{{{difference:+.1f}}}" if low > 0 or high < 0 else f"{difference:+.1f}"

@@ -49,8 +49,7 @@ def encode(
     """
     settings, layout = model.config, model.config.encoder
     graphdef, state = nnx.split(model)
-    # Frames that training drops values of are kept one by one.
-    pooled = settings.pooling == "mean" and not settings.final_dropout
+    pooled = settings.takes_mean_state
     dtype = settings.dtype
 
     def call(state: Params, wave: Any, length: Any) -> Any:
@@ -65,7 +64,9 @@ def encode(
 
     wanted = (crop, samples, pooled, dtype, settings.weighted_layers, settings.padding)
     prepared = (layout.normalize, layout.attention_mask)
-    key = fingerprint(FORMAT, state, clips.hashes, wanted, model.speech_encoder.config, *prepared)
+    # Of the encoder alone: other heads find the same features.
+    encoder = nnx.state(model.speech_encoder)
+    key = fingerprint(FORMAT, encoder, clips.hashes, wanted, model.speech_encoder.config, *prepared)
     states, frames = encode_clips(
         call,
         state,

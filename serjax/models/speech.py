@@ -31,15 +31,19 @@ class Speech(Model):
     layers (attentive; attentive_stat with the standard deviation) or of tanh(x . w) (tanh_attention)."""
     attention_size: AtLeastOne = 128
     """Width of attentive pooling's hidden layer."""
-    head: Literal["layernorm_gelu", "layernorm_relu", "relu", "projector", "linear"] = "layernorm_relu"
+    head: Literal["layernorm_gelu", "layernorm_relu", "relu", "projector", "linear", "frame_relu"] = "layernorm_relu"
     """LayerNorm, Linear, GELU or ReLU, Dropout, Linear; relu: without LayerNorm; projector: without both, which after
-    mean pooling is the head of transformers; or one Linear layer."""
+    mean pooling is the head of transformers; one Linear layer; or frame_relu: Linear and ReLU on each frame before the
+    pooling and one Linear layer after it, which with mean pooling is the head of EmoBox."""
     head_size: AtLeastOne = 256
     """Width of the head's hidden layer."""
     dropout: Rate = 0.1
     """Dropout in the head."""
     final_dropout: Rate = 0.0
     """Dropout on the hidden states that are pooled."""
+    state_norm: bool = False
+    """Bring the hidden states of each clip to zero mean and unit variance over all frames and features, as EmoBox
+    does."""
     weighted_layers: bool = False
     """Learn a softmax-weighted sum of the hidden states of all layers; otherwise the last layer is used."""
     freeze: Literal["auto", "nothing", "cnn", "layers", "encoder"] = "auto"
@@ -74,6 +78,11 @@ class Speech(Model):
     def frozen_encoder(self) -> bool:  # type: ignore[override]
         """True where hidden states are computed once and heads are all that is trained."""
         return self.frozen == "encoder"
+
+    @property
+    def takes_mean_state(self) -> bool:
+        """True where the head needs no more of a frozen encoder's states than their mean over frames."""
+        return self.pooling == "mean" and self.head != "frame_relu" and not (self.final_dropout or self.state_norm)
 
     @property
     def pretrained(self) -> bool:  # type: ignore[override]

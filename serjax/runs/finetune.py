@@ -36,20 +36,25 @@ Values = tuple[tuple[str, float], ...]
 """Settings by dotted name in which a run differs from those that train side by side with it."""
 
 
-def train(experiment: Experiment, command: str) -> Report:
+def train(experiment: Experiment, command: str, *, example: bool = True) -> Report:
     """Train an experiment's folds, or go on where an earlier call stopped; return the report.
+
+    Args:
+        experiment: what to train.
+        command: by which it was asked for.
+        example: let the finished run answer for one clip, and say how to ask for others.
 
     Raises:
         UserError: data, folds, model or run folder are not as they must be.
         Diverged: a fold's numbers are no longer finite.
     """
-    (report,) = train_together([experiment], [()], command, experiment.run_dir)
+    (report,) = train_together([experiment], [()], command, experiment.run_dir, example=example)
     assert report is not None
     return report
 
 
 def train_together(
-    experiments: Sequence[Experiment], values: Sequence[Values], command: str, states: Path
+    experiments: Sequence[Experiment], values: Sequence[Values], command: str, states: Path, *, example: bool = True
 ) -> list[Report | None]:
     """Train several experiments in one program, or go on where an earlier call stopped; return their reports.
 
@@ -58,6 +63,7 @@ def train_together(
         values: of each experiment, settings of `serjax.training.trials.VALUES`.
         command: by which they were asked for.
         states: folder of the states from which a stopped call goes on; of several experiments it stays.
+        example: see `train`; of several experiments none is given.
 
     Returns:
         A report each; None for one that was given up, since a fold's numbers were no longer finite.
@@ -70,7 +76,7 @@ def train_together(
         for one in experiments:
             validate(one)
             claims.enter_context(claim(one))
-        return _train(experiments, values, command, states)
+        return _train(experiments, values, command, states, example and len(experiments) == 1)
 
 
 def experiment_data(experiment: Experiment) -> Data:
@@ -100,7 +106,7 @@ def experiment_data(experiment: Experiment) -> Data:
 
 
 def _train(
-    experiments: Sequence[Experiment], values: Sequence[Values], command: str, states: Path
+    experiments: Sequence[Experiment], values: Sequence[Values], command: str, states: Path, example: bool
 ) -> list[Report | None]:
     first = experiments[0]
     begun = distributed.from_first("run folder", lambda: all([find_run(one, states) for one in experiments]))
@@ -174,7 +180,7 @@ def _train(
             reports.append(write_run(one, data, trials, chosen, outcome, plan, command))
             end_run(one)
             log.info(f"Written to {one.run_dir}: README.md, {pictures}, {tables}, report.json, fold_N.")
-        if len(experiments) == 1:
+        if example:
             show_example(first.run_dir, data, "sound" in plan.model.modalities)
         return reports
 

@@ -107,9 +107,9 @@ def make_heads(
         axis,
         {},
     )
-    return Heads(axis.jit(_in_head, (FOLD,))(heads), graphdef, frozen, features, other)
+    return Heads(axis.jit(in_head, (FOLD,))(heads), graphdef, frozen, features, other)
 
 
-def _in_head(head: Params) -> Params:
+def in_head(head: Params) -> Params:
     """Return a head's state as part of a classifier's."""
     return nnx.from_flat_state([(("head", *path), leaf) for path, leaf in nnx.to_flat_state(head)])

@@ -35,6 +35,7 @@ SMALLEST = {
     "million_clips": "--clips 400 --speakers 20 --files 50",
     "serve_load": "--model FOLDER/run --requests 60 --clients 8 --clips 6 --kill-every 0.5",
     "timeline": "--rounds 1 --minutes 0.1 --size tiny --dtypes float32",
+    "study": "--encoders 1 --corpora 1 --folds 2 --seeds 1 --rates 2 --clips 40 --epochs 1 --rounds 1",
     "yardsticks": "--exp bilstm_kfold --data.corpus synthetic --data.max-clips 80",
 }
 """Arguments; FOLDER has a video, or a run and its clips."""

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from noise import noisy
 from saved_runs import ENCODER, FROZEN
 
@@ -114,3 +115,19 @@ def test_two_corpora_stand_one_behind_the_other_and_the_second_has_no_labels():
             frames = source.states.shape[2]
             np.testing.assert_array_equal(part[:, :, :frames], source.states)
             assert not part[:, :, frames:].any()
+
+
+def test_other_heads_find_the_same_features(tmp_path, monkeypatch):
+    first = build()
+    run(first, tmp_path)
+    second = build(head="projector", head_size=4)
+    nnx.update(second.speech_encoder, nnx.state(first.speech_encoder))
+    monkeypatch.setattr(frozen, "clip_batches", lambda *_: [])  # nothing is left to encode
+    np.testing.assert_array_equal(run(second, tmp_path).states, run(first, tmp_path).states)
+    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 1
+
+
+@pytest.mark.parametrize("changes", [{"head": "frame_relu"}, {"state_norm": True}])
+def test_heads_that_take_frames_get_frames(tmp_path, changes):
+    model = build(**changes)
+    assert run(model, tmp_path).states.shape[2] > 1

@@ -24,7 +24,7 @@ from serjax.models.layers.pooling import (
     masked_mean,
     masked_mean_and_deviation,
 )
-from serjax.models.layers.standardize import unit_variance
+from serjax.models.layers.standardize import clip_norm, unit_variance
 from serjax.models.speech import Speech
 from serjax.runtime.errors import UserError
 
@@ -156,7 +156,10 @@ class Head(nnx.Module):
     def __init__(self, config: Speech, layers: int, features: int, classes: int, *, rngs: nnx.Rngs):
         """Build the head for hidden states [b, layers, n, features]; more than one layer means a learned sum."""
         self.layer_weights = nnx.Param(jnp.zeros(layers)) if config.weighted_layers else None
-        self.final_dropout = config.final_dropout
+        self.final_dropout, self.state_norm = config.final_dropout, config.state_norm
+        of_frames = config.head == "frame_relu"
+        self.frame_layer = nnx.Linear(features, config.head_size, rngs=rngs) if of_frames else None
+        features = config.head_size if of_frames else features
         self.pooling = _pooling(config, features, rngs)
         pooled = 2 * features if config.pooling in ("stat", "attentive_stat") else features
         self.classifier = _classifier(config, pooled, classes, rngs)
@@ -165,19 +168,27 @@ class Head(nnx.Module):
         self, states: Float[Array, "b l n d"], frames: Int[Array, "b"], key: PRNGKeyArray | None = None
     ) -> Float[Array, "b c"]:
         """Return the logits of a batch of hidden states; without a key there is no dropout."""
-        x = self._layers(states)
+        x = self._layers(states, frames)
         if self.final_dropout:
             before, key = split(key, 2)
             x = dropout(x, self.final_dropout, before)
-        return self.classifier(self.pooling(x, frames), key)
+        return self.classifier(self._pooled(x, frames), key)
 
     def hidden(self, states: Float[Array, "b l n d"], frames: Int[Array, "b"]) -> Float[Array, "b h"]:
         """Return the hidden layer of the classifier, which must have one, without any dropout."""
         assert isinstance(self.classifier, NormHead)
-        return self.classifier.hidden(self.pooling(self._layers(states), frames))
+        return self.classifier.hidden(self._pooled(self._layers(states, frames), frames))
 
-    def _layers(self, states: Float[Array, "b l n d"]) -> Float[Array, "b n d"]:
+    def _pooled(self, x: Float[Array, "b n d"], frames: Int[Array, "b"]) -> Float[Array, "b p"]:
+        """Return one vector a clip."""
+        if self.frame_layer is not None:
+            x = jax.nn.relu(self.frame_layer(x))
+        return self.pooling(x, frames)
+
+    def _layers(self, states: Float[Array, "b l n d"], frames: Int[Array, "b"]) -> Float[Array, "b n d"]:
         """Return the learned sum of layers, or the last one."""
+        if self.state_norm:
+            states = clip_norm(states, frames)
         if self.layer_weights is None:
             return states[:, -1]
         shares = jax.nn.softmax(self.layer_weights[...].astype(jnp.float32)).astype(states.dtype)
@@ -202,7 +213,7 @@ def _pooling(
 
 def _classifier(config: Speech, pooled: int, classes: int, rngs: nnx.Rngs) -> NormHead | LinearHead:
     kinds: dict[str, Activation] = {"layernorm_gelu": "gelu", "projector": "identity"}
-    if config.head == "linear":
+    if config.head in ("linear", "frame_relu"):
         return LinearHead(pooled, classes, config.dropout, rngs=rngs)
     activation, norm = kinds.get(config.head, "relu"), config.head.startswith("layernorm")
     return NormHead(pooled, config.head_size, classes, activation, config.dropout, norm=norm, rngs=rngs)

@@ -240,5 +240,8 @@ class Fusion(Model):
 
 
 _PLAIN = Speech(family="wavlm")
-_OWN = ("pooling", "head", "head_size", "dropout", "final_dropout", "weighted_layers", "freeze", "frozen_layers")
+_OWN = (
+    *("pooling", "head", "head_size", "dropout", "final_dropout", "state_norm", "weighted_layers"),
+    *("freeze", "frozen_layers"),
+)
 """Settings of WavLM that a fusion decides."""

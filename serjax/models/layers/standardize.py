@@ -32,3 +32,16 @@ def unit_variance(wave: Float[Array, "b t"], lengths: Int[Array, "b"]) -> Float[
     x = jnp.where(within, x - jnp.sum(x, axis=1, keepdims=True) / count, 0)
     variance = jnp.sum(jnp.square(x), axis=1, keepdims=True) / count
     return (x * lax.rsqrt(variance + 1e-7)).astype(wave.dtype)
+
+
+def clip_norm(states: Float[Array, "b l n d"], frames: Int[Array, "b"]) -> Float[Array, "b l n d"]:
+    """Return (x - mean) / sqrt(variance + 1e-5) of each clip and layer, over true frames and features; padding is 0.
+
+    That is `torch.nn.functional.layer_norm` over the last two axes of one clip. Computed in float32.
+    """
+    within = length_mask(frames, states.shape[2])[:, None, :, None]
+    count = (jnp.maximum(frames, 1) * states.shape[3])[:, None, None, None]
+    x = jnp.where(within, states.astype(jnp.float32), 0)
+    x = jnp.where(within, x - jnp.sum(x, axis=(2, 3), keepdims=True) / count, 0)
+    variance = jnp.sum(jnp.square(x), axis=(2, 3), keepdims=True) / count
+    return (x * lax.rsqrt(variance + 1e-5)).astype(states.dtype)

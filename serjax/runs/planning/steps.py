@@ -186,7 +186,7 @@ def heads_epoch(experiment: Experiment, classes: int, *, clips: int, steps: int)
     encoder = model.encoder.config
     count = frames(encoder, round(experiment.data.max_seconds * SAMPLE_RATE))
     layers = encoder.num_hidden_layers + 1 if model.weighted_layers else 1
-    pooled = model.pooling == "mean" and not model.final_dropout
+    pooled = model.takes_mean_state
     features = Features(
         Shape((clips, layers, 1 if pooled else count, encoder.hidden_size), jnp.float32),
         Shape((clips,), jnp.int32),

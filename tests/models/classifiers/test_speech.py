@@ -39,7 +39,7 @@ def build(config, encoder):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("pooling", ["mean", "stat", "attentive", "tanh_attention"])
-@pytest.mark.parametrize("head", ["layernorm_gelu", "layernorm_relu", "relu", "projector", "linear"])
+@pytest.mark.parametrize("head", ["layernorm_gelu", "layernorm_relu", "relu", "projector", "linear", "frame_relu"])
 def test_head_answers_stored_features_and_ignores_padding(weighted, pooling, head):
     config = Speech(pooling=pooling, head=head, weighted_layers=weighted, attention_size=8, head_size=8)
     layers = 3 if weighted else 1
@@ -49,6 +49,24 @@ def test_head_answers_stored_features_and_ignores_padding(weighted, pooling, hea
     logits = model(states, frames)
     assert logits.shape == (2, 4)
     np.testing.assert_allclose(model(states[1:, :, :3], frames[1:]), logits[1:], atol=1e-5)
+
+
+def test_frame_relu_after_mean_pooling_is_emobox_s_head():
+    """Linear, ReLU, the mean over true frames, Linear, of states that are normalised clip by clip."""
+    config = Speech(pooling="mean", head="frame_relu", head_size=8, state_norm=True, dropout=0.0)
+    model = Head(config, 1, 6, 4, rngs=nnx.Rngs(0))
+    rng = np.random.default_rng(0)
+    states, frames = rng.normal(3, 2, (3, 1, 7, 6)).astype(np.float32), np.array([7, 3, 1])
+    states[1, :, 3:] = 99
+    found = model(jnp.asarray(states), jnp.asarray(frames), KEY)
+    tensors = to_tensors(model)
+    for row, count in enumerate(frames):
+        x = states[row, 0, :count].astype(float)
+        x = (x - x.mean()) / np.sqrt(x.var() + 1e-5)
+        x = np.maximum(x @ tensors["frame_layer.weight"].T + tensors["frame_layer.bias"], 0).mean(0)
+        expected = x @ tensors["classifier.out_proj.weight"].T + tensors["classifier.out_proj.bias"]
+        np.testing.assert_allclose(found[row], expected, atol=1e-5)
+    assert sum(value.size for value in tensors.values()) == 6 * 8 + 8 + 8 * 4 + 4
 
 
 def test_weighted_sum_starts_as_the_mean_of_layers():

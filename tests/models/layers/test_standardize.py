@@ -8,7 +8,7 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serjax.models.layers.standardize import Standardizer, unit_variance
+from serjax.models.layers.standardize import Standardizer, clip_norm, unit_variance
 
 normalized = jax.jit(unit_variance)
 
@@ -72,3 +72,16 @@ def test_unit_variance_equals_the_feature_extractor_of_transformers():
     expected = extractor(waves, sampling_rate=16_000, padding=True, return_tensors="np")["input_values"]
     padded = np.stack([np.pad(wave, (0, 800 - len(wave))) for wave in waves])
     np.testing.assert_allclose(normalized(padded, np.array([400, 800])), expected, atol=1e-5)
+
+
+@settings(max_examples=20)
+@given(st.lists(st.integers(1, 5), min_size=2, max_size=2), st.floats(0.01, 100), st.floats(-5, 5))
+def test_clip_norm_is_a_layer_norm_over_the_true_frames_of_each_clip_and_layer(frames, scale, offset):
+    states = np.random.default_rng(0).normal(offset, scale, (2, 3, 5, 4)).astype(np.float32)
+    found = np.asarray(clip_norm(jnp.asarray(states), jnp.array(frames)))
+    for clip, count in enumerate(frames):
+        for layer in range(3):
+            x = states[clip, layer, :count].astype(float)
+            expected = (x - x.mean()) / np.sqrt(x.var() + 1e-5)
+            np.testing.assert_allclose(found[clip, layer, :count], expected, atol=2e-3)
+        assert not found[clip, :, count:].any()

@@ -43,7 +43,7 @@ _TURN = re.compile(r"MSP-IMPROV-S\d\d[AHNS]-[FM]0([1-6])-[A-Z]-([FM])[FM]\d+", r
 
 @dataclass
 class Evaluation:
-    """What annotators say of one clip.
+    """Answers of the annotators of one clip.
 
     Attributes:
         code: the consensus.

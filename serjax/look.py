@@ -16,6 +16,7 @@ PARSER = arguments.Parser(
 )
 PARSER.add_argument("root", metavar="DIR", help="folder of recordings, or a list of them, or the URL of one")
 PARSER.add_argument("--data.corpus", default="auto", metavar="KIND", help="how the root is read, as for serjax.train")
+PARSER.add_argument("--data.split", metavar="NAME", help="read this split of a set alone")
 PARSER.add_argument("--data.audio-root", metavar="DIR", help="where relative paths of a list start")
 PARSER.add_argument("--data.columns", nargs="+", metavar="FIELD=COLUMN", help="columns of a list, as for serjax.train")
 PARSER.add_argument("--data.label-map", metavar="FILE", help="JSON file that maps the corpus's labels to others")

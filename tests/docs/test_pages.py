@@ -49,6 +49,7 @@ OUTSIDE = {
     "cd",
     "curl",
     "docker",
+    "echo",
     "git",
     "pip",
     "pytest",

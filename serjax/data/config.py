@@ -126,14 +126,15 @@ class FoldsConfig:
         "speaker",
         "leave_speaker_out",
         "leave_session_out",
+        "parts",
         "split",
         "split_speakers",
         "speaker_groups",
         "every_tenth",
         "files",
     ] = "auto"
-    """auto: by speaker where every clip names one, else stratified by label. split, split_speakers and every_tenth (of
-    a class is tested) make one fold."""
+    """auto: by speaker where every clip names one, else stratified by label. parts (train, dev and test as the corpus
+    is published), split, split_speakers and every_tenth (of a class is tested) make one fold."""
     count: AtLeastOne = 5
     """Number of folds (stratified, speaker)."""
     path: str | None = None

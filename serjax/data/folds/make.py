@@ -51,7 +51,8 @@ def make_folds(utterances: Sequence[Utterance], config: FoldsConfig, seed: int) 
     """
     kind = fold_kind(utterances, config)
     counts = Counter(clip.label for clip in utterances)
-    if len(counts) < 2:
+    # Clips that are read for their values alone may have no label at all.
+    if len(counts) < 2 and "" not in counts:
         raise UserError(
             f"All {len(utterances)} clips have the label {', '.join(counts) or '(none)'}; training needs two classes "
             "or more, so check --data.root and --data.labels."
@@ -64,6 +65,8 @@ def make_folds(utterances: Sequence[Utterance], config: FoldsConfig, seed: int) 
         drafts = _read(Path(config.path), utterances)
     elif kind == "split":
         drafts = (Fold(1, *splits.split_clips(utterances, config.split, seed)),)
+    elif kind == "parts":
+        drafts = (Fold(1, *splits.published_parts(utterances)),)
     elif kind == "split_speakers":
         named = (config.validation_speakers, config.test_speakers)
         drafts = (Fold(1, *splits.split_speakers(utterances, *named)),)

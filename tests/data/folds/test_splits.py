@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from clip_lists import clip, corpora, corpus, speakers
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from serjax.data.config import FoldsConfig
 from serjax.data.folds.make import make_folds
 from serjax.data.folds.splits import deal_speakers
+from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError
 
 few = settings(max_examples=40)
@@ -159,3 +161,18 @@ def test_speaker_groups_are_tested_together():
 def test_speaker_groups_must_cover_every_speaker_once(groups):
     with pytest.raises(UserError, match=r"^--folds\.groups"):
         make_folds(corpus([[2, 2]] * 3), FoldsConfig(kind="speaker_groups", groups=groups), 0)
+
+
+def test_published_parts_are_kept():
+    names = ["Train", "Development", "Test1", "train", "Test2"]
+    clips = [Utterance(str(i), Path(), "ab"[i % 2], f"s{i}", session=name) for i, name in enumerate(names)]
+    (fold,) = make_folds(clips, FoldsConfig(kind="parts"), 0)
+    assert (fold.train, fold.validation, fold.test) == ((0, 3), (1,), (2, 4))
+    with pytest.raises(UserError, match=r"--folds\.kind parts: .* found session1 1\."):
+        make_folds([*clips, Utterance("x", Path(), "a", "s", session="session1")], FoldsConfig(kind="parts"), 0)
+
+
+def test_clips_without_labels_are_divided_by_speaker():
+    clips = [Utterance(str(i), Path(), "", f"s{i % 4}") for i in range(16)]
+    folds = make_folds(clips, FoldsConfig(kind="speaker", count=2), 0)
+    assert sorted(clip for fold in folds for clip in fold.test) == list(range(16))

@@ -38,8 +38,8 @@ def train(tmp_path, root, *options):
 
 def test_folders_of_classes_with_speakers_in_names_take_the_pattern_that_is_offered(tmp_path):
     people = ("SM1", "SF2", "SM3", "SM4", "SF5", "SM6")
-    names = [f"{label}/{who}_F{n}_{label[0]}{n}" for label in ("Angry", "Sad") for who in people for n in range(2)]
-    root = write(tmp_path / "URDU", *names)
+    names = [f"{label}/{who}_C{n}_{label[0]}{n}" for label in ("Angry", "Sad") for who in people for n in range(2)]
+    root = write(tmp_path / "recordings", *names)
     with pytest.raises(UserError) as refused:
         train(tmp_path, root)
     offered = shlex.split(re.search(r"--data\.speaker-pattern \S+", str(refused.value))[0])

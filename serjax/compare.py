@@ -37,10 +37,9 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("there is one run and no --to; name two runs or more, or what it is compared with by --to.")
 
     from serjax.evaluation.comparison import compare_pairs, read_each, read_runs
-    from serjax.evaluation.task_comparison import read_tasks
 
-    named = [path.expanduser() for path in [*options.runs, *(options.to or ())]]
-    tasks = [read_tasks(path) if path.is_dir() else None for path in named]
+    named = [*options.runs, *(options.to or ())]
+    tasks = [_tasks(path) for path in named]
     if any(tasks):
         return _compare_tasks(named, tasks, options)
     runs = read_each(options.runs)
@@ -63,6 +62,18 @@ def main(argv: Sequence[str]) -> int:
         write_comparisons(options.out, pairs, seed=options.seed, overwrite=options.overwrite)
         print(f"Written to {options.out}: {', '.join(FILES)}.")
     return 0
+
+
+def _tasks(run: Path) -> "Mapping[str, TaskAnswers] | None":
+    """Return the answers of a run with targets other than one class; None for others, and for what is no run."""
+    from serjax.evaluation.task_comparison import read_tasks
+
+    try:
+        folder = run.expanduser()
+        is_folder = folder.is_dir()
+    except (OSError, RuntimeError):
+        return None  # said where the runs are read
+    return read_tasks(folder) if is_folder else None
 
 
 def _compare_tasks(named: Sequence[Path], tasks: "Sequence[Mapping[str, TaskAnswers] | None]", options: Any) -> int:

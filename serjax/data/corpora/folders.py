@@ -75,12 +75,16 @@ def label_files(root: Path, files: Sequence[Path]) -> list[Utterance]:
     return [Utterance(id=clip_id(path, root.absolute()), path=path, label="") for path in files]
 
 
-def walk(root: Path) -> Iterator[Path]:
-    """Yield all visible files below root; a folder that links lead to twice is entered once."""
+def is_hidden(below: Path) -> bool:
+    """Return whether a path below a root is hidden, or in a folder that is or that macOS puts into archives."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in below.parts)
+
+
+def walk(root: Path, *, hidden: bool = False) -> Iterator[Path]:
+    """Yield the visible files below root, or all; a folder that links lead to twice is entered once."""
     if isinstance(root, RemotePath):
         for file in root.walk():
-            below = file.relative_to(root).parts
-            if not any(part.startswith(".") or part == "__MACOSX" for part in below):
+            if hidden or not is_hidden(file.relative_to(root)):
                 yield cast(Path, file)
         return
     entered: set[Path] = set()
@@ -90,5 +94,5 @@ def walk(root: Path) -> Iterator[Path]:
             folders.clear()
             continue
         entered.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
-        yield from (Path(folder, name) for name in names if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if hidden or not is_hidden(Path(name)))
+        yield from (Path(folder, name) for name in names if hidden or not name.startswith("."))

@@ -2,11 +2,12 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from serjax.audio.decode import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, VIDEO_SUFFIXES
+from serjax.data.corpora.folders import is_hidden, walk
 from serjax.data.utterance import Utterance
 from serjax.runtime.remote import RemotePath
 
@@ -44,11 +45,11 @@ def look_at_files(root: Path) -> Files:
     sounds, hidden, archives, empty = [], [], [], []
     unread: Counter[str] = Counter()
     others: Counter[str] = Counter()
-    for path in _everything(root):
+    for path in walk(root, hidden=True):
         below, suffix = path.relative_to(root), path.suffix.lower()
         name = shown(below.as_posix())
         foreign = path.name.lower() in _FOREIGN
-        if foreign or any(part.startswith(".") or part == "__MACOSX" for part in below.parts):
+        if foreign or is_hidden(below):
             hidden.append(name)
         elif suffix in AUDIO_SUFFIXES:
             sounds.append(path)
@@ -84,23 +85,6 @@ def as_clips(files: Files, root: Path) -> list[Utterance]:
 def shown(name: str) -> str:
     """Return a file's name as text: bytes that are no UTF-8 are shown as escapes."""
     return os.fsencode(name).decode(errors="backslashreplace")
-
-
-def _everything(root: Path) -> Iterator[Path]:
-    """Yield all files below root, hidden ones too; a folder that links lead to twice is entered once."""
-    if isinstance(root, RemotePath):
-        for file in root.walk():
-            yield cast(Path, file)
-        return
-    entered: set[Path] = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
-        real = Path(folder).resolve()
-        if real in entered:
-            folders.clear()
-            continue
-        entered.add(real)
-        folders.sort()
-        yield from (Path(folder, name) for name in sorted(names))
 
 
 def _size(path: Path) -> int | None:

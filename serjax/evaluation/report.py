@@ -162,7 +162,7 @@ def evaluation_report(
         "calibration": quality(answers.probability, answers.label) if shares else None,
         "notes": [
             *notes,
-            *_interval_notes(found["interval"]),
+            *interval_notes(found["interval"]),
             *group_notes(groups, int(np.count_nonzero(matrix.sum(1)))),
         ],
     }
@@ -263,10 +263,11 @@ def _notes(experiment: Mapping[str, Any], facts: RunFacts, main: Report) -> list
             f"the smallest weighs as much as {max(sizes) / min(sizes):.0f} of the largest; out-of-fold counts clips "
             "alike."
         )
-    return notes + _interval_notes(main["interval"])
+    return notes + interval_notes(main["interval"])
 
 
-def _interval_notes(interval: Mapping[str, Any]) -> list[str]:
+def interval_notes(interval: Mapping[str, Any]) -> list[str]:
+    """Return a sentence where intervals are narrower than new speakers would make them."""
     if interval["resampled"] == "clips":
         return [
             "Intervals draw single clips, since the speakers of all clips are not known; they are too narrow for "

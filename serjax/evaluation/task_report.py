@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from serjax.evaluation.report import DRAWS, LEVEL
 from serjax.evaluation.task_answers import TaskAnswers
 from serjax.evaluation.task_scores import KEYS, bootstrap, clip_sums, dimension_scores, interval, scores_of
-
-LEVEL, DRAWS = 0.95, 2000
 
 Section = dict[str, Any]
 

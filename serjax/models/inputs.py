@@ -62,4 +62,4 @@ class Features(NamedTuple):
     states: Float[Array, "clips l n d"]
     frames: Int[Array, "clips"]
     label: Int[Array, "clips"]
-    target: Float[Array, "clips c"] | None = None
+    target: Float[AnyArray, "clips c"] | None = None

@@ -15,6 +15,7 @@ from serjax.data.utterance import Utterance
 from serjax.evaluation.markdown import bullets, table
 from serjax.evaluation.out_of_fold import attribute_columns
 from serjax.evaluation.plots import save_png
+from serjax.evaluation.report import interval_notes
 from serjax.evaluation.task_answers import TaskAnswers, write_task_csv
 from serjax.evaluation.task_plots import task_figure
 from serjax.evaluation.task_report import task_section
@@ -91,10 +92,7 @@ def value_answers(
 def value_report(answers: TaskAnswers, *, name: str, seed: int, notes: Sequence[str]) -> Report:
     """Return the report of an evaluation of values."""
     section = task_section([answers], seed)
-    notes = list(notes)
-    if section["interval"]["resampled"] == "clips":
-        notes.append("Intervals draw single clips, since the speakers of all clips are not known; they are too narrow.")
-    return {"name": name, "tasks": [section], "notes": notes}
+    return {"name": name, "tasks": [section], "notes": [*notes, *interval_notes(section["interval"])]}
 
 
 def write_values(folder: Path, report: Report, answers: TaskAnswers) -> None:

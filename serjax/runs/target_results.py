@@ -12,7 +12,7 @@ from serjax.data.dataset import Data
 from serjax.evaluation.history import Row, chosen_histories, kept_row
 from serjax.evaluation.out_of_fold import attribute_columns
 from serjax.evaluation.plots import curves_figure, save_png
-from serjax.evaluation.report import RunFacts, facts_notes
+from serjax.evaluation.report import RunFacts, facts_notes, interval_notes
 from serjax.evaluation.target_card import target_card
 from serjax.evaluation.task_answers import TaskAnswers, write_task_csv
 from serjax.evaluation.task_plots import task_figure
@@ -83,13 +83,14 @@ def write_target_results(
     }
     for section in sections:
         section["folds"] = [fold | kept[fold["fold"]] for fold in section["folds"]]
+    said = [note for section in sections for note in interval_notes(section["interval"])]
     report: Report = {
         "experiment": settings,
         "facts": json.loads(json.dumps(facts.__dict__)),
         "labels": [name for section in sections for name in section["outputs"]],
         "tasks": sections,
         "folds": sections[0]["folds"],
-        "notes": [*facts_notes(settings, facts), *_interval_notes(sections)],
+        "notes": [*facts_notes(settings, facts), *dict.fromkeys(said)],
     }
     for seeds, section in zip(tasks, sections, strict=True):
         write_task_csv(folder / f"oof_{section['name']}.csv", *seeds)
@@ -98,10 +99,3 @@ def write_target_results(
     write_text(folder / "README.md", target_card(report))
     write_text(folder / "report.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
     return report
-
-
-def _interval_notes(sections: Sequence[dict[str, Any]]) -> list[str]:
-    if any(section["interval"]["resampled"] == "clips" for section in sections):
-        return ["Intervals draw single clips, since the speakers of all clips are not known; they are too narrow."]
-    least = min(section["interval"]["count"] for section in sections)
-    return [f"With {least} speakers the intervals are rough, and rather too narrow."] if least < 10 else []

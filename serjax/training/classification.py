@@ -36,8 +36,8 @@ class LabelledInputs(NamedTuple):
     target: Float[AnyArray, "b c"] | None = None
 
 
-class Targets(NamedTuple):
-    """A part of a batch: inputs, shares of the classes in each row, weights of rows."""
+class TargetPart(NamedTuple):
+    """A part of a batch: inputs, targets such as shares of the classes in each row, weights of rows."""
 
     inputs: Inputs
     target: Float[Array, "b c"]
@@ -62,16 +62,16 @@ class Classification:
 
     def prepare(
         self, batch: LabelledInputs, constants: TrialConstants, key: Key[Array, ""]
-    ) -> tuple[Targets, Key[Array, "p"], Float[Array, "c"]]:
+    ) -> tuple[TargetPart, Key[Array, "p"], Float[Array, "c"]]:
         """Return parts, mixed where mixup is asked for, their keys, and the class weights."""
         assert constants.class_weight is not None
         parts, keys = parted(batch, self.train.accumulate, key)
         target = jax.nn.one_hot(parts.label, len(constants.class_weight))
         inputs, target, keys = mixed(parts.inputs, target, keys, self.augment)
-        return Targets(inputs, target, parts.weight), keys, constants.class_weight
+        return TargetPart(inputs, target, parts.weight), keys, constants.class_weight
 
     def loss(
-        self, model: nnx.Module, part: Targets, totals: Float[Array, "c"], key: Key[Array, ""] | None
+        self, model: nnx.Module, part: TargetPart, totals: Float[Array, "c"], key: Key[Array, ""] | None
     ) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """Return the summed cross entropy, and the summed weight that makes it a mean."""
         logits = apply(model, part.inputs, key, self.dtype, part.weight)
@@ -81,8 +81,15 @@ class Classification:
         self, gradient: Params, loss: Float[Array, ""], sums: Float[Array, ""], totals: Any
     ) -> tuple[Params, dict[str, Float[Array, ""]]]:
         """Return the gradient divided by the weight of all rows, and the sums."""
-        gradient = jax.tree.map(lambda g: g / jnp.maximum(sums, 1e-9), gradient)
-        return gradient, {"loss": loss, "weight": sums}
+        return by_weight(gradient, loss, sums)
+
+
+def by_weight(
+    gradient: Params, loss: Float[Array, ""], weight: Float[Array, ""]
+) -> tuple[Params, dict[str, Float[Array, ""]]]:
+    """Return a summed gradient divided by the summed weight of rows, and the sums as metrics."""
+    gradient = jax.tree.map(lambda g: g / jnp.maximum(weight, 1e-9), gradient)
+    return gradient, {"loss": loss, "weight": weight}
 
 
 def parted(batch: LabelledInputs, count: int, key: Key[Array, ""]) -> tuple[LabelledInputs, Key[Array, "p"]]:

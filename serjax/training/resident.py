@@ -112,7 +112,7 @@ class ResidentEngine:
             other: clips without labels, behind the others in `features`, that heads are adapted to.
         """
         if targets is not None:
-            features = features._replace(target=jnp.asarray(targets.values))
+            features = features._replace(target=targets.values)
         self.trials, self.classes, self.axis = trials, classes, axis
         self.train, self.seed, self.other = train, seed, other
         self.labels = np.asarray(features.label)

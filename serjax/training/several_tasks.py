@@ -6,7 +6,7 @@ One class by cross-entropy is `serjax.training.classification`.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +18,8 @@ from serjax.data.target_config import LOSSES, TargetConfig
 from serjax.data.targets import Targets
 from serjax.evaluation.tasks import MIDDLE, Task, places
 from serjax.models.functional import Params, apply
-from serjax.models.inputs import Inputs
 from serjax.training import losses
-from serjax.training.classification import LabelledInputs, mixed, parted
+from serjax.training.classification import LabelledInputs, TargetPart, by_weight, mixed, parted
 from serjax.training.config import TrainConfig
 from serjax.training.update import Objective, TrialConstants
 
@@ -44,14 +43,6 @@ class TaskTotals(NamedTuple):
     rows: Float[Array, ""]
 
 
-class TargetPart(NamedTuple):
-    """A part of a batch: inputs, targets with NaN where they are missing, weights of rows."""
-
-    inputs: Inputs
-    target: Float[Array, "b c"]
-    weight: Float[Array, "b"]
-
-
 @dataclass(frozen=True)
 class SeveralTasks:
     """Weighted sum of the tasks' mean losses; its metrics `loss` and `weight` are sums, whose ratio is that.
@@ -70,10 +61,7 @@ class SeveralTasks:
     augment: AugmentConfig
     dtype: str
 
-    @property
-    def zero(self) -> Any:
-        """Sum of the parts' weights."""
-        return 0.0
+    zero: ClassVar[float] = 0.0
 
     def prepare(
         self, batch: LabelledInputs, constants: TrialConstants, key: Key[Array, ""]
@@ -118,8 +106,7 @@ class SeveralTasks:
         self, gradient: Params, loss: Float[Array, ""], sums: Float[Array, ""], totals: TaskTotals
     ) -> tuple[Params, dict[str, Float[Array, ""]]]:
         """Return the gradient divided by the weight of all clips, and the sums."""
-        gradient = jax.tree.map(lambda g: g / jnp.maximum(sums, 1e-9), gradient)
-        return gradient, {"loss": loss, "weight": sums}
+        return by_weight(gradient, loss, sums)
 
     def _weights(
         self, task: Task, target: Float[Array, "*b c"], class_weight: Float[Array, "c"]

@@ -27,6 +27,7 @@ from serjax.evaluation.tables import (
     rates_were_tried,
     summary_rows,
 )
+from serjax.evaluation.target_card import target_results, target_scores, target_summary
 
 _HUB_METRICS = {"wa": ("accuracy", "WA"), "ua": ("recall", "UA (macro recall)"), "macro_f1": ("f1", "macro-F1")}
 _TASK = "audio-classification"
@@ -43,17 +44,12 @@ def model_card(report: Report) -> str:
     heed, who names it with `CardConfig`.
 
     Args:
-        report: what `build_report` returned.
+        report: what `build_report` returned, or `serjax.runs.target_results` wrote.
     """
     parts = [
         f"---\n{_front_matter(report)}\n---",
         f"# {report['experiment']['name']}",
-        _summary(report),
-        "## Scores",
-        _scores(report),
-        "![Confusion matrix](confusion.png)",
-        "![Training curves](curves.png)",
-        *calibration_section(report),
+        *([target_summary(report), *target_scores(report)] if "tasks" in report else _class_scores(report)),
         "## Before you quote these scores",
         bullets([_prose(report, note) for note in report["notes"]] or ["Nothing out of the ordinary was noticed."]),
         "## Intended use",
@@ -73,6 +69,17 @@ def model_card(report: Report) -> str:
         *_citation(report),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _class_scores(report: Report) -> list[str]:
+    return [
+        _summary(report),
+        "## Scores",
+        _scores(report),
+        "![Confusion matrix](confusion.png)",
+        "![Training curves](curves.png)",
+        *calibration_section(report),
+    ]
 
 
 def evaluation_page(report: Report) -> str:
@@ -110,18 +117,21 @@ def _trust(report: Report) -> list[str]:
 
 
 def _front_matter(report: Report) -> str:
-    corpus, whole = report["facts"]["corpus"], report["out_of_fold"]
-    results = [
-        EvalResult(
-            task_type=_TASK,
-            dataset_type=re.sub(r"\W+", "-", corpus.lower()).strip("-") or "private",
-            dataset_name=corpus,
-            metric_type=_HUB_METRICS[metric][0],
-            metric_name=_HUB_METRICS[metric][1],
-            metric_value=round(whole[metric]["score"], 4),
-        )
-        for metric in METRICS
-    ]
+    name = report["facts"]["corpus"]
+    dataset = re.sub(r"\W+", "-", name.lower()).strip("-") or "private"
+    corpus = {"task_type": _TASK, "dataset_type": dataset, "dataset_name": name}
+    if "tasks" in report:
+        results = target_results(report["tasks"], corpus)
+    else:
+        results = [
+            EvalResult(
+                **corpus,
+                metric_type=_HUB_METRICS[metric][0],
+                metric_name=_HUB_METRICS[metric][1],
+                metric_value=round(report["out_of_fold"][metric]["score"], 4),
+            )
+            for metric in METRICS
+        ]
     card = _card(report)
     data = ModelCardData(
         language=list(card["language"]) or None,
@@ -130,7 +140,7 @@ def _front_matter(report: Report) -> str:
         library_name="serjax",
         pipeline_tag=_TASK,
         tags=["speech-emotion-recognition", _TASK, "jax", _family(report)],
-        metrics=[name for name, _ in _HUB_METRICS.values()],
+        metrics=list(dict.fromkeys(result.metric_type for result in results)),
         model_name=report["experiment"]["name"],
         eval_results=results,
     )
@@ -174,7 +184,9 @@ def _limits(report: Report) -> str:
     lines = [
         f"Trained and scored on {_prose(report, facts['corpus'])} alone ({people}): other recordings, languages, rooms "
         "and microphones are untested, unless an evaluation says so.",
-        f"It always answers with one of {', '.join(report['labels'])}, also where none of them fits.",
+        "It always answers, also where there is nothing to answer."
+        if "tasks" in report
+        else f"It always answers with one of {', '.join(report['labels'])}, also where none of them fits.",
     ]
     return bullets([*([given] if given else []), *lines])
 
@@ -255,6 +267,7 @@ def _data(report: Report) -> str:
     if "sound" not in facts["modalities"]:
         heard = "Their sound is not used."
     notes = [_prose(report, f"{note.rstrip('.')}.") for note in facts["corpus_notes"]]
+    counts = {label or "without a label": count for label, count in counts.items()}
     return (
         " ".join([*notes, ""]) + f"{facts['corpus']}: {_plural(sum(counts.values()), 'clip')} of {speakers} "
         f"({', '.join(f'{label} {count}' for label, count in counts.items())}). {heard}"
@@ -264,6 +277,7 @@ def _data(report: Report) -> str:
 def _protocol(report: Report) -> str:
     facts, folds = report["facts"], report["experiment"]["folds"]
     train = report["experiment"]["train"]
+    score = "the validation score" if "tasks" in report else "macro-F1"
     watched = {
         "train": _held_out(facts, folds),
         "test": "the fold's own test clips",
@@ -273,7 +287,7 @@ def _protocol(report: Report) -> str:
         f"{facts['model']}. {facts['parameters']:,} weights, of which {facts['trainable']:,} were trained.",
         f"The last of {_plural(train['epochs'], 'epoch')} was kept; {watched} validated."
         if train["keep"] == "last"
-        else f"Early stopping watched macro-F1 on {watched}: at most {_plural(train['epochs'], 'epoch')}, patience "
+        else f"Early stopping watched {score} on {watched}: at most {_plural(train['epochs'], 'epoch')}, patience "
         f"{train['patience']}; the best epoch was kept.",
     ]
     if rates_were_tried(report):
@@ -305,8 +319,9 @@ def _use(report: Report) -> str:
             f"```sh\npython -m serjax.gather {run}\n```"
         )
     clip = "clip.mp4" if "video" in report["facts"]["modalities"] else "clip.wav"
+    others = [f"\npython -m serjax.predict {run} {clip} --task {one['name']}" for one in report.get("tasks", ())[1:]]
     return (
-        f"```sh\npython -m serjax.predict {run} {clip}\n```\n\n"
+        f"```sh\npython -m serjax.predict {run} {clip}{''.join(others)}\n```\n\n"
         f'```python\nimport serjax\n\nmodel = serjax.load("{run}")\n'
         f'model("{clip}")  # [{{"label": ..., "score": ...}}, ...], the most probable first\n```'
     )
@@ -319,5 +334,6 @@ def _making(report: Report) -> str:
     return (
         f"```sh\n{facts['command']}\n```\n\n"
         f"Seed {experiment['seed']}, {minutes} min {seconds} s of training on {facts['device']}; {versions}. All "
-        "settings are in `experiment.json`, all numbers in `report.json`, each clip's answer in `oof.csv`."
+        "settings are in `experiment.json`, all numbers in `report.json`, each clip's answer in "
+        f"{'`oof_TASK.csv`' if 'tasks' in report else '`oof.csv`'}."
     )

@@ -32,8 +32,8 @@ class Task:
 
     @property
     def metric(self) -> str:
-        """Key of the score that early stopping watches and a table begins with."""
-        return "ccc" if self.kind == "dimensions" else "macro_f1"
+        """Key of the score that early stopping watches."""
+        return metric_of(self.kind)
 
     def scaled(self, values: Float[np.ndarray, "*n c"]) -> Float[np.ndarray, "*n c"]:
         """Return values of dimensions, 0 to 1 over their ranges, on the corpus's scale; of other kinds as they are."""
@@ -41,6 +41,11 @@ class Task:
             return values
         low, high = np.array(self.ranges, values.dtype).T
         return low + values * (high - low)
+
+
+def metric_of(kind: str) -> str:
+    """Return the key of the score that early stopping watches for a kind of task."""
+    return "ccc" if kind == "dimensions" else "macro_f1"
 
 
 def places(tasks: Sequence[Task]) -> list[slice]:

@@ -22,7 +22,7 @@ FILES = (
     "model.json",
     "calibration.json",
     "report.json",
-    "oof.csv",
+    "oof*.csv",
     "metrics.jsonl",
     "fold_*/*",
     "seed_*/*",

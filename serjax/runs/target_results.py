@@ -10,10 +10,10 @@ import numpy as np
 from serjax.config.experiment import Experiment
 from serjax.data.dataset import Data
 from serjax.evaluation.history import Row, chosen_histories, kept_row
+from serjax.evaluation.model_card import model_card
 from serjax.evaluation.out_of_fold import attribute_columns
 from serjax.evaluation.plots import curves_figure, save_png
 from serjax.evaluation.report import RunFacts, facts_notes, interval_notes
-from serjax.evaluation.target_card import target_card
 from serjax.evaluation.task_answers import TaskAnswers, write_task_csv
 from serjax.evaluation.task_plots import task_figure
 from serjax.evaluation.task_report import task_section
@@ -78,7 +78,11 @@ def write_target_results(
     settings = json.loads(to_json(experiment))
     sections = [task_section(seeds, experiment.seed) for seeds in tasks]
     kept = {
-        fold: {"kept_epoch": kept_row(rows)["epoch"], "epochs": rows[-1]["epoch"]}
+        fold: {
+            "kept_epoch": kept_row(rows)["epoch"],
+            "epochs": rows[-1]["epoch"],
+            "learning_rate": kept_row(rows).get("learning_rate"),
+        }
         for fold, rows in chosen_histories(history).items()
     }
     for section in sections:
@@ -90,12 +94,13 @@ def write_target_results(
         "labels": [name for section in sections for name in section["outputs"]],
         "tasks": sections,
         "folds": sections[0]["folds"],
+        "seeds": {"count": len(tasks[0])} if len(tasks[0]) > 1 else None,
         "notes": [*facts_notes(settings, facts), *dict.fromkeys(said)],
     }
     for seeds, section in zip(tasks, sections, strict=True):
         write_task_csv(folder / f"oof_{section['name']}.csv", *seeds)
         save_png(folder / f"{section['name']}.png", task_figure(seeds[0], section))
     save_png(folder / "curves.png", curves_figure(chosen_histories(history)))
-    write_text(folder / "README.md", target_card(report))
+    write_text(folder / "README.md", model_card(report))
     write_text(folder / "report.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
     return report

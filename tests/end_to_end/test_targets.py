@@ -35,6 +35,19 @@ def found(folder):
     return run(folder, "avd", "--target.kind", "dimensions", "--target.dimensions", "arousal=1:7", "valence=1:7")
 
 
+def test_the_card_takes_its_fields_and_is_read_by_the_hub(found):
+    from huggingface_hub import ModelCard
+
+    from serjax.push import main as push
+
+    assert push([str(found), "--card-only", "--card.license", "cc-by-4.0", "--card.limits", "Rendered voices."]) == 0
+    card = ModelCard.load(found / "README.md")
+    assert card.data.license == "cc-by-4.0"
+    assert {one.metric_name for one in card.data.eval_results} >= {"CCC (dimensions)", "RMSE (dimensions)"}
+    assert "- Rendered voices." in card.text
+    assert "![dimensions](dimensions.png)" in card.text
+
+
 def test_dimensions_are_learned_and_answered_on_their_scale(folder, found, capsys):
     report = json.loads((found / "report.json").read_text())
     (section,) = report["tasks"]

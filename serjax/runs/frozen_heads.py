@@ -18,7 +18,7 @@ from serjax.models.classifiers.speech import SpeechClassifier
 from serjax.models.functional import Params
 from serjax.models.inputs import Features
 from serjax.models.speech import Speech
-from serjax.training.domain import OtherCorpus, with_domain_classifier, without_domain_classifier
+from serjax.training.domain import OtherCorpus, with_domain_classifier
 from serjax.training.fold_axis import FOLD, FoldAxis, PerFold, fold_axis
 from serjax.training.initialize import initial
 
@@ -79,8 +79,7 @@ def make_heads(
     # One model, for its encoder; every trial gets a head of its own.
     single = fold_axis(1, 1, together=True, devices=jax.local_devices()[:1])
     graphdef, params, frozen = initial(whole, is_frozen, keys[:1], shared_key, single, given)
-    # Features are found again by all weights of the model, whatever it adapts to.
-    encoder = without_domain_classifier(nnx.merge(graphdef, single.first(params), frozen))
+    encoder = nnx.merge(graphdef, single.first(params), frozen)
 
     def encoded(store: ClipStore, classes: np.ndarray) -> Features:
         assert isinstance(encoder, SpeechClassifier)

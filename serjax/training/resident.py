@@ -16,7 +16,7 @@ from serjax.data.target_config import ONE_CLASS, TargetConfig
 from serjax.data.targets import Targets
 from serjax.models.functional import Params
 from serjax.models.inputs import Features, Inputs
-from serjax.training.classification import Classification, LabelledInputs, make_step, probabilities
+from serjax.training.classification import LabelledInputs, make_step, probabilities
 from serjax.training.config import OptimizerConfig, TrainConfig
 from serjax.training.domain import OtherCorpus, TwoDomains, adapted, with_progress
 from serjax.training.epoch_sums import EpochSums
@@ -122,8 +122,7 @@ class ResidentEngine:
         self.optimizer = make_optimizer(optimizer, params, frozen)
         objective, activate = objective_of(targets, target, augment, dtype)
         if other is not None:
-            plain = objective or partial(Classification, augment=augment, dtype=dtype)
-            objective = partial(adapted, plain, other.config)
+            objective = partial(adapted, objective, other.config)
         settings: dict[str, Any] = {"optimizer": optimizer, "augment": augment, "dtype": dtype}
         step = make_step(graphdef, params, frozen, train=train, objective=objective, **settings)
         call = partial(probabilities, graphdef=graphdef, dtype=dtype, activate=activate)

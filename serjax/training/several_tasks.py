@@ -19,7 +19,7 @@ from serjax.data.targets import Targets
 from serjax.evaluation.tasks import MIDDLE, Task, places
 from serjax.models.functional import Params, apply
 from serjax.training import losses
-from serjax.training.classification import LabelledInputs, TargetPart, by_weight, mixed, parted
+from serjax.training.classification import Classification, LabelledInputs, TargetPart, by_weight, mixed, parted
 from serjax.training.config import TrainConfig
 from serjax.training.update import Objective, TrialConstants
 
@@ -198,13 +198,13 @@ def activate(outputs: Float[Array, "b c"], tasks: tuple[Task, ...]) -> Float[Arr
 
 def objective_of(
     targets: Targets | None, target: TargetConfig, augment: AugmentConfig, dtype: str
-) -> tuple[Callable[[TrainConfig], Objective] | None, Callable[[Array], Array]]:
+) -> tuple[Callable[[TrainConfig], Objective], Callable[[Array], Array]]:
     """Return the loss of targets, from a trial's settings, and the function from outputs to answers.
 
-    Without targets it is None, which is one class by cross-entropy, and softmax.
+    Without targets it is one class by cross-entropy, and softmax.
     """
     if targets is None:
-        return None, jax.nn.softmax
+        return partial(Classification, augment=augment, dtype=dtype), jax.nn.softmax
 
     def objective(train: TrainConfig) -> SeveralTasks:
         return SeveralTasks(targets.tasks, target, train, augment, dtype)

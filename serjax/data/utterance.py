@@ -1,5 +1,8 @@
 """Metadata of one recording."""
 
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,3 +39,13 @@ class Utterance:
     attributes: tuple[tuple[str, str], ...] = ()
     values: tuple[tuple[str, float], ...] = ()
     votes: tuple[tuple[str, float], ...] = ()
+
+
+def values_by_name(clips: Iterable[Utterance]) -> Mapping[str, list[float]]:
+    """Return the finite values of all clips that have one, by their names."""
+    found: defaultdict[str, list[float]] = defaultdict(list)
+    for clip in clips:
+        for name, value in clip.values:
+            if math.isfinite(value):
+                found[name].append(value)
+    return found

@@ -11,12 +11,19 @@ from typing import Literal, NamedTuple
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
 
-PARTS = frozenset(
-    "train training test testing val valid validation dev development eval evaluation".split()  # noqa: SIM905
-)
+_ROLES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "devel", "development"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    # Some call so what validates, others what is tested.
+    **dict.fromkeys(("eval", "evaluation"), None),
+}
+PARTS = frozenset(_ROLES)
 """Names of folders that hold a part of a corpus, not a class."""
 
-_BESIDE_PARTS = frozenset("set sets split splits data clean other audio wav wavs clips complete".split())  # noqa: SIM905
+_BESIDE_PARTS = frozenset(
+    "set sets split splits data clean other audio wav wavs clips complete part fold partition files".split()  # noqa: SIM905
+)
 """Words that stand beside the name of a part, as in train_set or test_clean."""
 
 _MOST = 200
@@ -43,9 +50,21 @@ _TIME = re.compile(r"(?:^|/)[0-2]\d[-_.][0-5]\d[-_.][0-5]\d(?:\.\w+)?$")
 
 
 def is_part(name: str) -> bool:
-    """Return whether a folder's name is that of a part of a corpus, such as train or test_clean."""
-    words = re.findall(r"[a-z]+", name.lower())
-    return any(word in PARTS for word in words) and all(word in PARTS or word in _BESIDE_PARTS for word in words)
+    """Return whether a folder's name is that of a part of a corpus, such as train, test_clean, Trainset or dev-2."""
+    found = _part_words(name)
+    return bool(found) and all(word in PARTS for word in found)
+
+
+def part_role(name: str) -> str | None:
+    """Return train, validation or test for the name of such a part, such as Test1; None for others and for eval."""
+    roles = {_ROLES[word] for word in _part_words(name)} if is_part(name) else set()
+    return roles.pop() if len(roles) == 1 else None
+
+
+def _part_words(name: str) -> list[str]:
+    """Return the words of a name, without what stands beside the name of a part."""
+    words = [re.sub(r"^(.+)(set|data)$", r"\1", word) for word in re.findall(r"[a-z]+", name.lower())]
+    return [word for word in words if word not in _BESIDE_PARTS]
 
 
 class Recurring(NamedTuple):

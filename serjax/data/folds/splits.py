@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from sklearn.model_selection import StratifiedKFold
 
+from serjax.data.corpora.names import part_role
 from serjax.data.folds.balance import imbalance, rebalance
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
@@ -40,36 +41,27 @@ def stratified(utterances: Sequence[Utterance], count: int, seed: int) -> list[S
     return [test.tolist() for _, test in splitter.split(labels, labels)]
 
 
-_PARTS = {
-    **dict.fromkeys(("train", "training"), 0),
-    **dict.fromkeys(("dev", "devel", "development", "val", "valid", "validation", "eval"), 1),
-    "test": 2,
-}
-"""Names of published parts, in lower case and without a number behind."""
-
-
 def published_parts(utterances: Sequence[Utterance]) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """Return the training, validation and test part that the corpus names as sessions, such as train, dev and test1.
 
     Raises:
         UserError: a clip is in no part, or a part of another name; or there is no training or test part.
     """
-    found: tuple[list[int], ...] = ([], [], [])
+    found: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
     strange: Counter[str] = Counter()
     for place, clip in enumerate(utterances):
-        part = _PARTS.get((clip.session or "").lower().rstrip("0123456789_- "))
+        part = part_role(clip.session or "")
         if part is None:
             strange[clip.session or "none"] += 1
         else:
             found[part].append(place)
-    if strange or not found[0] or not found[2]:
+    if strange or not found["train"] or not found["test"]:
         told = ", ".join(f"{name} {count}" for name, count in strange.most_common(5)) or "no training or no test part"
         raise UserError(
             f"--folds.kind parts: clips are to be in train, dev or test by the corpus or a list's column session; "
             f"found {told}. Choose another --folds.kind."
         )
-    train, validation, test = map(tuple, found)
-    return train, validation, test
+    return tuple(found["train"]), tuple(found["validation"]), tuple(found["test"])
 
 
 def deal_speakers(utterances: Sequence[Utterance], count: int, seed: int) -> list[Sequence[int]]:

@@ -13,7 +13,7 @@ from serjax.data.look.reading import Reading
 from serjax.data.suspicions.find import find_suspicions
 from serjax.data.suspicions.record import Suspicion
 from serjax.data.suspicions.sound import SILENT, copies, of_errors
-from serjax.data.utterance import Utterance
+from serjax.data.utterance import Utterance, values_by_name
 from serjax.evaluation.agreement import fleiss_kappa, krippendorff_alpha, majority_shares
 from serjax.runtime.version import __version__
 
@@ -208,12 +208,7 @@ def _agreement(clips: Sequence[Utterance]) -> Report | None:
 
 
 def _values(clips: Sequence[Utterance]) -> list[Report]:
-    values = defaultdict(list)
-    for clip in clips:
-        for name, value in clip.values:
-            if np.isfinite(value):
-                values[name].append(value)
     return [
         {"name": name, "clips": len(found), "missing": len(clips) - len(found), **distribution(found)}
-        for name, found in sorted(values.items())
+        for name, found in sorted(values_by_name(clips).items())
     ]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from serjax.data.suspicions.record import Suspicion, plural
-from serjax.data.utterance import Utterance
+from serjax.data.utterance import Utterance, values_by_name
 from serjax.runtime.errors import one_of
 
 FEW = 20
@@ -119,11 +119,7 @@ def _votes(utterances: Sequence[Utterance]) -> Iterator[Suspicion]:
 
 
 def _values(utterances: Sequence[Utterance]) -> Iterator[Suspicion]:
-    values = defaultdict(list)
-    for clip in utterances:
-        for name, value in clip.values:
-            if np.isfinite(value):
-                values[name].append(value)
+    values = values_by_name(utterances)
     for name, found in values.items():
         if len(found) > 1 and min(found) == max(found):
             yield Suspicion(

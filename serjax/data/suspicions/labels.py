@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
-from serjax.data.corpora.names import PARTS
+from serjax.data.corpora.names import PARTS, is_part
 from serjax.data.suspicions.record import Suspicion, plural
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import one_of
@@ -102,14 +102,6 @@ def _parts(labels: Sequence[str]) -> Iterator[Suspicion]:
             "Give the folder of one part as the root, or say with --data.label-pattern where the clips' paths hold the "
             "label.",
         )
-
-
-def is_part(label: str) -> bool:
-    """Return whether a folder's name is one of a part of a corpus: train, Test_set, dev-2, validation data."""
-    words = re.findall(r"[a-z]+", label.lower())
-    core = [word for word in words if word not in ("set", "data", "split", "part", "fold", "partition", "files")]
-    joined = re.sub(r"(set|data)$", "", "".join(words))
-    return bool(core) and (all(word in PARTS for word in core) or joined in PARTS)
 
 
 def _speakers(labels: Sequence[str]) -> Iterator[Suspicion]:

@@ -3,17 +3,11 @@
 from pathlib import Path
 
 import pytest
+from empty_files import fill
 
 from serjax.data.config import DataConfig
 from serjax.data.corpora.read import read_corpus
 from serjax.runtime.errors import UserError
-
-
-def fill(root, *paths):
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).touch()
-    return root
 
 
 def read(root, **fields):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serjax.data.corpora.names import find_recurring, name_by_pattern, paths_below
+from serjax.data.corpora.names import find_recurring, is_part, name_by_pattern, part_role, paths_below
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError
 
@@ -140,3 +140,22 @@ def test_a_pattern_that_does_not_fit_is_told(pattern, message):
 def test_paths_are_below_the_root_or_else_the_id():
     assert paths_below(clips("x/ab1.wav"), Path("/corpus/x")) == ["ab1.wav"]
     assert paths_below(clips("x/ab1.wav"), Path("/other")) == ["x/ab1"]
+
+
+@pytest.mark.parametrize("name", ["train", "Test", "test_set", "valid-2", "Training data", "devset", "eval_part1"])
+def test_parts(name):
+    assert is_part(name)
+
+
+@pytest.mark.parametrize("name", ["", "sad", "attest", "retrained", "set", "contest winners", "trains"])
+def test_no_parts(name):
+    assert not is_part(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [("Test1", "test"), ("Development", "validation"), ("train_set", "train"), ("eval", None), ("train_test", None)],
+)
+def test_role_of_a_part_is_told_where_it_is_certain(name, role):
+    assert part_role(name) == role
+    assert part_role("sad") is None

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from empty_files import fill
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -28,13 +29,6 @@ def sounding(monkeypatch):
     monkeypatch.setattr(
         decode, "has_sound", lambda path: asked(path) if path.stat().st_size else path.name.startswith(("01", "s"))
     )
-
-
-def fill(root, *paths):
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).touch()
-    return root
 
 
 def found(root, **options):

@@ -170,6 +170,9 @@ def test_published_parts_are_kept():
     assert (fold.train, fold.validation, fold.test) == ((0, 3), (1,), (2, 4))
     with pytest.raises(UserError, match=r"--folds\.kind parts: .* found session1 1\."):
         make_folds([*clips, Utterance("x", Path(), "a", "s", session="session1")], FoldsConfig(kind="parts"), 0)
+    # Some call so what validates, others what is tested.
+    with pytest.raises(UserError, match=r"found eval 1\."):
+        make_folds([*clips, Utterance("x", Path(), "a", "s", session="eval")], FoldsConfig(kind="parts"), 0)
 
 
 def test_clips_without_labels_are_divided_by_speaker():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serjax.data.suspicions.labels import is_part, of_labels, spelled
+from serjax.data.suspicions.labels import of_labels, spelled
 from serjax.data.utterance import Utterance
 
 EMOTIONS = (
@@ -86,13 +86,3 @@ def test_spellings_are_told_by_nothing_but_case_spaces_and_composition(label):
     assert spelled(spelled(label)) == spelled(label)
     assert spelled(f" {label} ") == spelled(label)
     assert spelled(unicodedata.normalize("NFD", label)) == spelled(unicodedata.normalize("NFC", label))
-
-
-@pytest.mark.parametrize("name", ["train", "Test", "test_set", "valid-2", "Training data", "devset", "eval_part1"])
-def test_parts(name):
-    assert is_part(name)
-
-
-@pytest.mark.parametrize("name", ["", "sad", "attest", "retrained", "set", "contest winners", "trains"])
-def test_no_parts(name):
-    assert not is_part(name)

@@ -127,6 +127,8 @@ def speakers_line(report: Mapping[str, Any]) -> str:
     )
     cells = [count for row in report["clips_of_speakers"] for count in row]
     text = f"Clips of a speaker: {fewest} ({least}) to {many} ({most}), median {statistics.median(counts):g}"
+    if fewest == many:
+        text = f"Clips of a speaker: {many}"
     return f"{text}; of a speaker in a class: {min(cells)} to {max(cells)}."
 
 

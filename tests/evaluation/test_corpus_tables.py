@@ -25,7 +25,7 @@ def test_tables_hold_the_numbers_and_the_suspicions():
     assert level == pytest.approx(-14, abs=0.3)  # noise of a deviation of 0.2
     assert ["calm", "6", "3", "0.0", "0.31", f"{level:.1f}"] in lines
     assert "- A note." in text
-    assert "Clips of a speaker: 6 (p0) to 6 (p0), median 6; of a speaker in a class: 2 to 2." in " ".join(text.split())
+    assert "Clips of a speaker: 6; of a speaker in a class: 2 to 2." in " ".join(text.split())
     assert "Clips: 17 of 16000 Hz; 17 of 1 channel." in text
     assert "share of the majority, mean: 58.3%" in text
     assert "Krippendorff's alpha, nominal (Krippendorff 2011)" in text

@@ -42,7 +42,7 @@ class Ensemble:
 def answers(monkeypatch):
     """What the ensemble answers, to be filled."""
     found = []
-    monkeypatch.setattr("serjax.inference.load.load", lambda *given: Ensemble())
+    monkeypatch.setattr("serjax.inference.load.load", lambda source, **given: Ensemble())
     monkeypatch.setattr("serjax.inference.files.answer", lambda ensemble, clips, *options: iter(found))
     return found
 

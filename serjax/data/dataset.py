@@ -116,9 +116,11 @@ def read_data(
     fewer = fewer_folds(store.utterances, folds)
     if fewer is not None:
         log.warning(fewer)
+    # Labels that nobody learns must not decide how clips are divided, nor forbid it.
+    learned = store.utterances if target.of_labels else tuple(replace(clip, label="") for clip in store.utterances)
     divided, notes = check_folds(
-        make_folds(store.utterances, folds, seed),
-        store.utterances,
+        make_folds(learned, folds, seed),
+        learned,
         store.hashes,
         allow_speaker_overlap=folds.allow_speaker_overlap,
         disjoint=folds.disjoint,

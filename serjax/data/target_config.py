@@ -59,6 +59,11 @@ class TargetConfig:
         """True where every clip must have a label, of at least two."""
         return any(kind == "class" and name not in OF_SPEAKERS for name, kind, _ in self.each)
 
+    @property
+    def of_labels(self) -> bool:
+        """True where labels are among what is learned, so that folds are balanced by them."""
+        return self.needs_label or any(kind == "soft" for _, kind, _ in self.each)
+
     def check(self) -> None:
         """Refuse a loss of another kind of target, or settings that nothing uses."""
         names = [one[0] for one in self.each]

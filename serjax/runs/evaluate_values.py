@@ -65,10 +65,15 @@ def value_answers(
         scaled: whether they are on that scale; else from 0 to 1.
 
     Raises:
-        UserError: see `serjax.data.targets.read_targets`.
+        UserError: no clip has a value of the model, or some are outside their ranges.
     """
     known = {name for clip in clips for name, _ in clip.values}
-    places = [place for place, name in enumerate(task.outputs) if name in known] or list(range(len(task.outputs)))
+    places = [place for place, name in enumerate(task.outputs) if name in known]
+    if not places:
+        raise UserError(
+            f"no clip has {one_of(list(task.outputs))}, which the model gives; name the column of a list, as in "
+            f"--data.columns {task.outputs[0]}=COLUMN."
+        )
     task = replace(task, outputs=tuple(task.outputs[i] for i in places), ranges=tuple(task.ranges[i] for i in places))
     scores = scores[:, places]
     words = tuple(f"{name}={low}:{high}" for name, (low, high) in zip(task.outputs, task.ranges, strict=True))

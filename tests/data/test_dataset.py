@@ -11,6 +11,7 @@ from serjax.audio.config import AugmentConfig
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.data.dataset import open_channel, read_data
 from serjax.data.store.face_features import FaceFeatures
+from serjax.data.target_config import TargetConfig
 from serjax.runtime.errors import UserError
 from serjax.video.config import VideoConfig
 
@@ -168,3 +169,20 @@ def test_channel_holds_every_clip_through_each_codec(root, tmp_path):
     assert not np.array_equal(channel.coded[0].clip(0), data.store.clip(0))
     assert open_channel(data, config, AugmentConfig(codec=("opus",), codec_p=0.0, babble_p=0.1), tmp_path).coded == ()
     assert open_channel(data, config, AugmentConfig(noise_p=0.5), tmp_path) is None
+
+
+def test_labels_that_are_not_learned_do_not_hinder_folds(tmp_path):
+    """One clip of a rare label can be in no training part of all folds, and must not forbid them."""
+    lines = ["path,speaker,label,arousal"]
+    for place in range(8):
+        soundfile.write(tmp_path / f"{place}.wav", np.random.default_rng(place).normal(0, 0.1, 4000), 16_000)
+        lines.append(f"{place}.wav,s{place % 4},{'rare' if not place else 'usual'},{place / 7}")
+    (tmp_path / "list.csv").write_text("\n".join(lines) + "\n")
+    config, folds = DataConfig(root=str(tmp_path / "list.csv")), FoldsConfig(count=2)
+    with pytest.raises(UserError, match="Class rare has 1 speaker"):
+        read_data(config, folds, seed=0, cache=tmp_path / "cache")
+    target = TargetConfig(kind="dimensions", dimensions=("arousal=0:1",))
+    data = read_data(config, folds, seed=0, cache=tmp_path / "cache", target=target)
+    assert sorted(clip for fold in data.folds for clip in fold.test) == list(range(8))
+    assert data.targets is not None
+    assert data.outputs == 1

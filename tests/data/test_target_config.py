@@ -44,6 +44,8 @@ def test_tasks_are_read():
     assert not config.plain
     assert config.needs_label
     assert not TargetConfig(tasks=("gender:class",)).needs_label
+    assert not TargetConfig(tasks=("gender:class",)).of_labels
+    assert TargetConfig(kind="soft").of_labels
     assert from_json(TargetConfig, to_json(config), "x") == config
 
 

@@ -37,6 +37,11 @@ def test_scale_is_the_runs_own_or_given():
         value_task(Model(), ("arousal=1:7",), "x")
 
 
+def test_clips_without_any_of_the_values_are_refused():
+    with pytest.raises(UserError, match=r"no clip has arousal, valence, .* --data\.columns arousal=COLUMN"):
+        value_answers(TASK, [Utterance("a", Path(), "sad", "s")], np.zeros((1, 2)), scaled=True)
+
+
 def test_answers_on_either_scale_score_alike(tmp_path):
     clips = [*CLIPS, Utterance("none", Path(), "", "s0")]
     truth = np.array([[1.0 + i, 5.0 - i / 2] for i in range(6)] + [[4.0, 3.0]])

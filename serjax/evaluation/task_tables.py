@@ -82,17 +82,23 @@ def _narrow(section: Section) -> list[list[str]]:
     keys, rows = KEYS["dimensions"], []
     for one in section["each"]:
         rows.append([one["name"], str(one["clips"]), *(shown(key, one[key]["score"]) for key in keys)])
-        rows.append(["", "", *(f"{shown(key, one[key]['low'])}-{shown(key, one[key]['high'])}" for key in keys)])
+        rows += [
+            [end, "", *(shown(key, one[key][low]) for key in keys)]
+            for end, low in (("  from", "low"), ("  to", "high"))
+        ]
     return rows
+
+
+def _named(section: Section) -> str:
+    name, kind = section["name"], section["kind"]
+    return name if name == kind else f"{name} ({kind})"
 
 
 def task_tables(section: Section, run: str) -> list[Table]:
     """Return, to be printed, the scores of a task."""
     unit = "shares in %" if SHARES & set(KEYS[section["kind"]]) else "RMSE and MAE on the corpus's scale"
     return [
-        plain_table(
-            f"{run}, {section['name']} ({section['kind']}), {unit}", section_headings(section), section_rows(section)
-        ),
+        plain_table(f"{run}, {_named(section)}, {unit}", section_headings(section), section_rows(section)),
         plain_table(f"{section['name']}, one by one", each_headings(section), _narrow(section)),
     ]
 

@@ -109,7 +109,8 @@ def dimension_scores(task: Task, sums: Float[np.ndarray, "*axes s"]) -> dict[str
     width = np.diff(np.array(task.ranges), axis=1)[:, 0]
     square = np.maximum(_ratio(xx - 2 * xy + yy, count), 0)
     return {
-        "ccc": _ratio(2 * covariance, var_x + var_y + (mean_x - mean_y) ** 2),
+        # Of a single clip it is not defined; its formula would give 0.
+        "ccc": _ratio(2 * covariance, np.where(count > 1, var_x + var_y + (mean_x - mean_y) ** 2, 0)),
         "pearson": _ratio(covariance, np.sqrt(var_x * var_y)),
         "rmse": np.sqrt(square) * width,
         "mae": _ratio(distance, count) * width,

@@ -67,6 +67,12 @@ def test_missing_targets_count_for_nothing():
     assert clip_sums(SOFT, shares, np.full((4, 3), 1 / 3))[2:].sum() == 0
 
 
+def test_concordance_of_a_single_clip_is_undefined_as_for_audmetric():
+    one = np.array([[0.2, 0.4]])
+    assert np.isnan(audmetric.concordance_cc(one[:, 0], one[:, 1]))
+    assert np.isnan(task_scores(AVD, one, one + 0.1)["ccc"])
+
+
 @pytest.mark.parametrize("task", [AVD, SOFT, LABELS])
 def test_nothing_is_undefined_in_one_clip_but_correlations(task):
     truth = np.array([[1.0, 0, 0]])[:, : len(task.outputs)]

@@ -45,7 +45,7 @@ class _Leaf(NamedTuple):
 
 
 def to_tensors(module: nnx.Module, prefix: str = "") -> dict[str, np.ndarray]:
-    """Return a module's parameters and batch statistics as PyTorch names and stores them.
+    """Return a module's parameters and batch statistics as PyTorch names and stores them: views, where they can be.
 
     Args:
         module: any module whose attributes have PyTorch's names.
@@ -57,7 +57,7 @@ def to_tensors(module: nnx.Module, prefix: str = "") -> dict[str, np.ndarray]:
     tensors = {}
     for leaf in _leaves(module):
         value = np.asarray(leaf.variable[...])
-        tensors[prefix + leaf.keys[0]] = np.ascontiguousarray(value.transpose(np.argsort(leaf.axes)))
+        tensors[prefix + leaf.keys[0]] = value.transpose(np.argsort(leaf.axes))
     return tensors | {prefix + key: np.zeros((), np.int64) for key in _counters(module)}
 
 

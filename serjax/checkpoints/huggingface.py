@@ -153,8 +153,8 @@ def save_pretrained(
     tensors = to_tensors(encoder, prefix)
     if config.mask_time_prob == 0 and config.mask_feature_prob == 0 and not family.always_mask_embed:
         del tensors[f"{prefix}masked_spec_embed"]  # transformers then has none
-    tensors = {key: array.astype(dtype) for key, array in tensors.items()}
-    extra = {key: array.astype(dtype) for key, array in (extra_tensors or {}).items()}
+    tensors = {key: array.astype(dtype, copy=False) for key, array in tensors.items()}
+    extra = {key: array.astype(dtype, copy=False) for key, array in (extra_tensors or {}).items()}
     if shared is None:
         write_tensors(folder / "model.safetensors", tensors | extra)
     else:

@@ -111,7 +111,7 @@ def save_models(run_dir: Path, models: RunModels, *seeds: Mapping[int, Any]) -> 
             _save_network(folder, config, member, names)
             continue
         family = FAMILIES[config.encoder.config.model_type]
-        head = {key: value for key, value in to_tensors(member).items() if key.startswith(_HEAD)}
+        head = to_tensors(member.head, _HEAD)
         entries: dict[str, Any] = {
             "architectures": [type(member).__name__],
             "model_type": OWN + config.encoder.config.model_type,

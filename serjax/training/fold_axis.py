@@ -224,7 +224,9 @@ class FoldAxis:
             return jax.jit(function, in_shardings=inputs, out_shardings=whole, **options)
         return SplitProgram(function, lambda arguments: tuple(map(self.layout, arguments, in_axes)), split, options)
 
-    def _side_by_side(self, function: Callable[..., Any], in_axes: Sequence[Placement]) -> Callable[..., Any]:
+    def _side_by_side(
+        self, function: Callable[..., Any], in_axes: Sequence[Placement], block: int | None = None
+    ) -> Callable[..., Any]:
         """Map a function over folds, those of each device on their own: nothing can travel along the fold axis.
 
         XLA's partitioner would gather some operations of all folds, such as convolutions in groups. A TPU's does not,
@@ -234,7 +236,7 @@ class FoldAxis:
         if self.mesh.shape["shard"] > 1:
             # Constraints inside are of one fold; the name lays them along the mesh's axis of folds.
             return jax.vmap(function, in_axes=axes, spmd_axis_name="fold")
-        mapped = jax.vmap(function, in_axes=axes)
+        mapped = jax.vmap(function, in_axes=axes) if block is None else _in_blocks(function, axes, block)
         if self.mesh.shape["fold"] == 1 or target_platform() == "tpu":
             return mapped
         apart: Callable[..., Any] = jax.shard_map(
@@ -248,7 +250,7 @@ class FoldAxis:
         )
         return apart
 
-    def compile_step(self, step: Callable[..., Any], in_axes: Sequence[Placement]) -> Any:
+    def compile_step(self, step: Callable[..., Any], in_axes: Sequence[Placement], block: int | None = None) -> Any:
         """Return what `jit_step` calls, to be lowered: folds together take a mask [k] of active ones first."""
         function, placed, state = step, tuple(in_axes), 0
         # Of one fold a loop of calls and not lax.map: in a compiled loop XLA's CPU convolutions ran 13 times slower.
@@ -259,7 +261,7 @@ class FoldAxis:
                 return jax.tree.map(lambda a, b: jnp.where(active, a, b), new, state), metrics
 
             placed, state = (FOLD, *in_axes), 1
-            function = self._side_by_side(guarded, placed)
+            function = self._side_by_side(guarded, placed, block)
 
         def split(arguments: Sequence[Any]) -> Any:
             return self.layout(arguments[state], FOLD), self._sharding(FOLD)
@@ -268,14 +270,19 @@ class FoldAxis:
         return self._compile(function, placed, whole, split, donate_argnums=state)
 
     def jit_step(
-        self, step: Callable[..., Any], in_axes: Sequence[Placement]
+        self, step: Callable[..., Any], in_axes: Sequence[Placement], block: int | None = None
     ) -> Callable[..., tuple[PerFold, PerFold]]:
         """Compile a training step of one fold, (state, ...) -> (state, metrics).
 
         What is returned takes a mask of the active folds before the step's arguments: the state of the others stays as
         it is, and their metrics mean nothing. The old state's memory is taken over by the new one.
+
+        Args:
+            step: of one fold.
+            in_axes: of its arguments.
+            block: of folds together, how many a device computes at once, block after block; None: all of them.
         """
-        compiled = enter_together(self.compile_step(step, in_axes))
+        compiled = enter_together(self.compile_step(step, in_axes, block))
         if self.together:
             return lambda active, *arguments: compiled(self._mask(active), *arguments)
         idle: list[Any] = []
@@ -306,6 +313,24 @@ class FoldAxis:
 
     def _mask(self, active: Bool[np.ndarray, "k"]) -> jax.Array:
         return place(np.pad(active, (0, self.padded - self.count)), self._sharding(FOLD))
+
+
+def _in_blocks(function: Callable[..., Any], axes: Sequence[int | None], block: int) -> Callable[..., Any]:
+    """Return `jax.vmap` of a function as a compiled loop over blocks of folds."""
+
+    def mapped(*arguments: Any) -> Any:
+        own = [argument for argument, at in zip(arguments, axes, strict=True) if at is not None]
+
+        def one(values: Sequence[Any]) -> Any:
+            rest = iter(values)
+            return function(*(a if at is None else next(rest) for a, at in zip(arguments, axes, strict=True)))
+
+        count = len(jax.tree.leaves(own)[0])
+        # A divisor: a rest of another size would be compiled a second time.
+        size = max(size for size in range(1, min(block, count) + 1) if count % size == 0)
+        return jax.lax.map(one, own, batch_size=size if size > 1 else None)
+
+    return mapped
 
 
 def fold_axis(

@@ -185,8 +185,10 @@ def fit(
             del params
             # The log first: rows of an epoch that was not saved are dropped on resuming, lost rows would stay lost.
             reporter.end(epoch, rows, notes)
-            resume.save(epoch, {"state": state, "best": best, **kept, "sums": sums.arrays()})
-            if stop_asked():
+            stop, over = stop_asked(), epoch == config.epochs or not ((waited < config.patience) & ~diverged).any()
+            if stop or over or resume.due():
+                resume.save(epoch, {"state": state, "best": best, **kept, "sums": sums.arrays()})
+            if stop:
                 raise Terminated
     return Fitted(best, evaluated(state), best_epoch, score, frozenset(given_up))
 

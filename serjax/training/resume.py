@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,16 @@ class _Manager(ocp.CheckpointManager):
         return False
 
 
+SECONDS = 10.0
+"""Least time from one save to the next: epochs of a second would spend more on saving than on training."""
+
+
 class ResumePoint:
-    """Saves and restores a pytree of arrays after each epoch; the last two are kept, in case one is half written."""
+    """Saves and restores a pytree of arrays after epochs; the last two are kept, in case one is half written."""
 
     def __init__(self, folder: Path) -> None:
         """Open or create the folder."""
+        self._saved = time.monotonic()
         # Orbax wants absolute paths.
         self.folder = folder.absolute()
         self._epochs = self._manager(self.folder, 2)
@@ -96,6 +102,10 @@ class ResumePoint:
                 raise
             raise other from None
 
+    def due(self) -> bool:
+        """Return whether the last save, or the start, is at least `SECONDS` ago; every process must ask."""
+        return from_first("resume point", lambda: time.monotonic() - self._saved >= SECONDS)
+
     def save(self, epoch: int, tree: Any, *, partial: bool = False) -> None:
         """Write the pytree in the background.
 
@@ -110,6 +120,7 @@ class ResumePoint:
         with self._sentence():
             if not partial:
                 self._epochs.save(epoch, args=ocp.args.StandardSave(tree))
+                self._saved = time.monotonic()
                 return
             self._partial = self._partial or self._manager(self.folder / PARTIAL, 1)
             if self._partial.latest_step() == epoch:

@@ -62,7 +62,9 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     temporary = path.with_name(f"{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        safetensors.numpy.save_file(dict(tensors), temporary, metadata={"format": "pt"})
+        # Views would be written in the order of their memory.
+        whole = {key: np.asarray(value, order="C") for key, value in tensors.items()}
+        safetensors.numpy.save_file(whole, temporary, metadata={"format": "pt"})
         temporary.replace(path)
     except (OSError, safetensors.SafetensorError) as error:
         with contextlib.suppress(OSError):

@@ -81,6 +81,7 @@ def stop_after_an_epoch(monkeypatch):
     """A function that makes a call until the first epoch is saved, then as if Ctrl-C was pressed."""
 
     def stop(call, *given):
+        from serjax.training import resume
         from serjax.training.resume import ResumePoint
 
         save = ResumePoint.save
@@ -91,6 +92,7 @@ def stop_after_an_epoch(monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(ResumePoint, "save", save_and_stop)
+            patch.setattr(resume, "SECONDS", 0.0)
             with pytest.raises(KeyboardInterrupt):
                 call(*given)
 

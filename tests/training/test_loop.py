@@ -1,6 +1,7 @@
 """Epochs: kept ones, patience, rates that diverge, and going on where a run was stopped."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -182,3 +183,13 @@ def test_a_run_that_diverges_is_given_up_beside_others_and_all_of_them_are_refus
     assert run(Engine(*plans, trials=trials), tmp_path, epochs=3).given_up == {0}
     with pytest.raises(Diverged, match="not finite"):
         run(Engine(*plans, losses=dict.fromkeys(((1, 1), (2, 1)), np.nan), trials=trials), tmp_path / "other")
+
+
+def test_epochs_are_saved_after_some_time_and_at_the_end(tmp_path, monkeypatch):
+    saved, clock = [], SimpleNamespace(monotonic=iter(range(0, 1000, 3)).__next__)
+    save = ResumePoint.save
+    monkeypatch.setattr(ResumePoint, "save", lambda self, epoch, tree: (saved.append(epoch), save(self, epoch, tree)))
+    # The clock is looked at when the loop begins, after each epoch but the last, and after a save: 3 s later each time.
+    monkeypatch.setattr("serjax.training.resume.time", clock)
+    run(Engine((1, 2), (1, 2)), tmp_path, epochs=6, patience=6)
+    assert saved == [4, 6]

@@ -87,7 +87,7 @@ def _slurm(study: Study, cells: Sequence[Cell], resources: Mapping[str, Any]) ->
     waiting: list[tuple[Cell, Any]] = []
     try:
         for cell in cells:
-            waiting.append((cell, executor.submit(run_job, _command(study, cell), str(log_file(study, cell)))))
+            waiting.append((cell, _submitted(executor, _command(study, cell), str(log_file(study, cell)))))
         log.info(f"{len(waiting)} jobs are submitted, as {', '.join(job.job_id for _, job in waiting[:8])} and so on.")
         while waiting:
             for entry in [entry for entry in waiting if entry[1].done(force_check=False)]:
@@ -98,6 +98,21 @@ def _slurm(study: Study, cells: Sequence[Cell], resources: Mapping[str, Any]) ->
     finally:
         for _, job in waiting:
             job.cancel(check=False)
+
+
+def _submitted(executor: Any, *arguments: Any) -> Any:
+    """Return the job that was submitted.
+
+    Raises:
+        UserError: SLURM refused it.
+    """
+    try:
+        return executor.submit(run_job, *arguments)
+    except Exception as error:
+        if type(error).__name__ != "FailedJobError":
+            raise
+        said = " ".join(str(error).replace("sbatch: error:", "").split())
+        raise UserError(f"--on slurm: sbatch refused the job ({said}); correct the resources in --job.") from None
 
 
 def _update(executor: Any, resources: Mapping[str, Any]) -> None:

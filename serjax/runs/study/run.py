@@ -110,7 +110,7 @@ def _begin(study: Study, command: str, overwrite: bool) -> None:
         if changed:
             with disk_errors(folder, "--out"):
                 shutil.rmtree(folder / CELLS, ignore_errors=True)
-    elif folder.is_dir() and any(folder.iterdir()):
+    elif folder.is_dir() and any(path != study.cache_dir for path in folder.iterdir()):
         raise UserError(f"{folder}: the folder is not empty and holds no study; choose another --name or --out.")
     write_text(folder / COMMAND, f"{command}\n")
     write_text(path, to_json(study) + "\n")

@@ -161,6 +161,14 @@ def test_resources_that_submitit_does_not_know_get_a_sentence(study, slurm):
         run_cells(study, [ONE], "command", "slurm", {"colour": "blue"})
 
 
+@pytest.mark.jobs
+def test_a_job_that_slurm_refuses_gets_a_sentence(study, slurm):
+    refusal = "sbatch: error: invalid partition specified: gpu"
+    (slurm.parent / "bin" / "sbatch").write_text(f"#!/bin/sh\necho '{refusal}' >&2\nexit 1\n")
+    with pytest.raises(UserError, match=r"sbatch refused the job \(invalid partition specified: gpu\)"):
+        run_cells(study, [ONE], "command", "slurm", {})
+
+
 def test_without_slurm_there_is_a_sentence(study, monkeypatch, tmp_path):
     pytest.importorskip("submitit", reason="needs the extra slurm")
     monkeypatch.setenv("PATH", str(tmp_path))

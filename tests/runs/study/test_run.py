@@ -94,6 +94,13 @@ def test_a_study_grows_by_encoders_and_refuses_other_settings(tones, tmp_path, m
         finished(tones, tones.parent, monkeypatch, name=tones.name)
 
 
+def test_a_folder_with_clips_in_its_cache_alone_is_begun(tones, tmp_path, monkeypatch):
+    # Looking at the corpora renders the synthetic one there, before the study begins.
+    (tmp_path / "study" / "cache").mkdir(parents=True)
+    finished(tones, tmp_path, monkeypatch)
+    assert (tmp_path / "study" / "study.json").is_file()
+
+
 def test_overwriting_deletes_the_cells(tones, tmp_path, monkeypatch):
     finished(tones, tmp_path, monkeypatch, [ONE])
     assert any((tmp_path / "study" / "cells").rglob("*.failed"))

@@ -20,6 +20,7 @@ from serjax.models.functional import path_name
 from serjax.runtime.distributed import several
 from serjax.runtime.mesh import ROWS, Cost, enter_together, fetch, make_mesh, own_rows, place, place_rows, sharding
 from serjax.runtime.platform import target_platform
+from serjax.training.blocks import in_blocks
 from serjax.training.parameter_sharding import LEAST, gather, partition
 from serjax.training.split_program import SplitProgram
 
@@ -208,14 +209,9 @@ class FoldAxis:
         split: Callable[[Sequence[Any]], Any],
         **options: Any,
     ) -> Any:
-        """Return a jitted function with pinned shardings.
+        """Return a jitted function with pinned shardings of its results.
 
-        Args:
-            function: of all folds, or of one.
-            in_axes: of its arguments.
-            whole: shardings of its results, where no array is split over the axis shard.
-            split: returns them for some arguments, where arrays are.
-            options: for `jax.jit`.
+        They are `whole` where no array is split over the axis shard, else what `split` returns for some arguments.
         """
         # Output shardings are pinned, or the state comes back laid out otherwise and the next step compiles again. With
         # that of the state split, XLA scatters the sums of gradients and updates each part where it is.
@@ -236,7 +232,7 @@ class FoldAxis:
         if self.mesh.shape["shard"] > 1:
             # Constraints inside are of one fold; the name lays them along the mesh's axis of folds.
             return jax.vmap(function, in_axes=axes, spmd_axis_name="fold")
-        mapped = jax.vmap(function, in_axes=axes) if block is None else _in_blocks(function, axes, block)
+        mapped = jax.vmap(function, in_axes=axes) if block is None else in_blocks(function, axes, block)
         if self.mesh.shape["fold"] == 1 or target_platform() == "tpu":
             return mapped
         apart: Callable[..., Any] = jax.shard_map(
@@ -266,8 +262,7 @@ class FoldAxis:
         def split(arguments: Sequence[Any]) -> Any:
             return self.layout(arguments[state], FOLD), self._sharding(FOLD)
 
-        whole = self._sharding(FOLD), self._sharding(FOLD)
-        return self._compile(function, placed, whole, split, donate_argnums=state)
+        return self._compile(function, placed, (self._sharding(FOLD),) * 2, split, donate_argnums=state)
 
     def jit_step(
         self, step: Callable[..., Any], in_axes: Sequence[Placement], block: int | None = None
@@ -275,12 +270,8 @@ class FoldAxis:
         """Compile a training step of one fold, (state, ...) -> (state, metrics).
 
         What is returned takes a mask of the active folds before the step's arguments: the state of the others stays as
-        it is, and their metrics mean nothing. The old state's memory is taken over by the new one.
-
-        Args:
-            step: of one fold.
-            in_axes: of its arguments.
-            block: of folds together, how many a device computes at once, block after block; None: all of them.
+        it is, and their metrics mean nothing. The old state's memory is taken over by the new one. With `block` a
+        device computes at most so many of the folds together at once, block after block.
         """
         compiled = enter_together(self.compile_step(step, in_axes, block))
         if self.together:
@@ -313,24 +304,6 @@ class FoldAxis:
 
     def _mask(self, active: Bool[np.ndarray, "k"]) -> jax.Array:
         return place(np.pad(active, (0, self.padded - self.count)), self._sharding(FOLD))
-
-
-def _in_blocks(function: Callable[..., Any], axes: Sequence[int | None], block: int) -> Callable[..., Any]:
-    """Return `jax.vmap` of a function as a compiled loop over blocks of folds."""
-
-    def mapped(*arguments: Any) -> Any:
-        own = [argument for argument, at in zip(arguments, axes, strict=True) if at is not None]
-
-        def one(values: Sequence[Any]) -> Any:
-            rest = iter(values)
-            return function(*(a if at is None else next(rest) for a, at in zip(arguments, axes, strict=True)))
-
-        count = len(jax.tree.leaves(own)[0])
-        # A divisor: a rest of another size would be compiled a second time.
-        size = max(size for size in range(1, min(block, count) + 1) if count % size == 0)
-        return jax.lax.map(one, own, batch_size=size if size > 1 else None)
-
-    return mapped
 
 
 def fold_axis(

@@ -6,11 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
-
-from serjax.training.fold_axis import FOLD, SHARED, fold_axis
 
 TOLERANCE = 2e-4
 """Two epochs of updates carry float32's rounding further than one product does."""
@@ -76,25 +73,3 @@ def test_a_fold_does_not_depend_on_its_neighbours(found):
 @pytest.mark.slow
 def test_accumulated_parts_are_the_whole_batch(found):
     agree(found["batch in 1"], found["batch in 2"])
-
-
-@pytest.mark.parametrize("block", [1, 4, 6, 100])
-def test_blocks_of_folds_give_the_numbers_of_all_at_once(block):
-    axis = fold_axis(6, 1, together=True, devices=jax.devices()[:1])
-
-    def step(state, x, shared):
-        return state + x @ shared, {"sum": x.sum()}
-
-    rng = np.random.default_rng(0)
-    state, x, shared = (rng.normal(size=size).astype(np.float32) for size in [(6, 2), (6, 3), (3, 2)])
-    active = np.array([True, False, True, True, True, False])
-
-    def done(block):
-        found = axis.jit_step(step, (FOLD, FOLD, SHARED), block)
-        return axis.gather(found(active, axis.shard(state), axis.shard(x), axis.replicate(shared)))
-
-    wanted, metrics = done(None)
-    new, sums = done(block)
-    np.testing.assert_allclose(new, wanted, rtol=1e-6)
-    np.testing.assert_allclose(sums["sum"], metrics["sum"], rtol=1e-6)
-    np.testing.assert_array_equal(new[~active], state[~active])

@@ -166,7 +166,8 @@ def and_stop(parser):
 @pytest.fixture
 def stop_after_parsing(monkeypatch):
     monkeypatch.setattr(tyro, "cli", and_stop(tyro.cli))
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", and_stop(argparse.ArgumentParser.parse_args))
+    for name in ("parse_args", "parse_intermixed_args"):
+        monkeypatch.setattr(argparse.ArgumentParser, name, and_stop(getattr(argparse.ArgumentParser, name)))
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ class _Manager(ocp.CheckpointManager):
         return False
 
 
-SECONDS = 10.0
+SECONDS = float(os.environ.get("SERJAX_SAVE_SECONDS", "10"))
 """Least time from one save to the next: epochs of a second would spend more on saving than on training."""
 
 

@@ -32,6 +32,7 @@ class Processes:
         self.run_dir, self.processes = folder / out / "run", []
         for i in range(count):
             environment = os.environ | {
+                "SERJAX_SAVE_SECONDS": "0",
                 "JAX_NUM_CPU_DEVICES": str(devices),
                 "JAX_PLATFORMS": "cpu",
                 "SERJAX_CACHE": str(folder / "programs"),

@@ -101,13 +101,15 @@ def parse(module: str, argv: Sequence[str], kind: "type[Kind]", default: str, ow
         own: names of options of the command itself, which have been taken out of `argv`.
 
     Raises:
-        UserError: no --exp, or one that does not exist; an option that does not exist; or other processes do not come.
-        SystemExit: --help, or a value that does not fit (tyro says which).
+        UserError: no --exp, or one that does not exist; an option that does not exist, or a value that does not fit; or
+            other processes do not come.
+        SystemExit: --help.
     """
     import tyro
 
     from serjax.config.options import choose_families, field_name, option_names, refuse_old_names, refuse_unknown
     from serjax.config.overview import overview
+    from serjax.config.parse_errors import tyro_sentences
     from serjax.config.registry import locate, names, read
     from serjax.runtime.hosts import Hosts
 
@@ -131,13 +133,15 @@ def parse(module: str, argv: Sequence[str], kind: "type[Kind]", default: str, ow
         "Command",
         [("settings", Annotated[kind, tyro.conf.arg(name="")]), ("hosts", Hosts)],
     )
-    found = tyro.cli(
-        tyro.conf.AvoidSubcommands[command],  # type: ignore[misc]
-        default=command(settings, Hosts()),
-        args=rest,
-        prog=f"python -m {module} --exp {name}",
-        description=f"Experiments: {known_names}. Defaults below are those of {name}.",
-    )
+    prog = f"python -m {module} --exp {name}"
+    with tyro_sentences(prog):
+        found = tyro.cli(
+            tyro.conf.AvoidSubcommands[command],  # type: ignore[misc]
+            default=command(settings, Hosts()),
+            args=rest,
+            prog=prog,
+            description=f"Experiments: {known_names}. Defaults below are those of {name}.",
+        )
     join(found.hosts)
     log.info(f"Experiment: {path}")
     chosen: Kind = found.settings

@@ -9,6 +9,7 @@ from serjax.data.config import DataConfig
 from serjax.evaluate import main
 from serjax.evaluation.out_of_fold import OutOfFold
 from serjax.evaluation.report import evaluation_report
+from serjax.runtime.errors import UserError
 
 
 def test_options_become_settings_and_the_report_is_printed(monkeypatch, capsys):
@@ -46,7 +47,6 @@ def test_options_become_settings_and_the_report_is_printed(monkeypatch, capsys):
     assert "A note." in printed
 
 
-def test_a_root_is_needed(capsys):
-    with pytest.raises(SystemExit):
+def test_a_root_is_needed():
+    with pytest.raises(UserError, match=r"--data\.root"):
         main(["run"])
-    assert "--data.root" in capsys.readouterr().err

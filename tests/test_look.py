@@ -12,6 +12,7 @@ import soundfile
 from serjax.data.config import DataConfig
 from serjax.look import main
 from serjax.runs.look import look
+from serjax.runtime.errors import UserError
 
 
 @pytest.fixture
@@ -60,10 +61,9 @@ def test_the_status_tells_of_what_training_refuses_and_of_a_stop(corpus, monkeyp
     assert "Stopped: sound is that of 4 clips" in " ".join(capsys.readouterr().out.split())
 
 
-def test_a_folder_is_needed(capsys):
-    with pytest.raises(SystemExit):
+def test_a_folder_is_needed():
+    with pytest.raises(UserError, match="DIR"):
         main([])
-    assert "DIR" in capsys.readouterr().err
 
 
 STOPPING = """

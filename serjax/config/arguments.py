@@ -4,7 +4,7 @@ import argparse
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from serjax.runtime.errors import UserError
 
@@ -24,10 +24,10 @@ class Parser(argparse.ArgumentParser):
         return [name for name in self._option_string_actions if name.startswith("--")]
 
     def parse_args(self, args: Sequence[str], namespace: Any = None) -> Any:  # type: ignore[override]
-        """Return the arguments as `argparse.ArgumentParser.parse_args` does.
+        """Return the arguments as `argparse.ArgumentParser.parse_args` does; options may stand between paths.
 
         Raises:
-            UserError: there is no such option.
+            UserError: there is no such option, or a value does not fit.
         """
         for argument in args:
             name = argument.partition("=")[0]
@@ -37,7 +37,11 @@ class Parser(argparse.ArgumentParser):
                 near = difflib.get_close_matches(name, self.option_names, 1)
                 found = f"did you mean {near[0]}?" if near else f"there are {', '.join(self.option_names)}."
                 raise UserError(f"{name}: there is no such option; {found}")
-        return super().parse_args(args, namespace)
+        return super().parse_intermixed_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a `UserError` with what argparse says, without the usage."""
+        raise UserError(f"{message.removeprefix('argument ')}; {self.prog} --help tells more.")
 
 
 def add_ensemble_options(parser: argparse.ArgumentParser) -> None:

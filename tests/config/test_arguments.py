@@ -25,3 +25,20 @@ def test_long_clips_are_answered_by_windows_unless_asked_otherwise(given, expect
     parser = arguments.Parser(prog="x")
     arguments.add_ensemble_options(parser)
     assert parser.parse_args(given).long_clips == expected
+
+
+def test_options_may_stand_between_paths():
+    parser = arguments.Parser(prog="predict")
+    parser.add_argument("model")
+    parser.add_argument("clips", nargs="*")
+    parser.add_argument("--task")
+    found = parser.parse_args(["run", "--task", "avd", "a.wav", "b.wav"])
+    assert (found.model, found.task, found.clips) == ("run", "avd", ["a.wav", "b.wav"])
+
+
+def test_a_value_that_does_not_fit_gets_a_sentence_without_usage(capsys):
+    parser = arguments.Parser(prog="predict")
+    parser.add_argument("--top", type=int)
+    with pytest.raises(UserError, match=r"^--top: invalid int value: 'x'; predict --help tells more\.$"):
+        parser.parse_args(["--top", "x"])
+    assert not capsys.readouterr().err

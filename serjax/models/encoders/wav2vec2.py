@@ -44,13 +44,13 @@ class ConvLayer(nnx.Module):
             assert norm.bias is not None
             y = normalized(x, kernel, self.stride, lengths, norm.scale[...], norm.bias[...], norm.epsilon)
         else:
-            y = strided(x, kernel, self.stride)
+            y = strided(x.astype(kernel.dtype), kernel, self.stride)
             if self.conv.bias is not None:
                 y = y + self.conv.bias[...]
             if norm is not None:
                 y = norm(y)
         # Rounded once, after the activation: in bfloat16 that keeps the error below PyTorch's.
-        return self.activation(y).astype(x.dtype)
+        return self.activation(y).astype(kernel.dtype)
 
 
 def _norm(config: EncoderConfig, index: int, rngs: nnx.Rngs) -> nnx.GroupNorm | nnx.LayerNorm | None:
@@ -270,8 +270,8 @@ class FeatureProjection(nnx.Module):
 class SpeechEncoder(nnx.Module):
     """Convolutions, projection, SpecAugment and transformer.
 
-    Parameters are in float32; where the caller casts them and the wave to bfloat16, norms, softmax and group
-    statistics still compute in float32.
+    Parameters are in float32; where the caller casts them to bfloat16, norms, softmax and group statistics still
+    compute in float32. The wave stays in float32: it is rounded behind its mean and variance.
     """
 
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):

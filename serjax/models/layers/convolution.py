@@ -194,8 +194,12 @@ def normalized(
     Mean and variance of a sum of inputs follow from the mean and covariance of the inputs, so they are known before the
     convolution, which then yields what is wanted at once. All is computed, and returned, in float32.
 
+    A covariance squares what hum, rumble or DC exceed the rest by, which band-pass kernels take out again. So windows
+    and kernels are first taken apart into their mean and their shape in cosines (`_mean_and_shape`): what is large then
+    stands alone in one place, where what is small is not rounded with it.
+
     Args:
-        x: Inputs; few channels, or the covariance costs more than the convolution.
+        x: Inputs, not rounded to 16 bits; few channels, or the covariance costs more than the convolution.
         kernel: Its weights. A bias before a norm has no effect, so there is none.
         stride: From one window to the next.
         counts: So many windows of each row are looked at; all where None.
@@ -203,19 +207,54 @@ def normalized(
         bias: By channel.
         epsilon: Added to the variance.
     """
-    seen = _windows(x.astype(jnp.float32), kernel.shape[0], stride)
-    weight = kernel.astype(jnp.float32).reshape(-1, kernel.shape[2])
-    counts = jnp.full(x.shape[0], seen.shape[1]) if counts is None else counts
-    within = length_mask(counts, seen.shape[1])[:, :, None]
+    taps, _, outputs = kernel.shape
+    x, kernel = x.astype(jnp.float32), kernel.astype(jnp.float32)
+    size = (x.shape[1] - taps) // stride + 1
+    counts = jnp.full(x.shape[0], size) if counts is None else counts
+    # No constant changes the result, so that a row's level is taken off before anything is rounded with it.
+    samples = jnp.maximum((counts - 1) * stride + taps, 1)
+    heard = length_mask(samples, x.shape[1])[:, :, None]
+    level = jnp.sum(jnp.where(heard, x, 0), axis=1, keepdims=True) / samples[:, None, None]
+    seen = _windows(x - lax.stop_gradient(level), taps, stride)
+    seen = _mean_and_shape(seen.reshape(x.shape[0], size, taps, -1), 2)
+    sums = jnp.concatenate([_exact_sum(kernel)[None], _shape(kernel, 0)])
+    weight = sums.reshape(-1, outputs)
+    within = length_mask(counts, size)[:, :, None]
     share = 1 / jnp.maximum(counts, 1)[:, None, None]
-    exact = partial(jnp.einsum, precision="highest")
-    mean = jnp.sum(jnp.where(within, seen, 0), axis=1, keepdims=True) * share
-    centred = jnp.where(within, seen - mean, 0)
-    covariance = exact("bni,bnj->bij", centred, centred) * share
-    variance = exact("io,bij,jo->bo", weight, covariance, weight)
-    factor = (lax.rsqrt(variance + epsilon) * scale)[:, None]
-    offset = bias - exact("bni,io->bno", mean, weight) * factor
-    return jnp.einsum("bni,bio->bno", seen, weight * factor) + offset
+    seen = jnp.where(within, seen.reshape(x.shape[0], size, -1), 0)
+    centred = jnp.where(within, seen - jnp.sum(seen, axis=1, keepdims=True) * share, 0)
+    covariance = jnp.einsum("bni,bnj->bij", centred, centred, precision="highest") * share
+    variance = jnp.sum(jnp.einsum("bij,jo->bio", covariance, weight, precision="highest") * weight, axis=1)
+    factor = (lax.rsqrt(jnp.maximum(variance, 0) + epsilon) * scale)[:, None]
+    return jnp.einsum("bni,bio->bno", centred, weight * factor) + bias
+
+
+def _shape(x: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
+    """Return coefficients of cosines along an axis but for the constant one (an orthonormal DCT-II): k - 1 of k."""
+    taps = x.shape[axis]
+    place, wave = np.arange(taps)[:, None] + 0.5, np.arange(1, taps)[None]
+    cosines = np.sqrt(2 / taps) * np.cos(np.pi * place * wave / taps)
+    found = jnp.tensordot(x, jnp.asarray(cosines, jnp.float32), (axis, 0), precision="highest")
+    return jnp.moveaxis(found, -1, axis)
+
+
+def _mean_and_shape(x: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
+    """Return the mean along an axis, and then what `_shape` makes of it; of a level without its rounding."""
+    middle = lax.slice_in_dim(x, x.shape[axis] // 2, x.shape[axis] // 2 + 1, axis=axis)
+    around = x - middle
+    mean = middle + jnp.mean(around, axis=axis, keepdims=True)
+    return jnp.concatenate([mean, _shape(around, axis)], axis=axis)
+
+
+def _exact_sum(x: Float[Array, "k ..."]) -> Float[Array, "..."]:
+    """Return the sum over the first axis, rounded once (Neumaier, 1974): that of a band-pass kernel is next to zero."""
+    total, lost = x[0], jnp.zeros_like(x[0])
+    for part in x[1:]:
+        new = total + part
+        taken = new - total
+        lost += (total - (new - taken)) + (part - taken)
+        total = new
+    return total + lost
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))

@@ -1,4 +1,4 @@
-"""Waves that are mostly what a model does not listen to, and kernels like those of trained encoders, which leave it out."""
+"""Waves that are mostly hum, rumble or DC, and kernels that leave these out, as those of trained encoders do."""
 
 import numpy as np
 

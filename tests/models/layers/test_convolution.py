@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 from serjax.models.layers import convolution
-from serjax.models.layers.convolution import grouped, normalized, planar, strided
+from serjax.models.layers.convolution import by_norm, fold_norm, grouped, planar, strided
 from serjax.runtime.platform import compiling_for
 
 
@@ -24,6 +24,10 @@ def plain_grouped(x, kernel, groups):
     return lax.conv_general_dilated(
         x, kernel, (1,), pad, dimension_numbers=("NWC", "WIO", "NWC"), feature_group_count=groups
     )
+
+
+def normalized(x, kernel, stride, *rest):
+    return by_norm(x, fold_norm(x, kernel, stride, *rest), len(kernel), stride)
 
 
 def assert_same_values_and_gradients(ours, plain, x, kernel):

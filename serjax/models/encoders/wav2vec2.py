@@ -135,6 +135,7 @@ class Encoder(nnx.Module):
         frozen_layers: int | None,
         remat: bool,
         attentions: bool = False,
+        normalize_last: bool = True,
     ) -> tuple[tuple[Float[Array, "b n d"], ...], tuple[Float[Array, "b h n n"], ...]]:
         """Return hidden states (the first layer's input, each layer's output, the last normalised) and attention.
 
@@ -145,6 +146,7 @@ class Encoder(nnx.Module):
             frozen_layers: So many layers, and the positional convolution, run without either; None for no frozen part.
             remat: Recompute each layer in the backward pass.
             attentions: Return attention; else there is none.
+            normalize_last: False leaves the last state of a pre-LN encoder as its last layer gives it.
         """
         stem, *keys = split(key, 1 + len(self.layers))
         x = jnp.where(mask[:, :, None], x, 0)
@@ -164,7 +166,7 @@ class Encoder(nnx.Module):
             state, weights = _apply(layer, *inputs, self.layerdrop[index], remat, attentions)
             states.append(state)
             shares += [] if weights is None else [weights]
-        if self.norm_first:
+        if self.norm_first and normalize_last:
             states[-1] = self.layer_norm(states[-1])
         return tuple(states), tuple(shares)
 
@@ -255,6 +257,7 @@ class SpeechEncoder(nnx.Module):
         frozen_layers: int | None = None,
         remat: bool = False,
         attentions: bool = False,
+        normalize_last: bool = True,
     ) -> EncoderOutput:
         """Encode a batch of clips.
 
@@ -267,6 +270,7 @@ class SpeechEncoder(nnx.Module):
                 (SpecAugment stays); None where no more than the convolutions is frozen.
             remat: Recompute transformer layers in the backward pass instead of keeping what they computed.
             attentions: Return attention weights too.
+            normalize_last: False leaves the last state of a pre-LN encoder as transformers 5 has it: before its norm.
 
         Raises:
             UserError: the waves are shorter than one frame, or (where they are known) NaN or infinite.
@@ -281,7 +285,12 @@ class SpeechEncoder(nnx.Module):
             x = dropout(x, self.config.feat_proj_dropout, projected)
         if masks is not None and self.config.apply_spec_augment:
             x = self._augment(x, count, masks)
-        parts = {"frozen_layers": frozen_layers, "remat": remat, "attentions": attentions}
+        parts = {
+            "frozen_layers": frozen_layers,
+            "remat": remat,
+            "attentions": attentions,
+            "normalize_last": normalize_last,
+        }
         states, shares = self.encoder(x, within, layers, **parts)
         return EncoderOutput(states, count, shares)
 

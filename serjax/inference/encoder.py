@@ -13,11 +13,10 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from serjax.audio import SAMPLE_RATE
-from serjax.audio.decode import resample
 from serjax.checkpoints import huggingface
 from serjax.checkpoints.run_models import OLD_ENCODER, read_run
 from serjax.data.batching.lengths import bucket
-from serjax.inference.inputs import decode_path, rate_of
+from serjax.inference.inputs import decode_path, rate_of, read_array
 from serjax.models.encoders.config import frames, receptive_field
 from serjax.models.encoders.wav2vec2 import EncoderOutput
 from serjax.models.layers.standardize import unit_variance
@@ -107,7 +106,7 @@ class PretrainedEncoder:
             clips = list(np.asarray(clips))
         elif array or isinstance(clips, (str, Path, Mapping)) or _is_pair(clips) or _is_wave(clips):
             clips = [clips]
-        clips = [np.asarray(clip) if hasattr(clip, "ndim") or _is_wave(clip) else clip for clip in clips]
+        clips = [np.asarray(clip) if hasattr(clip, "ndim") or _is_numbers(clip) else clip for clip in clips]
         if lengths is not None:
             clips = _cut_to(clips, lengths)
         if not len(clips):
@@ -129,12 +128,17 @@ class PretrainedEncoder:
 
 def _is_pair(clip: Any) -> bool:
     """Return whether this is (samples, rate)."""
-    return isinstance(clip, tuple) and len(clip) == 2 and isinstance(clip[1], (int, float, np.number))
+    return isinstance(clip, tuple) and len(clip) == 2 and isinstance(clip[1], (int, float, np.number, type(None)))
 
 
 def _is_wave(clip: Any) -> bool:
     """Return whether this is a list of numbers."""
     return isinstance(clip, (list, tuple)) and len(clip) > 0 and isinstance(clip[0], (int, float, np.number))
+
+
+def _is_numbers(clip: Any) -> bool:
+    """Return whether this is a list of numbers throughout."""
+    return _is_wave(clip) and all(isinstance(one, (int, float, np.number)) for one in clip)
 
 
 def _cut_to(clips: list[Any], lengths: Any) -> list[np.ndarray]:
@@ -160,15 +164,17 @@ def _samples(clip: Any, name: str) -> Wave:
         clip = clip["array"], clip["sampling_rate"]
     if isinstance(clip, (str, Path)):
         return decode_path(clip)
-    if _is_pair(clip):
-        return resample(np.asarray(clip[0]), float(clip[1]), SAMPLE_RATE, source=name)
+    if isinstance(clip, tuple) and len(clip) == 2:
+        return read_array(*clip, name)
+    if _is_wave(clip):
+        return read_array(clip, SAMPLE_RATE, name)
     if not hasattr(clip, "ndim") or clip.ndim != 1:
         found = f"the shape {list(clip.shape)}" if hasattr(clip, "ndim") else f"the type {type(clip).__name__}"
         raise UserError(
             f"{name}: it has {found}; give samples [t] at 16 kHz, (samples, rate in Hz), "
             '{"array": samples, "sampling_rate": rate in Hz} or a path.'
         )
-    return resample(np.asarray(clip), SAMPLE_RATE, SAMPLE_RATE, source=name)
+    return read_array(clip, SAMPLE_RATE, name)
 
 
 @partial(jax.jit, static_argnames=("graphdef", "normalize", "padding", "attentions"))

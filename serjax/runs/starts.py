@@ -36,6 +36,10 @@ ENCODER = "encoder"
 _HEARD_ALL = "was pretrained on all clips, tested ones too, without their labels."
 """End of the sentence that goes from a pretraining to all that rests on it."""
 
+_HEARD_SOME = "was pretrained on clips, without their labels, which may be tested here."
+_HEARD_LABELS = "was trained on clips with their labels, which may be tested here: such scores are too high."
+"""End of the sentence that goes from one fold's encoder to all that rests on it."""
+
 
 class Encoders(NamedTuple):
     """Encoders of one layout.
@@ -90,7 +94,7 @@ def find_encoders(source: str) -> Encoders:
     """
     folder = Path(source).expanduser()
     if (folder / "config.json").is_file() or not (folder / "experiment.json").is_file():
-        return Encoders(source, {0: source}, {})
+        return Encoders(source, {0: source}, {}, _heard_above(source, folder))
     if (folder / PRETRAINED).is_file():
         made = read_json(folder / PRETRAINED)
         if "step" in made:
@@ -103,7 +107,7 @@ def find_encoders(source: str) -> Encoders:
     if not (folder / "report.json").is_file():
         raise UserError(f"{folder}: the run is not finished; run its command again to go on where it stopped.")
     notes = read_json(folder / "report.json")["facts"]["leakage_notes"]
-    heard = next((note for note in notes if note.endswith(_HEARD_ALL)), None)
+    heard = next((note for note in notes if note.endswith((_HEARD_ALL, _HEARD_LABELS))), None)
     if (folder / OLD_ENCODER).is_dir():
         return Encoders(source, {0: str(folder / OLD_ENCODER)}, {}, heard)
     run = read_run(folder)
@@ -111,6 +115,22 @@ def find_encoders(source: str) -> Encoders:
     if isinstance(run.model, Speech) and run.model.frozen_encoder:
         return Encoders(source, {0: folders[run.folds[0]]}, {}, heard)
     return Encoders(source, folders, read_parts(folder / "folds.json"), heard)
+
+
+def _heard_above(source: str, folder: Path) -> str | None:
+    """Return what a report has to say of a folder that lies in a run's: it has learned from clips of that run."""
+    above = (one for one in folder.absolute().parents[:3] if (one / "experiment.json").is_file())
+    run = next(above, None)
+    if run is None or not (folder / "config.json").is_file():
+        return None
+    if (run / PRETRAINED).is_file():
+        one_for_all = read_json(run / PRETRAINED).get("corpus") == "all"
+        return f"The encoder of {source} {_HEARD_ALL if one_for_all else _HEARD_SOME}"
+    if (run / "model.json").is_file():
+        model = read_run(run).model
+        if isinstance(model, Speech) and model.frozen_encoder:
+            return find_encoders(str(run)).warning
+    return f"The encoder of {source} {_HEARD_LABELS}"
 
 
 class EncoderStart(NamedTuple):

@@ -109,7 +109,7 @@ class MaskedPrediction:
         """Return a part's share of the batch's loss, and its sums; without a key there is no dropout."""
         config, clips = self.config, part.clips
         logits, square = model(
-            clips.wave.astype(config.dtype),
+            clips.wave,
             clips.length,
             part.masked,
             key,

@@ -18,7 +18,7 @@ from serjax.runtime.errors import UserError
 WEIGHT_FILES = (
     ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors"),
     ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin"),
-    ("flax_model.msgpack",),
+    ("flax_model.msgpack", "flax_model.msgpack.index.json", "flax_model-*.msgpack"),
 )
 """Names of weight files: the groups in order of preference, each as (whole, index of shards, shards)."""
 

@@ -9,7 +9,7 @@ import numpy as np
 import pydantic
 
 from serjax.models.encoders.families import FAMILIES, EncoderFamily, foreign_keys
-from serjax.runtime.constraints import AtLeastOne, Count, Rate, Share
+from serjax.runtime.constraints import AtLeastOne, Count, Positive, Rate, Share
 from serjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 
 Size = Literal["tiny", "small", "base", "large"]
 Activation = Literal["gelu", "gelu_new", "relu", "silu"]
+SPELLINGS: dict[str, Activation] = {
+    "swish": "silu",
+    "gelu_python": "gelu",
+    "gelu_fast": "gelu_new",
+    "gelu_pytorch_tanh": "gelu_new",
+    "gelu_accurate": "gelu_new",
+}
+"""Other names that transformers has for the activations; they differ by rounding only."""
 Length = TypeVar("Length", "int", "jax.Array", "np.ndarray[Any, Any]")
 
 
@@ -41,7 +49,7 @@ class EncoderConfig:
     feat_proj_dropout: Rate = 0.0
     final_dropout: Rate = 0.1
     layerdrop: Rate = 0.1
-    layer_norm_eps: float = 1e-5
+    layer_norm_eps: Positive = 1e-5
     feat_extract_norm: Literal["group", "layer"] = "group"
     feat_extract_activation: Activation = "gelu"
     conv_dim: tuple[AtLeastOne, ...] = (512, 512, 512, 512, 512, 512, 512)
@@ -100,12 +108,18 @@ def from_dict(mapping: Mapping[str, Any], source: str) -> EncoderConfig:
         raise UserError(f"{source}: model_type is {found}; serjax has {', '.join(FAMILIES)}; give such a checkpoint.")
     known = {key: value for key, value in mapping.items() if key in _NAMES - foreign_keys(model_type)}
     known["model_type"] = model_type
+    for key, value in mapping.items():
+        # Dropout of null is none, in PyTorch as here, and a model that answers has none at all.
+        if value is None and (key.endswith("dropout") or key == "layerdrop") and key in known:
+            known[key] = 0.0
+        if key in ("hidden_act", "feat_extract_activation") and isinstance(value, str):
+            known[key] = SPELLINGS.get(value, value)
     try:
         config = _ADAPTER.validate_python(known)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0])
-        raise UserError(f"{source}: {key} is {known[key]!r}, which serjax cannot use ({first['msg']}).") from None
+        raise UserError(f"{source}: {key} is {mapping.get(key)!r}, which serjax cannot use ({first['msg']}).") from None
     _check(config, source)
     return config
 

@@ -68,6 +68,8 @@ def test_receptive_field_is_the_shortest_clip_with_a_frame():
         ({"num_conv_pos_embedding_groups": 7}, "num_conv_pos_embedding_groups"),
         ({"num_attention_heads": 0}, "num_attention_heads"),
         ({"hidden_dropout": 1.0}, "hidden_dropout"),
+        ({"layer_norm_eps": float("nan")}, "layer_norm_eps"),
+        ({"layer_norm_eps": -1e-5}, "layer_norm_eps"),
         ({"num_buckets": 2}, "num_buckets"),
         ({"max_bucket_distance": 80}, "max_bucket_distance"),
         ({"conv_stride": [5, 2, 2, 2, 2, 2, 0]}, "conv_stride"),
@@ -111,3 +113,10 @@ def test_defaults_and_sizes_are_those_of_transformers(family):
         with torch.device("meta"):
             model = getattr(transformers, f"{name}Model")(type(theirs)(**config.to_dict()))
         assert sum(p.numel() for p in model.parameters()) == parameters(config)
+
+
+def test_other_spellings_of_activations_and_null_dropouts_are_read():
+    published = {"model_type": "wav2vec2", "hidden_act": "swish", "feat_extract_activation": "gelu_pytorch_tanh"}
+    config = from_dict({**published, "feat_proj_dropout": None, "layerdrop": None}, "here")
+    assert (config.hidden_act, config.feat_extract_activation) == ("silu", "gelu_new")
+    assert config.feat_proj_dropout == config.layerdrop == 0

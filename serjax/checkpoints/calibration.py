@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from serjax.checkpoints.formats.tensors import read_json
 from serjax.evaluation.calibration_report import Calibration
 from serjax.runtime.constraints import from_json, to_json
 from serjax.runtime.disk import write_text
 from serjax.runtime.errors import UserError
+from serjax.runtime.json_files import read_json
 
 NAME = "calibration.json"
 FORMAT = 1

@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from serjax.checkpoints.conversion import load_tensors, matches, to_tensors
-from serjax.checkpoints.formats.tensors import read_json, read_tensors, write_tensors
+from serjax.checkpoints.formats.tensors import read_tensors, write_tensors
 from serjax.checkpoints.hub import resolve
 from serjax.checkpoints.preprocessor import Preprocessor, read_preprocessor
 from serjax.models.encoders import config as encoder_config
@@ -20,6 +20,7 @@ from serjax.models.encoders.families import FAMILIES
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.functional import abstract
 from serjax.runtime.disk import disk_errors, link, write_text
+from serjax.runtime.json_files import read_json
 
 _TASK_KEYS = tuple(
     rf"{name}(\..*)?"

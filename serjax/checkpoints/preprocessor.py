@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from serjax.audio import SAMPLE_RATE
-from serjax.checkpoints.formats.tensors import read_json
 from serjax.runtime.errors import UserError
+from serjax.runtime.json_files import read_json
 
 
 @dataclass(frozen=True)

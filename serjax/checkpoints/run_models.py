@@ -20,7 +20,7 @@ from serjax.audio.vad import Activity
 from serjax.checkpoints.bundle import Models
 from serjax.checkpoints.calibration import read_calibration
 from serjax.checkpoints.conversion import load_tensors, to_tensors
-from serjax.checkpoints.formats.tensors import read_json, read_tensors, write_tensors
+from serjax.checkpoints.formats.tensors import read_tensors, write_tensors
 from serjax.checkpoints.huggingface import save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.checkpoints.sequence_classification import from_transformers, in_transformers, to_transformers
@@ -34,6 +34,7 @@ from serjax.models.speech import Speech
 from serjax.runtime.constraints import AtLeastOne, Positive, from_json, to_json
 from serjax.runtime.disk import write_text
 from serjax.runtime.errors import UserError
+from serjax.runtime.json_files import read_json
 
 FORMAT = 2
 """Version of model.json; raised where older files can no longer be read."""

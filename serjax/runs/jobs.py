@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from serjax.checkpoints.formats.tensors import read_file, read_json, write_tensors
+from serjax.checkpoints.formats.tensors import read_file, write_tensors
 from serjax.config.experiment import JOBS, Experiment
 from serjax.data.dataset import Data
 from serjax.data.folds.fold import read_numbers
@@ -19,6 +19,7 @@ from serjax.runtime.constraints import from_json
 from serjax.runtime.disk import write_text
 from serjax.runtime.errors import UserError, one_of
 from serjax.runtime.fingerprint import fingerprint
+from serjax.runtime.json_files import read_json
 
 _SOURCES = "job.json"
 """Fingerprints of all that a job's numbers rest on beside the experiment."""

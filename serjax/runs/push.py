@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from serjax.checkpoints.formats.tensors import read_json
 from serjax.evaluation.model_card import model_card
 from serjax.runtime.disk import write_text
 from serjax.runtime.errors import UserError
+from serjax.runtime.json_files import read_json
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from serjax.checkpoints.formats.tensors import read_json
 from serjax.checkpoints.huggingface import Pretrained, load_encoder
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.checkpoints.run_models import OLD_ENCODER, load_run, read_run
@@ -23,6 +22,7 @@ from serjax.models.functional import Params
 from serjax.models.fusion.config import Fusion
 from serjax.models.speech import Speech
 from serjax.runtime.errors import UserError
+from serjax.runtime.json_files import read_json
 from serjax.training.trials import Trial
 
 PRETRAINED = "pretrained.json"

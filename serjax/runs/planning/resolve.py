@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-from serjax.checkpoints.formats.tensors import read_json
 from serjax.checkpoints.hub import resolve as find_directory
 from serjax.checkpoints.preprocessor import read_preprocessor
 from serjax.config.experiment import Experiment, cache_folder
@@ -13,6 +12,7 @@ from serjax.models.base import EncoderLayout, Resolution
 from serjax.models.encoders import config as encoder_config
 from serjax.models.encoders.config import preset
 from serjax.runtime.errors import UserError
+from serjax.runtime.json_files import read_json
 
 CLIPS, CLASSES = 1440, 8
 """Size of a corpus that is not given: the speech of RAVDESS."""

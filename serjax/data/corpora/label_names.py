@@ -101,9 +101,8 @@ def settle_labels(
     if not labelled:
         names |= dict.fromkeys(lacking, "")
         told = Counter({label: counts[label] for label in lacking if label})
-        notes += [f"{told.total()} clips whose label is a usual spelling of none have none ({_listing(told)})."][
-            : len(told)
-        ]
+        if told:
+            notes.append(f"{told.total()} clips whose label is a usual spelling of none have none ({_listing(told)}).")
     if mapping is not None:
         mapped = {label: _look_up(mapping, label, path) for label in counts if labelled or label not in lacking}
         unknown = Counter({label: counts[label] for label, value in mapped.items() if value is None})

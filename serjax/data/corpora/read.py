@@ -19,6 +19,7 @@ from serjax.data.corpora.named import NAMED, layout_of, read_named, recognise
 from serjax.data.corpora.names import Recurring, find_recurring, name_by_pattern, paths_below
 from serjax.data.corpora.sets import SETS, read_set
 from serjax.data.corpora.synthetic import corpus as synthetic
+from serjax.data.corpora.versions import without_versions
 from serjax.data.utterance import Utterance
 from serjax.runtime import distributed
 from serjax.runtime.errors import UserError, one_of
@@ -200,8 +201,10 @@ def _find(config: DataConfig, seed: int, videos: bool, silent: bool, labelled: b
         return Corpus(root.resolve().name, tuple(label_files(root, files)), (), tuple(unread))
     if known is None:
         note = "A folder a class: the labels are the folders' names."
-        clips = read_classes(root, files, as_told=config.corpus == "folder")
-        return Corpus(root.resolve().name, tuple(clips), (), (note, *passed_through(root, clips), *unread))
+        as_told = config.corpus == "folder"
+        files, copies = (files, []) if as_told else without_versions(root.absolute(), files)
+        clips = read_classes(root, files, as_told=as_told)
+        return Corpus(root.resolve().name, tuple(clips), (), (note, *passed_through(root, clips), *copies, *unread))
     clips, by_folder, notes = read_named(root, files, known, folders_label=config.corpus == "auto")
     layout = LAYOUTS[layout_of(known)]
     return Corpus(layout.title, tuple(clips), () if by_folder else layout.order, (*notes, *unread))

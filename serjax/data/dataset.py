@@ -128,6 +128,7 @@ def read_data(
         allow_speaker_overlap=folds.allow_speaker_overlap,
         disjoint=folds.disjoint,
         kept=kept,
+        silent=lambda i: isinstance(store, ClipStore) and not np.ptp(store.clip(i)),
     )
     notes = (*notes, *uncompared)
     if corpus.unnamed is not None:

@@ -171,6 +171,20 @@ def _strange(names: Sequence[str]) -> tuple[list[str], str]:
     return found, " or ".join(order)
 
 
+def require_voices(root: Path, clips: Sequence[Utterance]) -> None:
+    """Raise a `UserError` where several speakers are named, but each class is of a single one."""
+    voices: dict[str, set[str | None]] = defaultdict(set)
+    for clip in clips:
+        voices[clip.label].add(clip.speaker)
+    speakers = sorted({str(name) for found in voices.values() for name in found})
+    if len(speakers) > 1 and all(len(found) == 1 for found in voices.values()):
+        raise UserError(
+            f"--data.root {root}: each of its classes ({one_of(sorted(voices), 4)}) is of one speaker "
+            f"({one_of(speakers, 4)}), so that emotions cannot be told from voices; see that labels and speakers are "
+            "read as meant, or say --data.corpus folder where they are."
+        )
+
+
 def _is_emotion(name: str) -> bool:
     return any(word in _EMOTIONS for word in re.findall(r"[a-z]+", name.lower()))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from serjax.data.config import DataConfig, SyntheticConfig
 from serjax.data.corpora.annotated import ANNOTATED, find_annotated
-from serjax.data.corpora.class_folders import passed_through, read_classes
+from serjax.data.corpora.class_folders import passed_through, read_classes, require_voices
 from serjax.data.corpora.filenames import LAYOUTS
 from serjax.data.corpora.folders import audio_files, label_files
 from serjax.data.corpora.label_names import folded, read_label_map, settle_labels
@@ -108,6 +108,8 @@ def read_corpus(
             f"--data.speakers unknown: {corpus.name} names its speakers, and folds keep them apart; leave it out, or "
             "choose other folds with --folds.kind."
         )
+    if config.speaker_pattern is not None and config.corpus == "auto" and as_path(config.root).is_dir():
+        require_voices(root, clips)
     unnamed = None
     if all(clip.speaker is None for clip in clips):
         unnamed = find_recurring(paths_below(clips, root), [clip.label for clip in clips])

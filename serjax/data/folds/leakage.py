@@ -1,7 +1,7 @@
 """The check before training that no fold tests what it has seen: the same speaker, clip or samples."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -21,6 +21,7 @@ def check_folds(
     allow_speaker_overlap: bool,
     disjoint: Literal["text"] | None = None,
     kept: Sequence[Kept] = (),
+    silent: Callable[[int], bool] = lambda clip: False,
 ) -> tuple[tuple[Fold, ...], tuple[str, ...]]:
     """Return the folds without duplicates across their parts, and sentences on what was found, for log and report.
 
@@ -36,6 +37,7 @@ def check_folds(
         disjoint: what else must not be shared, sentences.
         kept: clips that must stand on one side, see `kept_together`. Where folds divide them nonetheless, as given ones
             may, or those by speaker, the ones that are not tested are left out.
+        silent: whether a clip is silent, which is asked where clips of several labels hold the same samples.
 
     Raises:
         UserError: a clip on both sides, a speaker or a sentence that must be apart on both sides, the same samples
@@ -47,7 +49,7 @@ def check_folds(
     notes += _check_speakers(folds, utterances, allow_speaker_overlap)
     if disjoint == "text":
         notes.append(check_texts(folds, utterances))
-    copies = _copies(utterances, hashes)
+    copies = _copies(utterances, hashes, silent)
     once = [_without_copies(fold, copies) for fold in folds]
     notes += [_describe(group, folds, once, utterances) for group in copies]
     cleaned = [_without_copies(fold, [group.clips for group in kept]) for fold in once]
@@ -145,7 +147,7 @@ def _check_speakers(folds: Sequence[Fold], utterances: Sequence[Utterance], allo
     return notes
 
 
-def _copies(utterances: Sequence[Utterance], hashes: Sequence[str]) -> list[list[int]]:
+def _copies(utterances: Sequence[Utterance], hashes: Sequence[str], silent: Callable[[int], bool]) -> list[list[int]]:
     """Return groups of clips that hold the same samples."""
     # Nearly all clips have no copy, and need no list of their own.
     repeated = {digest for digest, times in Counter(hashes).items() if times > 1}
@@ -156,6 +158,11 @@ def _copies(utterances: Sequence[Utterance], hashes: Sequence[str]) -> list[list
     copies = list(groups.values())
     for group in copies:
         labels = sorted({utterances[i].label for i in group})
+        if len(labels) > 1 and silent(group[0]):
+            raise UserError(
+                f"{_names(group, utterances)} are silent: all samples of each are the same; get them again or delete "
+                "them."
+            )
         if len(labels) > 1:
             # No choice between them would be right, and any would train or score on a false label.
             raise UserError(

@@ -130,6 +130,15 @@ def test_classes_of_a_speaker_and_an_emotion_each_are_refused(tmp_path, people, 
         read(root)
 
 
+def test_classes_of_one_speaker_each_are_refused(tmp_path):
+    root = fill(tmp_path, "joy/ann_1.wav", "joy/ann_2.wav", "sad/bob_1.wav", "sad/bob_2.wav")
+    with pytest.raises(UserError, match=r"classes \(joy, sad\) is of one speaker \(ann, bob\)"):
+        read(root, speaker_pattern=r"([a-z]+)_\d")
+    assert read(root, speaker_pattern=r"([a-z]+)_\d", corpus="folder").labels == ("joy", "sad")
+    fill(root, "sad/ann_3.wav")
+    assert read(root, speaker_pattern=r"([a-z]+)_\d").labels == ("joy", "sad")
+
+
 def test_classes_below_speakers_below_parts(tmp_path):
     paths = [f"{part}/ann{i}/{x}/{x}.wav" for part in ("train", "test") for i in "12" for x in ("sad", "joy")]
     found = read(fill(tmp_path, *paths), speakers="unknown")

@@ -30,6 +30,13 @@ def check(folds, clips, hashes, *, allow=False):
     return check_folds(folds, clips, hashes, allow_speaker_overlap=allow)
 
 
+def test_silent_clips_are_called_so_and_not_wrongly_labelled():
+    clips = corpus("xxyyzz", "ABABAB")
+    folds = (Fold(1, (0, 1), (2, 3), (4, 5)),)
+    with pytest.raises(UserError, match="b and c are silent: all samples of each are the same; get them again"):
+        check_folds(folds, clips, "011345", allow_speaker_overlap=False, silent=lambda i: i == 1)
+
+
 FAULTS = Path(__file__).parents[3] / "../shared/faults/59_stretches_of_one_recording"
 
 

@@ -177,7 +177,7 @@ def require_voices(root: Path, clips: Sequence[Utterance]) -> None:
     for clip in clips:
         voices[clip.label].add(clip.speaker)
     speakers = sorted({str(name) for found in voices.values() for name in found})
-    if len(speakers) > 1 and all(len(found) == 1 for found in voices.values()):
+    if len(clips) > len(voices) and len(speakers) > 1 and all(len(found) == 1 for found in voices.values()):
         raise UserError(
             f"--data.root {root}: each of its classes ({one_of(sorted(voices), 4)}) is of one speaker "
             f"({one_of(speakers, 4)}), so that emotions cannot be told from voices; see that labels and speakers are "

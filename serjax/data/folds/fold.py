@@ -13,6 +13,7 @@ from serjax.data.folds.emobox import read_emobox
 from serjax.data.utterance import Utterance
 from serjax.runtime.disk import write_text
 from serjax.runtime.errors import UserError, one_of
+from serjax.runtime.text import parse_json, read_text
 
 PARTS = ("train", "validation", "test")
 
@@ -98,22 +99,22 @@ def read_parts(path: Path) -> dict[str, dict[int, str]]:
         UserError: the file cannot be read, or is not such a file.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = _content(path)
         numbers = [int(fold["number"]) for fold in content["folds"]]
         clips: dict[str, str] = content["clips"]
         # Clips with the same parts share one object.
         parts = {row: dict(zip(numbers, row.split(), strict=True)) for row in set(clips.values())}
         return {clip: parts[row] for clip, row in clips.items()}
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise UserError(f"{path}: it cannot be read as folds ({error!r}); give a run that is complete.") from None
 
 
 def read_hashes(path: Path) -> dict[str, str]:
     """Return the hash of each clip's samples by its id, from what `save_folds` wrote; none where there are none."""
     try:
-        hashes = json.loads(path.read_text(encoding="utf-8"))["hashes"]
+        hashes = _content(path)["hashes"]
         return {str(clip): str(digest) for clip, digest in hashes.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (UserError, LookupError, TypeError, ValueError, AttributeError):
         return {}
 
 
@@ -124,8 +125,8 @@ def read_numbers(path: Path) -> tuple[int, ...]:
         UserError: the file cannot be read, or is not such a file.
     """
     try:
-        return tuple(int(fold["number"]) for fold in json.loads(path.read_text(encoding="utf-8"))["folds"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
+        return tuple(int(fold["number"]) for fold in _content(path)["folds"])
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise UserError(f"{path}: it cannot be read as folds ({error!r}); give a run that is complete.") from None
 
 
@@ -136,13 +137,11 @@ def load_folds(path: Path, utterances: Sequence[Utterance]) -> tuple[Fold, ...]:
         UserError: the file cannot be read, is not such a file, or its clips are not exactly `utterances`.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = _content(path)
         numbers = [int(fold["number"]) for fold in content["folds"]]
         rows = {name: parts.split() for name, parts in content["clips"].items()}
         on_test = content["validation"] == "test"
-    except OSError as error:
-        raise UserError(f"{path}: it cannot be read ({error.strerror}); correct --folds.path.") from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise UserError(f"{path}: not a folds.json of serjax ({error!r}); give one that a run has written.") from None
     if len(set(numbers)) < len(numbers):
         raise UserError(f"{path}: two folds have the same number ({numbers}); number them 1 to {len(numbers)}.")
@@ -168,6 +167,11 @@ def load_folds(path: Path, utterances: Sequence[Utterance]) -> tuple[Fold, ...]:
         parts = [tuple(sorted(position[name] for name, row in rows.items() if row[column] == part)) for part in PARTS]
         folds.append(Fold(number, parts[0], parts[2] if on_test else parts[1], parts[2]))
     return tuple(folds)
+
+
+def _content(path: Path) -> Any:
+    """Return what a folds.json holds."""
+    return parse_json(read_text(path, "folds.json", "correct --folds.path, or give a run that is complete"))
 
 
 def _read(path: Path, utterances: Sequence[Utterance]) -> tuple[Fold, ...]:

@@ -139,7 +139,9 @@ def test_read_parts_agrees_with_load_folds(tmp_path_factory, clips, seed):
 
 
 def test_read_parts_refuses_an_unfinished_run(tmp_path):
-    with pytest.raises(UserError, match=r"folds\.json: it cannot be read as folds \(FileNotFoundError.*complete\.$"):
+    with pytest.raises(
+        UserError, match=r"folds\.json: folds\.json cannot be read \(No such file or directory\).*complete\.$"
+    ):
         read_parts(tmp_path / "folds.json")
     (tmp_path / "folds.json").write_text('{"folds": [{"number": 1}], "clips": {"a": "train test"}}')
     with pytest.raises(UserError, match="it cannot be read as folds"):

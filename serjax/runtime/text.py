@@ -2,12 +2,10 @@
 
 import codecs
 import csv
-import json
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from serjax.runtime.errors import UserError, reason
 from serjax.runtime.remote import is_remote
@@ -123,34 +121,6 @@ def read_rows(
         if row is None:
             return
         yield read[len(last)], row
-
-
-def parse_json(text: str) -> Any:
-    """Return the value of JSON that a person or a program wrote.
-
-    Raises:
-        ValueError: it is none, an object has a key twice, it is nested too deeply, or a string is half a character
-            (a lone surrogate), which no file is called and no terminal prints. The message says where or what.
-    """
-    try:
-        value = json.loads(text, object_pairs_hook=_once)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    if "\\u" in text:
-        try:
-            json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            raise ValueError("a string holds half a character, an escape of \\ud800 to \\udfff") from None
-    return value
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {twice!r} stands there twice")
-    return found
 
 
 def _require_file(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One reader of text: encodings, ends of lines, rows, and JSON that people wrote."""
+"""One reader of text: encodings, ends of lines, rows."""
 
 import os
 import threading
@@ -7,7 +7,7 @@ import pytest
 
 from serjax.runtime import text
 from serjax.runtime.errors import UserError
-from serjax.runtime.text import parse_json, read_lines, read_rows, read_text
+from serjax.runtime.text import read_lines, read_rows, read_text
 
 
 def written(folder, content):
@@ -83,23 +83,3 @@ def test_rows_have_the_numbers_of_their_lines(tmp_path):
     path = written(tmp_path, b"a,b\n1," + b"x" * 200_000 + b"\n")
     with pytest.raises(UserError, match=r"a\.txt:2: the list is not CSV there \(field larger"):
         list(read_rows(path, separators=","))
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ('{"a": 1, "b": {"c": 1, "c": 2}}', "the key 'c' stands there twice"),
-        ("[" * 100_000, "nested too deeply"),
-        ('["\\ud800"]', "half a character"),
-        ("1" * 5000, "4300 digits"),
-        ("{", "line 1 column 2"),
-    ],
-    ids=["twice", "deep", "half", "number", "torn"],
-)
-def test_json_that_is_none_is_refused_with_a_reason(content, message):
-    with pytest.raises(ValueError, match=message):
-        parse_json(content)
-
-
-def test_json_is_parsed():
-    assert parse_json('{"a": ["\\u00fc", "\\ud83d\\ude00", 1.5, null]}') == {"a": ["ü", "😀", 1.5, None]}

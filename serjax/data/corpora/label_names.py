@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
-from serjax.runtime.text import parse_json, read_text
+from serjax.runtime.json_files import parse_json
+from serjax.runtime.text import read_text
 
 MISSING = frozenset(
     """
@@ -227,10 +228,7 @@ def read_label_map(path: str) -> dict[str, str]:
         UserError: the file is missing or is not such an object, or has a key twice.
     """
     text = read_text(Path(path), "the label map", "give a JSON object of strings")
-    try:
-        mapping = parse_json(text)
-    except ValueError as error:
-        raise UserError(f"{path}: the label map cannot be read ({error}); give a JSON object of strings.") from None
+    mapping = parse_json(text, path, remedy="give a JSON object of strings")
     if not isinstance(mapping, dict) or not all(
         isinstance(value, str) and cleaned(value) for value in mapping.values()
     ):

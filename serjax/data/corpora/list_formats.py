@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from serjax.data.corpora.columns import FIELDS, VALUES, VOTES, find_columns, is_header, plain, unused
 from serjax.runtime.errors import UserError, one_of
-from serjax.runtime.text import parse_json, read_lines, read_rows
+from serjax.runtime.json_files import parse_json
+from serjax.runtime.text import read_lines, read_rows
 
 ListKind = Literal["tsv", "scp", "csv", "jsonl"]
 
@@ -139,10 +140,7 @@ def _read_jsonl(path: Path, reading: Reading) -> Iterator[Entry]:
     seen: dict[str, None] = {}
     for number, line in _lines(path):
         where = f"{path}:{number}"
-        try:
-            item = parse_json(line)
-        except ValueError as error:
-            raise UserError(f"{where}: this is not JSON ({error}); write one object a line.") from None
+        item = parse_json(line, where, remedy="write one object a line")
         if not isinstance(item, dict):
             raise UserError(f"{where}: this is not a JSON object; write one with the keys key, wav and emo.")
         values = {name: _first(item, *known[name]) for name in FIELDS}

@@ -7,7 +7,8 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
-from serjax.runtime.text import parse_json, read_lines
+from serjax.runtime.json_files import parse_json
+from serjax.runtime.text import read_lines
 
 _PART_OF_WORD = {"train": "train", "valid": "validation", "val": "validation", "dev": "validation", "test": "test"}
 
@@ -77,7 +78,7 @@ def _read_part(path: Path, by_id: Mapping[str, int], by_end: Mapping[str, int]) 
         if not line.strip():
             continue
         try:
-            row = parse_json(line)
+            row = parse_json(line, f"{path}:{number}", remedy="correct the line")
             key, ends = str(row["key"]), _ends(PurePosixPath(str(row.get("wav", ""))))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise UserError(f"{path}:{number}: each line must be a JSON object with a key; correct this one.") from None

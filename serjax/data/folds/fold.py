@@ -13,7 +13,8 @@ from serjax.data.folds.emobox import read_emobox
 from serjax.data.utterance import Utterance
 from serjax.runtime.disk import write_text
 from serjax.runtime.errors import UserError, one_of
-from serjax.runtime.text import parse_json, read_text
+from serjax.runtime.json_files import parse_json
+from serjax.runtime.text import read_text
 
 PARTS = ("train", "validation", "test")
 
@@ -171,7 +172,8 @@ def load_folds(path: Path, utterances: Sequence[Utterance]) -> tuple[Fold, ...]:
 
 def _content(path: Path) -> Any:
     """Return what a folds.json holds."""
-    return parse_json(read_text(path, "folds.json", "correct --folds.path, or give a run that is complete"))
+    remedy = "correct --folds.path, or give a run that is complete"
+    return parse_json(read_text(path, "folds.json", remedy), str(path), remedy=remedy)
 
 
 def _read(path: Path, utterances: Sequence[Utterance]) -> tuple[Fold, ...]:

@@ -10,7 +10,8 @@ from serjax.data.corpora.label_names import read_label_map, settle_labels
 from serjax.data.corpora.read import read_corpus
 from serjax.runs.study.settings import Study, StudyCorpus
 from serjax.runtime.errors import UserError, one_of
-from serjax.runtime.text import parse_json, read_lines
+from serjax.runtime.json_files import parse_json
+from serjax.runtime.text import read_lines
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +39,8 @@ def _unnamed(corpus: StudyCorpus) -> bool:
         return False
     first = next((line for _, line in read_lines(Path(corpus.root))), "{}")
     try:
-        return not {"spk", "speaker"} & set(parse_json(first))
-    except (ValueError, TypeError):
+        return not {"spk", "speaker"} & set(parse_json(first, corpus.root))
+    except (UserError, TypeError):
         return False  # the reader of lists says what is wrong
 
 

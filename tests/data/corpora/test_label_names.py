@@ -155,7 +155,7 @@ def test_maps_that_failed(name):
         *("angry", "fröhlich", "neutral"),
         "sad",
     )
-    with pytest.raises(UserError, match="the key 'anger' stands there twice"):
+    with pytest.raises(UserError, match="the key anger is there twice"):
         read_label_map(str(faults / "twice.json"))
 
 

@@ -169,7 +169,7 @@ def test_windows_line_ends_and_byte_order_mark(tmp_path):
         ("csv", "path,label,start,end\na.wav,sad,2,1\n", "list:2: the stretch of a.wav goes from 2 s to 1.0 s"),
         ("csv", "path,label,start\na.wav,sad,-1\n", "list:2: the stretch of a.wav goes from -1 s to None s"),
         ("csv", "id,path,label\n,a.wav,sad\n", "list:2: the id of a.wav is empty"),
-        ("jsonl", "{oops\n", "list:1: this is not JSON"),
+        ("jsonl", "{oops\n", "list:1: it cannot be read as JSON"),
         ("jsonl", '["a.wav"]\n', "list:1: this is not a JSON object"),
         ("jsonl", '{"key": "x", "wav": "a.wav"}\n', "list:1: x has no emo, or none that is text; found the keys key, "),
         ("jsonl", '{"wav": "a.wav", "emo": "sad"}\n', "list:1: this clip has no key"),

@@ -118,7 +118,10 @@ def test_a_broken_line_is_named(tmp_path, line):
     write(tmp_path / "fold_1/train.jsonl", "a")
     with (tmp_path / "fold_1/train.jsonl").open("a") as file:
         file.write(line)
-    with pytest.raises(UserError, match=r"train.jsonl:3: each line must be a JSON object with a key; correct this one"):
+    with pytest.raises(
+        UserError,
+        match=r"train.jsonl:3: (each line must be a JSON|it cannot be read)",
+    ):
         read_emobox(tmp_path, clips("a"))
 
 

@@ -185,7 +185,9 @@ def _apply(
     skip, inner = split(key, 2)
     if remat:
         graphdef, state = nnx.split(layer)
-        run = jax.checkpoint(lambda state, *inputs: nnx.merge(graphdef, state)(*inputs, attentions=attentions))
+        run = jax.checkpoint(
+            lambda state, x, mask, key, position: nnx.merge(graphdef, state)(x, mask, key, position, attentions)
+        )
         y, weights = run(state, x, mask, inner, position)
     else:
         y, weights = layer(x, mask, inner, position, attentions)

@@ -272,9 +272,10 @@ def _load_fold(source: Path, beside: Path, run: RunModels) -> nnx.Module:
     missing = [rf"(.*\.)?{re.escape(prefix)}masked_spec_embed"] if speech is not None else []
     state = load_tensors(member, tensors, source=str(source), encoder=prefix, allow_missing=missing)
     nnx.update(member, state)
-    for path, leaf in nnx.to_flat_state(nnx.state(member)):
+    found = {path for path, _ in nnx.to_flat_state(state)}
+    for path, leaf in nnx.to_flat_state(nnx.state(member, nnx.Param)):
         # A checkpoint whose frames are never masked has no embedding for them.
-        if path[-1] == "masked_spec_embed" and isinstance(leaf[...], jax.ShapeDtypeStruct):
+        if path[-1] == "masked_spec_embed" and path not in found:
             nnx.update(member, nnx.from_flat_state([(path, leaf.replace(jnp.zeros(leaf.shape, leaf.dtype)))]))
     return member
 

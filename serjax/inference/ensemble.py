@@ -79,6 +79,7 @@ class Ensemble:
         self._models = models._replace(
             params=cast(models.params, models.dtype), shared=cast(models.shared, models.dtype)
         )
+        self.parameters = self._models.params, self._models.shared
         self._logits = jax.jit(member_logits, static_argnames=("graphdef", "dtype"))
         self._embed = jax.jit(member_embeddings, static_argnames=("graphdef", "dtype"))
         temperature = None

@@ -112,9 +112,7 @@ class _Answered(NamedTuple):
     held: Bool[np.ndarray, "c"] | None
 
 
-def _answered(
-    ensemble: Ensemble, samples: Sequence[Sample], coverage: float | None
-) -> list[_Answered] | list[_Answered | UserError]:
+def _answered(ensemble: Ensemble, samples: Sequence[Sample], coverage: float | None) -> list[_Answered | UserError]:
     """Return the answer for each clip, or why there is none: what is wrong with one costs no other its answer."""
     try:
         held = None

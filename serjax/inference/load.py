@@ -1,9 +1,12 @@
 """Loading what answers for clips: a finished run, or a published classifier."""
 
+import gc
 import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
+
+import jax
 
 from serjax.audio import SAMPLE_RATE
 from serjax.checkpoints.bundle import Models, of_task
@@ -72,6 +75,8 @@ def load(
     if models.dtype != "float32":
         # The weights in float32 are dropped here: half of the memory goes back, or nothing is won by 16 bits.
         del models
+        jax.block_until_ready(ensemble.parameters)
+        gc.collect()  # modules refer to themselves, and keep their weights until then
         give_back_memory()
     return ensemble
 

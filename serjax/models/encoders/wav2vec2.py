@@ -185,7 +185,9 @@ def _apply(
     skip, inner = split(key, 2)
     if remat:
         graphdef, state = nnx.split(layer)
-        run = jax.checkpoint(lambda state, *inputs: nnx.merge(graphdef, state)(*inputs, attentions))
+        run = jax.checkpoint(
+            lambda state, x, mask, key, position: nnx.merge(graphdef, state)(x, mask, key, position, attentions)
+        )
         y, weights = run(state, x, mask, inner, position)
     else:
         y, weights = layer(x, mask, inner, position, attentions)
@@ -285,13 +287,15 @@ class SpeechEncoder(nnx.Module):
             x = dropout(x, self.config.feat_proj_dropout, projected)
         if masks is not None and self.config.apply_spec_augment:
             x = self._augment(x, count, masks)
-        parts = {
-            "frozen_layers": frozen_layers,
-            "remat": remat,
-            "attentions": attentions,
-            "normalize_last": normalize_last,
-        }
-        states, shares = self.encoder(x, within, layers, **parts)
+        states, shares = self.encoder(
+            x,
+            within,
+            layers,
+            frozen_layers=frozen_layers,
+            remat=remat,
+            attentions=attentions,
+            normalize_last=normalize_last,
+        )
         return EncoderOutput(states, count, shares)
 
     def _augment(self, x: Float[Array, "b n d"], count: Int[Array, "b"], key: PRNGKeyArray) -> Float[Array, "b n d"]:

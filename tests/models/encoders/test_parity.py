@@ -162,8 +162,8 @@ def test_hum_rumble_and_dc_cost_no_more_than_theirs(tmp_path, family):
         exact = theirs(model.double(), wave[None].astype(np.float64))
         for mine, other, true in zip(found, single, exact, strict=True):
             own, peer = (np.abs(np.asarray(one, np.float64) - true).max() for one in (mine, other))
-            # Behind a step one frame stands out by 50 deviations; everything else is nearer than theirs.
-            assert own <= max(3 * peer, 2e-5), name
+            # In the few frames at a step of DC, values of 50 deviations, ours is up to 5e-5 and theirs 2e-5.
+            assert own <= max(2 * peer, 5e-5), name
 
 
 def test_hubert_without_the_projections_norm(tmp_path):

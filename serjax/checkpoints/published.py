@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from serjax.audio import SAMPLE_RATE
 from serjax.checkpoints.bundle import Models, Outputs
 from serjax.checkpoints.conversion import load_tensors, matches
 from serjax.checkpoints.huggingface import Checkpoint, read_checkpoint
-from serjax.models.encoders import config as encoder_config
 from serjax.models.encoders.config import EncoderConfig
 from serjax.models.encoders.families import FAMILIES
 from serjax.models.functional import abstract
@@ -25,7 +25,9 @@ _OUTPUTS: dict[str, Outputs] = {
     "multi_label_classification": "sigmoid",
     "regression": "identity",
 }
-_UNUSED = tuple(rf"{name}(\..*)?" for name in ("lm_head", "quantizer", "project_hid", "project_q"))
+_UNUSED = tuple(
+    rf"{name}(\..*)?" for name in ("lm_head", "quantizer", "project_hid", "project_q", "decoder", "proj_out")
+)
 """Keys that pretraining and speech recognition leave behind in the checkpoint of a classifier."""
 _POOLINGS: dict[str, Pooling] = {"mean": "mean", "sum": "sum", "max": "max"}
 
@@ -33,8 +35,8 @@ _POOLINGS: dict[str, Pooling] = {"mean": "mean", "sum": "sum", "max": "max"}
 def load_published(source: str, layer_sum: LayerSum | None = None) -> Models:
     """Load a published classifier.
 
-    Known are the heads of transformers' ForSequenceClassification classes, of soxan's Wav2Vec2- and
-    HubertForSpeechClassification, of ehcalabres' checkpoints and of audEERING's dimensional model.
+    Known are the heads of transformers' ForSequenceClassification and ForAudioClassification classes, of soxan's
+    Wav2Vec2- and HubertForSpeechClassification, of ehcalabres' checkpoints and of audEERING's dimensional model.
 
     Args:
         source: a directory, or a hub id such as `superb/hubert-base-superb-er`.
@@ -46,9 +48,8 @@ def load_published(source: str, layer_sum: LayerSum | None = None) -> Models:
             not fit its config; a head is never made at random.
     """
     checkpoint = read_checkpoint(source)
-    config = encoder_config.from_dict(checkpoint.config, f"{source}/config.json")
-    prefix = FAMILIES[config.model_type].prefix
-    head = {key: tensor for key, tensor in checkpoint.tensors.items() if not key.startswith(prefix)}
+    config, family = checkpoint.encoder, FAMILIES[checkpoint.encoder.model_type]
+    head = {key: tensor for key, tensor in checkpoint.tensors.items() if not key.startswith(family.own)}
     layout, notes = _with_layer_sum(checkpoint, _layout(checkpoint, head), config, layer_sum)
     unused = [key for key in head if matches(key, _UNUSED)]
     if unused:
@@ -63,17 +64,17 @@ def load_published(source: str, layer_sum: LayerSum | None = None) -> Models:
         )
     normalize = checkpoint.preprocessor.normalize
     model = abstract(lambda rngs: PublishedClassifier(config, layout, normalize=normalize, rngs=rngs))
-    missing = [re.escape(f"{prefix}masked_spec_embed")]
+    missing = [re.escape(f"{family.prefix}masked_spec_embed")]
     state = load_tensors(
         model,
         checkpoint.tensors,
         source=source,
-        encoder=prefix,
+        encoder=family.prefix,
         allow_missing=missing,
         allow_extra=[re.escape(key) for key in unused],
     )
     nnx.update(model, state)
-    if "masked_spec_embed" not in state["speech_encoder"]:
+    if hasattr(model.speech_encoder, "masked_spec_embed") and "masked_spec_embed" not in state["speech_encoder"]:
         model.speech_encoder.masked_spec_embed.set_value(jnp.zeros(config.hidden_size))
     # The encoder is what all members of an ensemble share, though there is but one member here.
     graphdef, own, *rest = nnx.split(model, lambda path, _: path[0] != "speech_encoder", ...)
@@ -83,9 +84,9 @@ def load_published(source: str, layer_sum: LayerSum | None = None) -> Models:
         graphdef=graphdef,
         params=jax.tree.map(lambda leaf: leaf[None], own),
         shared=rest[0],
-        max_seconds=None,
+        max_seconds=None if config.max_samples is None else config.max_samples / SAMPLE_RATE,
         crop="head",
-        min_samples=encoder_config.receptive_field(config),
+        min_samples=config.min_samples,
         dtype="float32",
         outputs=_OUTPUTS[problem],
         notes=(*checkpoint.notes, *notes),
@@ -112,6 +113,7 @@ def _layout(checkpoint: Checkpoint, head: Mapping[str, np.ndarray]) -> HeadLayou
         return HeadLayout("projector", _rows(head["classifier.weight"]), _rows(head["projector.weight"]), weighted)
     if any(key.startswith("head.") for key in head):
         raise UserError(f"{source}: this is one fold of a run; give the run's folder, {Path(source).parent}.")
+    head = {key: tensor for key, tensor in head.items() if not matches(key, _UNUSED)}
     alone = not head or len(head) == len(checkpoint.tensors)  # an encoder alone is stored without its prefix
     problem = "it is an encoder without a head" if alone else "its head is of no layout that serjax knows"
     raise UserError(
@@ -137,7 +139,7 @@ def _with_layer_sum(
         UserError: a version is asked for where both compute the same.
     """
     source = checkpoint.source
-    if not (layout.weighted_layers and config.do_stable_layer_norm):
+    if not (layout.weighted_layers and config.sums_by_version):
         if asked is not None:
             raise UserError(
                 f"--layer-sum {asked}: {source} has no weighted sum of layers to which it matters; leave it out."

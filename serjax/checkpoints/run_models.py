@@ -120,7 +120,7 @@ def save_models(run_dir: Path, models: RunModels, *seeds: Mapping[int, Any]) -> 
         if in_transformers(config) and not models.tasks:
             head = to_transformers(config, head)
             entries = {
-                "architectures": [f"{family.architecture}ForSequenceClassification"],
+                "architectures": [f"{family.architecture}{family.classifier}"],
                 "classifier_proj_size": len(head["projector.bias"]),
                 "use_weighted_layer_sum": config.weighted_layers,
             }
@@ -156,7 +156,9 @@ def _save_network(folder: Path, config: Any, member: nnx.Module, names: dict[str
     speech = config.encoder_settings
     if speech is not None:
         entries["encoder"] = speech.encoder.config.to_dict()
-        write_text(folder / "preprocessor_config.json", json.dumps(_preprocessor(speech).to_dict()) + "\n")
+        write_text(
+            folder / "preprocessor_config.json", json.dumps(_preprocessor(speech).to_dict(speech.encoder.config)) + "\n"
+        )
     write_tensors(folder / "model.safetensors", to_tensors(member))
     write_text(folder / "config.json", json.dumps(entries) + "\n")
 

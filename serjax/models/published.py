@@ -79,8 +79,13 @@ class PublishedClassifier(nnx.Module):
         wave, lengths = inputs.sound
         wave = unit_variance(wave, lengths) if self.normalize else wave
         normalize_last = not (self.layout.weighted_layers and self.layout.layer_sum == "5")
-        output = self.speech_encoder(wave, lengths, key, normalize_last=normalize_last)
+        # WhisperForAudioClassification takes the mean over 30 s, whatever a clip lasts.
+        window = self.speech_encoder.config.mel_bins is not None
+        padding: Literal["exact", "transformers"] = "transformers" if window else "exact"
+        output = self.speech_encoder(wave, lengths, key, padding=padding, normalize_last=normalize_last)
         x = output.hidden_states[-1]
+        if window:
+            output = output._replace(lengths=jnp.full_like(lengths, x.shape[1]))
         if self.layout.kind == "dense":
             return self.classifier(_pool(x, output.lengths, self.layout.pooling))
         if self.layer_weights is not None:

@@ -9,15 +9,17 @@ import numpy as np
 from flax import nnx
 
 from serjax.checkpoints.huggingface import Pretrained, load_encoder
-from serjax.checkpoints.preprocessor import Preprocessor
+from serjax.checkpoints.preprocessor import Preprocessor, default_preprocessor
 from serjax.checkpoints.run_models import OLD_ENCODER, load_run, read_run
 from serjax.config.experiment import WarmStart
 from serjax.data.dataset import Data
 from serjax.data.folds.fold import read_parts
 from serjax.data.folds.leakage import check_unseen
 from serjax.models.base import EncoderLayout
-from serjax.models.encoders.config import EncoderConfig, EncoderFamily, Size, preset
-from serjax.models.encoders.wav2vec2 import SpeechEncoder
+from serjax.models.encoders.base import Size
+from serjax.models.encoders.config import EncoderConfig, preset
+from serjax.models.encoders.families import EncoderFamily
+from serjax.models.encoders.stack import BaseEncoder
 from serjax.models.functional import Params
 from serjax.models.fusion.config import Fusion
 from serjax.models.speech import Speech
@@ -146,7 +148,7 @@ class EncoderStart(NamedTuple):
 
     config: EncoderConfig
     preprocessor: Preprocessor
-    pretrained: SpeechEncoder | None
+    pretrained: BaseEncoder | None
     notes: tuple[str, ...]
     encoders: Encoders | None = None
 
@@ -169,7 +171,8 @@ def find_encoder(family: EncoderFamily, size: Size | None, checkpoint: str | Non
     """
     if size is not None:
         note = f"{family} of size {size} starts from random weights."
-        return EncoderStart(preset(family, size), Preprocessor(), None, (note,))
+        config = preset(family, size)
+        return EncoderStart(config, default_preprocessor(config), None, (note,))
     if checkpoint is None:
         raise UserError("--model.checkpoint and --model.size are both missing; give a checkpoint or a size.")
     encoders = find_encoders(checkpoint)

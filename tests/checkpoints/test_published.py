@@ -15,15 +15,15 @@ from serjax.checkpoints.conversion import to_tensors
 from serjax.checkpoints.huggingface import Checkpoint, save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.checkpoints.published import _labels, _layout, _with_layer_sum
-from serjax.models.encoders.config import EncoderConfig
 from serjax.models.encoders.families import FAMILIES
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
+from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.inputs import Inputs
 from serjax.models.published import HeadLayout, PublishedClassifier
 from serjax.predict import main
 from serjax.runtime.errors import UserError
 
-CONFIG = EncoderConfig(
+CONFIG = Wav2Vec2Config(
     model_type="wav2vec2",
     hidden_size=16,
     num_hidden_layers=1,

@@ -1,4 +1,4 @@
-"""Self-attention of wav2vec2 and HuBERT, and WavLM's with gated relative positions, named as in transformers."""
+"""Self-attention of all families, and WavLM's with gated relative positions, named as in transformers."""
 
 import math
 from typing import Any
@@ -9,14 +9,15 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from serjax.models.encoders.config import EncoderConfig
+from serjax.models.encoders.base import BaseEncoderConfig
+from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.layers.attention import LONG, cudnn_serves, fused, in_blocks, mix
 from serjax.models.layers.matmul import Linear, product
 
 
-def linear(inputs: int, outputs: int, rngs: nnx.Rngs) -> Linear:
-    """Return a Linear layer initialised as transformers does: normal with deviation 0.02, no bias."""
-    return Linear(inputs, outputs, kernel_init=nnx.initializers.normal(0.02), rngs=rngs)
+def linear(inputs: int, outputs: int, rngs: nnx.Rngs, *, bias: bool = True) -> Linear:
+    """Return a Linear layer initialised as transformers does: normal with deviation 0.02, biases of 0."""
+    return Linear(inputs, outputs, use_bias=bias, kernel_init=nnx.initializers.normal(0.02), rngs=rngs)
 
 
 def in_parts(count: Any, key: PRNGKeyArray | None) -> bool:
@@ -27,11 +28,11 @@ def in_parts(count: Any, key: PRNGKeyArray | None) -> bool:
 class Attention(nnx.Module):
     """Multi-head self-attention."""
 
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: BaseEncoderConfig, *, key_bias: bool = True, rngs: nnx.Rngs):
         size = config.hidden_size
         self.heads = config.num_attention_heads
         self.rate = config.attention_dropout
-        self.k_proj = linear(size, size, rngs)
+        self.k_proj = linear(size, size, rngs, bias=key_bias)
         self.v_proj = linear(size, size, rngs)
         self.q_proj = linear(size, size, rngs)
         self.out_proj = linear(size, size, rngs)
@@ -83,7 +84,7 @@ class GatedAttention(Attention):
     first layer of an encoder holds the bias for all.
     """
 
-    def __init__(self, config: EncoderConfig, *, first: bool, rngs: nnx.Rngs):
+    def __init__(self, config: Wav2Vec2Config, *, first: bool, rngs: nnx.Rngs):
         super().__init__(config, rngs=rngs)
         self.buckets, self.furthest = config.num_buckets, config.max_bucket_distance
         self.gru_rel_pos_const = nnx.Param(jnp.ones((1, self.heads, 1, 1)))

@@ -6,7 +6,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from serjax.models.encoders.config import EncoderConfig, frame_hop, frames, receptive_field
+from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.layers.activations import ACTIVATIONS
 from serjax.models.layers.attention import LONG
 from serjax.models.layers.convolution import FoldedNorm, by_norm, fold_norm, strided
@@ -15,7 +15,7 @@ from serjax.models.layers.convolution import FoldedNorm, by_norm, fold_norm, str
 class ConvLayer(nnx.Module):
     """One convolution with its norm, if it has one, and activation."""
 
-    def __init__(self, config: EncoderConfig, index: int, *, rngs: nnx.Rngs):
+    def __init__(self, config: Wav2Vec2Config, index: int, *, rngs: nnx.Rngs):
         channels = 1 if index == 0 else config.conv_dim[index - 1]
         self.conv = nnx.Conv(
             channels,
@@ -53,7 +53,7 @@ class ConvLayer(nnx.Module):
         return self.activation(y).astype(kernel.dtype)
 
 
-def _norm(config: EncoderConfig, index: int, rngs: nnx.Rngs) -> nnx.GroupNorm | nnx.LayerNorm | None:
+def _norm(config: Wav2Vec2Config, index: int, rngs: nnx.Rngs) -> nnx.GroupNorm | nnx.LayerNorm | None:
     """Return the norm of a convolution: after each one, or (feat_extract_norm group) only after the first."""
     size = config.conv_dim[index]
     if config.feat_extract_norm == "layer":
@@ -64,13 +64,13 @@ def _norm(config: EncoderConfig, index: int, rngs: nnx.Rngs) -> nnx.GroupNorm | 
 class FeatureExtractor(nnx.Module):
     """The stack of convolutions."""
 
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: Wav2Vec2Config, *, rngs: nnx.Rngs):
         self.config = config
         self.conv_layers = nnx.List([ConvLayer(config, index, rngs=rngs) for index in range(len(config.conv_dim))])
 
     def __call__(self, wave: Float[Array, "b t"], lengths: Int[Array, "b"] | None) -> Float[Array, "b n c"]:
         """Return the features; group norm looks at the first `lengths` samples of a row, or at all where None."""
-        first = None if lengths is None else frames(self.config, lengths, layers=1)
+        first = None if lengths is None else self.config.frames(lengths, layers=1)
         folded = self.conv_layers[0].folded(wave[:, :, None], first)
 
         def convolve(wave: Float[Array, "b t"]) -> Float[Array, "b n c"]:
@@ -79,13 +79,13 @@ class FeatureExtractor(nnx.Module):
                 x = layer(x, None)
             return x
 
-        count = frames(self.config, wave.shape[1])
+        count = self.config.frames(wave.shape[1])
         if not isinstance(count, int) or count <= LONG:
             return convolve(wave)
         # The first maps of a long clip are 100 times as large as the wave: stretch by stretch, they are never whole.
-        hop, stretch = frame_hop(self.config), LONG * frame_hop(self.config)
+        hop, stretch = self.config.frame_hop, LONG * self.config.frame_hop
         starts = np.arange(0, count, LONG) * hop
-        needed = stretch - hop + receptive_field(self.config)
+        needed = stretch - hop + self.config.min_samples
         wave = jnp.pad(wave, ((0, 0), (0, max(0, int(starts[-1]) + needed - wave.shape[1]))))
         found = lax.map(lambda start: convolve(lax.dynamic_slice_in_dim(wave, start, needed, axis=1)), starts)
         return jnp.moveaxis(found, 0, 1).reshape(len(wave), -1, found.shape[-1])[:, :count]

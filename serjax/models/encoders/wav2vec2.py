@@ -4,22 +4,21 @@ Attributes are called what transformers' PyTorch modules call them, so that a ch
 """
 
 import math
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from serjax.models.encoders.attention import Attention, GatedAttention, in_parts, linear
-from serjax.models.encoders.config import EncoderConfig, frames, receptive_field
 from serjax.models.encoders.feature_extractor import FeatureExtractor
+from serjax.models.encoders.stack import BaseEncoder, EncoderOutput, check_waves, run_layer
+from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.layers.activations import ACTIVATIONS, dropout, split
 from serjax.models.layers.convolution import grouped
 from serjax.models.layers.masking import length_mask, span_mask
 from serjax.models.layers.matmul import Linear
-from serjax.runtime.errors import UserError
 
 
 class WeightNormConv(nnx.Module):
@@ -28,7 +27,7 @@ class WeightNormConv(nnx.Module):
     kernel = weight_g * weight_v / |weight_v|, the norm of a tap taken over all its weights (Salimans and Kingma, 2016).
     """
 
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: Wav2Vec2Config, *, rngs: nnx.Rngs):
         size, taps = config.hidden_size, config.num_conv_pos_embeddings
         self.groups = config.num_conv_pos_embedding_groups
         deviation = 2 * math.sqrt(1 / (taps * size))
@@ -51,7 +50,7 @@ def _tap_norm(weight: Float[Array, "k i o"]) -> Float[Array, "k 1 1"]:
 class PositionalConvEmbedding(nnx.Module):
     """Convolutional embedding of a frame's position."""
 
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: Wav2Vec2Config, *, rngs: nnx.Rngs):
         self.conv = WeightNormConv(config, rngs=rngs)
         self.activation = ACTIVATIONS[config.feat_extract_activation]
 
@@ -63,7 +62,7 @@ class PositionalConvEmbedding(nnx.Module):
 class FeedForward(nnx.Module):
     """Two Linear layers with an activation between."""
 
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: Wav2Vec2Config, *, rngs: nnx.Rngs):
         self.activation = ACTIVATIONS[config.hidden_act]
         self.activation_dropout = config.activation_dropout
         self.hidden_dropout = config.hidden_dropout
@@ -80,7 +79,7 @@ class FeedForward(nnx.Module):
 class EncoderLayer(nnx.Module):
     """Attention and feed-forward with residuals; norms after them, or before them (`do_stable_layer_norm`)."""
 
-    def __init__(self, config: EncoderConfig, index: int, *, rngs: nnx.Rngs):
+    def __init__(self, config: Wav2Vec2Config, index: int, *, rngs: nnx.Rngs):
         self.norm_first = config.do_stable_layer_norm
         self.hidden_dropout = config.hidden_dropout
         if config.model_type == "wavlm":
@@ -114,7 +113,7 @@ class EncoderLayer(nnx.Module):
 class Encoder(nnx.Module):
     """Positional convolution and the stack of layers."""
 
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: Wav2Vec2Config, *, rngs: nnx.Rngs):
         self.norm_first = config.do_stable_layer_norm
         self.hidden_dropout = config.hidden_dropout
         # WavLM never skips its first layer.
@@ -162,8 +161,16 @@ class Encoder(nnx.Module):
             position = first.distances(x.shape[1]) if parted else first.relative_position(x.shape[1])
         for index, layer in enumerate(self.layers):
             layer_key = None if frozen_layers is not None and index < frozen_layers else keys[index]
-            inputs = states[-1], mask, layer_key, position
-            state, weights = _apply(layer, *inputs, self.layerdrop[index], remat, attentions)
+            state, weights = run_layer(
+                layer,
+                states[-1],
+                mask,
+                layer_key,
+                position,
+                attentions=attentions,
+                layerdrop=self.layerdrop[index],
+                remat=remat,
+            )
             states.append(state)
             shares += [] if weights is None else [weights]
         if self.norm_first and normalize_last:
@@ -171,58 +178,10 @@ class Encoder(nnx.Module):
         return tuple(states), tuple(shares)
 
 
-def _apply(
-    layer: EncoderLayer,
-    x: Float[Array, "b n d"],
-    mask: Bool[Array, "b n"],
-    key: PRNGKeyArray | None,
-    position: Float[Array, "h n n"] | Float[Array, "h m"] | None,
-    layerdrop: float,
-    remat: bool,
-    attentions: bool,
-) -> tuple[Float[Array, "b n d"], Float[Array, "b h n n"] | None]:
-    """Run a layer, or skip it with probability `layerdrop`, for the batch as a whole as transformers does."""
-    skip, inner = split(key, 2)
-    if remat:
-        graphdef, state = nnx.split(layer)
-        run = jax.checkpoint(
-            lambda state, x, mask, key, position: nnx.merge(graphdef, state)(x, mask, key, position, attentions)
-        )
-        y, weights = run(state, x, mask, inner, position)
-    else:
-        y, weights = layer(x, mask, inner, position, attentions)
-    return y if skip is None or layerdrop == 0 else jnp.where(jax.random.bernoulli(skip, layerdrop), x, y), weights
-
-
-class EncoderOutput(NamedTuple):
-    """Encoder output of a batch.
-
-    Attributes:
-        hidden_states: The first layer's input and each layer's output; the last one is normalised in both layouts, as
-            `last_hidden_state` is in transformers. Values beyond a clip's frames mean nothing.
-        lengths: Number of true frames of each clip.
-        attentions: Attention weights of every layer: the share of each frame (last axis) in each frame's mixture; empty
-            unless asked for.
-    """
-
-    hidden_states: tuple[Float[Array, "b n d"], ...]
-    lengths: Int[Array, "b"]
-    attentions: tuple[Float[Array, "b h n n"], ...] = ()
-
-
-def _check(config: EncoderConfig, wave: Float[Array, "b t"]) -> None:
-    """Refuse waves of which there can be no answer."""
-    least = receptive_field(config)
-    if isinstance(wave.shape[1], int) and wave.shape[1] < least:
-        raise UserError(f"the waves have {wave.shape[1]} samples, but the first frame takes {least}; give longer ones.")
-    if not isinstance(wave, jax.core.Tracer) and not np.isfinite(np.asarray(wave, np.float32)).all():
-        raise UserError("the waves hold NaN or infinity; read the recordings again, or leave them out.")
-
-
 class FeatureProjection(nnx.Module):
     """From the convolutions' channels to the transformer's width."""
 
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: Wav2Vec2Config, *, rngs: nnx.Rngs):
         channels = config.conv_dim[-1]
         self.layer_norm = (
             nnx.LayerNorm(channels, epsilon=config.layer_norm_eps, rngs=rngs) if config.feat_proj_layer_norm else None
@@ -235,14 +194,16 @@ class FeatureProjection(nnx.Module):
         return self.projection(x if self.layer_norm is None else self.layer_norm(x))
 
 
-class SpeechEncoder(nnx.Module):
+class SpeechEncoder(BaseEncoder):
     """Convolutions, projection, SpecAugment and transformer.
 
     Parameters are in float32; where the caller casts them to bfloat16, norms, softmax and group statistics still
     compute in float32. The wave stays in float32: it is rounded behind its mean and variance.
     """
 
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+    config: Wav2Vec2Config
+
+    def __init__(self, config: Wav2Vec2Config, *, rngs: nnx.Rngs):
         self.config = config
         self.masked_spec_embed = nnx.Param(jax.random.uniform(rngs.params(), (config.hidden_size,)))
         self.feature_extractor = FeatureExtractor(config, rngs=rngs)
@@ -277,10 +238,10 @@ class SpeechEncoder(nnx.Module):
         Raises:
             UserError: the waves are shorter than one frame, or (where they are known) NaN or infinite.
         """
-        _check(self.config, wave)
+        check_waves(self.config, wave)
         projected, masks, layers = split(key, 3)
         x = self.feature_extractor(wave, lengths if padding == "exact" else None)
-        count = frames(self.config, lengths)
+        count = self.config.frames(lengths)
         within = length_mask(count, x.shape[1])
         x = self.feature_projection(x)
         if frozen_layers is None:

@@ -125,6 +125,11 @@ class Fusion(Model):
         return self.audio.min_samples
 
     @property
+    def max_samples(self) -> int | None:
+        """That of the audio branch."""
+        return self.audio.max_samples
+
+    @property
     def description(self) -> str:
         """Kind of fusion and names of both branches."""
         return f"{self.kind} fusion of {self.audio.family} and {describe_branch(self.video)}"

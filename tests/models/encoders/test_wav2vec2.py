@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serjax.models.encoders import attention, feature_extractor
-from serjax.models.encoders.config import frames
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.layers import attention as layers_attention
 from serjax.models.layers.masking import length_mask
@@ -60,7 +59,7 @@ def test_a_clip_alone_equals_the_clip_in_a_batch(config, length):
     batch = run(state, waves(LENGTHS, 640), LENGTHS)
     row = LENGTHS.tolist().index(length)
     alone = run(state, waves(LENGTHS, 640)[row : row + 1, :length], LENGTHS[row : row + 1])
-    assert batch.lengths[row] == alone.lengths[0] == frames(config, length)
+    assert batch.lengths[row] == alone.lengths[0] == config.frames(length)
     for together, single in zip(batch.hidden_states, alone.hidden_states, strict=True):
         np.testing.assert_allclose(together[row, : alone.lengths[0]], single[0], atol=1e-5)
 

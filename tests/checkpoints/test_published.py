@@ -306,7 +306,7 @@ class TestAgainstTheirCode:
     ],
 )
 def test_names_come_from_both_tables_of_config_json(settings, expected):
-    checkpoint = Checkpoint("here", {"id2label": dict(enumerate(LABELS)), **settings}, Preprocessor(), {}, ())
+    checkpoint = Checkpoint("here", {"id2label": dict(enumerate(LABELS)), **settings}, CONFIG, Preprocessor(), {}, ())
     if len(expected) == 3:
         assert _labels(checkpoint, 3) == tuple(expected)
     else:
@@ -322,11 +322,13 @@ def test_sum_of_layers_follows_the_version_that_wrote_the_checkpoint():
         ({}, None, "4"),
         ({"transformers_version": "5.0.0"}, "4", "4"),
     ):
-        found, [note] = _with_layer_sum(Checkpoint("here", settings, Preprocessor(), {}, ()), layout, config, asked)
+        found, [note] = _with_layer_sum(
+            Checkpoint("here", settings, CONFIG, Preprocessor(), {}, ()), layout, config, asked
+        )
         assert found.layer_sum == version
         assert f"layers are summed as in transformers {version}, as " in note
     with pytest.raises(UserError, match="--layer-sum 5: here has no weighted sum of layers to which it matters"):
-        _with_layer_sum(Checkpoint("here", {}, Preprocessor(), {}, ()), layout, CONFIG, "5")
+        _with_layer_sum(Checkpoint("here", {}, CONFIG, Preprocessor(), {}, ()), layout, CONFIG, "5")
 
 
 def test_sums_of_layers_differ_by_the_last_norm():
@@ -353,4 +355,4 @@ def test_keys_that_pretraining_left_behind_are_said(tmp_path, clip):
 def test_heads_for_speakers_are_named():
     head = dict.fromkeys(("projector.weight", "classifier.weight", "tdnn.0.kernel.weight"), np.zeros((2, 2)))
     with pytest.raises(UserError, match=r"its head tells speakers apart \(ForXVector\)"):
-        _layout(Checkpoint("here", {}, Preprocessor(), head, ()), head)
+        _layout(Checkpoint("here", {}, CONFIG, Preprocessor(), head, ()), head)

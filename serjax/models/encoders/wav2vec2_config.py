@@ -93,8 +93,10 @@ class Wav2Vec2Config(BaseEncoderConfig):
         """
         for kernel, stride in list(zip(self.conv_kernel, self.conv_stride, strict=True))[:layers]:
             samples = (samples - kernel) // stride + 1
-        # An array of either kind has this method, and jax is not imported for it.
-        return max(samples, 0) if isinstance(samples, int) else samples.clip(0)
+        if isinstance(samples, int):
+            return max(samples, 0)
+        # Arrays of both kinds have this method, for which jax is not imported; the length of an exported program has not.
+        return samples.clip(0) if hasattr(samples, "clip") else samples
 
     @classmethod
     def keys(cls, model_type: str) -> frozenset[str]:

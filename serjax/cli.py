@@ -2,11 +2,13 @@
 
 import argparse
 import difflib
+import io
 import logging
 import os
 import runpy
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Sequence
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 # What takes long to import is imported by the functions that need it: help and errors are there at once.
 from serjax.runtime import distributed
 from serjax.runtime.allocator import keep_memory
-from serjax.runtime.errors import UserError
+from serjax.runtime.errors import UserError, printable, reason
 from serjax.runtime.preemption import Terminated, TerminatedAtOnce, heed_signals, heed_signals_among_processes
 from serjax.runtime.version import __version__
 
@@ -171,7 +173,7 @@ class _Sentences(logging.Handler):
         from rich.text import Text
 
         target = self._errors if record.levelno >= logging.WARNING else self._others
-        target.print(Text(record.getMessage()), soft_wrap=True)
+        target.print(Text(printable(record.getMessage())), soft_wrap=True)
 
 
 def show_log(*, stdout: bool = True) -> None:
@@ -188,16 +190,35 @@ def show_log(*, stdout: bool = True) -> None:
 
 def compilation_cache() -> None:
     """Keep compiled programs between processes, in SERJAX_CACHE or the user's cache folder."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    settings = {
-        "jax_compilation_cache_dir": os.environ.get("SERJAX_CACHE") or str(Path(home) / "serjax" / "xla"),
-        "jax_persistent_cache_min_compile_time_secs": 0.5,
-    }
+    folder = _cache_folder()
+    if folder is None:
+        return
+    settings = {"jax_compilation_cache_dir": folder, "jax_persistent_cache_min_compile_time_secs": 0.5}
     for name, value in settings.items():
         if "jax" in sys.modules:
             sys.modules["jax"].config.update(name, value)
         else:
             os.environ[name.upper()] = str(value)
+
+
+def _cache_folder() -> str | None:
+    """Return the folder of compiled programs, where it can be written; None, which is said, where it cannot."""
+    named = os.environ.get("SERJAX_CACHE") or os.environ.get("XDG_CACHE_HOME")
+    folder = os.path.expanduser(named or "~/.cache")
+    if not os.environ.get("SERJAX_CACHE"):
+        folder = os.path.join(folder, "serjax", "xla")
+    try:
+        if folder.startswith("~"):
+            raise OSError(None, "there is no home folder")
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except (OSError, ValueError) as error:
+        say(
+            f"{folder}: compiled programs cannot be kept there ({reason(error)}), so that each start compiles anew; set "
+            "SERJAX_CACHE to a folder that can be written."
+        )
+        return None
 
 
 def heed_ctrl_c() -> None:
@@ -246,7 +267,9 @@ def run(main: Callable[[Sequence[str]], int], stopped: str = "stopped.") -> None
         heed_ctrl_c()
         heed_signals(end_stuck)
         compilation_cache()
-        status = main(sys.argv[1:])
+        show_any_text()
+        status = main(with_home(sys.argv[1:]))
+        sys.stdout.flush()
     except UserError as error:
         _end(2, str(error), lambda: _print_error(str(error)))
         status = 2
@@ -266,6 +289,10 @@ def run(main: Callable[[Sequence[str]], int], stopped: str = "stopped.") -> None
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 141
     except Exception as error:
+        if isinstance(error, OSError) and (why := _output_lost(error)):
+            _print_error(f"standard output cannot be written ({why}), so that answers are lost; write them elsewhere.")
+            status = 2
+            sys.exit(status)
         if not distributed.several():
             raise
         if distributed.lost(error):
@@ -282,8 +309,50 @@ def _end(status: int, sentence: str, say: Callable[[], None]) -> None:
     distributed.leave(status)
 
 
+def _output_lost(error: OSError) -> str | None:
+    """Return why standard output cannot be written, if it is that which failed; it is closed then."""
+    if error.filename is not None:
+        return None
+    try:
+        sys.stdout.flush()
+    except OSError as again:
+        # Python would fail once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return reason(again)
+    return None
+
+
+def with_home(argv: Sequence[str]) -> list[str]:
+    """Return arguments in which a leading ~ is the home folder, after an = too, where shells leave it as it is.
+
+    Raises:
+        UserError: there is no such home folder.
+    """
+    found = []
+    for argument in argv:
+        option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+        if value == "~" or value.startswith("~/"):
+            value = os.path.expanduser(value)
+            if value.startswith("~"):
+                raise UserError(f"{argument}: there is no home folder for ~; set HOME, or give the whole path.")
+        found.append(option + equals + value)
+    return found
+
+
+def show_any_text() -> None:
+    """Let no name stop a command: what the output's encoding does not have is shown as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def say(sentence: str) -> None:
+    """Print a sentence on standard error."""
+    print(printable(sentence), file=sys.stderr)
+
+
 def _print_error(sentence: str) -> None:
     from rich.console import Console
 
     Console(stderr=True).print("[bold red]error:[/] ", end="")
-    print(sentence, file=sys.stderr)
+    say(sentence)

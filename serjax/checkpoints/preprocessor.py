@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from serjax.audio import SAMPLE_RATE
-from serjax.runtime.errors import UserError
+from serjax.runtime.errors import UserError, brief
 from serjax.runtime.json_files import read_json
 
 
@@ -53,15 +53,17 @@ def read_preprocessor(directory: Path) -> tuple[Preprocessor, tuple[str, ...]]:
         path = directory / "processor_config.json"
         values = read_json(path).get("feature_extractor", {}) if path.is_file() else {}
         if not isinstance(values, dict):
-            raise UserError(f"{path}: feature_extractor is {values!r}; it must be an object.")
+            raise UserError(f"{path}: feature_extractor is {brief(repr(values))}; it must be an object.")
     default = Preprocessor()
     normalize = values.get("do_normalize", default.normalize)
     rate = values.get("sampling_rate", default.sample_rate)
     masked = values.get("return_attention_mask", default.return_attention_mask)
     for key, value in (("do_normalize", normalize), ("return_attention_mask", masked)):
         if not isinstance(value, bool):
-            raise UserError(f"{path}: {key} is {value!r}; it must be true or false.")
+            raise UserError(f"{path}: {key} is {brief(repr(value))}; it must be true or false.")
     if rate != SAMPLE_RATE:
-        raise UserError(f"{path}: sampling_rate is {rate!r}, but serjax works at {SAMPLE_RATE} Hz; use other weights.")
+        raise UserError(
+            f"{path}: sampling_rate is {brief(repr(rate))}, but serjax works at {SAMPLE_RATE} Hz; use other weights."
+        )
     notes = () if values else (f"{directory} has no preprocessor_config.json: each clip is normalised, at {rate} Hz.",)
     return Preprocessor(normalize, rate, masked), notes

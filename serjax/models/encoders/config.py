@@ -9,8 +9,8 @@ import numpy as np
 import pydantic
 
 from serjax.models.encoders.families import FAMILIES, EncoderFamily, foreign_keys
-from serjax.runtime.constraints import AtLeastOne, Count, Rate, Share
-from serjax.runtime.errors import UserError
+from serjax.runtime.constraints import Count, Layers, Rate, Share, Width
+from serjax.runtime.errors import UserError, brief
 
 if TYPE_CHECKING:
     import jax
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 Size = Literal["tiny", "small", "base", "large"]
 Activation = Literal["gelu", "gelu_new", "relu", "silu"]
 Length = TypeVar("Length", "int", "jax.Array", "np.ndarray[Any, Any]")
+
+
+_LONGEST = 60 * 16_000
+"""Samples of a frame."""
+Convolutions = Annotated[tuple[Width, ...], pydantic.Field(max_length=32)]
 
 
 @dataclass(frozen=True)
@@ -29,10 +34,10 @@ class EncoderConfig:
     """
 
     model_type: EncoderFamily = "hubert"
-    hidden_size: AtLeastOne = 768
-    num_hidden_layers: Count = 12
-    num_attention_heads: AtLeastOne = 12
-    intermediate_size: AtLeastOne = 3072
+    hidden_size: Width = 768
+    num_hidden_layers: Layers = 12
+    num_attention_heads: Width = 12
+    intermediate_size: Width = 3072
     hidden_act: Activation = "gelu"
     hidden_dropout: Rate = 0.1
     activation_dropout: Rate = 0.1
@@ -44,22 +49,22 @@ class EncoderConfig:
     layer_norm_eps: float = 1e-5
     feat_extract_norm: Literal["group", "layer"] = "group"
     feat_extract_activation: Activation = "gelu"
-    conv_dim: tuple[AtLeastOne, ...] = (512, 512, 512, 512, 512, 512, 512)
-    conv_stride: tuple[AtLeastOne, ...] = (5, 2, 2, 2, 2, 2, 2)
-    conv_kernel: tuple[AtLeastOne, ...] = (10, 3, 3, 3, 3, 2, 2)
+    conv_dim: Convolutions = (512, 512, 512, 512, 512, 512, 512)
+    conv_stride: Convolutions = (5, 2, 2, 2, 2, 2, 2)
+    conv_kernel: Convolutions = (10, 3, 3, 3, 3, 2, 2)
     conv_bias: bool = False
-    num_conv_pos_embeddings: AtLeastOne = 128
-    num_conv_pos_embedding_groups: AtLeastOne = 16
+    num_conv_pos_embeddings: Width = 128
+    num_conv_pos_embedding_groups: Width = 16
     do_stable_layer_norm: bool = False
     apply_spec_augment: bool = True
     mask_time_prob: Share = 0.05
-    mask_time_length: AtLeastOne = 10
+    mask_time_length: Width = 10
     mask_time_min_masks: Count = 2
     mask_feature_prob: Share = 0.0
-    mask_feature_length: AtLeastOne = 10
+    mask_feature_length: Width = 10
     mask_feature_min_masks: Count = 0
-    num_buckets: Annotated[int, pydantic.Field(ge=4)] = 320
-    max_bucket_distance: AtLeastOne = 800
+    num_buckets: Annotated[int, pydantic.Field(ge=4, le=1 << 17)] = 320
+    max_bucket_distance: Width = 800
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a config.json holds them (lists for tuples)."""
@@ -90,7 +95,8 @@ def from_dict(mapping: Mapping[str, Any], source: str) -> EncoderConfig:
     for key, value in _ABSENT.items():
         if mapping.get(key, value) != value:
             raise UserError(
-                f"{source}: {key} is {mapping[key]!r}, which serjax does not compute; give a checkpoint without it."
+                f"{source}: {key} is {brief(repr(mapping[key]))}, which serjax does not compute; give a checkpoint "
+                "without it."
             )
     model_type = mapping.get("model_type")
     if isinstance(model_type, str):
@@ -105,7 +111,9 @@ def from_dict(mapping: Mapping[str, Any], source: str) -> EncoderConfig:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0])
-        raise UserError(f"{source}: {key} is {known[key]!r}, which serjax cannot use ({first['msg']}).") from None
+        raise UserError(
+            f"{source}: {key} is {brief(repr(known[key]))}, which serjax cannot use ({first['msg']})."
+        ) from None
     _check(config, source)
     return config
 
@@ -127,6 +135,8 @@ def _check(config: EncoderConfig, source: str) -> None:
     for key in ("conv_kernel", "conv_stride"):
         if len(getattr(config, key)) != layers:
             raise UserError(f"{source}: {key} has {len(getattr(config, key))} entries and conv_dim {layers}.")
+    if max(receptive_field(config), frame_hop(config)) > _LONGEST:
+        raise UserError(f"{source}: conv_kernel and conv_stride make frames of more than a minute; correct them.")
 
 
 def preset(family: EncoderFamily, size: Size) -> EncoderConfig:

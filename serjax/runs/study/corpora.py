@@ -106,4 +106,4 @@ def _classes(study: Study, corpus: StudyCorpus) -> tuple[str, ...]:
 
 def _targets(path: str) -> list[str]:
     """Return the classes that a map maps to."""
-    return list(json.loads(Path(path).read_text()).values())
+    return list(json.loads(Path(path).read_bytes()).values())

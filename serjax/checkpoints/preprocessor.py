@@ -6,7 +6,7 @@ from typing import Any
 
 from serjax.audio import SAMPLE_RATE
 from serjax.models.encoders.config import EncoderConfig
-from serjax.runtime.errors import UserError
+from serjax.runtime.errors import UserError, brief
 from serjax.runtime.json_files import read_json
 
 
@@ -84,17 +84,19 @@ def read_preprocessor(directory: Path, config: EncoderConfig) -> tuple[Preproces
         path = directory / "processor_config.json"
         values = read_json(path).get("feature_extractor", {}) if path.is_file() else {}
         if not isinstance(values, dict):
-            raise UserError(f"{path}: feature_extractor is {values!r}; it must be an object.")
+            raise UserError(f"{path}: feature_extractor is {brief(repr(values))}; it must be an object.")
     default = default_preprocessor(config)
     rate = values.get("sampling_rate", default.sample_rate)
     if rate != SAMPLE_RATE:
-        raise UserError(f"{path}: sampling_rate is {rate!r}, but serjax works at {SAMPLE_RATE} Hz; use other weights.")
+        raise UserError(
+            f"{path}: sampling_rate is {brief(repr(rate))}, but serjax works at {SAMPLE_RATE} Hz; use other weights."
+        )
     if config.mel_bins is not None:
         for key, value in _spectrogram(config).items():
             if values.get(key, value) != value:
                 raise UserError(
-                    f"{path}: {key} is {values[key]!r}, but the encoder of config.json takes {value!r}; give a "
-                    "preprocessor_config.json and a config.json of one model."
+                    f"{path}: {key} is {brief(repr(values[key]))}, but the encoder of config.json takes {value!r}; "
+                    "give a preprocessor_config.json and a config.json of one model."
                 )
         what = f"a log-mel spectrogram of {config.mel_bins} filters is made"
     else:
@@ -107,5 +109,5 @@ def read_preprocessor(directory: Path, config: EncoderConfig) -> tuple[Preproces
     masked = values.get("return_attention_mask", default.return_attention_mask)
     for key, value in (("do_normalize", normalize), ("return_attention_mask", masked)):
         if not isinstance(value, bool):
-            raise UserError(f"{path}: {key} is {value!r}; it must be true or false.")
+            raise UserError(f"{path}: {key} is {brief(repr(value))}; it must be true or false.")
     return Preprocessor(normalize, rate, masked), notes

@@ -8,7 +8,7 @@ import tyro
 from serjax.models.base import Augmentation, Checkpoint, DType, EncoderLayout, Model, Path, Resolution
 from serjax.models.encoders.base import Size
 from serjax.models.encoders.families import EncoderFamily
-from serjax.runtime.constraints import AtLeastOne, Count, Rate, Share
+from serjax.runtime.constraints import Count, Rate, Share, Width
 
 if TYPE_CHECKING:
     from flax import nnx
@@ -29,13 +29,13 @@ class Speech(Model):
     pooling: Literal["mean", "stat", "attentive", "attentive_stat", "tanh_attention"] = "attentive"
     """Pooling over frames: mean, mean and standard deviation, or a mean with learned weights: softmax over time of two
     layers (attentive; attentive_stat with the standard deviation) or of tanh(x . w) (tanh_attention)."""
-    attention_size: AtLeastOne = 128
+    attention_size: Width = 128
     """Width of attentive pooling's hidden layer."""
     head: Literal["layernorm_gelu", "layernorm_relu", "relu", "projector", "linear", "frame_relu"] = "layernorm_relu"
     """LayerNorm, Linear, GELU or ReLU, Dropout, Linear; relu: without LayerNorm; projector: without both, which after
     mean pooling is the head of transformers; one Linear layer; or frame_relu: Linear and ReLU on each frame before the
     pooling and one Linear layer after it, which with mean pooling is the head of EmoBox."""
-    head_size: AtLeastOne = 256
+    head_size: Width = 256
     """Width of the head's hidden layer."""
     dropout: Rate = 0.1
     """Dropout in the head."""

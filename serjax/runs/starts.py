@@ -1,8 +1,9 @@
 """The weights that finished runs have left for a model's parts, fold by fold."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +24,7 @@ from serjax.models.encoders.stack import BaseEncoder
 from serjax.models.functional import Params
 from serjax.models.fusion.config import Fusion
 from serjax.models.speech import Speech
+from serjax.runtime.constraints import FileName, FoldNumber, read_as
 from serjax.runtime.errors import UserError
 from serjax.runtime.json_files import read_json
 from serjax.training.trials import Trial
@@ -41,6 +43,27 @@ _HEARD_ALL = "was pretrained on all clips, tested ones too, without their labels
 _HEARD_SOME = "was pretrained on clips, without their labels, which may be tested here."
 _HEARD_LABELS = "was trained on clips with their labels, which may be tested here: such scores are too high."
 """End of the sentence that goes from one fold's encoder to all that rests on it."""
+
+
+@dataclass(frozen=True)
+class _Pretrained:
+    """Contents of pretrained.json: the folder of the run's step that counts; or clips and folds."""
+
+    step: FileName | None = None
+    corpus: Literal["train", "all", "unlabelled"] = "train"
+    folds: tuple[FoldNumber, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Facts:
+    leakage_notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Report:
+    """The part of a report.json that is read."""
+
+    facts: _Facts
 
 
 class Encoders(NamedTuple):
@@ -98,17 +121,17 @@ def find_encoders(source: str) -> Encoders:
     if (folder / "config.json").is_file() or not (folder / "experiment.json").is_file():
         return Encoders(source, {0: source}, {}, _heard_above(source, folder))
     if (folder / PRETRAINED).is_file():
-        made = read_json(folder / PRETRAINED)
-        if "step" in made:
-            return find_encoders(str(folder / made["step"]))._replace(source=source)
-        heard = f"The encoder of {source} {_HEARD_ALL}" if made["corpus"] == "all" else None
-        if made["folds"]:
-            folders = {fold: str(folder / f"fold_{fold}" / ENCODER) for fold in made["folds"]}
+        made = read_as(_Pretrained, folder / PRETRAINED, "give a run that is complete")
+        if made.step is not None:
+            return find_encoders(str(folder / made.step))._replace(source=source)
+        heard = f"The encoder of {source} {_HEARD_ALL}" if made.corpus == "all" else None
+        if made.folds:
+            folders = {fold: str(folder / f"fold_{fold}" / ENCODER) for fold in made.folds}
             return Encoders(source, folders, read_parts(folder / "folds.json"), heard)
         return Encoders(source, {0: str(folder / ENCODER)}, {}, heard)
     if not (folder / "report.json").is_file():
         raise UserError(f"{folder}: the run is not finished; run its command again to go on where it stopped.")
-    notes = read_json(folder / "report.json")["facts"]["leakage_notes"]
+    notes = read_as(_Report, folder / "report.json", "give a run that is complete").facts.leakage_notes
     heard = next((note for note in notes if note.endswith((_HEARD_ALL, _HEARD_LABELS))), None)
     if (folder / OLD_ENCODER).is_dir():
         return Encoders(source, {0: str(folder / OLD_ENCODER)}, {}, heard)

@@ -24,8 +24,11 @@ Rate = Annotated[Finite, Ge(0), Lt(1)]
 """A probability or decay that cannot be certain."""
 Decibels = Annotated[Finite, Le(0)]
 """A level below full scale, in dB."""
-Count = Annotated[int, Ge(0)]
-AtLeastOne = Annotated[int, Ge(1)]
+Count = Annotated[int, Ge(0), Lt(2**31)]
+AtLeastOne = Annotated[int, Ge(1), Lt(2**31)]
+Width = Annotated[int, Ge(1), Le(1 << 17)]
+"""A size of a layer: far above any, and small enough that a model without weights is built in no time."""
+Layers = Annotated[int, Ge(0), Le(256)]
 Seed = Annotated[int, Ge(0), Lt(2**32)]
 
 

@@ -5,10 +5,12 @@ holds an integer of more than 64 bits or half a character, or has a key twice. W
 shown and written by code that knows nothing of such things.
 """
 
+import contextlib
 import json
 import os
 import stat
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,25 @@ def read_json(path: Path, *, remedy: str = "fetch it again", largest: int = LARG
     if not isinstance(value, dict):
         raise UserError(f"{path}: it holds {_kind(value)}, not a JSON object; {remedy}.")
     return value
+
+
+@contextlib.contextmanager
+def contents_of(path: Path | str, remedy: str) -> Iterator[None]:
+    """Hold a file responsible for what is raised while its contents are used: it was read, but does not hold together.
+
+    Args:
+        path: of the file.
+        remedy: what to do about it.
+
+    Raises:
+        UserError: in place of any other exception.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{path}: it does not hold what it should ({brief(error)}); {remedy}.") from None
 
 
 def read_bytes(path: Path, *, remedy: str = "fetch it again", largest: int = LARGEST) -> bytes:

@@ -11,6 +11,8 @@ from typing import IO, Any, ClassVar
 
 _STEPS = 3_000_000
 """Operations of one pickle; a state dict of 1,000 tensors has about 30,000."""
+_PLAIN: dict[int, Any] = dict(pickle._Unpickler.dispatch)
+"""Python's own function for each operation."""
 _REFUSED = (
     pickle.EXT1,
     pickle.EXT2,
@@ -60,13 +62,13 @@ class Unpickler(pickle._Unpickler):
         size: bytes of `file`; by default those of `path`.
     """
 
-    dispatch: ClassVar[Any] = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[Any] = dict(_PLAIN)
     stack: list[Any]
 
     def __init__(self, file: IO[bytes], path: Path, size: int | None = None) -> None:
         self.file, self.path = file, path
         self.size = path.stat().st_size if size is None else size
-        super().__init__(_Bounded(file, self.size))  # type: ignore[arg-type]
+        super().__init__(_Bounded(file, self.size))
         self.dispatch = _Steps(self.dispatch)  # type: ignore[misc]
 
     def take_state(self, owner: Any, state: Any) -> None:
@@ -81,19 +83,19 @@ class Unpickler(pickle._Unpickler):
     def load_setitem(self) -> None:
         """Take a key and a value from the stack."""
         _plain_key(self.stack[-2])
-        super().load_setitem()
+        _PLAIN[pickle.SETITEM[0]](self)
 
     def load_setitems(self) -> None:
         """Take keys and values from the stack."""
         for key in self.stack[::2]:
             _plain_key(key)
-        super().load_setitems()
+        _PLAIN[pickle.SETITEMS[0]](self)
 
     def load_dict(self) -> None:
         """Take keys and values from the stack, as protocol 0 has them."""
         for key in self.stack[::2]:
             _plain_key(key)
-        super().load_dict()
+        _PLAIN[pickle.DICT[0]](self)
 
     def load_refused(self) -> None:
         """Refuse what plain data does not need."""

@@ -15,7 +15,7 @@ from serjax.checkpoints.conversion import from_flax_names
 from serjax.checkpoints.formats.torch_pickle import read_torch_file
 from serjax.runtime.constraints import FileName, read_as
 from serjax.runtime.errors import UserError, brief, reason
-from serjax.runtime.json_files import parse_json
+from serjax.runtime.json_files import contents_of, parse_json
 
 WEIGHT_FILES = (
     ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors"),
@@ -128,7 +128,8 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
             raise UserError(f"{path}: {brief(key)} is {entry['dtype']}, which serjax does not read; save it as F32.")
         first, last = entry["data_offsets"]
         tensors[key] = data[start + first : start + last].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
-    return from_flax_names(tensors) if made_by == "flax" else tensors
+    with contents_of(path, "fetch it again"):
+        return from_flax_names(tensors) if made_by == "flax" else tensors
 
 
 def _read_msgpack(path: Path) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 import numpy as np
 import pydantic
 
-from serjax.runtime.errors import UserError
+from serjax.runtime.errors import UserError, brief
 
 if TYPE_CHECKING:
     import jax
@@ -98,7 +98,8 @@ class BaseEncoderConfig:
         for key, value in cls.absent.items():
             if mapping.get(key, value) != value:
                 raise UserError(
-                    f"{source}: {key} is {mapping[key]!r}, which serjax does not compute; give a checkpoint without it."
+                    f"{source}: {key} is {brief(repr(mapping[key]))}, which serjax does not compute; give a "
+                    "checkpoint without it."
                 )
         known = {key: value for key, value in mapping.items() if key in cls.keys(mapping["model_type"])}
         for key, value in known.items():
@@ -113,7 +114,7 @@ class BaseEncoderConfig:
             first = error.errors()[0]
             key = str(first["loc"][0])
             raise UserError(
-                f"{source}: {key} is {mapping.get(key)!r}, which serjax cannot use ({first['msg']})."
+                f"{source}: {key} is {brief(repr(mapping.get(key)))}, which serjax cannot use ({first['msg']})."
             ) from None
         problem = config.contradiction()
         if problem is not None:

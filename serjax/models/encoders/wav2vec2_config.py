@@ -8,13 +8,16 @@ import pydantic
 
 from serjax.models.encoders.base import Activation, BaseEncoderConfig, Length, Size
 from serjax.models.encoders.families import FAMILIES, foreign_keys, of_layout
-from serjax.runtime.constraints import AtLeastOne, Count, Positive, Rate, Share
+from serjax.runtime.constraints import Count, Layers, Positive, Rate, Share, Width
 
 if TYPE_CHECKING:
     Families = str
 else:
     Families = Literal[of_layout("wav2vec2")]
 """A model_type of this layout."""
+Convolutions = Annotated[tuple[Width, ...], pydantic.Field(max_length=32)]
+_LONGEST = 60 * 16_000
+"""Samples of a frame, at most."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,10 @@ class Wav2Vec2Config(BaseEncoderConfig):
     absent = {"add_adapter": False, "adapter_attn_dim": None, "conv_pos_batch_norm": False}  # noqa: RUF012
 
     model_type: Families = "hubert"
-    hidden_size: AtLeastOne = 768
-    num_hidden_layers: Count = 12
-    num_attention_heads: AtLeastOne = 12
-    intermediate_size: AtLeastOne = 3072
+    hidden_size: Width = 768
+    num_hidden_layers: Layers = 12
+    num_attention_heads: Width = 12
+    intermediate_size: Width = 3072
     hidden_act: Activation = "gelu"
     hidden_dropout: Rate = 0.1
     activation_dropout: Rate = 0.1
@@ -39,22 +42,22 @@ class Wav2Vec2Config(BaseEncoderConfig):
     layer_norm_eps: Positive = 1e-5
     feat_extract_norm: Literal["group", "layer"] = "group"
     feat_extract_activation: Activation = "gelu"
-    conv_dim: tuple[AtLeastOne, ...] = (512, 512, 512, 512, 512, 512, 512)
-    conv_stride: tuple[AtLeastOne, ...] = (5, 2, 2, 2, 2, 2, 2)
-    conv_kernel: tuple[AtLeastOne, ...] = (10, 3, 3, 3, 3, 2, 2)
+    conv_dim: Convolutions = (512, 512, 512, 512, 512, 512, 512)
+    conv_stride: Convolutions = (5, 2, 2, 2, 2, 2, 2)
+    conv_kernel: Convolutions = (10, 3, 3, 3, 3, 2, 2)
     conv_bias: bool = False
-    num_conv_pos_embeddings: AtLeastOne = 128
-    num_conv_pos_embedding_groups: AtLeastOne = 16
+    num_conv_pos_embeddings: Width = 128
+    num_conv_pos_embedding_groups: Width = 16
     do_stable_layer_norm: bool = False
     apply_spec_augment: bool = True
     mask_time_prob: Share = 0.05
-    mask_time_length: AtLeastOne = 10
+    mask_time_length: Width = 10
     mask_time_min_masks: Count = 2
     mask_feature_prob: Share = 0.0
-    mask_feature_length: AtLeastOne = 10
+    mask_feature_length: Width = 10
     mask_feature_min_masks: Count = 0
-    num_buckets: Annotated[int, pydantic.Field(ge=4)] = 320
-    max_bucket_distance: AtLeastOne = 800
+    num_buckets: Annotated[int, pydantic.Field(ge=4, le=1 << 17)] = 320
+    max_bucket_distance: Width = 800
 
     @property
     def frame_hop(self) -> int:
@@ -95,7 +98,7 @@ class Wav2Vec2Config(BaseEncoderConfig):
             samples = (samples - kernel) // stride + 1
         if isinstance(samples, int):
             return max(samples, 0)
-        # Arrays of both kinds have this method, for which jax is not imported; the length of an exported program has not.
+        # Arrays of both kinds have this method, without jax; the symbolic length of an exported program has not.
         return samples.clip(0) if hasattr(samples, "clip") else samples
 
     @classmethod
@@ -123,6 +126,8 @@ class Wav2Vec2Config(BaseEncoderConfig):
         for key in ("conv_kernel", "conv_stride"):
             if len(getattr(self, key)) != layers:
                 return f"{key} has {len(getattr(self, key))} entries and conv_dim {layers}."
+        if max(self.min_samples, self.frame_hop) > _LONGEST:
+            return "conv_kernel and conv_stride make frames of more than a minute; correct them."
         return None
 
     def is_stem(self, path: tuple[str | int, ...]) -> bool:

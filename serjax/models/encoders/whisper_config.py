@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from serjax.models.encoders.base import Activation, BaseEncoderConfig, Length, Size
 from serjax.models.encoders.families import of_layout
-from serjax.runtime.constraints import AtLeastOne, Count, Rate, Share
+from serjax.runtime.constraints import Count, Layers, Rate, Share, Width
 
 if TYPE_CHECKING:
     Families = str
@@ -22,23 +22,23 @@ class WhisperConfig(BaseEncoderConfig):
     """Layout of the encoder, as `WhisperConfig` of transformers names it; the decoder's keys are ignored."""
 
     model_type: Families = "whisper"
-    num_mel_bins: AtLeastOne = 80
-    d_model: AtLeastOne = 384
-    encoder_layers: Count = 4
-    encoder_attention_heads: AtLeastOne = 6
-    encoder_ffn_dim: AtLeastOne = 1536
+    num_mel_bins: Width = 80
+    d_model: Width = 384
+    encoder_layers: Layers = 4
+    encoder_attention_heads: Width = 6
+    encoder_ffn_dim: Width = 1536
     encoder_layerdrop: Rate = 0.0
     activation_function: Activation = "gelu"
     dropout: Rate = 0.0
     attention_dropout: Rate = 0.0
     activation_dropout: Rate = 0.0
-    max_source_positions: AtLeastOne = 1500
+    max_source_positions: Width = 1500
     apply_spec_augment: bool = False
     mask_time_prob: Share = 0.05
-    mask_time_length: AtLeastOne = 10
+    mask_time_length: Width = 10
     mask_time_min_masks: Count = 2
     mask_feature_prob: Share = 0.0
-    mask_feature_length: AtLeastOne = 10
+    mask_feature_length: Width = 10
     mask_feature_min_masks: Count = 0
 
     @property

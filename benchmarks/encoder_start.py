@@ -93,7 +93,7 @@ def write_classifier(family: str, size: str, folder: Path) -> None:
         prefix=FAMILIES[family].prefix,
         extra_tensors=head,
         extra_config={
-            "architectures": [f"{FAMILIES[family].architecture}ForSequenceClassification"],
+            "architectures": [f"{FAMILIES[family].architecture}{FAMILIES[family].classifier}"],
             "id2label": {str(i): f"class {i}" for i in range(4)},
         },
     )
@@ -101,7 +101,7 @@ def write_classifier(family: str, size: str, folder: Path) -> None:
 
 def compilation(family: str, size: str, options: Any) -> harness.Values:
     """Time the compiler, and one call of what it made."""
-    encoder = build_encoder(preset(family, size), rngs=nnx.Rngs(0))
+    encoder: Any = build_encoder(preset(family, size), rngs=nnx.Rngs(0))
     graphdef, state = nnx.split(encoder)
     wave, length = jnp.ones((1, 3 * SAMPLE_RATE)), jnp.array([3 * SAMPLE_RATE])
     first, *rest = encoder.encoder.layers

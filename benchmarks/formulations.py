@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 
 from serjax.models.layers.activations import gelu
-from serjax.models.layers.convolution import grouped, normalized, strided
+from serjax.models.layers.convolution import by_norm, fold_norm, grouped, strided
 from serjax.models.layers.matmul import product
 from serjax.runtime.allocator import keep_memory
 
@@ -47,7 +47,8 @@ def conv_norm(x: Any, kernel: Any) -> Any:
 
 def covariance(x: Any, kernel: Any) -> Any:
     """Do the same by the windows' covariance."""
-    return gelu(normalized(x, kernel, 5, None, jnp.ones(512), jnp.zeros(512), 1e-5))
+    norm = fold_norm(x, kernel, 5, None, jnp.ones(512), jnp.zeros(512), 1e-5)
+    return gelu(by_norm(x, norm, len(kernel), 5))
 
 
 def plain_grouped(x: Any, kernel: Any) -> Any:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 # What takes long to import is imported by the functions that need it: help and errors are there at once.
 from serjax.runtime import distributed
 from serjax.runtime.allocator import keep_memory
-from serjax.runtime.errors import UserError
+from serjax.runtime.environment import cache_folder, output_lost, show_any_text, with_home
+from serjax.runtime.errors import UserError, printable
 from serjax.runtime.preemption import Terminated, TerminatedAtOnce, heed_signals, heed_signals_among_processes
 from serjax.runtime.version import __version__
 
@@ -175,7 +176,7 @@ class _Sentences(logging.Handler):
         from rich.text import Text
 
         target = self._errors if record.levelno >= logging.WARNING else self._others
-        target.print(Text(record.getMessage()), soft_wrap=True)
+        target.print(Text(printable(record.getMessage())), soft_wrap=True)
 
 
 def show_log(*, stdout: bool = True) -> None:
@@ -192,11 +193,12 @@ def show_log(*, stdout: bool = True) -> None:
 
 def compilation_cache() -> None:
     """Keep compiled programs between processes, in SERJAX_CACHE or the user's cache folder."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    settings = {
-        "jax_compilation_cache_dir": os.environ.get("SERJAX_CACHE") or str(Path(home) / "serjax" / "xla"),
-        "jax_persistent_cache_min_compile_time_secs": 0.5,
-    }
+    try:
+        folder = cache_folder()
+    except UserError as error:
+        say(str(error))
+        return
+    settings = {"jax_compilation_cache_dir": folder, "jax_persistent_cache_min_compile_time_secs": 0.5}
     for name, value in settings.items():
         if "jax" in sys.modules:
             sys.modules["jax"].config.update(name, value)
@@ -250,7 +252,9 @@ def run(main: Callable[[Sequence[str]], int], stopped: str = "stopped.") -> None
         heed_ctrl_c()
         heed_signals(end_stuck)
         compilation_cache()
-        status = main(sys.argv[1:])
+        show_any_text()
+        status = main(with_home(sys.argv[1:]))
+        sys.stdout.flush()
     except UserError as error:
         _end(2, str(error), lambda: _print_error(str(error)))
         status = 2
@@ -270,6 +274,10 @@ def run(main: Callable[[Sequence[str]], int], stopped: str = "stopped.") -> None
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 141
     except Exception as error:
+        if isinstance(error, OSError) and (why := output_lost(error)):
+            _print_error(f"standard output cannot be written ({why}), so that answers are lost; write them elsewhere.")
+            status = 2
+            sys.exit(status)
         if not distributed.several():
             raise
         if distributed.lost(error):
@@ -286,8 +294,13 @@ def _end(status: int, sentence: str, say: Callable[[], None]) -> None:
     distributed.leave(status)
 
 
+def say(sentence: str) -> None:
+    """Print a sentence on standard error."""
+    print(printable(sentence), file=sys.stderr)
+
+
 def _print_error(sentence: str) -> None:
     from rich.console import Console
 
     Console(stderr=True).print("[bold red]error:[/] ", end="")
-    print(sentence, file=sys.stderr)
+    say(sentence)

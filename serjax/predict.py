@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from serjax import cli
 from serjax.config import arguments
-from serjax.runtime.errors import UserError, one_of
+from serjax.runtime.errors import UserError, one_of, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -84,7 +84,7 @@ def main(argv: Sequence[str]) -> int:
         ensemble.check_coverage(options.coverage)
     known = read_known(Path(options.model).expanduser(), ensemble.folds)
     for note in (*notes, *ensemble.notes):
-        print(note, file=sys.stderr)
+        cli.say(note)
     if asked is not None:
         from serjax.inference.timeline_output import write_timelines
 
@@ -99,7 +99,7 @@ def main(argv: Sequence[str]) -> int:
     with recording_bar(form is None or not sys.stdout.isatty()) as tell:
         for name, one in zip(names, answer(ensemble, clips, options.coverage, options.vad, tell), strict=True):
             for note in one.notes:
-                print(note, file=sys.stderr)
+                cli.say(note)
             if form == "json":
                 print(json.dumps(_object(name, one) | ({"set": one.set or []} if held else {})), flush=True)
             elif form == "csv":
@@ -108,18 +108,17 @@ def main(argv: Sequence[str]) -> int:
             answers.append(one)
     scores = [one.scores for one in answers]
     if form is None:
-        console.print(_table(names, answers, ensemble.outputs, bool(held)))
+        console.print(_table(list(map(printable, names)), answers, ensemble.outputs, bool(held)))
     for note in _notes(ensemble, names, answers, options.vad):
-        print(note, file=sys.stderr)
+        cli.say(note)
     heard = [(name, known[one.digest or ""]) for name, one in zip(names, answers, strict=True) if one.digest in known]
     if heard:
         own = one_of([f"{name} is {clip.id}" for name, clip in heard])
         folds = sorted({fold for _, clip in heard for fold in clip.folds})
-        print(
+        cli.say(
             f"{len(heard)} of the clips {'holds' if len(heard) == 1 else 'hold'} samples that this run has trained on "
             f"({own}; folds {', '.join(map(str, folds))}), so that these answers tell nothing of new ones. See "
-            "oof.csv in the run folder for the answer of the fold that tested such a clip.",
-            file=sys.stderr,
+            "oof.csv in the run folder for the answer of the fold that tested such a clip."
         )
     if options.attention is not None:
         _draw(ensemble, clips, names, scores, options.attention)
@@ -127,7 +126,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr)
+    cli.say(sentence)
 
 
 def _form(options: Any) -> str | None:
@@ -236,7 +235,7 @@ def _draw(
     assert sample.frames is not None
     top = f"{Path(names[0]).name}: {scores[0][0]['label']} {scores[0][0]['score']:.1%}"
     draw_attention(path, shares, step, sample.wave, sample.frames, top)
-    print(f"Written: {path}", file=sys.stderr)
+    cli.say(f"Written: {path}")
 
 
 def _table(clips: Sequence[str], answers: "Sequence[Answer]", outputs: "Outputs", sets: bool) -> "Table":

@@ -1,7 +1,6 @@
 """Serve a run or a published model over HTTP, with a page: `python -m serjax.serve RUN_OR_CHECKPOINT --port 8000`."""
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     with bind(options.host, options.port) as listening:
         ensemble = load(options.model, **arguments.ensemble_options(options))
         for note in ensemble.notes:
-            print(note, file=sys.stderr)
+            cli.say(note)
         limits = Limits(
             max_bytes=round(options.max_megabytes * MIB),
             max_seconds=options.max_seconds,

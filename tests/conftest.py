@@ -61,9 +61,9 @@ def compilation_cache(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_encoder():
     """Layout of an encoder that is fast to run, whose frames begin and last as the published ones' do."""
-    from serjax.models.encoders.config import EncoderConfig
+    from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 
-    return EncoderConfig(
+    return Wav2Vec2Config(
         hidden_size=16,
         num_hidden_layers=2,
         num_attention_heads=2,

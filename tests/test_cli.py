@@ -138,3 +138,15 @@ def test_output_that_nobody_reads_any_more_ends_it_without_a_word():
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+def test_control_characters_are_never_printed_raw(capsys):
+    cli.say("a\x1b[31mb")
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_a_cache_that_cannot_be_written_is_skipped_with_a_sentence(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SERJAX_CACHE", str(tmp_path / "file" / "cache"))
+    cli.compilation_cache()
+    assert "so that each start compiles anew" in capsys.readouterr().err

@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
-from serjax.checkpoints.formats.tensors import read_json
 from serjax.evaluation.calibration_report import Calibration
-from serjax.runtime.constraints import from_json, to_json
+from serjax.runtime.constraints import read_as, to_json
 from serjax.runtime.disk import write_text
-from serjax.runtime.errors import UserError
+from serjax.runtime.errors import UserError, brief
+from serjax.runtime.json_files import read_json
 
 NAME = "calibration.json"
 FORMAT = 1
 """Version of the file; raised where older files can no longer be read."""
+
+
+_AGAIN = "copy the run folder again, or train the run again"
 
 
 def write_calibration(run_dir: Path, calibration: Calibration) -> None:
@@ -38,10 +41,10 @@ def read_calibration(run_dir: Path, members: list[tuple[int, int]]) -> Calibrati
     version = read_json(path).get("format")
     if version != FORMAT:
         raise UserError(
-            f"{path}: it has format {version}, but this version of serjax reads format {FORMAT}; use a newer serjax, "
-            "or remove the file to have scores as the models were trained."
+            f"{path}: it has format {brief(repr(version))}, but this version of serjax reads {FORMAT}; use a newer "
+            "serjax, or remove the file to have scores as the models were trained."
         )
-    found = from_json(Calibration, path.read_bytes(), str(path))
+    found = read_as(Calibration, path, _AGAIN, others="forbid")
     if [(one.fold, one.seed) for one in found.members] != members:
         raise UserError(
             f"{path}: it is not of the models of model.json (their folds or seeds differ); copy the run folder again, "

@@ -7,6 +7,7 @@ from jaxtyping import Float, Float32
 
 from serjax.checkpoints.formats.joblib_pickle import read_joblib_centroids
 from serjax.checkpoints.formats.tensors import read_file, write_tensors
+from serjax.runtime.arrays import read_array
 from serjax.runtime.errors import UserError
 
 _KEY = "centres"
@@ -38,10 +39,7 @@ def read_centroids(path: Path) -> Float32[np.ndarray, "k d"]:
             raise UserError(f"{path}: it holds no tensor called {_KEY}; give a file of centroids.")
         centroids = tensors[_KEY]
     elif path.suffix == ".npy":
-        try:
-            centroids = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise UserError(f"{path}: it cannot be read as an array ({error}); fetch it again.") from None
+        centroids = read_array(path)
     else:
         centroids = read_joblib_centroids(path)
     if centroids.ndim != 2 or not centroids.size or not np.issubdtype(centroids.dtype, np.floating):

@@ -8,11 +8,12 @@ from flax import nnx
 from jaxtyping import Array
 
 from serjax.checkpoints.conversion import load_tensors
-from serjax.checkpoints.formats.tensors import read_json, read_tensors
+from serjax.checkpoints.formats.tensors import read_tensors
 from serjax.checkpoints.hub import resolve
 from serjax.models.functional import abstract, flat
 from serjax.models.networks.efficientnet import EfficientNet, EfficientNetConfig, from_dict
 from serjax.runtime.errors import UserError
+from serjax.runtime.json_files import read_json
 
 
 def pretrained_network(source: str) -> dict[str, Array]:

@@ -11,19 +11,25 @@ import numpy as np
 from flax import nnx
 
 from serjax.checkpoints.conversion import load_tensors, matches, to_tensors
-from serjax.checkpoints.formats.tensors import read_json, read_tensors, write_tensors
+from serjax.checkpoints.formats.tensors import read_tensors, write_tensors
 from serjax.checkpoints.hub import resolve
 from serjax.checkpoints.preprocessor import Preprocessor, read_preprocessor
 from serjax.models.encoders import config as encoder_config
 from serjax.models.encoders.build import build_encoder
+from serjax.models.encoders.config import EncoderConfig
 from serjax.models.encoders.families import FAMILIES
-from serjax.models.encoders.wav2vec2 import SpeechEncoder
+from serjax.models.encoders.stack import BaseEncoder
 from serjax.models.functional import abstract
 from serjax.runtime.disk import disk_errors, link, write_text
+from serjax.runtime.errors import UserError
+from serjax.runtime.json_files import read_json
 
 _TASK_KEYS = tuple(
     rf"{name}(\..*)?"
-    for name in ("lm_head", "quantizer", "project_hid", "project_q", "projector", "classifier", "layer_weights", "head")
+    for name in (
+        *("lm_head", "quantizer", "project_hid", "project_q", "projector", "classifier", "layer_weights", "head"),
+        *("decoder", "proj_out"),
+    )
 )
 """Keys beside the encoder's in checkpoints of its pretraining, of speech recognition and of classification."""
 
@@ -41,13 +47,15 @@ class Checkpoint(NamedTuple):
     Attributes:
         source: the directory or hub id that was asked for.
         config: config.json.
+        encoder: layout of the encoder that it describes.
         preprocessor: how its input is prepared.
-        tensors: weights by PyTorch's key, mapped from the files.
+        tensors: weights by PyTorch's key, mapped from the files; without what some classes put before all of them.
         notes: sentences for the user about what was assumed.
     """
 
     source: str
     config: dict[str, Any]
+    encoder: EncoderConfig
     preprocessor: Preprocessor
     tensors: dict[str, np.ndarray]
     notes: tuple[str, ...]
@@ -62,7 +70,7 @@ class Pretrained(NamedTuple):
         notes: sentences for the user about what was assumed or not used.
     """
 
-    encoder: SpeechEncoder
+    encoder: BaseEncoder
     preprocessor: Preprocessor
     notes: tuple[str, ...]
 
@@ -74,12 +82,22 @@ def read_checkpoint(source: str) -> Checkpoint:
         source: a directory, or a hub id such as `facebook/hubert-base-ls960`.
 
     Raises:
-        UserError: it cannot be found or fetched, or a file of it is missing or damaged.
+        UserError: it cannot be found or fetched, a file of it is missing or damaged, it is of another architecture, or
+            a decoder without an encoder.
     """
     directory = resolve(source)
     config = read_json(directory / "config.json")
-    preprocessor, notes = read_preprocessor(directory)
-    return Checkpoint(source, config, preprocessor, read_tensors(directory), notes)
+    encoder = encoder_config.from_dict(config, f"{source}/config.json")
+    preprocessor, notes = read_preprocessor(directory, encoder)
+    outer = FAMILIES[encoder.model_type].outer
+    tensors = {key.removeprefix(outer): tensor for key, tensor in read_tensors(directory).items()}
+    parts = {key.partition(".")[0] for key in tensors}
+    if "decoder" in parts and "encoder" not in parts:
+        raise UserError(
+            f"{source}: its weights are a decoder's, without the encoder; give the checkpoint of a whole "
+            f"{FAMILIES[encoder.model_type].architecture}, or of its encoder."
+        )
+    return Checkpoint(source, config, encoder, preprocessor, tensors, notes)
 
 
 def load_encoder(source: str) -> Pretrained:
@@ -92,9 +110,9 @@ def load_encoder(source: str) -> Pretrained:
         UserError: it cannot be found, is damaged, is of another architecture, or its weights do not fit its config.
     """
     checkpoint = read_checkpoint(source)
-    config = encoder_config.from_dict(checkpoint.config, f"{source}/config.json")
+    config = checkpoint.encoder
     prefix = FAMILIES[config.model_type].prefix
-    if any(key.startswith(prefix) for key in checkpoint.tensors):
+    if prefix and any(key.startswith(prefix) for key in checkpoint.tensors):
         ignored = tuple(key for key in checkpoint.tensors if not key.startswith(prefix))
     else:
         prefix = ""
@@ -110,7 +128,7 @@ def load_encoder(source: str) -> Pretrained:
     )
     nnx.update(encoder, state)
     notes = list(checkpoint.notes)
-    if "masked_spec_embed" not in state:
+    if hasattr(encoder, "masked_spec_embed") and "masked_spec_embed" not in state:
         encoder.masked_spec_embed.set_value(jnp.zeros(config.hidden_size))
         if config.mask_time_prob > 0:
             notes.append(f"{source} has no masked_spec_embed: masked frames start as zeros.")
@@ -121,7 +139,7 @@ def load_encoder(source: str) -> Pretrained:
 
 
 def save_pretrained(
-    encoder: SpeechEncoder,
+    encoder: BaseEncoder,
     directory: str | Path,
     *,
     preprocessor: Preprocessor,
@@ -132,6 +150,8 @@ def save_pretrained(
     dtype: SavedAs = "float32",
 ) -> None:
     """Write a directory that transformers loads in PyTorch (`HubertModel.from_pretrained`), and `load_encoder` here.
+
+    Of a family with a decoder, transformers' class makes one without layers.
 
     No reader sees half a file, and config.json comes last.
 
@@ -152,7 +172,7 @@ def save_pretrained(
     config, family, folder = encoder.config, FAMILIES[encoder.config.model_type], Path(directory)
     tensors = to_tensors(encoder, prefix)
     if config.mask_time_prob == 0 and config.mask_feature_prob == 0 and not family.always_mask_embed:
-        del tensors[f"{prefix}masked_spec_embed"]  # transformers then has none
+        tensors.pop(f"{prefix}masked_spec_embed", None)  # transformers then has none
     tensors = {key: array.astype(dtype, copy=False) for key, array in tensors.items()}
     extra = {key: array.astype(dtype, copy=False) for key, array in (extra_tensors or {}).items()}
     if shared is None:
@@ -171,5 +191,5 @@ def save_pretrained(
     entries = {"architectures": [f"{family.architecture}Model"], **config.to_dict(), **(extra_config or {})}
     if dtype != "float32":
         entries["dtype"] = "float32"  # transformers 5 would else compute in the file's
-    write_text(folder / "preprocessor_config.json", json.dumps(preprocessor.to_dict(), indent=2) + "\n")
+    write_text(folder / "preprocessor_config.json", json.dumps(preprocessor.to_dict(config), indent=2) + "\n")
     write_text(folder / "config.json", json.dumps(entries, indent=2) + "\n")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -9,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from serjax.audio import SAMPLE_RATE
 from serjax.checkpoints.bundle import Models, Outputs
-from serjax.checkpoints.conversion import load_tensors
+from serjax.checkpoints.conversion import load_tensors, matches
 from serjax.checkpoints.huggingface import Checkpoint, read_checkpoint
-from serjax.models.encoders import config as encoder_config
+from serjax.models.encoders.config import EncoderConfig
 from serjax.models.encoders.families import FAMILIES
 from serjax.models.functional import abstract
-from serjax.models.published import HeadLayout, Pooling, PublishedClassifier
+from serjax.models.published import HeadLayout, LayerSum, Pooling, PublishedClassifier
 from serjax.runtime.errors import UserError
 
 _OUTPUTS: dict[str, Outputs] = {
@@ -23,27 +25,36 @@ _OUTPUTS: dict[str, Outputs] = {
     "multi_label_classification": "sigmoid",
     "regression": "identity",
 }
+_UNUSED = tuple(
+    rf"{name}(\..*)?" for name in ("lm_head", "quantizer", "project_hid", "project_q", "decoder", "proj_out")
+)
+"""Keys that pretraining and speech recognition leave behind in the checkpoint of a classifier."""
 _POOLINGS: dict[str, Pooling] = {"mean": "mean", "sum": "sum", "max": "max"}
 
 
-def load_published(source: str) -> Models:
+def load_published(source: str, layer_sum: LayerSum | None = None) -> Models:
     """Load a published classifier.
 
-    Known are the heads of transformers' ForSequenceClassification classes, of soxan's Wav2Vec2- and
-    HubertForSpeechClassification, of ehcalabres' checkpoints and of audEERING's dimensional model.
+    Known are the heads of transformers' ForSequenceClassification and ForAudioClassification classes, of soxan's
+    Wav2Vec2- and HubertForSpeechClassification, of ehcalabres' checkpoints and of audEERING's dimensional model.
 
     Args:
         source: a directory, or a hub id such as `superb/hubert-base-superb-er`.
+        layer_sum: version of transformers whose weighted sum of layers is taken; by default the one that wrote
+            config.json (`transformers_version`).
 
     Raises:
         UserError: it cannot be found, is damaged, is of another architecture, or its head is of no known layout or does
             not fit its config; a head is never made at random.
     """
     checkpoint = read_checkpoint(source)
-    config = encoder_config.from_dict(checkpoint.config, f"{source}/config.json")
-    prefix = FAMILIES[config.model_type].prefix
-    head = {key: tensor for key, tensor in checkpoint.tensors.items() if not key.startswith(prefix)}
-    layout = _layout(checkpoint, head)
+    config, family = checkpoint.encoder, FAMILIES[checkpoint.encoder.model_type]
+    head = {key: tensor for key, tensor in checkpoint.tensors.items() if not key.startswith(family.own)}
+    layout, notes = _with_layer_sum(checkpoint, _layout(checkpoint, head), config, layer_sum)
+    unused = [key for key in head if matches(key, _UNUSED)]
+    if unused:
+        names = ", ".join(sorted({key.split(".")[0] for key in unused}))
+        notes = (*notes, f"{source} also holds {names}, which its classifier does not use.")
     # One output cannot be one class of several; transformers takes it for a value too.
     default = "regression" if layout.classes == 1 else "single_label_classification"
     problem = checkpoint.config.get("problem_type") or default
@@ -53,10 +64,17 @@ def load_published(source: str) -> Models:
         )
     normalize = checkpoint.preprocessor.normalize
     model = abstract(lambda rngs: PublishedClassifier(config, layout, normalize=normalize, rngs=rngs))
-    missing = [re.escape(f"{prefix}masked_spec_embed")]
-    state = load_tensors(model, checkpoint.tensors, source=source, encoder=prefix, allow_missing=missing)
+    missing = [re.escape(f"{family.prefix}masked_spec_embed")]
+    state = load_tensors(
+        model,
+        checkpoint.tensors,
+        source=source,
+        encoder=family.prefix,
+        allow_missing=missing,
+        allow_extra=[re.escape(key) for key in unused],
+    )
     nnx.update(model, state)
-    if "masked_spec_embed" not in state["speech_encoder"]:
+    if hasattr(model.speech_encoder, "masked_spec_embed") and "masked_spec_embed" not in state["speech_encoder"]:
         model.speech_encoder.masked_spec_embed.set_value(jnp.zeros(config.hidden_size))
     # The encoder is what all members of an ensemble share, though there is but one member here.
     graphdef, own, *rest = nnx.split(model, lambda path, _: path[0] != "speech_encoder", ...)
@@ -66,12 +84,12 @@ def load_published(source: str) -> Models:
         graphdef=graphdef,
         params=jax.tree.map(lambda leaf: leaf[None], own),
         shared=rest[0],
-        max_seconds=None,
+        max_seconds=None if config.max_samples is None else config.max_samples / SAMPLE_RATE,
         crop="head",
-        min_samples=encoder_config.receptive_field(config),
+        min_samples=config.min_samples,
         dtype="float32",
         outputs=_OUTPUTS[problem],
-        notes=checkpoint.notes,
+        notes=(*checkpoint.notes, *notes),
     )
 
 
@@ -85,11 +103,17 @@ def _layout(checkpoint: Checkpoint, head: Mapping[str, np.ndarray]) -> HeadLayou
                 raise UserError(f"{source}/config.json: pooling_mode is {pooling!r}; it must be mean, sum or max.")
             width, classes = _rows(head["classifier.dense.weight"]), _rows(head[f"classifier.{last}.weight"])
             return HeadLayout("dense", classes, width, pooling=_POOLINGS[pooling], last=last)
+    if any(key.startswith("tdnn.") for key in head):
+        raise UserError(
+            f"{source}: its head tells speakers apart (ForXVector), which serjax does not compute; give a classifier, "
+            "or take the encoder alone with serjax.load_encoder."
+        )
     if {"projector.weight", "classifier.weight"} <= head.keys():
         weighted = bool(settings.get("use_weighted_layer_sum", False))
         return HeadLayout("projector", _rows(head["classifier.weight"]), _rows(head["projector.weight"]), weighted)
     if any(key.startswith("head.") for key in head):
         raise UserError(f"{source}: this is one fold of a run; give the run's folder, {Path(source).parent}.")
+    head = {key: tensor for key, tensor in head.items() if not matches(key, _UNUSED)}
     alone = not head or len(head) == len(checkpoint.tensors)  # an encoder alone is stored without its prefix
     problem = "it is an encoder without a head" if alone else "its head is of no layout that serjax knows"
     raise UserError(
@@ -106,18 +130,64 @@ def _rows(tensor: np.ndarray) -> int:
     return tensor.shape[0] if tensor.ndim else 1
 
 
+def _with_layer_sum(
+    checkpoint: Checkpoint, layout: HeadLayout, config: EncoderConfig, asked: LayerSum | None
+) -> tuple[HeadLayout, tuple[str, ...]]:
+    """Return the layout with the sum of layers of one version of transformers, and a sentence on which.
+
+    Raises:
+        UserError: a version is asked for where both compute the same.
+    """
+    source = checkpoint.source
+    if not (layout.weighted_layers and config.sums_by_version):
+        if asked is not None:
+            raise UserError(
+                f"--layer-sum {asked}: {source} has no weighted sum of layers to which it matters; leave it out."
+            )
+        return layout, ()
+    written = str(checkpoint.config.get("transformers_version") or "")
+    by_file: LayerSum = "5" if re.match(r"([5-9]|\d\d)\b", written) else "4"
+    reason = f"version {written} wrote its config.json" if written else "its config.json names no version"
+    chosen = asked or by_file
+    note = (
+        f"{source}: layers are summed as in transformers {chosen}, as {'asked for' if asked else reason} (--layer-sum)."
+    )
+    return replace(layout, layer_sum=chosen), (note,)
+
+
 def _labels(checkpoint: Checkpoint, classes: int) -> tuple[str, ...]:
-    """Return the names of the outputs in their order."""
-    path, named = f"{checkpoint.source}/config.json", checkpoint.config.get("id2label")
-    if named is None:
-        return tuple(f"LABEL_{index}" for index in range(classes))  # what transformers calls them then
-    try:
-        labels = {int(index): str(name) for index, name in named.items()}
-    except (AttributeError, ValueError):
-        raise UserError(f"{path}: id2label is {named!r}; it must map numbers to names.") from None
-    if sorted(labels) != list(range(classes)):
+    """Return the names of the outputs in their order, from id2label or label2id, which must agree.
+
+    Raises:
+        UserError: they do not, name other outputs than there are, or name two alike.
+    """
+    path, settings = f"{checkpoint.source}/config.json", checkpoint.config
+    default = {index: f"LABEL_{index}" for index in range(classes)}  # what transformers calls them without names
+    found: dict[str, dict[int, str]] = {}
+    for key, kind in (("id2label", "numbers to names"), ("label2id", "names to numbers")):
+        named = settings.get(key)
+        if named is None:
+            continue
+        try:
+            pairs = list(named.items()) if key == "id2label" else [(number, name) for name, number in named.items()]
+            labels = {int(number): str(name) for number, name in pairs}
+        except (AttributeError, TypeError, ValueError, OverflowError):
+            raise UserError(f"{path}: {key} is {named!r}; it must map {kind}.") from None
+        if sorted(labels) != list(range(classes)) or len(labels) != len(pairs):
+            raise UserError(
+                f"{path}: {key} names the outputs {sorted(int(number) for number, _ in pairs)}, but the head has "
+                f"{classes}; give weights and config.json of one model."
+            )
+        if labels != default:
+            found[key] = labels
+    if len(found) == 2 and found["id2label"] != found["label2id"]:
         raise UserError(
-            f"{path}: id2label names the outputs {sorted(labels)}, but the head has {classes}; give weights and "
-            "config.json of one model."
+            f"{path}: id2label has {', '.join(found['id2label'][index] for index in range(classes))}, but label2id "
+            f"{', '.join(found['label2id'][index] for index in range(classes))}; correct the wrong one."
         )
-    return tuple(labels[index] for index in range(classes))
+    labels = next(iter(found.values()), default)
+    names = tuple(labels[index] for index in range(classes))
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"{path}: id2label calls several outputs {', '.join(twice)}; give each a name of its own.")
+    return names

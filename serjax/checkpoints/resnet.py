@@ -8,13 +8,14 @@ import numpy as np
 from flax import nnx
 
 from serjax.checkpoints.conversion import load_tensors, to_tensors
-from serjax.checkpoints.formats.tensors import read_json, read_tensors, write_tensors
+from serjax.checkpoints.formats.tensors import read_tensors, write_tensors
 from serjax.checkpoints.formats.torch_pickle import read_torch_file
 from serjax.checkpoints.hub import resolve
 from serjax.models.functional import abstract
 from serjax.models.networks.resnet import WIDTHS, ResNet18
 from serjax.runtime.disk import write_text
 from serjax.runtime.errors import UserError
+from serjax.runtime.json_files import read_json
 
 _LAYOUT: dict[str, Any] = {
     "model_type": "resnet",

@@ -6,13 +6,14 @@ A run folder's model.json holds the settings of the model and of its input, so t
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge, Le
 from flax import nnx
 
 from serjax.audio.highpass import Cutoff
@@ -20,7 +21,7 @@ from serjax.audio.vad import Activity
 from serjax.checkpoints.bundle import Models
 from serjax.checkpoints.calibration import read_calibration
 from serjax.checkpoints.conversion import load_tensors, to_tensors
-from serjax.checkpoints.formats.tensors import read_json, read_tensors, write_tensors
+from serjax.checkpoints.formats.tensors import read_tensors, write_tensors
 from serjax.checkpoints.huggingface import save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.checkpoints.sequence_classification import from_transformers, in_transformers, to_transformers
@@ -31,9 +32,10 @@ from serjax.models.encoders.config import OWN
 from serjax.models.encoders.families import FAMILIES
 from serjax.models.functional import abstract
 from serjax.models.speech import Speech
-from serjax.runtime.constraints import AtLeastOne, Positive, from_json, to_json
+from serjax.runtime.constraints import FoldNumber, Name, Positive, read_as, to_json
 from serjax.runtime.disk import write_text
-from serjax.runtime.errors import UserError
+from serjax.runtime.errors import UserError, brief
+from serjax.runtime.json_files import contents_of, read_json
 
 FORMAT = 2
 """Version of model.json; raised where older files can no longer be read."""
@@ -61,13 +63,13 @@ class RunModels:
         tasks: that the outputs answer, where that is not one class.
     """
 
-    labels: tuple[str, ...]
-    folds: tuple[AtLeastOne, ...]
+    labels: tuple[Name, ...]
+    folds: tuple[FoldNumber, ...]
     model: ModelConfig
-    max_seconds: Positive
+    max_seconds: Annotated[Positive, Le(86_400)]
     eval_crop: Literal["head", "centre"]
     vad: Activity
-    seeds: AtLeastOne = 1
+    seeds: Annotated[int, Ge(1), Le(1_000)] = 1
     format: int = FORMAT
     highpass: Cutoff | None = None
     tasks: tuple[Task, ...] = ()
@@ -80,6 +82,16 @@ class RunModels:
     def trained(self) -> list[tuple[int, int]]:
         """Fold and seed of each model, in the order of `members`."""
         return [(fold, seed) for seed in range(self.seeds) for fold in self.folds]
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The part of the config.json of a fold that is read."""
+
+    id2label: dict[str, str] = field(default_factory=dict)
+
+
+_AGAIN = "copy the run folder again, or train the run again"
 
 
 def fold_folder(run_dir: Path, fold: int, seed: int = 0) -> Path:
@@ -119,7 +131,7 @@ def save_models(run_dir: Path, models: RunModels, *seeds: Mapping[int, Any]) -> 
         if in_transformers(config) and not models.tasks:
             head = to_transformers(config, head)
             entries = {
-                "architectures": [f"{family.architecture}ForSequenceClassification"],
+                "architectures": [f"{family.architecture}{family.classifier}"],
                 "classifier_proj_size": len(head["projector.bias"]),
                 "use_weighted_layer_sum": config.weighted_layers,
             }
@@ -155,7 +167,9 @@ def _save_network(folder: Path, config: Any, member: nnx.Module, names: dict[str
     speech = config.encoder_settings
     if speech is not None:
         entries["encoder"] = speech.encoder.config.to_dict()
-        write_text(folder / "preprocessor_config.json", json.dumps(_preprocessor(speech).to_dict()) + "\n")
+        write_text(
+            folder / "preprocessor_config.json", json.dumps(_preprocessor(speech).to_dict(speech.encoder.config)) + "\n"
+        )
     write_tensors(folder / "model.safetensors", to_tensors(member))
     write_text(folder / "config.json", json.dumps(entries) + "\n")
 
@@ -174,16 +188,20 @@ def read_run(run_dir: str | Path) -> RunModels:
         )
     if not path.is_file():
         raise UserError(f"{folder}: the run is not finished; run its command again to go on where it stopped.")
-    found = read_json(path)
+    found = read_json(path, remedy=_AGAIN)
     if not found.get("labels") or not found.get("folds"):
         raise UserError(f"{path}: it names no labels or no folds; train the run again.")
     version = found.get("format", 1)
     if version != FORMAT:
         raise UserError(
-            f"{path}: it has format {version}, but this version of serjax reads format {FORMAT}; train the run again, "
-            f"or use {'serjax 0.1.0' if version == 1 else 'a newer serjax'}."
+            f"{path}: it has format {brief(repr(version))}, but this version of serjax reads {FORMAT}; train the run "
+            f"again, or use {'serjax 0.1.0' if version == 1 else 'a newer serjax'}."
         )
-    return from_json(RunModels, path.read_bytes(), str(path))
+    run = read_as(RunModels, path, _AGAIN, others="forbid")
+    for name, values in (("labels", run.labels), ("folds", run.folds)):
+        if len(set(values)) < len(values):
+            raise UserError(f"{path}: {name} has an entry twice; {_AGAIN}.")
+    return run
 
 
 def load_run(run_dir: str | Path) -> Models:
@@ -201,7 +219,9 @@ def load_run(run_dir: str | Path) -> Models:
     model = run.model
     trained, rest, graphdef = [], [], None
     for source in members:
-        member = _load_fold(source, folder / OLD_ENCODER, run)
+        # Settings that fit their types may still make no model.
+        with contents_of(folder / "model.json", _AGAIN):
+            member = _load_fold(source, folder / OLD_ENCODER, run)
         graphdef, state, *frozen = nnx.split(member, lambda path, _: model.trainable(path), ...)
         trained.append(state)
         rest += frozen
@@ -271,9 +291,10 @@ def _load_fold(source: Path, beside: Path, run: RunModels) -> nnx.Module:
     missing = [rf"(.*\.)?{re.escape(prefix)}masked_spec_embed"] if speech is not None else []
     state = load_tensors(member, tensors, source=str(source), encoder=prefix, allow_missing=missing)
     nnx.update(member, state)
-    for path, leaf in nnx.to_flat_state(nnx.state(member)):
+    found = {path for path, _ in nnx.to_flat_state(state)}
+    for path, leaf in nnx.to_flat_state(nnx.state(member, nnx.Param)):
         # A checkpoint whose frames are never masked has no embedding for them.
-        if path[-1] == "masked_spec_embed" and isinstance(leaf[...], jax.ShapeDtypeStruct):
+        if path[-1] == "masked_spec_embed" and path not in found:
             nnx.update(member, nnx.from_flat_state([(path, leaf.replace(jnp.zeros(leaf.shape, leaf.dtype)))]))
     return member
 
@@ -287,9 +308,8 @@ def _equal(states: Sequence[Any]) -> bool:
 
 def _check_labels(fold: Path, labels: Sequence[str]) -> None:
     """Refuse a fold's folder that another run, with other labels, has written."""
-    named = read_json(fold / "config.json").get("id2label", {})
+    named = read_as(_Names, fold / "config.json", "copy the run folder again").id2label
     found = [named.get(str(i)) for i in range(len(named))]
     if found != list(labels):
-        raise UserError(
-            f"{fold}/config.json: its labels are {found}, but the run's are {list(labels)}; they must agree."
-        )
+        told, ours = brief(repr(found)), brief(repr(list(labels)))
+        raise UserError(f"{fold}/config.json: its labels are {told}, but the run's are {ours}; they must agree.")

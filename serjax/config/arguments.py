@@ -59,6 +59,11 @@ def add_ensemble_options(parser: argparse.ArgumentParser) -> None:
         help="tell only these classes apart: their scores add up to 1",
     )
     parser.add_argument("--task", metavar="NAME", help="task to answer, of a run with several; default: the first")
+    parser.add_argument(
+        "--layer-sum",
+        choices=("4", "5"),
+        help="sum of layers of a published pre-LN classifier, as in this version of transformers; default: its own",
+    )
     long_clips = parser.add_mutually_exclusive_group()
     long_clips.add_argument(
         "--head",
@@ -82,7 +87,7 @@ def ensemble_options(options: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(options, name) for name in _ENSEMBLE}
 
 
-_ENSEMBLE = ("weights", "dtype", "highpass", "long_clips", "raw", "only", "task")
+_ENSEMBLE = ("weights", "dtype", "highpass", "long_clips", "raw", "only", "task", "layer_sum")
 
 
 def add_data_options(parser: argparse.ArgumentParser, cache: str) -> None:

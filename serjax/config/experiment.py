@@ -78,7 +78,7 @@ class Experiment:
     @property
     def whole_dir(self) -> Path:
         """The run folder, absolute; of a job that of the run whose folds it trains."""
-        return (Path(self.out) / self.name).absolute()
+        return (Path(self.out).expanduser() / self.name).absolute()
 
     @property
     def run_dir(self) -> Path:
@@ -167,4 +167,4 @@ def check_name(name: str) -> None:
 
 def cache_folder(experiment: Experiment) -> Path:
     """Return the folder that holds those of decoded clips, frames and features: data.cache, or that of the run."""
-    return Path(experiment.data.cache or experiment.whole_dir.parent).absolute()
+    return Path(experiment.data.cache or experiment.whole_dir.parent).expanduser().absolute()

@@ -100,7 +100,7 @@ class PretrainExperiment:
     @property
     def run_dir(self) -> Path:
         """The run folder, absolute."""
-        return (Path(self.out) / self.name).absolute()
+        return (Path(self.out).expanduser() / self.name).absolute()
 
     def check(self) -> None:
         """Refuse combinations that no pretraining can have.

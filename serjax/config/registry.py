@@ -101,4 +101,4 @@ def experiment(name: str, /, **changes: Any) -> Any:
 
 def _is_experiment(path: Path) -> bool:
     """Look whether a file defines an experiment: a user's folder may hold anything."""
-    return path.is_file() and "def experiment(" in path.read_text(errors="replace")
+    return path.is_file() and "def experiment(" in path.read_text(encoding="utf-8", errors="replace")

@@ -17,9 +17,11 @@ from serjax.data.batching.channel import Channel
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.data.corpora.read import describe, read_corpus
 from serjax.data.coverage import measure_coverage, unheard_note
+from serjax.data.folds.alike import MOST, alike_clips, may_divide
 from serjax.data.folds.fold import Fold
 from serjax.data.folds.leakage import check_folds
 from serjax.data.folds.make import fewer_folds, make_folds
+from serjax.data.folds.recordings import Kept, kept_together
 from serjax.data.store.clips import ClipStore, SilentClips, open_store
 from serjax.data.store.face_features import read_face_features
 from serjax.data.target_config import ONE_CLASS, TargetConfig
@@ -118,13 +120,17 @@ def read_data(
         log.warning(fewer)
     # Labels that nobody learns must not decide how clips are divided, nor forbid it.
     learned = store.utterances if target.of_labels else tuple(replace(clip, label="") for clip in store.utterances)
+    kept, uncompared = _kept_together(store, folds)
     divided, notes = check_folds(
-        make_folds(learned, folds, seed),
+        make_folds(learned, folds, seed, kept),
         learned,
         store.hashes,
         allow_speaker_overlap=folds.allow_speaker_overlap,
         disjoint=folds.disjoint,
+        kept=kept,
+        silent=lambda i: isinstance(store, ClipStore) and not np.ptp(store.clip(i)),
     )
+    notes = (*notes, *uncompared)
     if corpus.unnamed is not None:
         unused = (
             f"The clips' names seem to hold speakers that are not used: {corpus.unnamed.offer} would. They may stand "
@@ -152,6 +158,16 @@ def read_data(
     if targets is not None:
         corpus_notes = (*corpus_notes, *targets.notes)
     return Data(corpus.name, store, corpus.labels, classes, divided, corpus_notes, notes, rows, targets)
+
+
+def _kept_together(store: ClipStore | SilentClips, folds: FoldsConfig) -> tuple[list[Kept], list[str]]:
+    """Return the clips that folds must not divide, and a sentence where sounds are not compared."""
+    clips = store.utterances
+    if not (isinstance(store, ClipStore) and may_divide(clips, folds)):
+        return kept_together(clips), []
+    if len(clips) > MOST:
+        return kept_together(clips), [f"More than {MOST:,} clips: whether some are altered copies is not looked for."]
+    return kept_together(clips, alike_clips(store)), []
 
 
 def open_channel(data: Data, config: DataConfig, augment: AugmentConfig, cache: Path) -> Channel | None:

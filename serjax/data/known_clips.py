@@ -5,14 +5,23 @@ folds.json holds those of labelled clips, adapted_to.json those of clips without
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from serjax.data.folds.fold import read_hashes, read_parts
+from serjax.runtime.constraints import read_as
 from serjax.runtime.disk import write_text
-from serjax.runtime.errors import UserError
+from serjax.runtime.json_files import LARGEST_LIST
 
 _ADAPTED = "adapted_to.json"
+
+
+@dataclass(frozen=True)
+class _Adapted:
+    """Contents of adapted_to.json."""
+
+    hashes: frozenset[str]
 
 
 class Known(NamedTuple):
@@ -67,7 +76,4 @@ def read_adapted(folder: Path) -> frozenset[str]:
     path = folder / _ADAPTED
     if not path.is_file():
         return frozenset()
-    try:
-        return frozenset(json.loads(path.read_text(encoding="utf-8"))["hashes"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: it is damaged ({error}); copy it from the run again.") from None
+    return read_as(_Adapted, path, "copy it from the run again", largest=LARGEST_LIST).hashes

@@ -1,5 +1,6 @@
 """Rows of metrics.jsonl: which epoch of a trial was kept, and by which score."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +11,9 @@ VALIDATION_SCORE = "validation_score"
 
 
 def validation_score(row: Row) -> float:
-    """Return the score that early stopping watches."""
-    return row[VALIDATION_SCORE] if VALIDATION_SCORE in row else row["validation_macro_f1"]
+    """Return the score that early stopping watches; minus infinity where it was not finite, or is not there."""
+    score = row.get(VALIDATION_SCORE, row.get("validation_macro_f1"))
+    return -math.inf if score is None else score
 
 
 def kept_row(rows: Sequence[Row]) -> Row:

@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from serjax.runtime.disk import write_text
-from serjax.runtime.errors import UserError, reason
+from serjax.runtime.errors import UserError, one_of, reason
 
+_ANEW = "write the file anew by training again"
 _COLUMNS = ["clip", "fold", "label", "prediction", "speaker"]
 _SEED = "seed"
 _ATTRIBUTES = ("gender", "age")
@@ -122,19 +123,22 @@ def read_seeds(path: Path) -> list[OutOfFold]:
         UserError: the file is missing, or a column or value is not as `write_oof_csv` writes it.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             header, *rows = list(csv.reader(file)) or [[]]
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read ({reason(error)}); give the oof.csv of a finished run.") from None
     known = [name for name in _ATTRIBUTES if name in header]
     columns = _columns(2 if header[2:3] == [_SEED] else 1, known)
     labels = tuple(name.removeprefix(_PROBABILITY) for name in header[len(columns) :])
-    if header != columns + [_PROBABILITY + label for label in labels]:
+    if header != columns + [_PROBABILITY + label for label in labels] or len(set(labels)) < len(labels):
         raise UserError(
             f"{path}, line 1: the columns must be {', '.join(_COLUMNS)} and then {_PROBABILITY}CLASS for each class; "
             "give the oof.csv of a finished run."
         )
     index = {label: number for number, label in enumerate(labels)}
+    strange = next((number for number, row in enumerate(rows, 2) if len(row) != len(header)), None)
+    if strange is not None:  # before a table is allotted that the rows would not fill
+        raise UserError(f"{path}, row {strange}: expected {len(header)} values; {_ANEW}.")
     fold, label, seed = np.empty(len(rows), int), np.empty(len(rows), int), np.zeros(len(rows), int)
     probability = np.empty((len(rows), len(labels)), np.float32)
     for number, row in enumerate(rows):
@@ -145,10 +149,16 @@ def read_seeds(path: Path) -> list[OutOfFold]:
             seed[number] = np.uint16(int(*repeat))
             # Of exactly this shape: numpy would spread a single value over all classes.
             probability[number] = np.array(values, np.float32).reshape(len(labels))
+            if not (
+                0 < fold[number] < 10_000
+                and (probability[number] >= 0).all()
+                and np.isfinite(probability[number]).all()
+            ):
+                raise ValueError
         except (ValueError, KeyError, OverflowError):
             raise UserError(
                 f"{path}, row {number + 2}: expected {len(header)} values with a fold's number, one of the classes "
-                f"{', '.join(labels)} and probabilities; write the file anew by training again."
+                f"{one_of(list(labels))} and probabilities; {_ANEW}."
             ) from None
     speaker = columns.index("speaker")
 

@@ -1,8 +1,7 @@
 """Two runs with targets other than one class on the same clips: their scores and the paired difference."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,15 @@ import numpy as np
 from serjax.evaluation.task_answers import TaskAnswers, read_task_csv
 from serjax.evaluation.task_report import Section, task_difference, task_section
 from serjax.evaluation.tasks import Task
+from serjax.runtime.constraints import read_as
 from serjax.runtime.errors import UserError
+
+
+@dataclass(frozen=True)
+class _Report:
+    """The part of a report.json that is read: its tasks, where it has some."""
+
+    tasks: tuple[Task, ...] | None = None
 
 
 def read_tasks(run: Path) -> dict[str, TaskAnswers] | None:
@@ -23,15 +30,11 @@ def read_tasks(run: Path) -> dict[str, TaskAnswers] | None:
     path = run / "report.json"
     if not path.is_file():
         return None
-    try:
-        sections = json.loads(path.read_text(encoding="utf-8")).get("tasks")
-    except ValueError:
-        raise UserError(f"{path}: it is damaged; train the run again.") from None
-    if not sections:
+    tasks = read_as(_Report, path, "train the run again").tasks
+    if not tasks:
         return None
     found = {}
-    for one in sections:
-        task = Task(one["name"], one["kind"], tuple(one["outputs"]), tuple(map(tuple, one["ranges"])))
+    for task in tasks:
         seeds = read_task_csv(run / f"oof_{task.name}.csv", task)
         found[task.name] = replace(seeds[0], answer=np.stack([seed.answer for seed in seeds]).mean(0))
     return found

@@ -7,6 +7,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from serjax.runtime.constraints import FileName, Finite, Name
+
 MIDDLE = 0.5
 """Value, on a dimension's range from 0 to 1, of an output of 0: training starts in the middle."""
 
@@ -25,10 +27,10 @@ class Task:
         ranges: lowest and highest value of each dimension, on the corpus's scale; empty for other kinds.
     """
 
-    name: str
+    name: FileName
     kind: Kind
-    outputs: tuple[str, ...]
-    ranges: tuple[tuple[float, float], ...] = ()
+    outputs: tuple[Name, ...]
+    ranges: tuple[tuple[Finite, Finite], ...] = ()
 
     @property
     def metric(self) -> str:

@@ -17,7 +17,7 @@ from serjax.data.batching.lengths import bucket
 from serjax.data.store.frame_labels import FrameGrid
 from serjax.data.store.ragged import Ragged
 from serjax.features.extract import Batch, Function, Piece, extract
-from serjax.models.encoders.wav2vec2 import SpeechEncoder
+from serjax.models.encoders.stack import BaseEncoder
 from serjax.models.functional import Params, cast
 from serjax.models.layers.standardize import unit_variance
 from serjax.runtime.errors import UserError
@@ -25,7 +25,7 @@ from serjax.runtime.mesh import make_mesh
 
 
 def layer_features(
-    encoder: SpeechEncoder, layer: int, *, normalize: bool, dtype: str = "float32"
+    encoder: BaseEncoder, layer: int, *, normalize: bool, dtype: str = "float32"
 ) -> tuple[Function, Params]:
     """Return the function of one layer's hidden states, and its weights.
 
@@ -46,8 +46,7 @@ def layer_features(
 
     def extract(state: Params, wave: Float[Array, "b t"], lengths: Int[Array, "b"]) -> tuple[Array, Array]:
         model = nnx.merge(graphdef, cast(state, dtype), copy=True)
-        wave = unit_variance(wave, lengths) if normalize else wave
-        output = model(wave.astype(dtype), lengths)
+        output = model(unit_variance(wave, lengths) if normalize else wave, lengths)
         return output.hidden_states[layer].astype(jnp.float32), output.lengths
 
     return extract, state

@@ -176,11 +176,11 @@ def _begin(folder: Path, division: str) -> None:
     """Empty an unfinished folder whose steps are of other batches, as other devices divide clips."""
     path = folder / _DIVISION
     with disk_errors(folder, _OPTION):
-        if path.is_file() and path.read_text() == division:
+        if path.is_file() and path.read_text(encoding="utf-8", errors="replace") == division:
             return
         for old in folder.iterdir():
             old.unlink()
-        path.write_text(division)
+        path.write_text(division, encoding="utf-8")
 
 
 def _fill(

@@ -54,7 +54,7 @@ def encode(
 
     def call(state: Params, wave: Any, length: Any) -> Any:
         model = nnx.merge(graphdef, cast(state, dtype), copy=True)
-        states, frames = model.features(wave.astype(dtype), length)
+        states, frames = model.features(wave, length)
         states = states.astype(jnp.float32)
         if pooled:
             # The mean over frames is the same before and after the weighted sum of layers: keep it alone.

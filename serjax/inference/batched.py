@@ -19,6 +19,9 @@ from serjax.video.config import VideoConfig
 BATCH = 8
 """Clips a call, at most."""
 
+AT_ONCE = 60
+"""Seconds of sound in a call with clips, at most, where one clip is no longer: memory grows with it."""
+
 SECONDS = 16
 """Of sound in a call with windows of a recording, at most, where one window is no longer: memory grows with it. In
 float32 eight clips of 3 s take a processor more than eight times as long as one (docs/results/speed.md)."""
@@ -45,8 +48,9 @@ def batches(lengths: Sequence[int], longest: int | None = None) -> Iterator[list
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     for _, group in groupby(order, key=lambda index: padded(lengths[index], longest)):
         waiting = list(group)
+        fitting = max(1, min(BATCH, AT_ONCE * SAMPLE_RATE // max(1, padded(lengths[waiting[0]], longest))))
         while waiting:
-            size = min(BATCH, 1 << (len(waiting).bit_length() - 1))
+            size = 1 << (min(fitting, len(waiting)).bit_length() - 1)
             yield waiting[:size]
             del waiting[:size]
 

@@ -1,6 +1,5 @@
 """Clips that a command line names: files, folders of recordings, and lists of paths."""
 
-import csv
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from serjax.data.corpora.columns import FIELDS, plain
 from serjax.data.corpora.folders import walk
 from serjax.runtime.errors import UserError, one_of
 from serjax.runtime.remote import as_path, is_remote
+from serjax.runtime.text import read_lines, read_rows
 
 RECORDINGS = AUDIO_SUFFIXES | TRACK_SUFFIXES
 """Suffixes, in lower case, of the files that are looked for in folders."""
@@ -62,15 +62,11 @@ def _below(folder: Path) -> list[Named]:
 def _listed(path: Path, notes: list[str]) -> list[Named]:
     """Return the clips of a list; what is not used of it is added to `notes`."""
     separator = LISTS.get(path.suffix.lower(), "\t")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            # Quotes are part of a name where tabs separate.
-            plain = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-            rows = [row for row in (csv.reader(file) if separator == "," else plain) if any(map(str.strip, row))]
-    except OSError as error:
-        raise UserError(f"{path}: the list cannot be read ({error.strerror}); correct its path.") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: it is no list in UTF-8 ({error}); write a path a line.") from None
+    if separator == ",":
+        rows = [row for _, row in read_rows(path, separators=",")]
+    else:  # quotes are part of a name where tabs separate
+        rows = [line.split(separator) for _, line in read_lines(path)]
+    rows = [row for row in rows if any(map(str.strip, row))]
     if not rows:
         raise UserError(f"{path}: the list has no entry; write a path a line.")
     column = _column(path, rows)

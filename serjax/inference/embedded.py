@@ -67,7 +67,7 @@ class EmbeddingCache:
     def __contains__(self, digest: str) -> bool:
         try:
             return np.load(self.path(digest), mmap_mode="r").dtype == np.float32
-        except (OSError, ValueError, EOFError):  # none, or what a crash of the system left of one
+        except Exception:  # none, or what a crash of the system left of one
             return False
 
     def __getitem__(self, digest: str) -> Float32[np.ndarray, "*n d"]:

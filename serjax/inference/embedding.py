@@ -23,7 +23,6 @@ from serjax.inference.ensemble import Ensemble
 from serjax.inference.inputs import Sample, decode_path
 from serjax.inference.load import load
 from serjax.inference.windows import LONGEST, spread
-from serjax.models.encoders.config import frame_hop, receptive_field
 from serjax.models.layers.masking import length_mask
 from serjax.models.layers.pooling import masked_mean, masked_mean_and_deviation
 from serjax.models.layers.standardize import unit_variance
@@ -63,9 +62,9 @@ class Settings(NamedTuple):
 class EncoderLayers:
     """Layers of a speech encoder, pooled over the frames of a clip.
 
-    A clip above 30 s, whose attention would grow as its square, has the mean of its windows' vectors
-    (`serjax.inference.windows.spread`); without pooling it is cut into parts whose frames follow each other, as many as
-    of the whole. Each is prepared as a clip of its own.
+    A clip above 30 s, whose attention would grow as its square (or above what the encoder has positions for, where that
+    is less), has the mean of its windows' vectors (`serjax.inference.windows.spread`); without pooling it is cut into
+    parts whose frames follow each other, as many as of the whole. Each is prepared as a clip of its own.
 
     Attributes:
         settings: of the embeddings.
@@ -98,12 +97,14 @@ class EncoderLayers:
         self._pool, self._layers = pool, tuple(layer % (last + 1) for layer in layers)
         self._graphdef, self._state = nnx.split(encoder.module)
         self._normalize = encoder.preprocessor.normalize
-        self._grid = FrameGrid(frame_hop(config), receptive_field(config))
+        self._grid = FrameGrid(config.frame_hop, config.min_samples)
+        most = config.max_samples
+        self._longest = round(LONGEST * SAMPLE_RATE) if most is None else min(round(LONGEST * SAMPLE_RATE), most)
         made = fingerprint(self._state, encoder.preprocessor)
         self.settings = Settings(source, made, self._layers, pool)
         self.notes = encoder.notes
         how = "cut into parts whose frames follow each other" if pool == "none" else "averaged over their windows"
-        self.windowed = f"longer than {LONGEST:g} s and {how}"
+        self.windowed = f"longer than {self._longest / SAMPLE_RATE:g} s and {how}"
 
     def columns(self, width: int) -> list[str]:
         """Return the names of so many values, those of several layers one after the other."""
@@ -128,7 +129,7 @@ class EncoderLayers:
 
     def pieces(self, wave: Float32[np.ndarray, "t"]) -> list[Float32[np.ndarray, "_"]]:
         """Return the stretches of a clip that go through the encoder: one, where it lasts no more than 30 s."""
-        longest = round(LONGEST * SAMPLE_RATE)
+        longest = self._longest
         if len(wave) <= longest:
             return [wave]
         if self._pool != "none":

@@ -18,6 +18,7 @@ from serjax.inference.embedded import EmbeddedClip, EmbeddingCache
 from serjax.inference.embedding import Settings
 from serjax.runtime.disk import atomic_folder, disk_errors, link, write_text
 from serjax.runtime.errors import MissingPackage, UserError
+from serjax.runtime.json_files import parse_json
 from serjax.runtime.version import __version__
 
 POOLED = (".parquet", ".csv", ".npz", ".npy")
@@ -104,8 +105,10 @@ def read_settings(out: Path) -> dict[str, Any] | None:
                 text = str(arrays["metadata"])
         else:
             text = _beside(out).read_text(encoding="utf-8")
-        found = json.loads(text)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        found = parse_json(text, str(out))
+    except MissingPackage:
+        raise
+    except Exception:  # what of a damaged archive or table can be raised is nearly anything
         return None
     return found if isinstance(found, dict) else None
 

@@ -13,13 +13,11 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from serjax.audio import SAMPLE_RATE
-from serjax.audio.decode import resample
 from serjax.checkpoints import huggingface
 from serjax.checkpoints.run_models import OLD_ENCODER, read_run
 from serjax.data.batching.lengths import bucket
-from serjax.inference.inputs import decode_path, rate_of
-from serjax.models.encoders.config import frames, receptive_field
-from serjax.models.encoders.wav2vec2 import EncoderOutput
+from serjax.inference.inputs import decode_path, rate_of, read_array
+from serjax.models.encoders.stack import EncoderOutput
 from serjax.models.layers.standardize import unit_variance
 from serjax.models.speech import Speech
 from serjax.runtime.errors import UserError
@@ -68,10 +66,13 @@ class PretrainedEncoder:
             padding: exact: each clip gives what it gives alone, so that a batch equals `transformers` called with one
                 clip after another, whatever the checkpoint. transformers: a batch equals theirs. Statistics of group
                 norm include the padding; and where `return_attention_mask` is false, so do normalisation and attention.
+                Whisper differs: transformers pads every clip to 30 s, exact encodes its own length, which is another
+                function.
             attentions: Return attention weights too.
 
         Raises:
-            UserError: a clip cannot be read, is empty, holds NaN or is shorter than one frame.
+            UserError: a clip cannot be read, is empty, holds NaN, or is shorter than one frame or longer than the
+                encoder has positions for.
         """
         if padding not in get_args(Padding):
             raise UserError(f"padding: got {padding!r}; give {' or '.join(get_args(Padding))}.")
@@ -92,13 +93,13 @@ class PretrainedEncoder:
             padding=padding,
             attentions=attentions,
         )
-        output = _cut(output, frames(self.config, longest))
-        return output if masked else output._replace(lengths=frames(self.config, jnp.asarray(true)))
+        output = _cut(output, self.config.frames(longest))
+        return output if masked else output._replace(lengths=self.config.frames(jnp.asarray(true)))
 
     @property
     def _padding_counts(self) -> bool:
         """True where transformers' results depend on the length to which clips are padded."""
-        return not self.preprocessor.return_attention_mask or self.config.feat_extract_norm == "group"
+        return not self.preprocessor.return_attention_mask or self.config.batch_padding_counts
 
     def _read(self, clips: Any, lengths: Sequence[int] | np.ndarray | Array | None) -> list[Wave]:
         """Return the clips' samples, mono at 16 kHz."""
@@ -107,7 +108,7 @@ class PretrainedEncoder:
             clips = list(np.asarray(clips))
         elif array or isinstance(clips, (str, Path, Mapping)) or _is_pair(clips) or _is_wave(clips):
             clips = [clips]
-        clips = [np.asarray(clip) if hasattr(clip, "ndim") or _is_wave(clip) else clip for clip in clips]
+        clips = [np.asarray(clip) if hasattr(clip, "ndim") or _is_numbers(clip) else clip for clip in clips]
         if lengths is not None:
             clips = _cut_to(clips, lengths)
         if not len(clips):
@@ -117,24 +118,34 @@ class PretrainedEncoder:
             found = " and ".join(f"{rate:g}" for rate in rates)
             warnings.warn(f"clips of {found} Hz are resampled to {SAMPLE_RATE} Hz.", stacklevel=3)
         waves = [_samples(clip, f"clip {index}") for index, clip in enumerate(clips)]
-        least = receptive_field(self.config)
+        least, most = self.config.min_samples, self.config.max_samples
         for index, wave in enumerate(waves):
             if len(wave) < least:
                 raise UserError(
                     f"clip {index}: it has {len(wave)} samples at 16 kHz, but the encoder's first frame takes {least}; "
                     "give a longer one."
                 )
+            if most is not None and len(wave) > most:
+                raise UserError(
+                    f"clip {index}: it lasts {len(wave) / SAMPLE_RATE:g} s, but {self.config.model_type} has positions "
+                    f"for {most / SAMPLE_RATE:g} s; cut it into parts."
+                )
         return waves
 
 
 def _is_pair(clip: Any) -> bool:
     """Return whether this is (samples, rate)."""
-    return isinstance(clip, tuple) and len(clip) == 2 and isinstance(clip[1], (int, float, np.number))
+    return isinstance(clip, tuple) and len(clip) == 2 and isinstance(clip[1], (int, float, np.number, type(None)))
 
 
 def _is_wave(clip: Any) -> bool:
     """Return whether this is a list of numbers."""
     return isinstance(clip, (list, tuple)) and len(clip) > 0 and isinstance(clip[0], (int, float, np.number))
+
+
+def _is_numbers(clip: Any) -> bool:
+    """Return whether this is a list of numbers throughout."""
+    return _is_wave(clip) and all(isinstance(one, (int, float, np.number)) for one in clip)
 
 
 def _cut_to(clips: list[Any], lengths: Any) -> list[np.ndarray]:
@@ -160,15 +171,17 @@ def _samples(clip: Any, name: str) -> Wave:
         clip = clip["array"], clip["sampling_rate"]
     if isinstance(clip, (str, Path)):
         return decode_path(clip)
-    if _is_pair(clip):
-        return resample(np.asarray(clip[0]), float(clip[1]), SAMPLE_RATE, source=name)
+    if isinstance(clip, tuple) and len(clip) == 2:
+        return read_array(*clip, name)
+    if _is_wave(clip):
+        return read_array(clip, SAMPLE_RATE, name)
     if not hasattr(clip, "ndim") or clip.ndim != 1:
         found = f"the shape {list(clip.shape)}" if hasattr(clip, "ndim") else f"the type {type(clip).__name__}"
         raise UserError(
             f"{name}: it has {found}; give samples [t] at 16 kHz, (samples, rate in Hz), "
             '{"array": samples, "sampling_rate": rate in Hz} or a path.'
         )
-    return resample(np.asarray(clip), SAMPLE_RATE, SAMPLE_RATE, source=name)
+    return read_array(clip, SAMPLE_RATE, name)
 
 
 @partial(jax.jit, static_argnames=("graphdef", "normalize", "padding", "attentions"))
@@ -200,7 +213,7 @@ def load_encoder(source: str | Path) -> PretrainedEncoder:
     """Return the speech encoder of a checkpoint or a run, to be called with clips.
 
     The checkpoint is that of an encoder alone, of its pretraining or of a task (HuBERT, UniSpeech, UniSpeech-SAT,
-    wav2vec2, WavLM):
+    wav2vec2, WavLM, Whisper):
 
         encoder = serjax.load_encoder("facebook/hubert-base-ls960")
         output = encoder([first, second])  # samples [t] at 16 kHz, of any length

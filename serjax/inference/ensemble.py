@@ -26,6 +26,7 @@ from serjax.inference.windows import LONGEST, spread
 from serjax.models.functional import cast
 from serjax.runtime.errors import UserError
 from serjax.runtime.fingerprint import fingerprint
+from serjax.runtime.memory import memory_errors
 
 LongClips = Literal["windows", "head", "whole"]
 """Clips that are longer than a model hears: the mean over windows, the stretch a run was trained on, or all at once."""
@@ -78,6 +79,7 @@ class Ensemble:
         self._models = models._replace(
             params=cast(models.params, models.dtype), shared=cast(models.shared, models.dtype)
         )
+        self.parameters = self._models.params, self._models.shared
         self._logits = jax.jit(member_logits, static_argnames=("graphdef", "dtype"))
         self._embed = jax.jit(member_embeddings, static_argnames=("graphdef", "dtype"))
         temperature = None
@@ -265,7 +267,9 @@ class Ensemble:
         owners, logits = self._of_windows(samples, self._logits)
         scores, disagreement = self.scoring.scores(logits), self.scoring.disagreement(logits)
         if not np.isfinite(scores).all():
-            raise UserError("the answers are not finite numbers: the weights are damaged; train or fetch them again.")
+            raise UserError(
+                "the answers are not finite numbers: samples are too large, or weights damaged; fetch them again."
+            )
         doubts = None if disagreement is None else owner_means(disagreement, owners)
         return owner_means(scores, owners), doubts, owner_means(self.scoring.members(logits), owners)
 
@@ -298,8 +302,10 @@ class Ensemble:
         for batch in batches([len(wave) for _, wave in windows], longest):
             samples, waves = zip(*(windows[index] for index in batch), strict=True)
             inputs = join(waves, samples, models.video, longest)
-            made = call(models.params, models.shared, inputs, graphdef=models.graphdef, dtype=models.dtype)
-            found.append(np.asarray(made))
+            seconds = sum(map(len, waves)) / SAMPLE_RATE
+            with memory_errors(f"{seconds:.0f} s of sound at once", "leave --whole out, or give shorter clips"):
+                made = call(models.params, models.shared, inputs, graphdef=models.graphdef, dtype=models.dtype)
+                found.append(np.asarray(made))
             order += batch
         return np.concatenate(found)[np.argsort(order)]
 

@@ -1,12 +1,12 @@
 """Answers for many clips, some of which may be unreadable."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from serjax.audio import SAMPLE_RATE
 from serjax.audio.vad import Activity
@@ -75,37 +75,60 @@ def answer(
     waiting = iter(clips)
     while some := list(itertools.islice(waiting, CHUNK)):
         samples: list[Sample] = []
-        answers: list[Answer] = []
+        answers: list[tuple[Clip, Answer]] = []
         for clip in some:
             try:
                 if isinstance(clip, (str, Path)) and is_long(ensemble, clip, vad):
-                    answers.append(_of_whole(ensemble, answer_long(ensemble, clip, vad, progress), coverage))
+                    answers.append((clip, _of_whole(ensemble, answer_long(ensemble, clip, vad, progress), coverage)))
                     continue
                 sample = ensemble.read(clip)
-                answers.append(_read(ensemble, clip, sample))
+                answers.append((clip, _read(ensemble, clip, sample)))
                 samples.append(sample)
             except MissingPackage:
                 raise
             except UserError as error:
-                answers.append(Answer([], None, (str(error),)))
+                answers.append((clip, Answer([], None, (str(error),))))
+        found = iter(_answered(ensemble, samples, coverage))
+        for clip, one in answers:
+            if one.rate is None or one.scores:
+                yield one
+                continue
+            answered = next(found)
+            if isinstance(answered, UserError):
+                name = f"{clip}: " if isinstance(clip, (str, Path)) else ""
+                yield Answer([], None, (f"{name}{answered}",))
+                continue
+            score, doubt, held = answered
+            ranked = ensemble.ranked(score)
+            chosen = None if held is None else _set(ensemble, ranked, held)
+            yield one._replace(scores=ranked, uncertainty=doubt, set=chosen)
+
+
+class _Answered(NamedTuple):
+    """Scores of a clip, how much the members disagree, and the labels of its set."""
+
+    scores: Float[np.ndarray, "c"]
+    doubt: float | None
+    held: Bool[np.ndarray, "c"] | None
+
+
+def _answered(ensemble: Ensemble, samples: Sequence[Sample], coverage: float | None) -> list[_Answered | UserError]:
+    """Return the answer for each clip, or why there is none: what is wrong with one costs no other its answer."""
+    try:
         held = None
         if coverage is None:
             scores, doubts = ensemble.answers(samples)
         else:
             scores, doubts, held = ensemble.answers_with_sets(samples, coverage)
-        row = 0
-        for one in answers:
-            if one.rate is None or one.scores:
-                yield one
-                continue
-            ranked = ensemble.ranked(scores[row])
-            doubt = None if doubts is None else float(doubts[row])
-            yield one._replace(
-                scores=ranked,
-                uncertainty=doubt,
-                set=None if held is None else _set(ensemble, ranked, held[row]),
-            )
-            row += 1
+    except UserError as error:
+        if len(samples) == 1:
+            return [error]
+        half = len(samples) // 2
+        return [*_answered(ensemble, samples[:half], coverage), *_answered(ensemble, samples[half:], coverage)]
+    return [
+        _Answered(scores[row], None if doubts is None else float(doubts[row]), None if held is None else held[row])
+        for row in range(len(samples))
+    ]
 
 
 def _set(ensemble: Ensemble, ranked: Scores, held: Bool[np.ndarray, "c"]) -> tuple[str, ...]:

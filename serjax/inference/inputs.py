@@ -17,6 +17,9 @@ from serjax.runtime.errors import MissingPackage, UserError
 from serjax.runtime.remote import is_remote
 from serjax.video.config import VideoConfig
 
+RATES = 100, 10_000_000
+"""Hz of recordings, from vibrations to ultrasound: others are mistakes, and resampled would be of any size."""
+
 Clip = str | Path | tuple[np.ndarray, int] | Mapping[str, Any]
 """A path or URL, or samples [t] or [t c] with their rate in Hz: as a pair, or as {"array", "sampling_rate"}.
 
@@ -112,12 +115,30 @@ def read_sound(clip: Clip) -> Float[np.ndarray, "t"]:
     match clip:
         case str() | Path():
             return decode_path(clip)
-        case (samples, int() | float() | np.number() as rate):
-            return resample(np.asarray(samples), float(rate), SAMPLE_RATE)
+        case (samples, rate) if isinstance(clip, tuple) and not isinstance(rate, (str, Path)):
+            return read_array(samples, rate, "the array")
     raise UserError(
         f"a clip is given as {type(clip).__name__}; give a path, (samples, rate in Hz), "
         '{"array": samples, "sampling_rate": rate in Hz}, or a list of those.'
     )
+
+
+def read_array(samples: Any, rate: Any, source: str) -> Float[np.ndarray, "t"]:
+    """Return samples [t] or [t c] of a rate as mono at 16 kHz.
+
+    Raises:
+        UserError: they are no array of numbers, or the rate is none of a recording.
+    """
+    known = isinstance(rate, (int, float, np.number)) and not isinstance(rate, bool)
+    if not known or not RATES[0] <= float(rate) <= RATES[1]:
+        raise UserError(
+            f"{source}: its rate is given as {rate!r}; give a number of Hz from {RATES[0]:,} to {RATES[1]:,}."
+        )
+    try:
+        found = np.asarray(samples)
+    except ValueError:
+        raise UserError(f"{source}: its samples are lists of several lengths; give samples [t] or [t c].") from None
+    return resample(found, float(rate), SAMPLE_RATE, source=source)
 
 
 def decode_path(path: str | Path) -> Float[np.ndarray, "t"]:
@@ -126,6 +147,8 @@ def decode_path(path: str | Path) -> Float[np.ndarray, "t"]:
     Raises:
         UserError: it cannot be decoded; or no installed package reads such URLs, of which other clips know nothing.
     """
+    if "\0" in str(path):
+        raise UserError(f"{str(path)!r}: a path cannot hold a NUL character; correct it.")
     try:
         return decode(path)
     except MissingPackage as error:
@@ -146,10 +169,11 @@ def rate_of(clip: Clip) -> float:
         case str() | Path():
             try:
                 return sample_rate(clip) or SAMPLE_RATE
-            except (OSError, RuntimeError, UserError):
+            except (OSError, RuntimeError, UserError, ValueError):
                 return SAMPLE_RATE
         case {"array": _, "sampling_rate": rate} | (_, int() | float() | np.number() as rate):
-            return float(rate) if math.isfinite(rate) and rate > 0 else SAMPLE_RATE
+            known = isinstance(rate, (int, float, np.number)) and not isinstance(rate, bool)
+            return float(rate) if known and math.isfinite(rate) and rate > 0 else SAMPLE_RATE
     return SAMPLE_RATE
 
 

@@ -1,8 +1,12 @@
 """Loading what answers for clips: a finished run, or a published classifier."""
 
+import gc
+import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
+
+import jax
 
 from serjax.audio import SAMPLE_RATE
 from serjax.checkpoints.bundle import Models, of_task
@@ -11,6 +15,8 @@ from serjax.checkpoints.published import load_published
 from serjax.checkpoints.run_models import load_run
 from serjax.inference.ensemble import Ensemble, LongClips
 from serjax.models.base import DType
+from serjax.models.published import LayerSum
+from serjax.runtime.allocator import give_back_memory
 from serjax.runtime.errors import UserError
 
 
@@ -23,6 +29,7 @@ def load(
     raw: bool = False,
     only: Sequence[str] | None = None,
     task: str | None = None,
+    layer_sum: LayerSum | None = None,
 ) -> Ensemble:
     """Return the ensemble of a finished run, or a published classifier, to be called with clips.
 
@@ -42,6 +49,8 @@ def load(
         only: classes that are told apart: scores are softmax over their logits alone; all by default.
         task: which of the tasks of a run is answered that was trained with several (`target.tasks`); the first by
             default.
+        layer_sum: version of transformers, 4 or 5, whose weighted sum of layers a published classifier with a pre-LN
+            encoder takes; by default that of the version that wrote its config.json.
 
     Raises:
         UserError: there is no such run, checkpoint, dtype, cutoff or class, or its files do not fit.
@@ -52,24 +61,38 @@ def load(
         raise UserError(f"dtype: got {dtype!r}; give {' or '.join(get_args(DType))}.")
     if highpass is not None and not 0 < highpass < SAMPLE_RATE / 2:
         raise UserError(f"highpass: got {highpass:g} Hz; give more than 0 and less than {SAMPLE_RATE / 2:g}.")
-    models = of_task(read_models(source), task)
+    layer_sum = None if layer_sum is None else typing.cast(LayerSum, str(layer_sum))
+    if layer_sum is not None and layer_sum not in get_args(LayerSum):
+        raise UserError(f"layer_sum: got {layer_sum!r}; give {' or '.join(get_args(LayerSum))}.")
+    models = of_task(read_models(source, layer_sum), task)
     if dtype is not None:
         models = models._replace(dtype=dtype)
     if highpass is not None:
         models = models._replace(highpass=highpass)
     if raw:
         models = models._replace(calibration=None)
-    return Ensemble(models, weights, long_clips, only)
+    ensemble = Ensemble(models, weights, long_clips, only)
+    if models.dtype != "float32":
+        # The weights in float32 are dropped here: half of the memory goes back, or nothing is won by 16 bits.
+        del models
+        jax.block_until_ready(ensemble.parameters)
+        gc.collect()  # modules refer to themselves, and keep their weights until then
+        give_back_memory()
+    return ensemble
 
 
-def read_models(source: str | Path) -> Models:
+def read_models(source: str | Path, layer_sum: LayerSum | None = None) -> Models:
     """Return the members of a finished run, or a published classifier.
 
     Raises:
         UserError: there is no such run or checkpoint, or its files do not fit.
     """
     folder, own = find(source)
-    return load_run(folder) if own else load_published(str(source))
+    if own and layer_sum is not None:
+        raise UserError(
+            f"--layer-sum {layer_sum}: {source} is a run, which serjax sums as it was trained; leave it out."
+        )
+    return load_run(folder) if own else load_published(str(source), layer_sum)
 
 
 def find(source: str | Path) -> tuple[Path, bool]:

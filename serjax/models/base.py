@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 from serjax.audio.config import AugmentConfig
-from serjax.models.encoders.config import EncoderConfig, Size
+from serjax.models.encoders.base import Size
+from serjax.models.encoders.config import EncoderConfig
 from serjax.models.encoders.families import EncoderFamily
 
 if TYPE_CHECKING:
@@ -153,6 +154,11 @@ class Model:
     def min_samples(self) -> int:
         """Fewest samples at 16 kHz of a clip's sound; 0 for models that take no sound."""
         return 0
+
+    @property
+    def max_samples(self) -> int | None:
+        """Most samples at 16 kHz of a clip's sound; None: any number."""
+        return None
 
     @property
     def description(self) -> str:

@@ -90,9 +90,15 @@ def apply(
         dtype: what to compute in.
         weight: in training, 0 for rows that only fill up the batch and must not count in batch statistics.
     """
-    # Shares of mixup stay in float32, as labels are mixed by them too.
-    logits = model(cast(inputs._replace(pairs=None), dtype)._replace(pairs=inputs.pairs), key, weight)
-    return logits.astype(jnp.float32)
+    return model(rounded(inputs, dtype), key, weight).astype(jnp.float32)
+
+
+def rounded(inputs: Inputs, dtype: str) -> Inputs:
+    """Return a batch in `dtype`, but for what stays in float32.
+
+    Waves are rounded by what takes them, behind their mean and variance; shares of mixup mix labels too.
+    """
+    return cast(inputs._replace(wave=None, pairs=None), dtype)._replace(wave=inputs.wave, pairs=inputs.pairs)
 
 
 def overlay(params: Params, given: Params) -> Params:

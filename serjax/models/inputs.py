@@ -19,7 +19,7 @@ class Inputs(NamedTuple):
     """A batch as a model is called with it; what is absent is None.
 
     Attributes:
-        wave: samples at 16 kHz, zeros after a clip's end.
+        wave: samples at 16 kHz in float32, zeros after a clip's end.
         lengths: true samples of each clip; 0 where it has no sound.
         video: RGB frames, or a vector of face features a frame.
         video_lengths: true frames of each clip; 0 where it has no video.

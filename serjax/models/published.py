@@ -16,6 +16,8 @@ from serjax.models.layers.pooling import masked_mean
 from serjax.models.layers.standardize import unit_variance
 
 Pooling = Literal["mean", "sum", "max"]
+LayerSum = Literal["4", "5"]
+"""Version of transformers whose sum of layers a head takes."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,8 @@ class HeadLayout:
             that of soxan and of audEERING: pooling, Linear, tanh, Linear.
         classes: How many outputs.
         width: Of the layer before the last.
-        weighted_layers: projector only: frames are a softmax-weighted sum of all hidden states, the last one normalised
-            as in transformers 4, where such checkpoints were trained; transformers 5 takes it before the norm of
-            pre-LN encoders.
+        weighted_layers: projector only: frames are a softmax-weighted sum of all hidden states.
+        layer_sum: of pre-LN encoders the last state is normalised before that sum in transformers 4, and not in 5.
         pooling: dense only: over true frames.
         last: dense only: what the last layer is called; `output` in ehcalabres' checkpoints.
     """
@@ -38,6 +39,7 @@ class HeadLayout:
     classes: int
     width: int
     weighted_layers: bool = False
+    layer_sum: LayerSum = "4"
     pooling: Pooling = "mean"
     last: Literal["out_proj", "output"] = "out_proj"
 
@@ -75,8 +77,15 @@ class PublishedClassifier(nnx.Module):
     ) -> Float[Array, "b c"]:
         """Return the logits of waves at 16 kHz. The head has no dropout, and no row depends on another."""
         wave, lengths = inputs.sound
-        output = self.speech_encoder(unit_variance(wave, lengths) if self.normalize else wave, lengths, key)
+        wave = unit_variance(wave, lengths) if self.normalize else wave
+        normalize_last = not (self.layout.weighted_layers and self.layout.layer_sum == "5")
+        # WhisperForAudioClassification takes the mean over 30 s, whatever a clip lasts.
+        window = self.speech_encoder.config.mel_bins is not None
+        padding: Literal["exact", "transformers"] = "transformers" if window else "exact"
+        output = self.speech_encoder(wave, lengths, key, padding=padding, normalize_last=normalize_last)
         x = output.hidden_states[-1]
+        if window:
+            output = output._replace(lengths=jnp.full_like(lengths, x.shape[1]))
         if self.layout.kind == "dense":
             return self.classifier(_pool(x, output.lengths, self.layout.pooling))
         if self.layer_weights is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 import tyro
 
 from serjax.models.base import Augmentation, Checkpoint, DType, Model, PadMode, Resolution, Standardized
-from serjax.runtime.constraints import AtLeastOne, Decibels, Positive, Rate
+from serjax.runtime.constraints import Decibels, Positive, Rate, Width
 from serjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Spectrogram(Model):
     """EfficientNet-B0, or one of two small networks."""
     checkpoint: str | None = None
     """efficientnet: Hugging Face directory or hub id of pretrained weights; by default random weights."""
-    head_size: AtLeastOne = 256
+    head_size: Width = 256
     """efficientnet: width of the head's hidden layer."""
     dropout: Rate = 0.1
     """efficientnet: dropout in the head."""

@@ -158,7 +158,7 @@ def _cost(experiment: Experiment, data: Data, folds: Sequence[Fold]) -> Renderab
         whole = resolved(experiment, heads=True)
     except UserError as error:
         return _list("Memory and time", [f"They are not planned: {error}"])
-    check_lengths(whole, data, whole.model.min_samples)
+    check_lengths(whole, data, whole.model.min_samples, whole.model.max_samples)
     if whole.model.frozen_encoder:
         return _heads_cost(whole, data, trials)
     return _step_cost(whole, data, folds, trials)

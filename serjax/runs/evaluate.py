@@ -29,6 +29,7 @@ from serjax.inference.batched import BATCH
 from serjax.inference.ensemble import Ensemble, LongClips
 from serjax.inference.load import load
 from serjax.models.base import DType
+from serjax.models.published import LayerSum
 from serjax.runs.evaluate_values import value_answers, value_report, value_task, write_values
 from serjax.runs.processes import check_versions
 from serjax.runtime import distributed
@@ -55,6 +56,7 @@ def evaluate(
     raw: bool = False,
     only: Sequence[str] | None = None,
     task: str | None = None,
+    layer_sum: LayerSum | None = None,
     ranges: Sequence[str] = (),
     seed: int = 0,
     overwrite: bool = False,
@@ -76,6 +78,7 @@ def evaluate(
         raw: leave out the temperatures of calibration, see `serjax.load`.
         only: classes that are told apart; all by default.
         task: task of a run with several; the first by default.
+        layer_sum: of a published classifier, as for `serjax.load`.
         ranges: of the corpus's values, such as `arousal=1:7`, for a published model that gives values from 0 to 1; a
             run knows its own.
         seed: decides the draws of the intervals, and the clips that `data.max_clips` chooses.
@@ -94,7 +97,7 @@ def evaluate(
     folder = Path(out) if out is not None else (run_dir if run_dir.is_dir() else Path()) / "evaluation"
     distributed.from_first("evaluation", lambda: _check_free(folder, overwrite))
     check_versions()
-    ensemble = load(source, weights, dtype, highpass, long_clips, raw, only, task)
+    ensemble = load(source, weights, dtype, highpass, long_clips, raw, only, task, layer_sum)
     asked_values = value_task(ensemble, ranges, str(source)) if ensemble.outputs == "identity" else None
     if asked_values is None and ranges:
         raise UserError(f"ranges are of values, but {source} tells classes apart; leave them out.")

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,6 +23,7 @@ from serjax.runtime.constraints import to_json
 from serjax.runtime.disk import disk_errors, write_text
 from serjax.runtime.distributed import from_first
 from serjax.runtime.errors import UserError, one_of
+from serjax.runtime.json_files import read_bytes, read_json
 from serjax.training.config import MeshConfig
 from serjax.training.metric_log import read_history
 from serjax.training.resume import keep_last
@@ -38,6 +40,7 @@ FIRST_STAGE = "first_stage"
 """Folder of the log, and of the states, of the first of two stages."""
 
 _MADE_FROM = "made_from.txt"
+_DAMAGED = "choose another --name, or --overwrite to delete that run"
 
 
 @contextlib.contextmanager
@@ -92,7 +95,7 @@ def find_run(experiment: AnyExperiment, states: Path | None = None) -> bool:
         return False
     try:
         changed = _changed(path, experiment)
-    except ValueError:
+    except UserError:
         changed = ["contents (experiment.json is damaged)"]
     # A run that has saved no epoch, and no labels of frames, is no loss.
     kept = (f"**/{RESUME}/**/[0-9]*", "**/labels/index.json")
@@ -127,7 +130,7 @@ def _check_extension(experiment: AnyExperiment, states: Path, finished: bool) ->
     """
     assert isinstance(experiment, Experiment)
     folder, epochs, history = experiment.run_dir, experiment.train.epochs, read_history(experiment.run_dir)
-    before = json.loads((folder / "experiment.json").read_text())["train"]["epochs"]
+    before = read_json(folder / "experiment.json")["train"]["epochs"]
     last: dict[tuple[Any, ...], int] = {}
     for row in history:
         last[row["fold"], row.get("seed"), row.get("learning_rate")] = row["epoch"]
@@ -163,15 +166,20 @@ def is_finished(experiment: AnyExperiment) -> bool:
 
 def _changed(path: Path, experiment: AnyExperiment) -> list[str]:
     """Return the names of the settings in which an experiment.json differs; the model card's decide no number."""
-    found = differences(json.loads(path.read_text()), json.loads(experiment_json(experiment)))
+    found = differences(read_json(path, remedy=_DAMAGED), json.loads(experiment_json(experiment)))
     return [name for name in found if not f"{name}.".startswith("card.")]
 
 
 def begun_at_once(experiment: AnyExperiment) -> int | None:
     """Return how many folds train at once in a run that was begun; None where it does not say."""
     path = experiment.run_dir / _MADE_FROM
-    noted = path.read_text().splitlines() if path.is_file() else []
-    return int(noted[1]) if len(noted) > 1 and noted[1].isdecimal() else None
+    noted = _noted(path)
+    return int(noted[1]) if len(noted) > 1 and re.fullmatch("[0-9]{1,6}", noted[1]) else None
+
+
+def _noted(path: Path) -> list[str]:
+    """Return the lines of made_from.txt; none where there is no such file."""
+    return read_bytes(path, remedy=_DAMAGED).decode(errors="replace").split("\n") if path.exists() else []
 
 
 def begin_run(
@@ -195,7 +203,7 @@ def begin_run(
     """
     folder = experiment.run_dir
     path = folder / _MADE_FROM
-    noted = path.read_text().split("\n") if path.is_file() else []
+    noted = _noted(path)
     if begun and noted and noted[0] == made_from:
         before = noted[2] if len(noted) > 2 else ""
         if before and before != layout:

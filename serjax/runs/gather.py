@@ -4,7 +4,7 @@ import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from serjax.runs.jobs import Job, Results, find_jobs, read_results
 from serjax.runs.results import write_results
 from serjax.runtime.disk import disk_errors, link, write_text
 from serjax.runtime.errors import UserError, one_of
+from serjax.runtime.json_files import contents_of
 from serjax.training.metric_log import read_history, write_history
 
 log = logging.getLogger(__name__)
@@ -194,7 +195,11 @@ def merge_results(jobs: Sequence[tuple[str, Results]], folds: Sequence[int]) -> 
 
 def merge_facts(jobs: Sequence[Job], command: str) -> RunFacts:
     """Return the facts of jobs as those of one run: seconds are summed, devices and commands listed."""
-    every: list[dict[str, Any]] = [job.report["facts"] for job in jobs]
+    with contents_of("report.json of a job", "train that job again with --overwrite"):
+        return _merge_facts([job.report["facts"] for job in jobs], command)
+
+
+def _merge_facts(every: Sequence[Mapping[str, Any]], command: str) -> RunFacts:
     common: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in every[0].items()
     }

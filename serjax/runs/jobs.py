@@ -2,23 +2,25 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+import pydantic
 
-from serjax.checkpoints.formats.tensors import read_file, read_json, write_tensors
+from serjax.checkpoints.formats.tensors import read_file, write_tensors
 from serjax.config.experiment import JOBS, Experiment
 from serjax.data.dataset import Data
 from serjax.data.folds.fold import read_numbers
 from serjax.evaluation.out_of_fold import OutOfFold, read_oof_csv
 from serjax.evaluation.report import Report
 from serjax.runs.folder import differences
-from serjax.runtime.constraints import from_json
+from serjax.runtime.constraints import FoldNumber, read_as, to_json
 from serjax.runtime.disk import write_text
 from serjax.runtime.errors import UserError, one_of
 from serjax.runtime.fingerprint import fingerprint
+from serjax.runtime.json_files import read_json
 
 _SOURCES = "job.json"
 """Fingerprints of all that a job's numbers rest on beside the experiment."""
@@ -45,6 +47,22 @@ class Results(NamedTuple):
     seeds: Sequence[OutOfFold]
     last: OutOfFold | None
     alone: Mapping[str, OutOfFold]
+
+
+@dataclass(frozen=True)
+class _Row:
+    fold: FoldNumber
+
+
+@dataclass(frozen=True)
+class _Report:
+    """The part of a job's report.json that is read."""
+
+    folds: Annotated[tuple[_Row, ...], pydantic.Field(min_length=1)]
+    facts: dict[str, Any]
+
+
+_AGAIN = "train this job again with --overwrite"
 
 
 class Job(NamedTuple):
@@ -144,9 +162,10 @@ def find_jobs(run: Path) -> list[Job]:
             begun |= _asked_for(folder)
             problems.append(f"{folder}: it has no {one_of(missing)}; copy all its files, or train it with --overwrite.")
             continue
-        experiment = from_json(Experiment, (folder / "experiment.json").read_bytes(), str(folder / "experiment.json"))
-        report = read_json(folder / "report.json")
-        jobs.append(Job(folder, experiment, tuple(row["fold"] for row in report["folds"]), report))
+        experiment = read_as(Experiment, folder / "experiment.json", _AGAIN, others="forbid")
+        asked = read_as(_Report, folder / "report.json", _AGAIN)
+        report = read_json(folder / "report.json", remedy=_AGAIN)
+        jobs.append(Job(folder, experiment, tuple(row.fold for row in asked.folds), report))
     for job in jobs[1:]:
         found = _differing(jobs[0], job)
         if found:
@@ -155,6 +174,8 @@ def find_jobs(run: Path) -> list[Job]:
                 "the others were, or remove its folder."
             )
     every = read_numbers(jobs[0].folder / "folds.json") if jobs else ()
+    strange = [job.folder.name for job in jobs if not set(job.folds) <= set(every)]
+    problems += [f"{name}: its report.json has folds that folds.json has not; {_AGAIN}." for name in strange]
     for number in every:
         owners = [job.folder.name for job in jobs if number in job.folds]
         if not owners and number not in begun:
@@ -169,17 +190,18 @@ def find_jobs(run: Path) -> list[Job]:
 def _asked_for(folder: Path) -> set[int]:
     """Return the folds that an unfinished job is to train, as far as it says so."""
     try:
-        return set(json.loads((folder / "experiment.json").read_text())["folds"]["only"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return set(read_json(folder / "experiment.json")["folds"]["only"])
+    except (UserError, KeyError, TypeError):
         return set()
 
 
 def _differing(first: Job, other: Job) -> list[str]:
     """Return in what two jobs differ that one run must have in common."""
-    settings = [read_json(job.folder / "experiment.json") for job in (first, other)]
-    for one in settings:
-        one["folds"]["only"] = None
-    sources = [read_json(job.folder / _SOURCES) for job in (first, other)]
+    settings = [
+        json.loads(to_json(replace(job.experiment, folds=replace(job.experiment.folds, only=None))))
+        for job in (first, other)
+    ]
+    sources = [read_json(job.folder / _SOURCES, remedy=_AGAIN) for job in (first, other)]
     facts = [{key: value for key, value in job.report["facts"].items() if key not in _OWN} for job in (first, other)]
     found = differences(settings[0], settings[1]) + differences(sources[0], sources[1])
     # Where settings or data differ, facts such as numbers of clips follow from that.

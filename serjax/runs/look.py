@@ -13,6 +13,7 @@ from serjax.evaluation.corpus_plots import figures
 from serjax.runtime.constraints import validate
 from serjax.runtime.disk import disk_errors, write_text
 from serjax.runtime.errors import UserError
+from serjax.runtime.json_files import read_json
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +59,8 @@ def look(data: DataConfig, *, out: str | Path | None = None, decode: bool = True
 def _check_free(folder: Path, root: str) -> None:
     """Refuse a folder that holds a look at something else."""
     try:
-        earlier = json.loads((folder / NUMBERS).read_text(encoding="utf-8"))["root"]
-    except (OSError, ValueError, KeyError, TypeError):
+        earlier = read_json(folder / NUMBERS)["root"]
+    except (UserError, KeyError):
         earlier = None
         if (folder / NUMBERS).exists() or (folder / PAGE).exists():
             raise UserError(

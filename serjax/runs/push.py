@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from serjax.checkpoints.formats.tensors import read_json
 from serjax.evaluation.model_card import model_card
 from serjax.runtime.disk import write_text
 from serjax.runtime.errors import UserError
+from serjax.runtime.json_files import contents_of, read_json
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,9 @@ FILES = (
     "seed_*/*",
 )
 """Files of a run folder that are uploaded: models, card, and what the card names."""
+
+
+_AGAIN = "copy the run folder again, or train again"
 
 
 def check_target(to: str) -> None:
@@ -85,10 +88,14 @@ def write_card(run: str | Path, card: Mapping[str, Any]) -> dict[str, Any]:
     """
     folder = Path(run).expanduser()
     report = _finished(folder)
-    fields: dict[str, Any] = report["experiment"].get("card", {})
+    path = folder / "report.json"
+    with contents_of(path, _AGAIN):
+        fields: dict[str, Any] = dict(report["experiment"].get("card", {}))
     if given := {name: value for name, value in card.items() if value}:
         fields = report["experiment"]["card"] = fields | given
-        write_text(folder / "README.md", model_card(report))
+        with contents_of(path, _AGAIN):
+            page = model_card(report)
+        write_text(folder / "README.md", page)
         write_text(folder / "report.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
     return fields
 

@@ -23,6 +23,7 @@ from serjax.runtime.disk import write_text
 from serjax.runtime.distributed import from_first
 from serjax.runtime.errors import UserError
 from serjax.runtime.fingerprint import fingerprint
+from serjax.runtime.json_files import contents_of, parse_json, read_json
 from serjax.training.choose_together import choose_together
 from serjax.training.loop import Diverged
 from serjax.training.metric_log import read_history
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 SIDE_BY_SIDE = ("optimizer.max_lr", *VALUES)
 """Fields of which one program trains several values."""
 
+_AGAIN = "remove this folder and search again"
 _UNFINISHED = "unfinished-"
 """Beginning of the folders of the states from which groups go on."""
 
@@ -66,12 +68,7 @@ def _parsed(value: Any, name: str) -> Any:
         return None
     if not (isinstance(value, str) and value.startswith("[")):
         return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        raise UserError(
-            f'--search {name} {value}: it is no list; write one as in "[0.9, 1.1]", and texts as in ["a"].'
-        ) from None
+    return parse_json(value, f"--search {name}", remedy='write a list as in "[0.9, 1.1]", and texts as in ["a"]')
 
 
 def _shown(value: Any) -> str:
@@ -176,10 +173,12 @@ def _row(chosen: dict[str, Any], experiment: Experiment) -> dict[str, Any]:
     row = {"values": chosen, "run": str(experiment.run_dir)}
     if not is_finished(experiment):
         return row | dict.fromkeys(("validation_macro_f1", *METRICS))
-    report: Report = json.loads((experiment.run_dir / "report.json").read_text())
-    histories = chosen_histories(read_history(experiment.run_dir)).values()
-    validation = fmean(validation_score(kept_row(history)) for history in histories)
-    scores = {metric: report["out_of_fold"][metric]["score"] for metric in METRICS}
+    path = experiment.run_dir / "report.json"
+    report: Report = read_json(path, remedy=_AGAIN)
+    with contents_of(experiment.run_dir, _AGAIN):
+        histories = chosen_histories(read_history(experiment.run_dir)).values()
+        validation = fmean(validation_score(kept_row(history)) for history in histories)
+        scores = {metric: float(report["out_of_fold"][metric]["score"]) for metric in METRICS}
     return row | {"validation_macro_f1": validation, **scores}
 
 

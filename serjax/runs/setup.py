@@ -211,9 +211,9 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
         UserError: crops or clips are too short for one frame.
     """
     model = plan.model
-    check_lengths(experiment, data, model.min_samples)
+    check_lengths(experiment, data, model.min_samples, model.max_samples)
     if data.unlabelled is not None:
-        check_lengths(experiment, data._replace(store=data.unlabelled), model.min_samples)
+        check_lengths(experiment, data._replace(store=data.unlabelled), model.min_samples, model.max_samples)
     together, why = choose_together(
         experiment.folds.together, backend=jax.default_backend(), frozen_encoder=model.frozen_encoder
     )
@@ -304,17 +304,23 @@ def _check_trained(params: Params) -> None:
         raise UserError("optimizer.groups freezes every weight; give a group before it that leaves some to train.")
 
 
-def check_lengths(experiment: Experiment, data: Data, least: int) -> None:
-    """Check that crops and clips are long enough for the model's first frame.
+def check_lengths(experiment: Experiment, data: Data, least: int, most: int | None = None) -> None:
+    """Check that crops and clips are long enough for the model's first frame, and crops not too long for it.
 
     Args:
         experiment: whose crops.
         data: the clips.
         least: samples of the first frame.
+        most: samples that the model takes at once; None: any number.
 
     Raises:
         UserError: some are not.
     """
+    if most is not None and round(experiment.data.max_seconds * SAMPLE_RATE) > most:
+        raise UserError(
+            f"--data.max-seconds {experiment.data.max_seconds:g}: the encoder has positions for {most / SAMPLE_RATE:g} "
+            "s; give at most that, and longer clips are cropped to it."
+        )
     if experiment.data.max_seconds < least / SAMPLE_RATE:
         raise UserError(
             f"--data.max-seconds {experiment.data.max_seconds:g}: the model's first frame takes "

@@ -1,28 +1,32 @@
 """The weights that finished runs have left for a model's parts, fold by fold."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from serjax.checkpoints.formats.tensors import read_json
 from serjax.checkpoints.huggingface import Pretrained, load_encoder
-from serjax.checkpoints.preprocessor import Preprocessor
+from serjax.checkpoints.preprocessor import Preprocessor, default_preprocessor
 from serjax.checkpoints.run_models import OLD_ENCODER, load_run, read_run
 from serjax.config.experiment import WarmStart
 from serjax.data.dataset import Data
 from serjax.data.folds.fold import read_parts
 from serjax.data.folds.leakage import check_unseen
 from serjax.models.base import EncoderLayout
-from serjax.models.encoders.config import EncoderConfig, EncoderFamily, Size, preset
-from serjax.models.encoders.wav2vec2 import SpeechEncoder
+from serjax.models.encoders.base import Size
+from serjax.models.encoders.config import EncoderConfig, preset
+from serjax.models.encoders.families import EncoderFamily
+from serjax.models.encoders.stack import BaseEncoder
 from serjax.models.functional import Params
 from serjax.models.fusion.config import Fusion
 from serjax.models.speech import Speech
+from serjax.runtime.constraints import FileName, FoldNumber, read_as
 from serjax.runtime.errors import UserError
+from serjax.runtime.json_files import read_json
 from serjax.training.trials import Trial
 
 PRETRAINED = "pretrained.json"
@@ -35,6 +39,31 @@ ENCODER = "encoder"
 
 _HEARD_ALL = "was pretrained on all clips, tested ones too, without their labels."
 """End of the sentence that goes from a pretraining to all that rests on it."""
+
+_HEARD_SOME = "was pretrained on clips, without their labels, which may be tested here."
+_HEARD_LABELS = "was trained on clips with their labels, which may be tested here: such scores are too high."
+"""End of the sentence that goes from one fold's encoder to all that rests on it."""
+
+
+@dataclass(frozen=True)
+class _Pretrained:
+    """Contents of pretrained.json: the folder of the run's step that counts; or clips and folds."""
+
+    step: FileName | None = None
+    corpus: Literal["train", "all", "unlabelled"] = "train"
+    folds: tuple[FoldNumber, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Facts:
+    leakage_notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Report:
+    """The part of a report.json that is read."""
+
+    facts: _Facts
 
 
 class Encoders(NamedTuple):
@@ -90,20 +119,20 @@ def find_encoders(source: str) -> Encoders:
     """
     folder = Path(source).expanduser()
     if (folder / "config.json").is_file() or not (folder / "experiment.json").is_file():
-        return Encoders(source, {0: source}, {})
+        return Encoders(source, {0: source}, {}, _heard_above(source, folder))
     if (folder / PRETRAINED).is_file():
-        made = read_json(folder / PRETRAINED)
-        if "step" in made:
-            return find_encoders(str(folder / made["step"]))._replace(source=source)
-        heard = f"The encoder of {source} {_HEARD_ALL}" if made["corpus"] == "all" else None
-        if made["folds"]:
-            folders = {fold: str(folder / f"fold_{fold}" / ENCODER) for fold in made["folds"]}
+        made = read_as(_Pretrained, folder / PRETRAINED, "give a run that is complete")
+        if made.step is not None:
+            return find_encoders(str(folder / made.step))._replace(source=source)
+        heard = f"The encoder of {source} {_HEARD_ALL}" if made.corpus == "all" else None
+        if made.folds:
+            folders = {fold: str(folder / f"fold_{fold}" / ENCODER) for fold in made.folds}
             return Encoders(source, folders, read_parts(folder / "folds.json"), heard)
         return Encoders(source, {0: str(folder / ENCODER)}, {}, heard)
     if not (folder / "report.json").is_file():
         raise UserError(f"{folder}: the run is not finished; run its command again to go on where it stopped.")
-    notes = read_json(folder / "report.json")["facts"]["leakage_notes"]
-    heard = next((note for note in notes if note.endswith(_HEARD_ALL)), None)
+    notes = read_as(_Report, folder / "report.json", "give a run that is complete").facts.leakage_notes
+    heard = next((note for note in notes if note.endswith((_HEARD_ALL, _HEARD_LABELS))), None)
     if (folder / OLD_ENCODER).is_dir():
         return Encoders(source, {0: str(folder / OLD_ENCODER)}, {}, heard)
     run = read_run(folder)
@@ -111,6 +140,22 @@ def find_encoders(source: str) -> Encoders:
     if isinstance(run.model, Speech) and run.model.frozen_encoder:
         return Encoders(source, {0: folders[run.folds[0]]}, {}, heard)
     return Encoders(source, folders, read_parts(folder / "folds.json"), heard)
+
+
+def _heard_above(source: str, folder: Path) -> str | None:
+    """Return what a report has to say of a folder that lies in a run's: it has learned from clips of that run."""
+    above = (one for one in folder.absolute().parents[:3] if (one / "experiment.json").is_file())
+    run = next(above, None)
+    if run is None or not (folder / "config.json").is_file():
+        return None
+    if (run / PRETRAINED).is_file():
+        one_for_all = read_json(run / PRETRAINED).get("corpus") == "all"
+        return f"The encoder of {source} {_HEARD_ALL if one_for_all else _HEARD_SOME}"
+    if (run / "model.json").is_file():
+        model = read_run(run).model
+        if isinstance(model, Speech) and model.frozen_encoder:
+            return find_encoders(str(run)).warning
+    return f"The encoder of {source} {_HEARD_LABELS}"
 
 
 class EncoderStart(NamedTuple):
@@ -126,7 +171,7 @@ class EncoderStart(NamedTuple):
 
     config: EncoderConfig
     preprocessor: Preprocessor
-    pretrained: SpeechEncoder | None
+    pretrained: BaseEncoder | None
     notes: tuple[str, ...]
     encoders: Encoders | None = None
 
@@ -149,7 +194,8 @@ def find_encoder(family: EncoderFamily, size: Size | None, checkpoint: str | Non
     """
     if size is not None:
         note = f"{family} of size {size} starts from random weights."
-        return EncoderStart(preset(family, size), Preprocessor(), None, (note,))
+        config = preset(family, size)
+        return EncoderStart(config, default_preprocessor(config), None, (note,))
     if checkpoint is None:
         raise UserError("--model.checkpoint and --model.size are both missing; give a checkpoint or a size.")
     encoders = find_encoders(checkpoint)

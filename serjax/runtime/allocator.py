@@ -4,6 +4,7 @@ glibc maps each large array anew and unmaps it after use; the kernel then clears
 off and a large reserve kept, a training step on two cores spends its time computing (docs/results/benchmarks.md).
 """
 
+import contextlib
 import ctypes
 import os
 
@@ -24,3 +25,9 @@ def keep_memory() -> None:
     mallopt(_ARENA_MAX, 1)
     mallopt(_TRIM_THRESHOLD, 2**31 - 1)
     mallopt(_TOP_PAD, 64 << 20)
+
+
+def give_back_memory() -> None:
+    """Give what the C library keeps free back to the system, where it is glibc."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)

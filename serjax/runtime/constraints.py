@@ -5,13 +5,16 @@ rules between fields in its method `check`, which raises a `UserError`; `validat
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
-from typing import Annotated, Any, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 from annotated_types import Ge, Gt, Le, Lt
 
-from serjax.runtime.errors import UserError
+from serjax.runtime.errors import UserError, brief, printable
+from serjax.runtime.json_files import LARGEST, parse_json, read_bytes
 
 Finite = Annotated[float, pydantic.AllowInfNan(False)]
 Positive = Annotated[Finite, Gt(0)]
@@ -21,9 +24,32 @@ Rate = Annotated[Finite, Ge(0), Lt(1)]
 """A probability or decay that cannot be certain."""
 Decibels = Annotated[Finite, Le(0)]
 """A level below full scale, in dB."""
-Count = Annotated[int, Ge(0)]
-AtLeastOne = Annotated[int, Ge(1)]
+Count = Annotated[int, Ge(0), Lt(2**31)]
+AtLeastOne = Annotated[int, Ge(1), Lt(2**31)]
+Width = Annotated[int, Ge(1), Le(1 << 17)]
+"""A size of a layer: far above any, and small enough that a model without weights is built in no time."""
+Layers = Annotated[int, Ge(0), Le(256)]
 Seed = Annotated[int, Ge(0), Lt(2**32)]
+
+
+def _shown(text: str) -> str:
+    if printable(text) != text or set("\n\t") & set(text):
+        raise ValueError("it holds control characters")
+    return text
+
+
+def _one_part(text: str) -> str:
+    if text in ("", ".", "..") or set(text) & set("/\\\0"):
+        raise ValueError("it must be the name of a file or folder here, without / and ..")
+    return text
+
+
+Name = Annotated[str, pydantic.AfterValidator(_shown)]
+"""A text that is shown and written on one line, such as a label."""
+FileName = Annotated[Name, pydantic.AfterValidator(_one_part)]
+"""The name of a file or folder beside the one that names it."""
+FoldNumber = Annotated[int, Ge(1), Lt(10_000)]
+"""The number of a fold, which names its folder."""
 
 Settings = TypeVar("Settings")
 
@@ -66,26 +92,62 @@ def describe(error: pydantic.ValidationError, settings: Any) -> str:
     return f"{'.'.join(names)} is {value!r}; it must be {_expected(first, value)}."
 
 
-def from_json(kind: type[Settings], text: str | bytes, source: str) -> Settings:
-    """Rebuild settings from JSON.
+def from_json(
+    kind: type[Settings],
+    text: str | bytes,
+    source: str,
+    *,
+    others: Literal["forbid", "ignore"] = "forbid",
+    remedy: str = "correct the value or train again",
+) -> Settings:
+    """Rebuild settings, or read any other kind of value, from JSON.
 
     Args:
-        kind: class of the settings.
+        kind: class of the settings, or another type that pydantic knows.
         text: what `to_json` returned.
         source: the file, for messages.
+        others: whether keys that `kind` does not have are refused.
+        remedy: what to do where it does not fit.
 
     Raises:
         UserError: names the first key that does not fit.
     """
+    value = parse_json(text, source, remedy=remedy)
     try:
-        found: Settings = _adapter(kind).validate_json(text, extra="forbid")
+        found: Settings = _adapter(kind).validate_json(
+            text.decode(_encoding(text)) if isinstance(text, bytes) else text, extra=others
+        )
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(_keys(first["loc"], text)) or "the file"
+        key = brief(".".join(_keys(first["loc"], value))) or "the file"
         raise UserError(
-            f"{source}: {key} does not fit this version of serjax ({first['msg']}); correct the value or train again."
+            f"{source}: {key} does not fit this version of serjax ({brief(first['msg'])}); {remedy}."
         ) from None
     return found
+
+
+def read_as(
+    kind: type[Settings],
+    path: Path,
+    remedy: str,
+    *,
+    largest: int = LARGEST,
+    others: Literal["forbid", "ignore"] = "ignore",
+) -> Settings:
+    """Read a JSON file as what a type says of it.
+
+    Args:
+        kind: a dataclass, a TypedDict or another type that pydantic knows.
+        path: of the file.
+        remedy: what to do where it is damaged.
+        largest: bytes above which it is not read.
+        others: whether keys that `kind` does not have are refused.
+
+    Raises:
+        UserError: no such file; or names the first key that does not fit.
+    """
+    text = read_bytes(path, remedy=remedy, largest=largest)
+    return from_json(kind, text, str(path), others=others, remedy=remedy)
 
 
 def to_json(settings: Any) -> str:
@@ -93,13 +155,13 @@ def to_json(settings: Any) -> str:
     return _adapter(type(settings)).dump_json(settings, indent=2).decode()
 
 
-def _keys(loc: tuple[str | int, ...], text: str | bytes) -> list[str]:
-    """Return where in a JSON text an error is; the tags of unions, which pydantic names too, are no keys there."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return []
-    keys = []
+def _encoding(text: bytes) -> str:
+    return "utf-8-sig" if text.startswith(b"\xef\xbb\xbf") else json.detect_encoding(text)
+
+
+def _keys(loc: Iterable[str | int], value: Any) -> list[str]:
+    """Return where in a value of JSON an error is; the tags of unions, which pydantic names too, are no keys there."""
+    loc, keys = list(loc), []
     for part in loc:
         inside = (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int))
         if inside or part == loc[-1]:

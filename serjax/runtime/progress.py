@@ -4,9 +4,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from rich import control
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+# rich takes no more than a bell and the like out of texts; an escape in a file's name would reach the terminal.
+control._CONTROL_STRIP_TRANSLATE.update({code: None for code in (*range(9), *range(14, 32), *range(127, 160))})
 
 console = Console()
 """Standard output. Bars and what a command line prints share it, so that lines scroll past above a bar."""

@@ -155,7 +155,10 @@ def exists_once() -> Callable[[Path], bool]:
 
     def exists(path: Path) -> bool:
         if not isinstance(path, RemotePath):
-            return path.is_file()
+            try:
+                return path.is_file()
+            except OSError:  # a name that is too long for any file
+                return False
         folder = path.parent
         if folder not in folders:
             try:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from serjax.models.encoders.config import EncoderConfig, frames
+from serjax.models.encoders.config import EncoderConfig
 from serjax.models.encoders.masked_prediction import MaskedPredictor
 from serjax.models.functional import Params
 from serjax.models.layers.masking import length_mask, span_mask
@@ -89,14 +89,14 @@ class MaskedPrediction:
             UserError: labels of another number of frames than the clips have.
         """
         drawn, dropped = jax.random.split(key)
-        size = frames(self.encoder, batch.wave.shape[1])
+        size = self.encoder.frames(batch.wave.shape[1])
         if batch.label.shape[1] != size:
             raise UserError(
                 f"A batch has {batch.label.shape[1]} labels a clip for {size} frames of the encoder; labels must be "
                 "made for an encoder of the same clock (receptive field and hop)."
             )
         masked = draw_masks(drawn, batch.length, size, self.encoder, self.config)
-        within = length_mask(frames(self.encoder, batch.length), size)
+        within = length_mask(self.encoder.frames(batch.length), size)
         counts = Counts(jnp.sum(masked & within), jnp.sum(~masked & within))
         count = self.config.accumulate
         # Every part has rows of every device.
@@ -109,14 +109,14 @@ class MaskedPrediction:
         """Return a part's share of the batch's loss, and its sums; without a key there is no dropout."""
         config, clips = self.config, part.clips
         logits, square = model(
-            clips.wave.astype(config.dtype),
+            clips.wave,
             clips.length,
             part.masked,
             key,
             feature_grad_mult=config.feature_grad_mult or 1.0,
             remat=config.remat,
         )
-        within = length_mask(frames(self.encoder, clips.length), logits.shape[1])
+        within = length_mask(self.encoder.frames(clips.length), logits.shape[1])
         sums = frame_sums(logits, clips.label, part.masked, within, square)
         return weighted_loss(sums, totals, config), sums
 
@@ -153,7 +153,7 @@ def draw_masks(
         encoder: Tells how many frames samples make.
         config: Probability, length and least number of spans.
     """
-    return span_mask(key, frames(encoder, lengths), size, config.mask_prob, config.mask_length, config.min_masks)
+    return span_mask(key, encoder.frames(lengths), size, config.mask_prob, config.mask_length, config.min_masks)
 
 
 def frame_sums(logits: Float[Array, "b n k"], label: Int[Array, "b n"], masked: Any, within: Any, square: Any) -> Sums:

@@ -19,6 +19,7 @@ from tensorboardX.summary import scalar
 
 from serjax.runtime.disk import disk_errors, write_text
 from serjax.runtime.errors import UserError
+from serjax.runtime.json_files import parse_json, read_bytes
 
 Row = dict[str, Any]
 """fold, epoch, (with a frozen encoder) seed and learning_rate, then values: train_loss, validation_macro_f1 ...; and
@@ -123,21 +124,30 @@ def read_history(run_dir: Path) -> list[Row]:
     path = run_dir / "metrics.jsonl"
     if not path.exists():
         return []
-    *lines, _torn = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    *lines, _torn = read_bytes(path, remedy=_AGAIN).decode(errors="replace").split("\n")
     rows = []
     for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-            fits = isinstance(row["fold"], int) and isinstance(row["epoch"], int)
-        except (ValueError, TypeError, KeyError):
-            fits = False
-        if not fits:
+        row = parse_json(line, f"{path}, line {number}", remedy=_AGAIN)
+        if not _fits(row):
             raise UserError(
-                f"{path}, line {number}: not a JSON object with the numbers fold and epoch; delete this line, or train "
-                "again with --overwrite."
+                f"{path}, line {number}: not a JSON object with the numbers fold and epoch, and numbers beside them; "
+                f"{_AGAIN}."
             )
         rows.append(row)
     return rows
+
+
+_AGAIN = "delete this line, or train again with --overwrite"
+
+
+def _fits(row: Any) -> bool:
+    """Return whether a line is a row as `MetricLog` writes them; fold 0 stands for all."""
+    if not isinstance(row, dict) or any(type(row.get(key)) is not int for key in ("fold", "epoch")):
+        return False
+    plain = all(value is None or isinstance(value, (str, int, float)) for value in row.values())
+    finite = all(math.isfinite(value) for value in row.values() if isinstance(value, float))
+    texts = all(key == "keep" for key, value in row.items() if isinstance(value, str))
+    return plain and finite and texts and 0 <= row["fold"] < 10_000 and row["epoch"] >= 0
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,7 @@ from serjax.data.batching.frame_batches import LabelledBatch
 from serjax.models.encoders.config import EncoderConfig
 from serjax.models.encoders.masked_prediction import MaskedPredictor
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
+from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.functional import Params, flat, overlay
 from serjax.runtime.errors import UserError
 from serjax.runtime.preemption import Terminated, stop_asked, stoppable
@@ -51,6 +52,7 @@ def make_predictor(
     config: MaskedConfig, encoder: EncoderConfig, clusters: int, *, normalize: bool
 ) -> Callable[[nnx.Rngs], MaskedPredictor]:
     """Return what builds the network with random weights; see `set_up`."""
+    assert isinstance(encoder, Wav2Vec2Config), "masked prediction is HuBERT's"
     return lambda rngs: MaskedPredictor(
         encoder,
         clusters,

@@ -11,8 +11,8 @@ from flax import nnx, traverse_util
 
 from serjax.checkpoints.conversion import load_tensors, to_tensors
 from serjax.checkpoints.huggingface import load_encoder
-from serjax.models.encoders.config import EncoderConfig
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
+from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.functional import abstract
 
 with warnings.catch_warnings():
@@ -70,7 +70,7 @@ def leaves(module):
 @pytest.mark.parametrize("prefixed", [False, True])
 @pytest.mark.parametrize("layout", [{}, {"conv_bias": True}, LAYER, {**LAYER, "conv_bias": True}])
 def test_our_conversion_is_theirs(spelling, family, prefixed, layout):
-    config = EncoderConfig(model_type=family, **TINY, **layout)
+    config = Wav2Vec2Config(model_type=family, **TINY, **layout)
     tensors = random_tensors(SpeechEncoder(config, rngs=nnx.Rngs(0)), spelling)
     if prefixed:
         tensors = {f"{family}.{key}": value for key, value in tensors.items()}
@@ -86,7 +86,7 @@ def test_our_conversion_is_theirs(spelling, family, prefixed, layout):
 
 def test_their_own_parameters_have_our_paths_and_shapes():
     model = flax_models.FlaxWav2Vec2Model(Wav2Vec2Config(**TINY, **LAYER, conv_bias=True), input_shape=(1, 1000))
-    config = EncoderConfig(model_type="wav2vec2", **TINY, **LAYER, conv_bias=True)
+    config = Wav2Vec2Config(model_type="wav2vec2", **TINY, **LAYER, conv_bias=True)
     ours = leaves(SpeechEncoder(config, rngs=nnx.Rngs(0)))
     peers = traverse_util.flatten_dict(model.params)
     assert {path: value.shape for path, value in ours.items()} == {path: value.shape for path, value in peers.items()}

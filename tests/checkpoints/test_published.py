@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,16 +12,18 @@ from safetensors.numpy import load_file, save_file
 
 import serjax
 from serjax.checkpoints.conversion import to_tensors
-from serjax.checkpoints.huggingface import save_pretrained
+from serjax.checkpoints.huggingface import Checkpoint, save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
-from serjax.models.encoders.config import EncoderConfig
+from serjax.checkpoints.published import _labels, _layout, _with_layer_sum
 from serjax.models.encoders.families import FAMILIES
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
+from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
+from serjax.models.inputs import Inputs
 from serjax.models.published import HeadLayout, PublishedClassifier
 from serjax.predict import main
 from serjax.runtime.errors import UserError
 
-CONFIG = EncoderConfig(
+CONFIG = Wav2Vec2Config(
     model_type="wav2vec2",
     hidden_size=16,
     num_hidden_layers=1,
@@ -264,8 +267,8 @@ class TestAgainstTheirCode:
         model.save_pretrained(tmp_path)
         self.check(torch, model, tmp_path)
 
-    def test_the_last_layer_of_a_weighted_sum_is_normalised(self, tmp_path):
-        """As in transformers 4, of whose time such checkpoints are; transformers 5 takes it before the norm."""
+    def test_a_weighted_sum_is_that_of_the_version_that_wrote_it(self, tmp_path):
+        """transformers 4 normalises the last layer before the sum, and transformers 5 does not."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import torch
@@ -285,4 +288,71 @@ class TestAgainstTheirCode:
             shares = torch.softmax(model.layer_weights, 0)
             return model.classifier(model.projector((shares[:, None, None, None] * states).sum(0)).mean(1))
 
+        self.check(torch, model, tmp_path)
+        written = json.loads((tmp_path / "config.json").read_text())
+        (tmp_path / "config.json").write_text(json.dumps(written | {"transformers_version": "4.57.1"}))
         self.check(torch, formula, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"id2label": None, "label2id": {"b": 1, "a": 0, "c": 2}}, ("a", "b", "c")),
+        ({"id2label": {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}, "label2id": {"a": 0, "b": 1, "c": 2}}, "abc"),
+        ({"label2id": {"angry": "0", "happy": 1, "sad": 2}}, LABELS),
+        ({"label2id": {"angry": 1, "happy": 0, "sad": 2}}, "label2id happy, angry, sad; correct the wrong one"),
+        ({"id2label": {"0": "a", "1": "b", "2": "a"}}, "calls several outputs a; give each a name"),
+        ({"id2label": None, "label2id": {"a": 0, "b": 0, "c": 2}}, r"label2id names the outputs \[0, 0, 2\]"),
+    ],
+)
+def test_names_come_from_both_tables_of_config_json(settings, expected):
+    checkpoint = Checkpoint("here", {"id2label": dict(enumerate(LABELS)), **settings}, CONFIG, Preprocessor(), {}, ())
+    if len(expected) == 3:
+        assert _labels(checkpoint, 3) == tuple(expected)
+    else:
+        with pytest.raises(UserError, match=expected):
+            _labels(checkpoint, 3)
+
+
+def test_sum_of_layers_follows_the_version_that_wrote_the_checkpoint():
+    layout, config = HeadLayout("projector", 3, 8, weighted_layers=True), replace(CONFIG, do_stable_layer_norm=True)
+    for settings, asked, version in (
+        ({"transformers_version": "4.57.1"}, None, "4"),
+        ({"transformers_version": "5.0.0"}, None, "5"),
+        ({}, None, "4"),
+        ({"transformers_version": "5.0.0"}, "4", "4"),
+    ):
+        found, [note] = _with_layer_sum(
+            Checkpoint("here", settings, CONFIG, Preprocessor(), {}, ()), layout, config, asked
+        )
+        assert found.layer_sum == version
+        assert f"layers are summed as in transformers {version}, as " in note
+    with pytest.raises(UserError, match="--layer-sum 5: here has no weighted sum of layers to which it matters"):
+        _with_layer_sum(Checkpoint("here", {}, CONFIG, Preprocessor(), {}, ()), layout, CONFIG, "5")
+
+
+def test_sums_of_layers_differ_by_the_last_norm():
+    config = replace(CONFIG, do_stable_layer_norm=True)
+    inputs = Inputs(np.random.default_rng(0).normal(size=(1, 2_000)).astype(np.float32), np.array([2_000]))
+    found = []
+    for version in ("4", "5"):
+        layout = HeadLayout("projector", 3, 8, weighted_layers=True, layer_sum=version)
+        found.append(PublishedClassifier(config, layout, normalize=True, rngs=nnx.Rngs(3))(inputs))
+    assert not np.allclose(*found, atol=1e-3)
+
+
+def test_keys_that_pretraining_left_behind_are_said(tmp_path, clip):
+    folder = publish(tmp_path, DENSE)
+    expected = serjax.load(folder)(clip)
+    tensors = load_file(folder / "model.safetensors")
+    left = {"lm_head.weight": np.zeros((4, 16), np.float32), "quantizer.codevectors": np.zeros((1, 2), np.float32)}
+    save_file(tensors | left, folder / "model.safetensors", metadata={"format": "pt"})
+    model = serjax.load(folder)
+    assert model.notes == (f"{folder} also holds lm_head, quantizer, which its classifier does not use.",)
+    assert model(clip) == expected
+
+
+def test_heads_for_speakers_are_named():
+    head = dict.fromkeys(("projector.weight", "classifier.weight", "tdnn.0.kernel.weight"), np.zeros((2, 2)))
+    with pytest.raises(UserError, match=r"its head tells speakers apart \(ForXVector\)"):
+        _layout(Checkpoint("here", {}, CONFIG, Preprocessor(), head, ()), head)

@@ -9,7 +9,7 @@ from serjax.audio.config import AugmentConfig
 from serjax.config.experiment import Experiment, cache_folder
 from serjax.config.registry import find, names
 from serjax.data.config import FoldsConfig
-from serjax.data.corpora.read import read_label_map
+from serjax.data.corpora.label_names import read_label_map
 from serjax.models.fusion.config import Fusion
 from serjax.models.spectrogram import Functionals, Spectrogram
 from serjax.models.speech import Speech

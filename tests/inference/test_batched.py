@@ -45,3 +45,8 @@ def test_windows_of_3_s_are_not_padded():
 
 def test_long_windows_come_in_smaller_calls():
     assert [windows_a_call(16_000 * seconds) for seconds in (1, 3, 4, 5, 10, 30, 60)] == [8, 4, 4, 2, 1, 1, 1]
+
+
+def test_a_call_has_a_minute_of_sound_at_most():
+    assert [len(batch) for batch in batches([16_000 * 29] * 5)] == [2, 2, 1]
+    assert [len(batch) for batch in batches([16_000 * 100] * 2)] == [1, 1]

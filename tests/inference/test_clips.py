@@ -92,7 +92,7 @@ def test_any_name_comes_back_from_a_csv(tmp_path_factory, names):
         (b"", "the list has no entry"),
         (b"label,speaker\nsad,1\n", r"its first line \(label, speaker\) neither names a column"),
         (b"path,label\n,sad\n", "entry 1 has no path"),
-        (b"\xff\xfe", "it is no list in UTF-8"),
+        (b"a\xff\xfe", "the list is not UTF-8 text"),
     ],
 )
 def test_lists_that_cannot_be_read(tmp_path, content, message):

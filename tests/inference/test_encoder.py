@@ -13,7 +13,8 @@ from saved_runs import FROZEN, write_run
 from serjax.checkpoints.huggingface import save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.inference import encoder as inference
-from serjax.inference.encoder import load_encoder
+from serjax.inference.encoder import _samples, load_encoder
+from serjax.inference.inputs import read_sound
 from serjax.models.encoders.build import build_encoder
 from serjax.models.spectrogram import Functionals
 from serjax.runtime.errors import UserError
@@ -265,3 +266,22 @@ def test_url_is_read_as_its_file(tmp_path, tiny_encoder):
     assert_equal(encoder(url), encoder(str(tmp_path / "clip.wav")), 0)
     with pytest.raises(UserError, match=r"gone\.wav: it cannot be opened"):
         encoder([url, url.replace("clip", "gone")])
+
+
+@pytest.mark.parametrize(
+    ("clip", "message"),
+    [
+        ({"array": np.ones(400), "sampling_rate": None}, "clip 0: its rate is given as None; give a number of Hz"),
+        ((np.ones(400), None), "clip 0: its rate is given as None"),
+        ((np.ones(400), 1e-9), "clip 0: its rate is given as 1e-09"),
+        ((np.ones(400), True), "clip 0: its rate is given as True"),
+        ([0.1, [0.2, 0.3]], "clip 0: its samples are lists of several lengths"),
+        ("a\0b.wav", "a path cannot hold a NUL character"),
+    ],
+)
+def test_rates_lists_and_paths_that_cannot_be_are_refused(clip, message):
+    with pytest.raises(UserError, match=message):
+        _samples(clip, "clip 0")
+    if not isinstance(clip, list):
+        with pytest.raises(UserError, match=message.replace("clip 0", "the array")):
+            read_sound(clip)

@@ -5,7 +5,7 @@ import pytest
 
 from serjax.data.store.decoded import content_hash
 from serjax.inference import files
-from serjax.inference.files import answer
+from serjax.inference.files import _answered, answer
 from serjax.inference.inputs import Sample
 from serjax.runtime.errors import UserError
 
@@ -76,3 +76,15 @@ def test_sets_come_with_the_answers_the_most_probable_label_first():
     assert one.uncertainty == 0.5
     with pytest.raises(UserError, match=r"too high\."):
         list(answer(Counting(), [None], 0.95))
+
+
+def test_what_is_wrong_with_one_clip_costs_no_other_its_answer():
+    class Picky:
+        def answers(self, samples):
+            if any(sample.wave[0] > 1 for sample in samples):
+                raise UserError("there is not enough memory for 9 s of sound at once; give shorter clips.")
+            return np.array([[sample.wave[0]] for sample in samples]), None
+
+    samples = [Sample(np.full(4, value, np.float32)) for value in (0.25, 9, 0.5, 0.75, 9)]
+    found = _answered(Picky(), samples, None)
+    assert [None if isinstance(one, UserError) else one.scores[0] for one in found] == [0.25, None, 0.5, 0.75, None]

@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from serjax.models.encoders.config import EncoderConfig
+from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 
 # Three convolutions instead of seven: a frame sees 30 samples and the next one starts 20 later.
-GROUP = EncoderConfig(
+GROUP = Wav2Vec2Config(
     hidden_size=16,
     num_hidden_layers=2,
     num_attention_heads=2,

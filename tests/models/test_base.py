@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from serjax.models.base import Model
-from serjax.models.encoders.config import EncoderConfig
+from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.fusion.config import Fusion
 from serjax.models.spectrogram import Functionals, Spectrogram
 from serjax.models.speech import Speech
@@ -79,4 +79,4 @@ def test_speech_with_published_weights_is_pretrained_and_has_two_stages():
     assert (published.pretrained, published.two_stages) == (True, True)
     assert (Speech(size="tiny").pretrained, published.heads_only().frozen_encoder) == (False, True)
     assert published.checkpoints[0].prefix == "speech_encoder."
-    assert EncoderConfig().model_type in Speech().description
+    assert Wav2Vec2Config().model_type in Speech().description

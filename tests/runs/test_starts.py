@@ -209,3 +209,16 @@ def test_run_of_another_network_or_other_labels_is_refused(tmp_path):
     (start,) = read_starts(WarmStart(video=str(tmp_path / "video")), FUSION)
     with pytest.raises(UserError, match="its labels are angry, happy, sad, here they are x, y"):
         stacked((start,), data(("x", "y")), trials((0,), (1,)), nnx.Dict())
+
+
+def test_one_fold_of_a_run_is_told_from_a_checkpoint(tmp_path, pretraining):
+    run = tmp_path / "run"
+    write_encoder(run / "seed_1" / "fold_1")
+    assert find_encoders(str(run / "seed_1" / "fold_1")).warning is None
+    (run / "experiment.json").write_text("{}")
+    found = find_encoders(str(run / "seed_1" / "fold_1"))
+    assert found.shared
+    assert found.warning.endswith(
+        "was trained on clips with their labels, which may be tested here: such scores are too high."
+    )
+    assert "was pretrained on clips" in find_encoders(str(pretraining / "fold_1" / "encoder")).warning

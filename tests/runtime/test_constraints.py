@@ -143,7 +143,7 @@ def test_json_round_trip(settings):
         ('{"sede": 1}', "sede"),
         ('{"inner": {"kind": "inner", "share": 7}}', r"inner\.share"),
         ('{"inner": {"kind": "nothing"}}', "inner"),
-        ("{", "the file"),
+        ("[]", "the file"),
     ],
 )
 def test_json_that_does_not_fit_is_refused_with_the_key(text, key):

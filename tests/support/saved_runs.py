@@ -9,10 +9,10 @@ from serjax.checkpoints.calibration import write_calibration
 from serjax.checkpoints.run_models import RunModels, save_models
 from serjax.evaluation.calibration_report import Calibration, MemberCalibration
 from serjax.models.base import EncoderLayout, Resolution
-from serjax.models.encoders.config import EncoderConfig
+from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.speech import Speech
 
-ENCODER = EncoderConfig(
+ENCODER = Wav2Vec2Config(
     model_type="wav2vec2",
     hidden_size=16,
     num_hidden_layers=1,
@@ -24,16 +24,27 @@ ENCODER = EncoderConfig(
     num_conv_pos_embeddings=4,
     num_conv_pos_embedding_groups=2,
 )
+LAYOUT = EncoderLayout(ENCODER, normalize=True)
 SPEECH = Speech(pooling="mean", head="linear", freeze="nothing")
 LABELS = ("angry", "happy", "sad")
 
 
-def write_run(folder, model=SPEECH, *, folds=(1, 2), max_seconds=0.5, eval_crop="head", highpass=None, calibration=()):
+def write_run(
+    folder,
+    model=SPEECH,
+    *,
+    folds=(1, 2),
+    max_seconds=0.5,
+    eval_crop="head",
+    highpass=None,
+    calibration=(),
+    layout=LAYOUT,
+):
     """Write a finished run's models; return the members by number of the fold, and the resolved settings.
 
     `calibration` is, for each fold, a temperature and scores of nonconformity.
     """
-    model = model.resolved(Resolution(max_seconds, EncoderLayout(ENCODER, normalize=True), 4))
+    model = model.resolved(Resolution(max_seconds, layout, 4))
     members = {fold: noisy(lambda rngs: model.build(len(LABELS), rngs=rngs), fold) for fold in folds}
     first = members[folds[0]]
     for member in members.values():

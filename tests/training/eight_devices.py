@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig
 from serjax.models.base import EncoderLayout
-from serjax.models.encoders.config import EncoderConfig
+from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.speech import Speech
 from serjax.training.config import TrainConfig
 from serjax.training.epoch_sums import EpochSums
@@ -27,7 +27,7 @@ from serjax.training.trials import Trial, trial_key
 CLASSES = 3
 LEAST = 16
 """Values of an array that is split here, where all are small."""
-CONFIG = EncoderConfig(
+CONFIG = Wav2Vec2Config(
     hidden_size=16,
     num_hidden_layers=1,
     num_attention_heads=2,

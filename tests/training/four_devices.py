@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 from serjax.features.config import ClusterConfig
 from serjax.features.kmeans import fit_minibatch
-from serjax.models.encoders.config import EncoderConfig, frames
+from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.functional import flat
 from serjax.training.config import MaskedConfig
 from serjax.training.fold_axis import FoldAxis
@@ -21,7 +21,7 @@ from serjax.training.initialize import first_states
 from serjax.training.masked_prediction import FrameBatch
 from serjax.training.pretrain_loop import set_up
 
-ENCODER = EncoderConfig(
+ENCODER = Wav2Vec2Config(
     hidden_size=16,
     num_hidden_layers=1,
     num_attention_heads=2,
@@ -51,7 +51,7 @@ def masked(devices, accumulate=1, encoder=ENCODER, shard=1, runs=1):
     for _ in range(3):
         wave = rng.normal(size=(1, 8, 6000)).astype(np.float32)
         length = rng.integers(4000, 6000, (1, 8)).astype(np.int32)
-        batch = FrameBatch(wave, length, rng.integers(0, 5, (1, 8, frames(encoder, 6000))))
+        batch = FrameBatch(wave, length, rng.integers(0, 5, (1, 8, encoder.frames(6000))))
         batch = axis.feed(jax.tree.map(lambda x: np.repeat(x, runs, axis=0), batch))
         assert len(batch.wave.sharding.device_set) == devices
         state, metrics = setup.step(np.ones(runs, bool), state, batch, setup.keys, setup.frozen)

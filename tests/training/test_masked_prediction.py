@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serjax.checkpoints.conversion import load_tensors, to_tensors
-from serjax.models.encoders.config import EncoderConfig, frames
 from serjax.models.encoders.masked_prediction import MaskedPredictor
+from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.functional import flat, merge
 from serjax.models.layers.masking import length_mask
 from serjax.runtime.errors import UserError
@@ -34,7 +34,7 @@ from serjax.training.optimizer import make_optimizer, rate_and_beta1
 from serjax.training.update import TrialConstants, init_state, update
 
 CLUSTERS = 11
-TINY = EncoderConfig(
+TINY = Wav2Vec2Config(
     hidden_size=32,
     num_hidden_layers=1,
     num_attention_heads=4,
@@ -59,7 +59,7 @@ def clips(lengths, seed=0):
     wave = np.zeros((len(lengths), max(lengths)), np.float32)
     for row, length in zip(wave, lengths, strict=True):
         row[:length] = rng.normal(0.1, 0.3, length)
-    label = rng.integers(0, CLUSTERS, (len(lengths), frames(TINY, max(lengths))))
+    label = rng.integers(0, CLUSTERS, (len(lengths), TINY.frames(max(lengths))))
     return FrameBatch(jnp.asarray(wave), jnp.asarray(lengths), jnp.asarray(label))
 
 
@@ -81,11 +81,11 @@ def drawn(encoder, projection, normalize):
 @settings(max_examples=25)
 @given(st.lists(st.integers(400, 40_000), min_size=1, max_size=4), st.integers(0, 99))
 def test_masks_are_spans_of_true_frames(lengths, seed):
-    size = frames(TINY, 40_000)
+    size = TINY.frames(40_000)
     masked = np.asarray(draw_masks(jax.random.key(seed), jnp.asarray(lengths), size, TINY, MaskedConfig()))
     assert masked.shape == (len(lengths), size)
     for row, length in zip(masked, lengths, strict=True):
-        count = frames(TINY, length)
+        count = TINY.frames(length)
         assert not row[count:].any()
         if count >= 12:  # room for two spans
             assert row.sum() >= 11
@@ -95,7 +95,7 @@ def test_masks_are_spans_of_true_frames(lengths, seed):
 
 def test_four_fifths_would_be_masked_without_overlap():
     lengths = jnp.full(64, 160_000)
-    drawn = draw_masks(jax.random.key(0), lengths, frames(TINY, 160_000), TINY, MaskedConfig())
+    drawn = draw_masks(jax.random.key(0), lengths, TINY.frames(160_000), TINY, MaskedConfig())
     # Of spans laid at random, 1 - exp(-0.8) of all frames are covered, a little more as no two begin at one place.
     assert float(drawn.mean()) == pytest.approx(1 - np.exp(-0.8), abs=0.02)
     assert len({tuple(row) for row in np.asarray(drawn).tolist()}) == 64
@@ -109,7 +109,7 @@ def test_a_masked_frame_is_not_heard():
     wave = np.random.default_rng(0).normal(size=(1, 9600)).astype(np.float32)
     other = wave.copy()
     other[0, 320 * 10 + 400 - 320 : 320 * 11] += 1  # heard in frame 10 alone
-    length, none = jnp.array([9600]), jnp.zeros((1, frames(TINY, 9600)), bool)
+    length, none = jnp.array([9600]), jnp.zeros((1, TINY.frames(9600)), bool)
     hidden = none.at[0, 10].set(True)
     one, two = (np.asarray(call(x, length, hidden)) for x in (wave, other))
     np.testing.assert_allclose(one, two, atol=1e-5)
@@ -140,14 +140,14 @@ def test_padding_changes_nothing():
     lengths = [6000, 4321]
     batch = clips(lengths)
     masked = draw_masks(jax.random.key(0), batch.length, batch.label.shape[1], TINY, SETTINGS)
-    within = length_mask(frames(TINY, batch.length), masked.shape[1])
+    within = length_mask(TINY.frames(batch.length), masked.shape[1])
     counts = Counts(int((masked & within).sum()), int((~masked & within).sum()))
     objective = MaskedPrediction(SETTINGS, TINY)
     call = jax.jit(lambda *given: objective.loss(merge(graphdef, params, rest, "float32"), *given))
     whole, _ = call(Part(batch, masked), counts, None)
     alone = 0.0
     for row, length in enumerate(lengths):
-        n = frames(TINY, length)
+        n = TINY.frames(length)
         part = FrameBatch(
             batch.wave[row : row + 1, :length], batch.length[row : row + 1], batch.label[row : row + 1, :n]
         )
@@ -253,7 +253,7 @@ def test_it_learns_to_tell_what_is_hidden():
     for _ in range(150):
         pitch = rng.integers(0, 4, 8)
         wave = np.sin(time * (0.05 + 0.2 * pitch[:, None])) + rng.normal(0, 0.1, (8, 6400))
-        label = np.repeat(pitch[:, None], frames(TINY, 6400), axis=1)
+        label = np.repeat(pitch[:, None], TINY.frames(6400), axis=1)
         batch = FrameBatch(jnp.asarray(wave, jnp.float32), jnp.full(8, 6400), jnp.asarray(label))
         state, metrics = step(state, batch, jax.random.key(0))
     assert float(metrics["masked_accuracy"]) > 0.9

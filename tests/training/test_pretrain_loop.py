@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from serjax.models.encoders.config import frames, preset
+from serjax.models.encoders.config import preset
 from serjax.models.functional import flat
 from serjax.runtime.errors import UserError
 from serjax.runtime.mesh import fetch
@@ -47,7 +47,7 @@ def stream(done):
     for number in range(done, 1000):
         rng = np.random.default_rng(number)
         wave = np.where(np.arange(6000) < length[:, None], rng.normal(0.1, 0.3, (2, 6000)), 0).astype(np.float32)
-        label = rng.integers(0, CLUSTERS, (2, frames(TINY, 6000)))
+        label = rng.integers(0, CLUSTERS, (2, TINY.frames(6000)))
         yield FrameBatch(wave[None], length[None], label[None])
 
 

@@ -5,13 +5,15 @@ record of how it was called, and any other name is refused; only the arrays are 
 array into the stream, right after the record that describes it.
 """
 
-import pickle
+from math import prod
+from operator import index
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from serjax.runtime.errors import UserError
+from serjax.checkpoints.formats.pickles import Unpickler
+from serjax.runtime.errors import UserError, brief
 
 _MODELS = frozenset({"KMeans", "MiniBatchKMeans"})
 _MULTIARRAY = frozenset({"scalar", "_reconstruct"})
@@ -77,8 +79,8 @@ def read_joblib_centroids(path: Path) -> np.ndarray:
             raise
         except Exception as error:  # a damaged pickle can raise anything
             raise UserError(
-                f"{path}: this is no k-means that scikit-learn fitted and joblib wrote, or it is damaged ({error!r}); "
-                "give that, or centroids as safetensors or .npy."
+                f"{path}: this is no k-means that scikit-learn fitted and joblib wrote, or it is damaged "
+                f"({brief(error)}); give that, or centroids as safetensors or .npy."
             ) from None
 
 
@@ -98,50 +100,39 @@ def _array(found: Any) -> np.ndarray:
 
 def _dtype(record: _Record) -> np.dtype:
     kind, byte_order = record.arguments[0], record.state[1]
-    if record.name != "dtype" or kind not in _DTYPES or byte_order not in ("<", "|"):
-        raise ValueError(f"values of kind {byte_order}{kind}")
+    if record.name != "dtype" or not isinstance(kind, str) or kind not in _DTYPES or byte_order not in ("<", "|"):
+        raise ValueError("values of a kind that no k-means has")
     return np.dtype(_DTYPES[kind])
 
 
-# Python's own class: the one in C reads ahead, past the place where joblib put an array's bytes.
-class _Unpickler(pickle._Unpickler):
-    dispatch: ClassVar[Any] = dict(pickle._Unpickler.dispatch)
-    stack: list[Any]
-
-    def __init__(self, file: IO[bytes], path: Path) -> None:
-        super().__init__(file)
-        self.file, self.path, self.size = file, path, path.stat().st_size
-
+# Python's own class reads no further than the record: behind it joblib put the array's bytes.
+class _Unpickler(Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if name not in _NAMES.get(module, ()):
             raise UserError(
-                f"{self.path}: the pickle asks for {module}.{name}, which no k-means needs; it was not run. Give "
-                "scikit-learn's KMeans or MiniBatchKMeans, or centroids as safetensors or .npy."
+                f"{self.path}: the pickle asks for {brief(f'{module}.{name}')}, which no k-means needs; it was not "
+                "run. Give scikit-learn's KMeans or MiniBatchKMeans, or centroids as safetensors or .npy."
             )
         if name == "encode":
             return lambda text, codec: text.encode("latin1")  # how protocol 2 writes bytes
         return type(name, (_Record,), {"name": name})
 
     def persistent_load(self, pid: Any) -> Any:
-        raise ValueError(f"unknown reference {pid!r}")
+        raise ValueError("a reference to an object that is kept elsewhere")
 
-    def load_build(self) -> None:
-        state = self.stack.pop()
-        record = self.stack[-1]
-        if not isinstance(record, _Record):
-            raise ValueError(f"a state for a {type(record).__name__}")
-        record.state = state
-        if record.name == "NumpyArrayWrapper":
+    def take_state(self, owner: Any, state: Any) -> None:
+        if not isinstance(owner, _Record):
+            raise ValueError(f"a state for a {type(owner).__name__}")
+        owner.state = state
+        if owner.name == "NumpyArrayWrapper":
             self.stack[-1] = self._inline_array(state)
-
-    dispatch[pickle.BUILD[0]] = load_build
 
     def _inline_array(self, state: dict[str, Any]) -> np.ndarray:
         """Read the array's bytes from where the stream now stands."""
         dtype, shape = _dtype(state["dtype"]), state["shape"]
         if state.get("numpy_array_alignment_bytes") is not None:
             self.file.read(self.file.read(1)[0])
-        count = int(np.prod(shape, dtype=object))
-        if count * dtype.itemsize > self.size - self.file.tell():
+        count = prod(map(index, shape))
+        if not 0 <= count * dtype.itemsize <= self.size - self.file.tell():
             raise ValueError("the file ends within an array")
         return np.fromfile(self.file, dtype, count).reshape(shape, order=state["order"])

@@ -1,8 +1,8 @@
 """Weight files: read as arrays by PyTorch's key, mapped from the disk, and written as safetensors."""
 
 import contextlib
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,30 @@ import safetensors.numpy
 
 from serjax.checkpoints.conversion import from_flax_names
 from serjax.checkpoints.formats.torch_pickle import read_torch_file
-from serjax.runtime.errors import UserError
+from serjax.runtime.constraints import FileName, read_as
+from serjax.runtime.errors import UserError, brief, reason
+from serjax.runtime.json_files import contents_of, parse_json
 
 WEIGHT_FILES = (
     ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors"),
     ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin"),
-    ("flax_model.msgpack",),
+    ("flax_model.msgpack", "flax_model.msgpack.index.json", "flax_model-*.msgpack"),
 )
 """Names of weight files: the groups in order of preference, each as (whole, index of shards, shards)."""
+
+SUFFIXES = (".safetensors", ".bin", ".msgpack")
+"""Of files of weights."""
+
+
+_INDEX_REMEDY = "weight_map must map each key to a file beside this one; fetch it again"
+
+
+@dataclass(frozen=True)
+class _Index:
+    """Contents of an index of shards: the file of each key, beside the index."""
+
+    weight_map: dict[str, FileName]
+
 
 _DTYPES: dict[str, Any] = {
     "F64": np.float64,
@@ -72,23 +88,6 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
         raise UserError(f"{path}: it cannot be written ({error}); free some space, or write elsewhere.") from None
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        UserError: no such file, or it holds something else.
-    """
-    if not path.exists():
-        raise UserError(f"{path}: there is no such file; give a directory that has it.")
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: it cannot be read as JSON ({error}); fetch it again.") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: it holds a {type(value).__name__}, not a JSON object; fetch it again.")
-    return value
-
-
 def read_file(path: Path) -> dict[str, np.ndarray]:
     """Read one file of weights, or of other tensors, by its suffix: .safetensors, .bin, else Flax's .msgpack.
 
@@ -102,11 +101,10 @@ def read_file(path: Path) -> dict[str, np.ndarray]:
 
 def _read_shards(index: Path) -> dict[str, np.ndarray]:
     """Read the files that an index names; they lie beside it."""
-    shards = read_json(index).get("weight_map")
-    if not isinstance(shards, dict) or not all(Path(str(name)).name == name for name in shards.values()):
-        raise UserError(f"{index}: weight_map must map each key to a file beside this one; fetch it again.")
     tensors: dict[str, np.ndarray] = {}
-    for name in sorted(set(shards.values())):
+    for name in sorted(set(read_as(_Index, index, _INDEX_REMEDY).weight_map.values())):
+        if Path(name).suffix not in SUFFIXES:
+            raise UserError(f"{index}: weight_map names {brief(name)}, which is no file of weights; fetch it again.")
         if not (index.parent / name).is_file():
             raise UserError(f"{index.parent / name}: this part of the weights is missing; fetch it too.")
         tensors |= read_file(index.parent / name)
@@ -119,18 +117,19 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         with safetensors.safe_open(path, framework="numpy") as file:  # checks header and offsets
             made_by = (file.metadata() or {}).get("format")
     except (OSError, safetensors.SafetensorError) as error:
-        raise UserError(f"{path}: it is truncated or no safetensors file ({error}); fetch it again.") from None
+        raise UserError(f"{path}: it is truncated or no safetensors file ({reason(error)}); fetch it again.") from None
     data = np.memmap(path, np.uint8, mode="r")
     start = 8 + int.from_bytes(data[:8].tobytes(), "little")
-    header = json.loads(data[8:start].tobytes())
+    header = parse_json(data[8:start].tobytes(), str(path))
     header.pop("__metadata__", None)
     tensors = {}
     for key, entry in header.items():
         if entry["dtype"] not in _DTYPES:
-            raise UserError(f"{path}: {key} is {entry['dtype']}, which serjax does not read; save it as F32.")
+            raise UserError(f"{path}: {brief(key)} is {entry['dtype']}, which serjax does not read; save it as F32.")
         first, last = entry["data_offsets"]
         tensors[key] = data[start + first : start + last].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
-    return from_flax_names(tensors) if made_by == "flax" else tensors
+    with contents_of(path, "fetch it again"):
+        return from_flax_names(tensors) if made_by == "flax" else tensors
 
 
 def _read_msgpack(path: Path) -> dict[str, np.ndarray]:
@@ -140,4 +139,4 @@ def _read_msgpack(path: Path) -> dict[str, np.ndarray]:
         tree = serialization.msgpack_restore(path.read_bytes())
         return from_flax_names(traverse_util.flatten_dict(tree, sep="."))
     except Exception as error:  # a damaged file can raise anything
-        raise UserError(f"{path}: it is truncated or no Flax weights file ({error!r}); fetch it again.") from None
+        raise UserError(f"{path}: it is truncated or no Flax weights file ({brief(error)}); fetch it again.") from None

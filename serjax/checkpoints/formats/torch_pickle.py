@@ -5,18 +5,19 @@ made of, and each such name stands for a function of this file. Both layouts of 
 `data.pkl` and one stored record a storage, and, before PyTorch 1.6, pickles followed by the storages' bytes.
 """
 
-import pickle
+import io
 import struct
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from operator import index
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
 
-from serjax.runtime.errors import UserError
+from serjax.checkpoints.formats.pickles import Unpickler
+from serjax.runtime.errors import UserError, brief
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
@@ -69,7 +70,7 @@ def read_torch_file(path: Path) -> dict[str, np.ndarray]:
         raise
     except Exception as error:  # a damaged pickle can raise anything
         raise UserError(
-            f"{path}: this is no PyTorch weights file, or it is damaged ({error!r}); fetch it again."
+            f"{path}: this is no PyTorch weights file, or it is damaged ({brief(error)}); fetch it again."
         ) from None
 
 
@@ -78,15 +79,15 @@ def _read_zip(path: Path) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(path) as archive:
         records = {info.filename: info for info in archive.infolist()}
         root = next(name for name in records if name.endswith("/data.pkl")).removesuffix("data.pkl")
+        if any(info.compress_type != zipfile.ZIP_STORED for info in records.values()):
+            raise UserError(f"{path}: its records are compressed, which torch.save never does; save it again.")
         if f"{root}byteorder" in records and archive.read(f"{root}byteorder") != b"little":
             raise UserError(f"{path}: it was written on a big-endian machine; save it again as safetensors.")
-        with archive.open(f"{root}data.pkl") as file:
-            tensors = _Unpickler(file, path).load()
+        pickled = archive.read(f"{root}data.pkl")
+        tensors = _Unpickler(io.BytesIO(pickled), path, len(pickled)).load()
 
     def storage_bytes(storage: _Storage) -> np.ndarray:
         info = records[f"{root}data/{storage.key}"]
-        if info.compress_type != zipfile.ZIP_STORED:
-            raise UserError(f"{path}: its records are compressed, which torch.save never does; save it again.")
         # The name and the extra field of the local header (30 bytes and these two) may differ from the directory's.
         lengths = data[info.header_offset + 26 : info.header_offset + 30].tobytes()
         start = info.header_offset + 30 + sum(struct.unpack("<HH", lengths))
@@ -123,7 +124,8 @@ def _views(tensors: Any, storage_bytes: Callable[[_Storage], np.ndarray], path: 
     for key, tensor in tensors.items():
         if not isinstance(key, str) or not isinstance(tensor, _Tensor):
             raise UserError(
-                f"{path}: key {key!r} is of type {type(tensor).__name__}, no tensor; save model.state_dict() alone."
+                f"{path}: key {brief(repr(key))} is of type {type(tensor).__name__}, no tensor; save "
+                "model.state_dict() alone."
             )
         dtype = tensor.storage.dtype
         arrays[key] = np.ndarray(
@@ -136,29 +138,50 @@ def _views(tensors: Any, storage_bytes: Callable[[_Storage], np.ndarray], path: 
     return arrays
 
 
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: IO[bytes], path: Path) -> None:
-        super().__init__(file)
-        self.path = path
+class _Unpickler(Unpickler):
+    def __init__(self, file: IO[bytes], path: Path, size: int | None = None) -> None:
+        super().__init__(file, path, size)
         self.storages: dict[str, _Storage] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in _STORAGE_DTYPES:
             return name
         if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        # A new function each time, since a pickle can set attributes of what it is given.
+            return _ordered
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return lambda storage, offset, shape, strides, *_: _Tensor(storage, offset, shape, strides)
+            return lambda storage, offset, shape, strides, *_: _tensor(storage, offset, shape, strides)
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
             return lambda tensor, *_: tensor
         raise UserError(
-            f"{self.path}: the pickle asks to call {module}.{name}, which no weights need; "
+            f"{self.path}: the pickle asks to call {brief(f'{module}.{name}')}, which no weights need; "
             "it was not run. Use a safetensors file of the same model from a source that you trust."
         )
 
+    def take_state(self, owner: Any, state: Any) -> None:
+        # PyTorch notes versions of modules at the dict itself.
+        if not isinstance(owner, dict):
+            super().take_state(owner, state)
+
     def persistent_load(self, pid: Any) -> _Storage:
         kind, storage_type, key, _device, _count, *view = pid
-        if kind != "storage" or not isinstance(key, str) or any(view):
-            raise ValueError(f"unknown reference {pid!r}")
+        known = kind == "storage" and isinstance(key, str) and isinstance(storage_type, str) and not any(view)
+        if not known or storage_type not in _STORAGE_DTYPES:
+            raise ValueError("a reference to what is no storage")
         return self.storages.setdefault(key, _Storage(key, np.dtype(_STORAGE_DTYPES[storage_type])))
+
+
+def _ordered(pairs: Any = ()) -> dict[str, Any]:
+    """Stand for OrderedDict, as protocol 2 calls it: with nothing, or with pairs."""
+    if not all(isinstance(key, str) for key, _ in pairs):
+        raise ValueError("a key that is no text")
+    return dict(pairs)
+
+
+def _tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> _Tensor:
+    """Return a view whose numbers are numbers; what refers to a nested tuple could not even be shown."""
+    if not isinstance(storage, _Storage):
+        raise ValueError("a tensor without a storage")
+    sizes, steps = tuple(map(index, shape)), tuple(map(index, strides))
+    if len(sizes) != len(steps) or not all(0 <= one < 2**63 for one in (index(offset), *sizes, *steps)):
+        raise ValueError("a tensor whose shape and strides do not fit")
+    return _Tensor(storage, index(offset), sizes, steps)

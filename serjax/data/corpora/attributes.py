@@ -1,6 +1,5 @@
 """Attributes of speakers by which a report tells scores apart, and sentences: as tables and names spell them."""
 
-import csv
 import math
 import re
 import sys
@@ -11,7 +10,8 @@ from typing import NamedTuple
 
 from serjax.data.corpora.columns import plain
 from serjax.data.corpora.filenames import LAYOUTS
-from serjax.runtime.errors import UserError, reason
+from serjax.runtime.errors import UserError
+from serjax.runtime.text import read_rows
 
 Attributes = tuple[tuple[str, str], ...]
 """Names and values, such as (("gender", "female"), ("age", "20-29")); one object for all clips that have the same."""
@@ -106,12 +106,8 @@ def read_people(root: Path, kind: str) -> People:
     table = next((folder / name for folder in (root, root.parent) if (folder / name).is_file()), None)
     if table is None:
         return People({})
-    try:
-        lines = table.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{table}: the table of speakers cannot be read ({reason(error)}); copy it anew.") from None
-    rows = csv.reader(lines, delimiter="\t" if table.suffix == ".tsv" else ",")
-    header = [plain(cell) for cell in next(rows, [])]
+    rows = read_rows(table, "the table of speakers", "copy it anew", separators="\t" if table.suffix == ".tsv" else ",")
+    header = [plain(cell) for cell in next(rows, (1, []))[1]]
     speaker = header.index(speakers) if speakers in header else None
     gender = next((header.index(column) for column in ("sex", "gender") if column in header), None)
     age = header.index("age") if "age" in header else None
@@ -119,7 +115,7 @@ def read_people(root: Path, kind: str) -> People:
         missing = f"column {speakers}" if speaker is None else "columns sex, gender or age"
         return People({}, (f"{name} has no {missing}, so nothing of the speakers is read from it.",))
     known = {}
-    for row in rows:
+    for _, row in rows:
         if len(row) == len(header):
             years = None if age is None else age_band(row[age], f"{table}: the age of {row[speaker]}")
             known[row[speaker].strip()] = shared(None if gender is None else gender_of(row[gender]), years)

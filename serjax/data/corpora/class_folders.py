@@ -7,7 +7,8 @@ from pathlib import Path
 
 from serjax.data.corpora.filenames import LAYOUTS
 from serjax.data.corpora.folders import clip_id
-from serjax.data.corpora.names import is_part
+from serjax.data.corpora.names import is_part, part_role
+from serjax.data.corpora.versions import is_version
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
 
@@ -19,12 +20,28 @@ _EMOTIONS = frozenset(
     """.split()  # noqa: SIM905
 )
 """Words that name classes."""
+_SAME = 0.8
+"""Share of equal names in the first folders from which on neither level is surely the classes'."""
 
-_SPEAKER = re.compile(r"(?i)(?:speaker|spkr|spk|actor|actress|subject|subj|participant|talker)[_ -]?[a-z]?\d+")
-_SEXES = frozenset("m f male female man woman men women boys girls males females".split())  # noqa: SIM905
+_SPEAKER = re.compile(
+    r"(?i)(?:speaker|spkr|spk|actor|actress|subject|subj|participant|talker|person|user|client|patient|child)"
+    r"[_ .-]?[a-z]?\d+"
+)
+_SEXES = frozenset("m f male female man woman men women boy girl boys girls males females".split())  # noqa: SIM905
+_DIVISION = re.compile(
+    r"(?i)(?:session|sess|ses|fold|set|disc|disk|cd|part|dialog|dialogue|recording|rec|batch|chunk|split|day)[_ .-]?\d+"
+)
+_CODE = re.compile(r"(?!(?i:c|e|l|q|cls|cat|emo|lab)[_-]?\d)[A-Za-z]{1,3}[_-]?\d{1,4}")
+"""Codes such as JL1 and s03, but for those that may number classes, emotions, labels or quadrants."""
+_FEW, _MANY = 3, 13
+"""Classes that are codes, or numbers, from which on they are taken for speakers; fewer numbers are those of classes."""
 _CORPORA = frozenset(
     {re.sub(r"\W", "", layout.title.lower()) for layout in LAYOUTS.values()}
-    | set("berlin crema enterface iemocap jlcorpus mead meld mspimprov msppodcast".split())  # noqa: SIM905
+    | set(
+        """
+        berlin crema enterface iemocap jlcorpus mead meld mspimprov msppodcast emov casia baum mosei cmumosei baum1 jl
+        """.split()  # noqa: SIM905
+    )
 )
 
 
@@ -57,9 +74,9 @@ def read_classes(root: Path, files: Sequence[Path], *, as_told: bool = False) ->
             "move them into a folder a class, give a list of paths and labels, or say with --data.label-pattern where "
             "their names hold the label."
         )
-    in_parts = bool(level) and all(is_part(parts[0]) for parts in places)
+    part = next((one for one in range(level) if all(is_part(parts[one]) for parts in places)), None)
     clips = [
-        Utterance(id=clip_id(path, root), path=path, label=parts[level], session=parts[0] if in_parts else None)
+        Utterance(id=clip_id(path, root), path=path, label=parts[level], session=None if part is None else parts[part])
         for path, parts in zip(files, places, strict=True)
     ]
     classes = sorted({clip.label for clip in clips})
@@ -74,7 +91,14 @@ def read_classes(root: Path, files: Sequence[Path], *, as_told: bool = False) ->
 
 
 def _level(top: Path, places: Sequence[tuple[str, ...]]) -> int:
-    """Return 1 where the first folders are parts, or those in them are emotions; else 0."""
+    """Return at which level of folders the classes are: the first where all are emotions, or else behind parts."""
+    names: list[set[str]] = []
+    for level in range(min(len(parts) for parts in places) - 1):
+        names.append({parts[level] for parts in places})
+    emotions = next((level for level, found in enumerate(names) if any(map(_is_emotion, found))), None)
+    sure = emotions is not None and len(names[emotions]) > 1 and all(map(_is_emotion, names[emotions]))
+    if emotions is not None and (sure or emotions == 0):
+        return emotions
     inside: dict[str, set[str | None]] = defaultdict(set)
     for parts in places:
         if len(parts) > 1:
@@ -84,38 +108,81 @@ def _level(top: Path, places: Sequence[tuple[str, ...]]) -> int:
         return 1
     if len(first) < 2 or len(second) < 2 or None in second:
         return 0
-    names = sorted(name for name in second if name)
-    if any(map(_is_emotion, first)):
-        return 0
-    if all(map(_is_emotion, names)):
-        return 1
-    same = all(found == second for found in inside.values())
-    if not same or all(_is_speaker(name) or is_part(name) for name in names):
+    found = sorted(name for name in second if name)
+    same = sum(map(len, inside.values())) >= _SAME * len(first) * len(second)
+    if not same or _strange(found)[0] == found:
         return 0
     raise UserError(
-        f"--data.root {top}: its folders {one_of(first)} all hold the folders {one_of(names)}, and either may be the "
+        f"--data.root {top}: its folders {one_of(first)} all hold the folders {one_of(found)}, and either may be the "
         "classes; say --data.corpus folder for the first, or --data.label-pattern '([^/]+)/[^/]+$' for those in them."
     )
 
 
 def _refuse_others(top: Path, classes: Sequence[str]) -> None:
-    """Raise a `UserError` where all classes look like something else."""
-    if all(map(_is_speaker, classes)):
-        what = "speakers, not classes; say with --data.label-pattern where the names hold the label, give a list of"
-    elif all(map(is_part, classes)):
-        what = "parts of a corpus, not classes; give one of them, or a list of"
-    elif all(re.sub(r"[^a-z0-9-].*", "", name.lower()).replace("-", "") in _CORPORA for name in classes):
-        what = "corpora, not classes; give one of them, or a list of"
-    else:
-        return
-    raise UserError(
-        f"--data.root {top}: its folders {one_of(list(classes))} are {what} paths and labels, or say "
-        "--data.corpus folder where they are the classes."
+    """Raise a `UserError` where half of the classes or more look like something else."""
+    strange, what = _strange(classes)
+    if 2 * len(strange) >= len(classes):
+        remedy = {
+            "speakers": "say with --data.label-pattern where the names hold the label, give a list of",
+            "parts of a corpus": "give one of them, or a list of",
+            "corpora": "give one of them, or a list of",
+            "versions of the same recordings": "give one of them, or a list of",
+        }.get(what, "give the folder of classes, a list of")
+        raise UserError(
+            f"--data.root {top}: its folders {one_of(strange)} are {what}, not classes; {remedy} paths and labels, or "
+            "say --data.corpus folder where they are the classes."
+        )
+    # A speaker and an emotion in one name: each class is then of one speaker.
+    for pattern in (r"([^_\s-]+)[_\s-]+(.+)", r"(.+)[_\s-]+([^_\s-]+)"):
+        pairs = [found.groups() for name in classes if (found := re.fullmatch(pattern, name))]
+        for one, other in ((0, 1), (1, 0)):
+            people = sorted({pair[one] for pair in pairs if _is_emotion(pair[other]) and not _is_emotion(pair[one])})
+            several = len(pairs) == len(classes) > len(people) > 1 and len(pairs) >= _FEW
+            if several and all(name.isupper() or _CODE.fullmatch(name) or _strange([name])[0] for name in people):
+                groups = ("(?P<speaker>[^/_]+)", "(?P<label>[^/]+)")[:: 1 if one == 0 else -1]
+                place = f"^{groups[0]}_{groups[1]}/"
+                raise UserError(
+                    f"--data.root {top}: its folders {one_of(list(classes), 4)} name a speaker ({one_of(people)}) and "
+                    f"an emotion each, so that every class would be of one speaker; say --data.label-pattern and "
+                    f"--data.speaker-pattern, as in '{place}', or --data.corpus folder where they are the classes."
+                )
+
+
+def _strange(names: Sequence[str]) -> tuple[list[str], str]:
+    """Return those of some folders' names that look like no classes, and what they look like."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    sexes = all(name.lower() in _SEXES for name in names)
+    codes = len(names) >= _FEW and all(map(_CODE.fullmatch, names))
+    numbers = all(map(str.isdecimal, names)) and (
+        len(names) >= _MANY or (len(names) >= _FEW and all(len(name) > 2 for name in names))
     )
+    for name in names:
+        sex = name.lower() in _SEXES and (sexes or len(name) > 1)  # one letter may be the code of an emotion
+        if _SPEAKER.fullmatch(name) or sex or codes or numbers:
+            kinds["speakers"].append(name)
+        elif is_part(name) or _DIVISION.fullmatch(name):
+            kinds["parts of a corpus"].append(name)
+        elif re.sub(r"[^a-z0-9-].*", "", name.lower()).replace("-", "") in _CORPORA:
+            kinds["corpora"].append(name)
+        elif is_version(name):
+            kinds["versions of the same recordings"].append(name)
+    order = sorted(kinds, key=lambda kind: -len(kinds[kind]))
+    found = [name for name in names if any(name in kind for kind in kinds.values())]
+    return found, " or ".join(order)
 
 
-def _is_speaker(name: str) -> bool:
-    return _SPEAKER.fullmatch(name) is not None or name.lower() in _SEXES
+def require_voices(root: Path, clips: Sequence[Utterance]) -> None:
+    """Raise a `UserError` where several speakers are named, but each class is of a single one."""
+    voices: dict[str, set[str | None]] = defaultdict(set)
+    for clip in clips:
+        voices[clip.label].add(clip.speaker)
+    speakers = sorted({str(name) for found in voices.values() for name in found})
+    if len(clips) > len(voices) and len(speakers) > 1 and all(len(found) == 1 for found in voices.values()):
+        raise UserError(
+            f"--data.root {root}: each of its classes ({one_of(sorted(voices), 4)}) is of one speaker "
+            f"({one_of(speakers, 4)}), so that emotions cannot be told from voices; see that labels and speakers are "
+            "read as meant, or say --data.corpus folder where they are."
+        )
 
 
 def _is_emotion(name: str) -> bool:
@@ -138,12 +205,16 @@ def passed_through(root: Path, clips: Sequence[Utterance]) -> list[str]:
     """Return sentences on folders that were looked through for the classes; none where there are none."""
     root = root.absolute()
     top = top_folder(root, [clip.path for clip in clips])
-    notes = [] if top == root else [f"All lies in {top.relative_to(root).as_posix()}, whose folders are the classes."]
     first = sorted({clip.path.relative_to(top).parts[0] for clip in clips})
-    if any(clip.session is not None for clip in clips):
+    direct = ", whose folders are the classes" if set(first) == {clip.label for clip in clips} else ""
+    notes = [] if top == root else [f"All lies in {top.relative_to(root).as_posix()}{direct}."]
+    parts = sorted({clip.session for clip in clips if clip.session is not None})
+    if parts:
+        offer = "--folds.kind leave_session_out tests one part after the other"
+        if {"train", "test"} <= {part_role(part) for part in parts}:
+            offer = "--folds.kind parts trains and tests as they say"
         notes.append(
-            f"{one_of(first)} are parts, in which the folders are the classes. Folds are made anew, unless "
-            "--folds.kind leave_session_out tests one part after the other."
+            f"{one_of(parts)} are parts, in which the folders are the classes. Folds are made anew, unless {offer}."
         )
     elif all(clip.path.relative_to(top).parts[0] != clip.label for clip in clips):
         notes.append(f"{one_of(first)} are no emotions, but the folders in them are, and those are the classes.")

@@ -1,15 +1,18 @@
 """Files below a folder of recordings, and the names of their clips."""
 
+import logging
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import cast
 
 from serjax.audio.decode import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES
 from serjax.data.utterance import Utterance
-from serjax.runtime.errors import UserError, one_of
+from serjax.runtime.errors import UserError, one_of, reason
 from serjax.runtime.remote import RemotePath
+
+log = logging.getLogger(__name__)
 
 
 def audio_files(root: Path) -> tuple[list[Path], list[str]]:
@@ -75,24 +78,73 @@ def label_files(root: Path, files: Sequence[Path]) -> list[Utterance]:
     return [Utterance(id=clip_id(path, root.absolute()), path=path, label="") for path in files]
 
 
+_SYSTEM = frozenset(("__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found", "system volume information"))
+"""Folders of operating systems and network disks, in lower case."""
+
+
 def is_hidden(below: Path) -> bool:
-    """Return whether a path below a root is hidden, or in a folder that is or that macOS puts into archives."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in below.parts)
+    """Return whether a path below a root is hidden, or in a folder that is or that an operating system made."""
+    return any(part.startswith(".") or part.lower() in _SYSTEM for part in below.parts)
 
 
 def walk(root: Path, *, hidden: bool = False) -> Iterator[Path]:
-    """Yield the visible files below root, or all; a folder that links lead to twice is entered once."""
+    """Yield the visible files below root, or all, those of higher folders first.
+
+    Links are followed, but for those that lead back up: what lies below them would be read a second time, under
+    another folder's name. A folder that several ways lead to is read once, by the shortest. Pipes and devices are no
+    files. Each of these is said.
+
+    Raises:
+        UserError: a folder cannot be read.
+    """
     if isinstance(root, RemotePath):
-        for file in root.walk():
-            if hidden or not is_hidden(file.relative_to(root)):
-                yield cast(Path, file)
+        try:
+            for file in root.walk():
+                if hidden or not is_hidden(file.relative_to(root)):
+                    yield cast(Path, file)
+        except OSError as error:
+            raise UserError(f"{root}: it cannot be listed ({reason(error)}); correct the URL.") from None
         return
-    entered: set[Path] = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
-        real = Path(folder).resolve()
-        if real in entered:
-            folders.clear()
-            continue
-        entered.add(real)
-        folders[:] = sorted(name for name in folders if hidden or not is_hidden(Path(name)))
-        yield from (Path(folder, name) for name in names if hidden or not name.startswith("."))
+    start = root.resolve()
+    entered = {start: root}
+    level = [(root, start)]
+    while level:
+        below: list[tuple[Path, Path]] = []
+        for folder, real in level:
+            for entry in _entries(folder):
+                path = folder / entry.name
+                if not hidden and is_hidden(Path(entry.name)):
+                    continue
+                if not _is(entry.is_dir):
+                    if _is(entry.is_file) or not path.exists():  # a link that leads nowhere is told when it is opened
+                        yield path
+                    else:
+                        log.warning(f"{path}: it is a pipe or a device, no file; it is left out.")
+                    continue
+                target = path.resolve() if entry.is_symlink() else real / entry.name
+                if real.is_relative_to(target) or start.is_relative_to(target):
+                    log.warning(f"{path}: it is a link that leads back up, to {target}; it is left out.")
+                elif target in entered:
+                    log.warning(f"{path}: it is the same folder as {entered[target]}, and is read once, as that.")
+                else:
+                    entered[target] = path
+                    below.append((path, target))
+        level = below
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    try:
+        return kind()
+    except OSError:  # links that lead to one another
+        return False
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            return sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: the folder cannot be read ({reason(error)}); give yourself the right to read it, or move it "
+            "away."
+        ) from None

@@ -207,7 +207,7 @@ def _saved(folder: Path) -> list[Path]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: it cannot be read ({reason(error)}); save the set anew with save_to_disk.") from None
     return found if isinstance(found, dict) else {}

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from serjax.data.corpora.attributes import gender_of, shared
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
+from serjax.runtime.text import read_lines
 
 EMOTIONS = {"ang": "angry", "exc": "happy", "hap": "happy", "neu": "neutral", "sad": "sad"}
 """The four classes that are usually told apart, by the corpus's codes; excitement counts as happy."""
@@ -141,7 +142,7 @@ def _turns(folder: Path) -> Iterator[_Turn]:
     for path in sorted(folder.glob("Ses*.txt")):
         turn = None
         # Only comments of annotators can be anything but ASCII.
-        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        for number, line in read_lines(path, "the file of labels", "copy it anew", lenient=True):
             if line.startswith("["):
                 match = _TURN.match(line)
                 if match is None:

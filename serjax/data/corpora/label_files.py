@@ -1,6 +1,6 @@
 """Corpora with a file of labels: how that file and the recordings of its rows are found."""
 
-import csv
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +8,8 @@ from typing import NamedTuple
 from serjax.audio.decode import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from serjax.data.corpora.folders import of_kind, walk
 from serjax.data.utterance import Utterance
-from serjax.runtime.errors import UserError, one_of, reason
+from serjax.runtime.errors import UserError, one_of
+from serjax.runtime.text import read_rows
 
 _DEEPEST = 2
 """Folders below the root in which a file of labels is looked for."""
@@ -54,22 +55,19 @@ def read_table(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
     Raises:
         UserError: it cannot be read, or has not the columns that are needed.
     """
-    try:
-        # Sentences alone can be anything but ASCII.
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError as error:
-        raise UserError(f"{path}: the labels cannot be read ({reason(error)}); copy the file anew.") from None
-    rows = csv.DictReader(text.splitlines(keepends=True))
-    missing = [name for name in needed if name not in (rows.fieldnames or ())]
+    # Sentences alone can be anything but ASCII.
+    rows = read_rows(path, "the file of labels", "copy it anew", separators=",", lenient=True)
+    header = next(rows, (1, []))[1]
+    missing = [name for name in needed if name not in header]
     if missing:
         raise UserError(
-            f"{path}: it has no column {one_of(missing)}, but {one_of(list(rows.fieldnames or ['none']))}; copy the "
-            "file anew, as published."
+            f"{path}: it has no column {one_of(missing)}, but {one_of(header or ['none'])}; copy the file anew, as "
+            "published."
         )
-    try:
-        return [{name: (cell or "").strip() for name, cell in row.items() if name} for row in rows]
-    except csv.Error as error:
-        raise UserError(f"{path}: this is not CSV ({error}); copy the file anew.") from None
+    return [
+        {name: cell.strip() for name, cell in itertools.zip_longest(header, row[: len(header)], fillvalue="") if name}
+        for _, row in rows
+    ]
 
 
 def find_recordings(root: Path) -> dict[tuple[str, ...], Recording]:

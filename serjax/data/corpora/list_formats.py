@@ -1,8 +1,6 @@
 """Formats of lists: `path<TAB>label`, scp, CSV and TSV with a header, and EmoBox's JSON lines, read to entries."""
 
-import csv
 import itertools
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +9,8 @@ from typing import Any, Literal
 
 from serjax.data.corpora.columns import FIELDS, VALUES, VOTES, find_columns, is_header, plain, unused
 from serjax.runtime.errors import UserError, one_of
+from serjax.runtime.json_files import parse_json
+from serjax.runtime.text import read_lines, read_rows
 
 ListKind = Literal["tsv", "scp", "csv", "jsonl"]
 
@@ -54,15 +54,7 @@ class Reading:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the number and text of every line that is not blank."""
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, line.rstrip("\r\n")
-    except OSError as error:
-        raise UserError(f"{path}: the list cannot be read ({error.strerror}); correct its path.") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: the list is not UTF-8 text; save it as UTF-8.") from None
+    return ((number, line) for number, line in read_lines(path) if line.strip())
 
 
 def _read_tsv(path: Path, reading: Reading) -> Iterator[Entry]:
@@ -104,33 +96,9 @@ def _read_scp(path: Path, reading: Reading) -> Iterator[Entry]:
 
 
 def _read_csv(path: Path, reading: Reading) -> Iterator[Entry]:
-    rows = _csv_rows(path)
+    rows = read_rows(path, separators=",\t;")
     first = next(rows, None) or (1, [])
     yield from _read_table(path, first, rows, reading)
-
-
-def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows of a CSV file, each with the number of its first line, as an editor counts."""
-    read: list[int] = []
-
-    def lines() -> Iterator[str]:
-        for number, line in _lines(path):
-            read.append(number)
-            yield f"{line}\n"
-
-    head = next(_lines(path), (1, ""))[1]
-    rows = csv.reader(lines(), delimiter=next((one for one in ",\t;" if one in head), ","))
-    while True:
-        del read[:-1]
-        last = read[-1:]
-        try:
-            row = next(rows, None)
-        except csv.Error as error:
-            number = next(iter(read[len(last) :] or last), 1)
-            raise UserError(f"{path}:{number}: this is not CSV ({error}); correct the line.") from None
-        if row is None:
-            return
-        yield read[len(last)], row
 
 
 def _read_table(
@@ -172,10 +140,7 @@ def _read_jsonl(path: Path, reading: Reading) -> Iterator[Entry]:
     seen: dict[str, None] = {}
     for number, line in _lines(path):
         where = f"{path}:{number}"
-        try:
-            item = json.loads(line)
-        except ValueError as error:
-            raise UserError(f"{where}: this is not JSON ({error}); write one object a line.") from None
+        item = parse_json(line, where, remedy="write one object a line")
         if not isinstance(item, dict):
             raise UserError(f"{where}: this is not a JSON object; write one with the keys key, wav and emo.")
         values = {name: _first(item, *known[name]) for name in FIELDS}
@@ -189,6 +154,8 @@ def _read_jsonl(path: Path, reading: Reading) -> Iterator[Entry]:
             values["speaker"] = item[others[0]] if others else None
             known["speaker"] = (*known["speaker"], *others)
         for name in required:
+            if name == "label" and values[name] is None and any(key in item for key in known[name]):
+                continue  # null, which is told with all others
             if not isinstance(values[name], (str, int)) or isinstance(values[name], bool):
                 clip = "this clip" if name == "id" else values["id"]
                 raise UserError(
@@ -202,13 +169,13 @@ def _read_jsonl(path: Path, reading: Reading) -> Iterator[Entry]:
             path=str(values["path"]),
             label="" if values["label"] is None else str(values["label"]),
             id=name,
-            speaker=_text(values["speaker"]),
-            session=_text(values["session"]),
+            speaker=_text(values["speaker"], where),
+            session=_text(values["session"], where),
             start=seconds(values["start"], f"{where}: the start of {name}"),
             end=seconds(values["end"], f"{where}: the end of {name}"),
-            text=_text(values["text"]),
-            gender=_text(values["gender"]),
-            age=_text(values["age"]),
+            text=_text(values["text"], where),
+            gender=_text(values["gender"], where),
+            age=_text(values["age"], where),
             **numbers({field: _first(item, *own) for field, own in numeric.items()}, where, name),
         )
     taken = {key for keys_of in (*known.values(), *numeric.values()) for key in keys_of}
@@ -235,7 +202,9 @@ def _first(item: Mapping[str, Any], *keys: str) -> Any:
     return next((item[key] for key in keys if item.get(key) is not None), None)
 
 
-def _text(value: Any) -> str | None:
+def _text(value: Any, where: str) -> str | None:
+    if isinstance(value, (list, dict)):
+        raise UserError(f"{where}: {value!r:.60} holds several values where one is due; correct the line.")
     return None if value is None else str(value)
 
 

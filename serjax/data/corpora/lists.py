@@ -1,13 +1,14 @@
 """Lists of clips: read, checked, and their files found."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from serjax.data.corpora.attributes import age_band, gender_of, plain_text, shared
 from serjax.data.corpora.columns import parse_columns
+from serjax.data.corpora.label_names import folded, is_missing, missing_error
 from serjax.data.corpora.list_formats import READERS, Entry, ListKind, Reading
 from serjax.data.corpora.listed_files import look_below, with_relative_ids
 from serjax.data.utterance import Utterance
@@ -35,6 +36,7 @@ def read_list(
     skip_missing: bool = False,
     columns: Sequence[str] = (),
     labelled: bool = True,
+    asked: Collection[str] | None = (),
 ) -> Listed:
     """Read a list of clips.
 
@@ -65,9 +67,11 @@ def read_list(
             it is an error all the same.
         columns: words such as `speaker=speaker_id`: what a column of the list holds.
         labelled: whether every clip must have a label; else it is empty where the list has none.
+        asked: labels that count as such although they look like missing ones, as `folded`; None: all do.
 
     Raises:
-        UserError: the list cannot be read, lacks a field, gives an id twice, or names files that do not exist.
+        UserError: the list cannot be read, lacks a field or labels, gives an id twice, or names files that do not
+            exist.
     """
     given = parse_columns(columns)
     if given and kind == "scp":
@@ -79,10 +83,13 @@ def read_list(
     seen: dict[str, int] = {}
     utterances: list[Utterance] = []
     missing: list[str] = []
+    unlabelled: list[str] = []
     for entry in READERS[kind](path, reading):
         # Clips are often stretches of one file, which is looked for once.
         file = files.get(entry.path) or files.setdefault(entry.path, _find(entry.path, root, exists))
-        clip = _utterance(entry, path, file, labelled)
+        clip = _utterance(entry, path, file)
+        if labelled and is_missing(clip.label, (clip.label and folded(clip.label),) if asked is None else asked):
+            unlabelled.append(f"line {entry.line}: {ascii(clip.label) if clip.label else 'empty'}")
         if clip.id in seen:
             raise UserError(
                 f"{path}:{entry.line}: the id {clip.id} stands in line {seen[clip.id]} already; "
@@ -94,6 +101,8 @@ def read_list(
             missing.append(f"line {entry.line}: {entry.path}")
     if not utterances:
         raise UserError(f"{path}: the list has no entry; write one clip a line.")
+    if unlabelled:
+        raise missing_error(str(path), unlabelled, len(utterances))
     if len(missing) == len(utterances) and not is_remote(root):
         found, notes = look_below(root, list(files), path)
         moved = {files[name].path: file for name, file in found.items()}
@@ -122,11 +131,11 @@ def _find(name: str, root: Path, exists: Callable[[Path], bool]) -> _File:
     return _File(file, written.with_suffix("").as_posix() if written.name else name, exists(file))
 
 
-def _utterance(entry: Entry, path: Path, file: _File, labelled: bool) -> Utterance:
+def _utterance(entry: Entry, path: Path, file: _File) -> Utterance:
     """Check an entry and give it its id and absolute path."""
     where = f"{path}:{entry.line}"
-    if not entry.path or (labelled and not entry.label) or entry.id == "":
-        empty = "path" if not entry.path else "label" if not entry.label else "id"
+    if not entry.path or entry.id == "":
+        empty = "id" if entry.path else "path"
         raise UserError(f"{where}: the {empty} of {entry.id or entry.path or 'this clip'} is empty; fill it in.")
     start = 0.0 if entry.start is None else entry.start
     if start < 0 or (entry.end is not None and entry.end <= start):

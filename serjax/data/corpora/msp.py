@@ -1,5 +1,6 @@
 """MSP-Podcast (Lotfian & Busso 2019) and MSP-IMPROV (Busso et al. 2017): consensus, values and votes of annotators."""
 
+import itertools
 import math
 import re
 from collections import Counter
@@ -20,7 +21,8 @@ from serjax.data.corpora.label_files import (
     with_files,
 )
 from serjax.data.utterance import Utterance
-from serjax.runtime.errors import UserError, reason
+from serjax.runtime.errors import UserError
+from serjax.runtime.text import read_lines
 
 CONSENSUS = ("labels_consensus.csv", "labels_concensus.csv")
 """Names of the table of MSP-Podcast; older releases misspell it."""
@@ -35,8 +37,8 @@ EMOTIONS = {
 _OTHERS = {"O": "other", "X": "no agreement"}
 _DIMENSIONS = {"A": "arousal", "V": "valence", "D": "dominance", "N": "naturalness"}
 
-_HEAD = 10_000
-"""Characters in which a file of labels names its first turn."""
+_HEAD = 200
+"""Lines in which a file of labels names its first turn."""
 _NUMBER = re.compile(r"([AVDN])\s*:\s*([^\s;]+)")
 _TURN = re.compile(r"MSP-IMPROV-S\d\d[AHNS]-[FM]0([1-6])-[A-Z]-([FM])[FM]\d+", re.IGNORECASE)
 
@@ -73,13 +75,9 @@ def read_evaluations(path: Path) -> dict[str, Evaluation]:
     Raises:
         UserError: the file cannot be read, or an annotator's line stands before all clips.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    except OSError as error:
-        raise UserError(f"{path}: the labels cannot be read ({reason(error)}); copy the file anew.") from None
     found: dict[str, Evaluation] = {}
     clip = None
-    for number, line in enumerate(lines, 1):
+    for number, line in read_lines(path, "the file of labels", "copy it anew", lenient=True):
         cells = [cell.strip() for cell in line.split(";")]
         if len(cells) < 2:
             continue
@@ -172,10 +170,10 @@ def holds_msp_improv(root: Path) -> bool:
     """Return whether a file of labels below a folder is one of MSP-IMPROV."""
     for path in find_label_files(root, EVALUATION):
         try:
-            with path.open(encoding="utf-8", errors="replace") as file:
-                if "-IMPROV-" in file.read(_HEAD):
-                    return True
-        except OSError:
+            head = itertools.islice(read_lines(path, "the file of labels", lenient=True), _HEAD)
+            if any("-IMPROV-" in line for _, line in head):
+                return True
+        except UserError:
             continue
     return False
 

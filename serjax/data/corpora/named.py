@@ -8,13 +8,12 @@ from serjax.data.corpora.attributes import gender_of, read_people, shared
 from serjax.data.corpora.class_folders import top_folder
 from serjax.data.corpora.filenames import LAYOUTS, VARIANTS, Name, tail_of
 from serjax.data.corpora.folders import clip_id
+from serjax.data.corpora.versions import same_bytes
 from serjax.data.utterance import Utterance
-from serjax.runtime.errors import UserError, one_of, reason
+from serjax.runtime.errors import UserError, one_of
 
 NAMED = frozenset({*LAYOUTS, *VARIANTS})
 """Words of `--data.corpus` that are read here."""
-
-_BLOCK = 1 << 20
 
 
 def layout_of(kind: str) -> str:
@@ -160,35 +159,24 @@ def _one_each(root: Path, files: Sequence[Path], kind: str) -> tuple[dict[Path, 
         for path in paths[1:]:
             if names[path].modality != names[paths[0]].modality:
                 versions += 1
-            elif _same_bytes(paths[0], path):
+            elif same_bytes(paths[0], path):
                 left += 1
             else:
                 differing.append((paths[0], path))
     if differing:
         one, other = differing[0]
+        depth = next(i for i, (a, b) in enumerate(zip(one.parts, other.parts, strict=False)) if a != b) + 1
+        folders = [Path(*path.parts[: min(depth, len(path.parts) - 1)]) for path in (one, other)]
         raise UserError(
             f"--data.root {root}: {len(differing)} recordings of {LAYOUTS[kind].title} are there twice and differ, "
             f"such as {one.relative_to(root)} and {other.relative_to(root)}; choose one with --data.root "
-            f"{one.parent} or {other.parent}, or move the others away."
+            f"{folders[0]} or {folders[1]}, or move the others away."
         )
     kept = {paths[0] for paths in groups.values()}
     notes = [f"{left} files that are copies of others are left out."] if left else []
     if versions:
         notes.append(f"{versions} files that are the sound of videos (01-) are left out, as 03- is the same recording.")
     return {path: name for path, name in names.items() if path in kept}, notes
-
-
-def _same_bytes(one: Path, other: Path) -> bool:
-    try:
-        if one.stat().st_size != other.stat().st_size:
-            return False
-        with one.open("rb") as first, other.open("rb") as second:
-            while block := first.read(_BLOCK):
-                if block != second.read(_BLOCK):
-                    return False
-    except OSError as error:
-        raise UserError(f"{one}, {other}: they bear one name, but cannot be read ({reason(error)}).") from None
-    return True
 
 
 def _sort_emotions(top: Path, names: Mapping[Path, Name]) -> bool:

@@ -1,6 +1,5 @@
 """From the data configuration to the clips of a corpus: their labels, speakers and the order of the classes."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,18 +9,20 @@ import numpy as np
 
 from serjax.data.config import DataConfig, SyntheticConfig
 from serjax.data.corpora.annotated import ANNOTATED, find_annotated
-from serjax.data.corpora.class_folders import passed_through, read_classes
+from serjax.data.corpora.class_folders import passed_through, read_classes, require_voices
 from serjax.data.corpora.filenames import LAYOUTS
 from serjax.data.corpora.folders import audio_files, label_files
+from serjax.data.corpora.label_names import folded, read_label_map, settle_labels
 from serjax.data.corpora.list_formats import LIST_SUFFIXES, ListKind
 from serjax.data.corpora.lists import read_list
 from serjax.data.corpora.named import NAMED, layout_of, read_named, recognise
 from serjax.data.corpora.names import Recurring, find_recurring, name_by_pattern, paths_below
 from serjax.data.corpora.sets import SETS, read_set
 from serjax.data.corpora.synthetic import corpus as synthetic
+from serjax.data.corpora.versions import without_versions
 from serjax.data.utterance import Utterance
 from serjax.runtime import distributed
-from serjax.runtime.errors import UserError, one_of, reason
+from serjax.runtime.errors import UserError, one_of
 from serjax.runtime.remote import as_path, is_remote
 
 UNLABELLED = ("",)
@@ -91,7 +92,9 @@ def read_corpus(
     Raises:
         UserError: nothing to read, names, labels or speakers that do not fit, or fewer than two classes.
     """
-    corpus = _find(config, seed, videos, silent, labelled)
+    mapping = None if config.label_map is None else read_label_map(config.label_map)
+    asked = frozenset(map(folded, (*(config.labels or ()), *(mapping or ()))))
+    corpus = _find(config, seed, videos, silent, labelled, asked)
     clips, order, notes = list(corpus.utterances), corpus.labels, list(corpus.notes)
     root = as_path(config.audio_root or config.root)
     if config.label_pattern is not None:
@@ -105,6 +108,8 @@ def read_corpus(
             f"--data.speakers unknown: {corpus.name} names its speakers, and folds keep them apart; leave it out, or "
             "choose other folds with --folds.kind."
         )
+    if config.speaker_pattern is not None and config.corpus == "auto" and as_path(config.root).is_dir():
+        require_voices(root, clips)
     unnamed = None
     if all(clip.speaker is None for clip in clips):
         unnamed = find_recurring(paths_below(clips, root), [clip.label for clip in clips])
@@ -114,14 +119,17 @@ def read_corpus(
             f"several classes: {one_of(list(unnamed.values), 3)}. Keep them apart with {unnamed.offer}, or go on "
             "without them with --data.speakers unknown."
         )
-    if config.label_map is not None:
-        clips, order, unmapped = map_labels(clips, order, config.label_map, drop=config.labels is not None)
-        if unmapped:
-            notes.append(
-                f"{unmapped.total()} clips whose labels the map does not have are left out, as --data.labels chooses "
-                f"({_listing(dict(sorted(unmapped.items())))})."
-            )
-        notes.append(f"Labels are mapped by {Path(config.label_map).name}.")
+    clips, order, settled = settle_labels(
+        clips,
+        order,
+        name=corpus.name,
+        mapping=mapping,
+        path=config.label_map or "",
+        wanted=config.labels,
+        drop=config.labels is not None,
+        labelled=labelled,
+    )
+    notes += settled
     labels = _classes(clips, order, config.labels, corpus.name, labelled)
     others = Counter(clip.label for clip in clips if clip.label not in labels)
     if others:
@@ -134,7 +142,7 @@ def read_corpus(
     return Corpus(corpus.name, tuple(clips), labels, tuple(notes), unnamed)
 
 
-def _find(config: DataConfig, seed: int, videos: bool, silent: bool, labelled: bool) -> Corpus:
+def _find(config: DataConfig, seed: int, videos: bool, silent: bool, labelled: bool, asked: frozenset[str]) -> Corpus:
     """Read everything below root; `labels` is the corpus's own order of classes, empty where it has none."""
     if config.corpus == "synthetic":
         return _render(config, seed)
@@ -165,6 +173,7 @@ def _find(config: DataConfig, seed: int, videos: bool, silent: bool, labelled: b
             skip_missing=config.skip_bad,
             columns=config.columns,
             labelled=labelled and config.label_pattern is None,
+            asked=None if config.labels is not None else asked,
         )
         return Corpus(root.stem, tuple(clips), (), (f"The clips are read from the list {root.name} ({kind}).", *notes))
     if config.columns:
@@ -194,8 +203,10 @@ def _find(config: DataConfig, seed: int, videos: bool, silent: bool, labelled: b
         return Corpus(root.resolve().name, tuple(label_files(root, files)), (), tuple(unread))
     if known is None:
         note = "A folder a class: the labels are the folders' names."
-        clips = read_classes(root, files, as_told=config.corpus == "folder")
-        return Corpus(root.resolve().name, tuple(clips), (), (note, *passed_through(root, clips), *unread))
+        as_told = config.corpus == "folder"
+        files, copies = (files, []) if as_told else without_versions(root.absolute(), files)
+        clips = read_classes(root, files, as_told=as_told)
+        return Corpus(root.resolve().name, tuple(clips), (), (note, *passed_through(root, clips), *copies, *unread))
     clips, by_folder, notes = read_named(root, files, known, folders_label=config.corpus == "auto")
     layout = LAYOUTS[layout_of(known)]
     return Corpus(layout.title, tuple(clips), () if by_folder else layout.order, (*notes, *unread))
@@ -270,50 +281,3 @@ def _share(clips: Sequence[Utterance], labels: Sequence[str], count: int, seed: 
 
 def _listing(counts: dict[str, int]) -> str:
     return ", ".join(f"{label} {count}" for label, count in counts.items())
-
-
-def map_labels(
-    clips: Sequence[Utterance], order: Sequence[str], path: str, *, drop: bool = False
-) -> tuple[list[Utterance], tuple[str, ...], Counter[str]]:
-    """Replace every label by what the map at `path` says; the order of the classes goes with them.
-
-    Args:
-        clips: with the corpus's labels.
-        order: of the corpus's classes.
-        path: of the map.
-        drop: leave out clips whose labels the map lacks.
-
-    Returns:
-        Clips and classes in the map's names, and how many clips of which labels were left out.
-
-    Raises:
-        UserError: the map cannot be read, or lacks a label.
-    """
-    mapping = read_label_map(path)
-    unknown = Counter(clip.label for clip in clips if clip.label not in mapping)
-    if unknown and not drop:
-        raise UserError(
-            f"{path}: the label map has no entry for {one_of(sorted(unknown))}; add their names, or choose the mapped "
-            "classes to use with --data.labels, and the others are left out."
-        )
-    mapped = [replace(clip, label=mapping[clip.label]) for clip in clips if clip.label in mapping]
-    return mapped, tuple(dict.fromkeys(mapping[label] for label in order if label in mapping)), unknown
-
-
-def read_label_map(path: str) -> dict[str, str]:
-    """Read a label map, a JSON object from a corpus's label to the experiment's.
-
-    Raises:
-        UserError: the file is missing or is not such an object.
-    """
-    try:
-        mapping = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path}: the label map cannot be read ({reason(error)}); give a JSON object of strings."
-        ) from None
-    if not isinstance(mapping, dict) or not all(value and isinstance(value, str) for value in mapping.values()):
-        raise UserError(
-            f'{path}: a label map is a JSON object of strings, none empty, such as {{"exc": "happy"}}; rewrite it so.'
-        )
-    return mapping

@@ -1,13 +1,14 @@
 """The folds that EmoBox publishes (github.com/emo-box/EmoBox, data/): a folder a fold, a list of clips a part."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 
 from serjax.data.utterance import Utterance
-from serjax.runtime.errors import UserError, one_of, reason
+from serjax.runtime.errors import UserError, one_of
+from serjax.runtime.json_files import parse_json
+from serjax.runtime.text import read_lines
 
 _PART_OF_WORD = {"train": "train", "valid": "validation", "val": "validation", "dev": "validation", "test": "test"}
 
@@ -72,16 +73,12 @@ def _read_fold(folder: Path, by_id: Mapping[str, int], by_end: Mapping[str, int]
 
 
 def _read_part(path: Path, by_id: Mapping[str, int], by_end: Mapping[str, int]) -> tuple[int, ...]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: the list cannot be read ({reason(error)}); correct --folds.path.") from None
     clips, unknown = set(), []
-    for number, line in enumerate(lines, 1):
+    for number, line in read_lines(path, remedy="correct --folds.path"):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parse_json(line, f"{path}:{number}", remedy="correct the line")
             key, ends = str(row["key"]), _ends(PurePosixPath(str(row.get("wav", ""))))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise UserError(f"{path}:{number}: each line must be a JSON object with a key; correct this one.") from None

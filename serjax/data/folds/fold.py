@@ -3,21 +3,55 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from serjax.data.folds.emobox import read_emobox
 from serjax.data.utterance import Utterance
+from serjax.runtime.constraints import FoldNumber, read_as
 from serjax.runtime.disk import write_text
 from serjax.runtime.errors import UserError, one_of
+from serjax.runtime.json_files import LARGEST_LIST
 
 PARTS = ("train", "validation", "test")
 
 
 _UNUSED = "-"
+
+
+@dataclass(frozen=True)
+class _Number:
+    number: FoldNumber
+
+
+@dataclass(frozen=True)
+class _Content:
+    """Contents of folds.json, as far as they are read."""
+
+    folds: tuple[_Number, ...]
+    clips: dict[str, str]
+    validation: Literal["test", "train"] = "train"
+
+    @property
+    def numbers(self) -> list[int]:
+        return [fold.number for fold in self.folds]
+
+
+@dataclass(frozen=True)
+class _Hashes:
+    """Hashes of clips in folds.json, which older runs do not have."""
+
+    hashes: dict[str, str] = field(default_factory=dict)
+
+
+_COMPLETE = "give a run that is complete"
+
+
+def _content(path: Path, remedy: str) -> _Content:
+    return read_as(_Content, path, remedy, largest=LARGEST_LIST)
 
 
 @dataclass(frozen=True)
@@ -97,23 +131,20 @@ def read_parts(path: Path) -> dict[str, dict[int, str]]:
     Raises:
         UserError: the file cannot be read, or is not such a file.
     """
+    content = _content(path, _COMPLETE)
+    # Clips with the same parts share one object.
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        numbers = [int(fold["number"]) for fold in content["folds"]]
-        clips: dict[str, str] = content["clips"]
-        # Clips with the same parts share one object.
-        parts = {row: dict(zip(numbers, row.split(), strict=True)) for row in set(clips.values())}
-        return {clip: parts[row] for clip, row in clips.items()}
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path}: it cannot be read as folds ({error!r}); give a run that is complete.") from None
+        parts = {row: dict(zip(content.numbers, row.split(), strict=True)) for row in set(content.clips.values())}
+    except ValueError:
+        raise UserError(f"{path}: a clip has more or fewer parts than there are folds; {_COMPLETE}.") from None
+    return {clip: parts[row] for clip, row in content.clips.items()}
 
 
 def read_hashes(path: Path) -> dict[str, str]:
     """Return the hash of each clip's samples by its id, from what `save_folds` wrote; none where there are none."""
     try:
-        hashes = json.loads(path.read_text(encoding="utf-8"))["hashes"]
-        return {str(clip): str(digest) for clip, digest in hashes.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return read_as(_Hashes, path, _COMPLETE, largest=LARGEST_LIST).hashes
+    except UserError:
         return {}
 
 
@@ -123,10 +154,7 @@ def read_numbers(path: Path) -> tuple[int, ...]:
     Raises:
         UserError: the file cannot be read, or is not such a file.
     """
-    try:
-        return tuple(int(fold["number"]) for fold in json.loads(path.read_text(encoding="utf-8"))["folds"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: it cannot be read as folds ({error!r}); give a run that is complete.") from None
+    return tuple(_content(path, _COMPLETE).numbers)
 
 
 def load_folds(path: Path, utterances: Sequence[Utterance]) -> tuple[Fold, ...]:
@@ -135,15 +163,9 @@ def load_folds(path: Path, utterances: Sequence[Utterance]) -> tuple[Fold, ...]:
     Raises:
         UserError: the file cannot be read, is not such a file, or its clips are not exactly `utterances`.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        numbers = [int(fold["number"]) for fold in content["folds"]]
-        rows = {name: parts.split() for name, parts in content["clips"].items()}
-        on_test = content["validation"] == "test"
-    except OSError as error:
-        raise UserError(f"{path}: it cannot be read ({error.strerror}); correct --folds.path.") from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path}: not a folds.json of serjax ({error!r}); give one that a run has written.") from None
+    content = _content(path, "give with --folds.path a folds.json that a run of serjax has written")
+    numbers, on_test = content.numbers, content.validation == "test"
+    rows = {name: parts.split() for name, parts in content.clips.items()}
     if len(set(numbers)) < len(numbers):
         raise UserError(f"{path}: two folds have the same number ({numbers}); number them 1 to {len(numbers)}.")
     for name, parts in rows.items():
@@ -165,8 +187,8 @@ def load_folds(path: Path, utterances: Sequence[Utterance]) -> tuple[Fold, ...]:
         )
     folds = []
     for column, number in enumerate(numbers):
-        parts = [tuple(sorted(position[name] for name, row in rows.items() if row[column] == part)) for part in PARTS]
-        folds.append(Fold(number, parts[0], parts[2] if on_test else parts[1], parts[2]))
+        own = [tuple(sorted(position[name] for name, row in rows.items() if row[column] == part)) for part in PARTS]
+        folds.append(Fold(number, own[0], own[2] if on_test else own[1], own[2]))
     return tuple(folds)
 
 

@@ -1,12 +1,13 @@
 """The check before training that no fold tests what it has seen: the same speaker, clip or samples."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
 from serjax.data.folds.fold import PARTS, Fold
 from serjax.data.folds.make import require_classes
+from serjax.data.folds.recordings import Kept, describe
 from serjax.data.folds.texts import check_texts
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
@@ -19,6 +20,8 @@ def check_folds(
     *,
     allow_speaker_overlap: bool,
     disjoint: Literal["text"] | None = None,
+    kept: Sequence[Kept] = (),
+    silent: Callable[[int], bool] = lambda clip: False,
 ) -> tuple[tuple[Fold, ...], tuple[str, ...]]:
     """Return the folds without duplicates across their parts, and sentences on what was found, for log and report.
 
@@ -32,6 +35,9 @@ def check_folds(
         hashes: of each clip's decoded samples.
         allow_speaker_overlap: report speakers on both sides instead of refusing them.
         disjoint: what else must not be shared, sentences.
+        kept: clips that must stand on one side, see `kept_together`. Where folds divide them nonetheless, as given ones
+            may, or those by speaker, the ones that are not tested are left out.
+        silent: whether a clip is silent, which is asked where clips of several labels hold the same samples.
 
     Raises:
         UserError: a clip on both sides, a speaker or a sentence that must be apart on both sides, the same samples
@@ -43,9 +49,12 @@ def check_folds(
     notes += _check_speakers(folds, utterances, allow_speaker_overlap)
     if disjoint == "text":
         notes.append(check_texts(folds, utterances))
-    copies = _copies(utterances, hashes)
-    cleaned = [_without_copies(fold, copies) for fold in folds]
-    notes += [_describe(group, folds, cleaned, utterances) for group in copies]
+    copies = _copies(utterances, hashes, silent)
+    once = [_without_copies(fold, copies) for fold in folds]
+    notes += [_describe(group, folds, once, utterances) for group in copies]
+    cleaned = [_without_copies(fold, [group.clips for group in kept]) for fold in once]
+    notes += describe(kept, utterances, _left_out(once, cleaned))
+    notes += _divided_files(cleaned, utterances)
     for before, after in zip(folds, cleaned, strict=True):
         try:
             require_classes(after, utterances)
@@ -138,7 +147,7 @@ def _check_speakers(folds: Sequence[Fold], utterances: Sequence[Utterance], allo
     return notes
 
 
-def _copies(utterances: Sequence[Utterance], hashes: Sequence[str]) -> list[list[int]]:
+def _copies(utterances: Sequence[Utterance], hashes: Sequence[str], silent: Callable[[int], bool]) -> list[list[int]]:
     """Return groups of clips that hold the same samples."""
     # Nearly all clips have no copy, and need no list of their own.
     repeated = {digest for digest, times in Counter(hashes).items() if times > 1}
@@ -149,6 +158,11 @@ def _copies(utterances: Sequence[Utterance], hashes: Sequence[str]) -> list[list
     copies = list(groups.values())
     for group in copies:
         labels = sorted({utterances[i].label for i in group})
+        if len(labels) > 1 and silent(group[0]):
+            raise UserError(
+                f"{_names(group, utterances)} are silent: all samples of each are the same; get them again or delete "
+                "them."
+            )
         if len(labels) > 1:
             # No choice between them would be right, and any would train or score on a false label.
             raise UserError(
@@ -170,6 +184,40 @@ def _without_copies(fold: Fold, copies: Sequence[Sequence[int]]) -> Fold:
         train=tuple(i for i in fold.train if i not in drop),
         validation=tuple(i for i in fold.validation if i not in drop),
     )
+
+
+def _left_out(folds: Sequence[Fold], cleaned: Sequence[Fold]) -> Counter[int]:
+    """Return in how many folds each clip is left out of training or validation."""
+    return Counter(
+        i
+        for before, after in zip(folds, cleaned, strict=True)
+        for part in ("train", "validation")
+        for i in set(getattr(before, part)).difference(getattr(after, part))
+    )
+
+
+def _divided_files(folds: Sequence[Fold], utterances: Sequence[Utterance]) -> list[str]:
+    """Return a sentence on recordings of which a fold trains on one stretch and tests another of an unknown speaker."""
+    counts = Counter(str(clip.path) for clip in utterances if clip.path.name and clip.speaker is None)
+    several = {path for path, count in counts.items() if count > 1}
+    if not several:
+        return []
+    numbers, files = [], set[str]()
+    for fold in folds:
+        for _, part, _, other in _sides(fold):
+            one, two = (
+                {str(utterances[i].path) for i in side if utterances[i].speaker is None} & several
+                for side in (part, other)
+            )
+            if one & two:
+                numbers.append(fold.number)
+                files |= one & two
+    if not files:
+        return []
+    return [
+        f"Stretches of {_plural(len(files), 'recording')} stand on both sides of {_folds(sorted(set(numbers)))} "
+        f"({one_of(sorted(files), 3)}) and name no speaker: scores are of voices that were heard in training."
+    ]
 
 
 def _describe(

@@ -9,6 +9,7 @@ import numpy as np
 from serjax.data.config import FoldsConfig
 from serjax.data.folds import splits
 from serjax.data.folds.fold import PARTS, Fold, _read
+from serjax.data.folds.recordings import Kept, kept_together, recordings
 from serjax.data.folds.texts import keep_texts_apart
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
@@ -32,10 +33,13 @@ def fewer_folds(utterances: Sequence[Utterance], config: FoldsConfig) -> str | N
     )
 
 
-def make_folds(utterances: Sequence[Utterance], config: FoldsConfig, seed: int) -> tuple[Fold, ...]:
+def make_folds(
+    utterances: Sequence[Utterance], config: FoldsConfig, seed: int, kept: Sequence[Kept] | None = None
+) -> tuple[Fold, ...]:
     """Divide the clips into folds; whatever `config.only` says, all of them are returned.
 
-    Folds by speaker are at most as many as there are speakers (`fewer_folds` says so).
+    Clips of one recording are never divided where no speaker or session does: those of one file, and those that `kept`
+    says. Folds by speaker are at most as many as there are speakers (`fewer_folds` says so).
     Every clip is in the test part of one fold, of at most one with kind=files and the kinds that make one split. A
     fold's parts depend on the clips, the seed and the fold's own number alone. Validation clips come from the training
     part: all clips of some speakers, or a share of every class where speakers are not known. With `config.disjoint`
@@ -45,6 +49,7 @@ def make_folds(utterances: Sequence[Utterance], config: FoldsConfig, seed: int) 
         utterances: the clips; folds hold positions in it.
         config: kind and count of the folds, and what validation is.
         seed: not negative; the same seed gives the same folds.
+        kept: clips that are kept together; by default those that their files and names tell.
 
     Raises:
         UserError: these clips cannot be divided so, or the file of kind=files does not fit them.
@@ -57,6 +62,7 @@ def make_folds(utterances: Sequence[Utterance], config: FoldsConfig, seed: int) 
             f"All {len(utterances)} clips have the label {', '.join(counts) or '(none)'}; training needs two classes "
             "or more, so check --data.root and --data.labels."
         )
+    groups = recordings(utterances, kept_together(utterances) if kept is None else kept)
     if kind == "files":
         if config.path is None:
             raise UserError(
@@ -64,7 +70,7 @@ def make_folds(utterances: Sequence[Utterance], config: FoldsConfig, seed: int) 
             )
         drafts = _read(Path(config.path), utterances)
     elif kind == "split":
-        drafts = (Fold(1, *splits.split_clips(utterances, config.split, seed)),)
+        drafts = (Fold(1, *splits.split_clips(utterances, config.split, seed, groups)),)
     elif kind == "parts":
         drafts = (Fold(1, *splits.published_parts(utterances)),)
     elif kind == "split_speakers":
@@ -72,11 +78,11 @@ def make_folds(utterances: Sequence[Utterance], config: FoldsConfig, seed: int) 
         drafts = (Fold(1, *splits.split_speakers(utterances, *named)),)
     else:
         if kind == "stratified":
-            tests: list[Sequence[int]] = splits.stratified(utterances, config.count, seed)
+            tests: list[Sequence[int]] = splits.stratified(utterances, config.count, seed, groups)
         elif kind == "speaker_groups":
             tests = splits.speaker_groups(utterances, config.groups)
         elif kind == "every_tenth":
-            tests = [splits.every_tenth(utterances)]
+            tests = [splits.every_tenth(utterances, groups)]
         elif kind == "speaker":
             tests = splits.deal_speakers(utterances, config.count, seed)
         else:
@@ -88,7 +94,7 @@ def make_folds(utterances: Sequence[Utterance], config: FoldsConfig, seed: int) 
         )
     if config.disjoint == "text":
         drafts = keep_texts_apart(drafts, utterances, config.text_groups, seed)
-    folds = tuple(_with_validation(draft, utterances, config, kind, seed) for draft in drafts)
+    folds = tuple(_with_validation(draft, utterances, config, kind, seed, groups) for draft in drafts)
     for fold in folds:
         require_classes(fold, utterances)
     return folds
@@ -113,7 +119,9 @@ def require_classes(fold: Fold, utterances: Sequence[Utterance]) -> None:
         )
 
 
-def _with_validation(fold: Fold, utterances: Sequence[Utterance], config: FoldsConfig, kind: str, seed: int) -> Fold:
+def _with_validation(
+    fold: Fold, utterances: Sequence[Utterance], config: FoldsConfig, kind: str, seed: int, groups: Sequence[int]
+) -> Fold:
     """Hold validation clips out of the training part, unless the fold has its own or its test part is to be it."""
     own = set(fold.validation) != set(fold.test) and fold.validation
     if config.validation == "test":
@@ -130,7 +138,7 @@ def _with_validation(fold: Fold, utterances: Sequence[Utterance], config: FoldsC
     found = {names[i] for i in fold.train}
     # One voice cannot be held apart from itself: where there is no second one at all, classes are divided instead.
     if None in found or (len(found) < 2 and (kind == "stratified" or len(set(names)) < 2)):
-        held = splits.hold_out_clips(utterances, fold.train, config.validation_share, rng)
+        held = splits.hold_out_clips(utterances, fold.train, config.validation_share, rng, groups)
     elif len(found) < 2:
         more = "use more folds, or" if len(set(names)) > 2 else "use"
         raise UserError(

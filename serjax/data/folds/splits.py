@@ -23,14 +23,29 @@ _MANY = 2000
 """speakers on, nothing that would be worth the seconds."""
 
 
-def stratified(utterances: Sequence[Utterance], count: int, seed: int) -> list[Sequence[int]]:
+def stratified(utterances: Sequence[Utterance], count: int, seed: int, groups: Sequence[int]) -> list[Sequence[int]]:
     """Return the test parts of `count` folds, each with about the same share of every class.
 
+    Args:
+        utterances: the clips.
+        count: number of folds.
+        seed: decides which.
+        groups: the recording of every clip; clips of one are not divided.
+
     Raises:
-        UserError: fewer than two folds, or a class with fewer clips than folds.
+        UserError: fewer than two folds, or a class with fewer clips, or recordings, than folds.
     """
     _require_count(count)
     labels = [clip.label for clip in utterances]
+    if len(set(groups)) < len(groups):
+        whole = Counter(label for label, _ in set(zip(labels, groups, strict=True)))
+        label, fewest = min(sorted(whole.items()), key=lambda item: item[1])
+        if fewest < count:
+            raise UserError(
+                f"The clips of class {label} are of {fewest} recordings, fewer than the {count} folds, and those of "
+                "one recording are not divided; lower --folds.count or leave the class out with --data.labels."
+            )
+        return deal(utterances, groups, count, seed)
     label, fewest = min(sorted(Counter(labels).items()), key=lambda item: item[1])
     if fewest < count:
         raise UserError(
@@ -178,11 +193,11 @@ def hold_out_groups(
 
 
 def split_clips(
-    utterances: Sequence[Utterance], shares: tuple[float, float], seed: int
+    utterances: Sequence[Utterance], shares: tuple[float, float], seed: int, groups: Sequence[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """Return training, validation and test clips: of n clips of a class floor(share * n) train and validate.
 
-    Speakers are not kept apart.
+    Speakers are not kept apart. Clips of one recording, as `groups` says, are: n is then the number of recordings.
 
     Raises:
         UserError: shares that leave nothing for a part.
@@ -192,23 +207,25 @@ def split_clips(
         raise UserError(f"--folds.split {train_share:g} {validation_share:g}: both must be above 0, and 1 not reached.")
     rng = np.random.default_rng([seed])
     parts: tuple[list[int], list[int], list[int]] = ([], [], [])
-    for label in sorted({clip.label for clip in utterances}):
-        clips = rng.permutation([i for i, clip in enumerate(utterances) if clip.label == label]).tolist()
+    whole = _whole(utterances, range(len(utterances)), groups)
+    for label in sorted(whole):
+        order = rng.permutation(len(whole[label])).tolist()
         # Rounded first: 0.7 * 10 is a little less than 7 in floating point.
-        first = int(round(train_share * len(clips), 9))
-        second = first + int(round(validation_share * len(clips), 9))
-        for part, chosen in zip(parts, (clips[:first], clips[first:second], clips[second:]), strict=True):
-            part += chosen
+        first = int(round(train_share * len(order), 9))
+        second = first + int(round(validation_share * len(order), 9))
+        for part, chosen in zip(parts, (order[:first], order[first:second], order[second:]), strict=True):
+            part += [i for place in chosen for i in whole[label][place]]
     train, validation, test = (tuple(sorted(part)) for part in parts)
     return train, validation, test
 
 
-def every_tenth(utterances: Sequence[Utterance]) -> list[int]:
-    """Return the first, eleventh ... clip of every class, in the order they are given; speakers are not kept apart."""
-    by_label = defaultdict(list)
-    for i, clip in enumerate(utterances):
-        by_label[clip.label].append(i)
-    return [i for clips in by_label.values() for i in clips[::10]]
+def every_tenth(utterances: Sequence[Utterance], groups: Sequence[int]) -> list[int]:
+    """Return the first, eleventh ... clip of every class, in the order they are given; speakers are not kept apart.
+
+    Clips of one recording, as `groups` says, are: the first, eleventh ... recording is then taken.
+    """
+    whole = _whole(utterances, range(len(utterances)), groups)
+    return [i for found in whole.values() for one in found[::10] for i in one]
 
 
 def speaker_groups(utterances: Sequence[Utterance], groups: Sequence[str]) -> list[Sequence[int]]:
@@ -257,18 +274,35 @@ def split_speakers(
 
 
 def hold_out_clips(
-    utterances: Sequence[Utterance], train: Sequence[int], share: float, rng: np.random.Generator
+    utterances: Sequence[Utterance],
+    train: Sequence[int],
+    share: float,
+    rng: np.random.Generator,
+    groups: Sequence[int],
 ) -> set[int]:
-    """Choose `share` of the clips of every class out of `train`, at least one of each class that has two."""
-    by_label = defaultdict(list)
-    for i in train:
-        by_label[utterances[i].label].append(i)
+    """Choose `share` of the clips of every class out of `train`, at least one of each class that has two.
+
+    Clips of one recording, as `groups` says, go together: it is then a share of the recordings.
+    """
+    whole = _whole(utterances, train, groups)
     held: set[int] = set()
-    for label in sorted(by_label):
-        clips = by_label[label]
-        count = min(max(1, round(share * len(clips))), len(clips) - 1)
-        held.update(clips[j] for j in rng.permutation(len(clips))[:count])
+    for label in sorted(whole):
+        found = whole[label]
+        count = min(max(1, round(share * len(found))), len(found) - 1)
+        held.update(i for j in rng.permutation(len(found))[:count] for i in found[j])
     return held
+
+
+def _whole(utterances: Sequence[Utterance], clips: Sequence[int], groups: Sequence[int]) -> dict[str, list[list[int]]]:
+    """Return the clips of each recording by the label that most of them have, labels and recordings in their order."""
+    members = defaultdict(list)
+    for i in clips:
+        members[groups[i]].append(i)
+    found: dict[str, list[list[int]]] = {}
+    for one in members.values():
+        label = Counter(utterances[i].label for i in one).most_common(1)[0][0]
+        found.setdefault(label, []).append(one)
+    return found
 
 
 def _class_shares(

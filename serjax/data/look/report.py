@@ -12,7 +12,7 @@ from serjax.data.look.measured import Measured
 from serjax.data.look.reading import Reading
 from serjax.data.suspicions.find import find_suspicions
 from serjax.data.suspicions.record import Suspicion
-from serjax.data.suspicions.sound import SILENT, copies, of_errors
+from serjax.data.suspicions.sound import SILENT, copies, of_errors, of_prints
 from serjax.data.utterance import Utterance, values_by_name
 from serjax.evaluation.agreement import fleiss_kappa, krippendorff_alpha, majority_shares
 from serjax.runtime.version import __version__
@@ -51,6 +51,8 @@ def build_report(reading: Reading, measured: Measured | None, root: str) -> Repo
     levels = {} if measured is None else measured.levels
     errors = {} if measured is None else measured.errors
     found = [*reading.suspicions, *of_errors(clips, errors), *_of_clips(reading, levels)]
+    if measured is not None:
+        found += of_prints(clips, measured.prints, {i: one.digest for i, one in levels.items()})
     found.sort(key=lambda one: (one.kind != "refused", not one.refused))
     speakers = sorted({clip.speaker for clip in clips if clip.speaker is not None})
     counts = Counter((clip.label, clip.speaker) for clip in clips)

@@ -56,7 +56,7 @@ class Ragged:
         Raises:
             OSError, ValueError, KeyError, TypeError: there is none, it is of another format, or it is damaged.
         """
-        index = json.loads((folder / INDEX).read_text())
+        index = json.loads((folder / INDEX).read_bytes())
         if index["format"] != FORMAT:
             raise ValueError(f"its format is {index['format']}, this version of serjax reads {FORMAT}")
         self.folder, self.facts, self.columns = folder, index["facts"], index["columns"]
@@ -240,7 +240,7 @@ class RaggedWriter:
             os.ftruncate(self._file, self._offset + self._total * self._row_bytes)
             os.fsync(self._file)
             unfinished = self._folder / f"{INDEX}.tmp"
-            with unfinished.open("w") as file:
+            with unfinished.open("w", encoding="utf-8") as file:
                 json.dump(index, file)
                 file.flush()
                 os.fsync(file.fileno())

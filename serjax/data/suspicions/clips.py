@@ -73,8 +73,8 @@ def _stretches(utterances: Sequence[Utterance]) -> Iterator[Suspicion]:
         files = len({clip.path for clip in utterances if counts[clip.path] > 1})
         yield Suspicion(
             "stretches_of_one_recording",
-            f"{len(cut)} clips are stretches of {plural(files, 'recording')} and name no speaker: a fold may train on "
-            "one part of a recording and test another.",
+            f"{len(cut)} clips are stretches of {plural(files, 'recording')} and name no speaker: folds keep those of "
+            "one recording together, but not those of one voice.",
             r"Name the speakers, or take recordings for them with --data.speaker-pattern '([^/]+)\.\w+$'.",
             cut,
         )

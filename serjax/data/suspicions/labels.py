@@ -7,15 +7,12 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
+from serjax.data.corpora.label_names import is_missing
 from serjax.data.corpora.names import PARTS, is_part
 from serjax.data.suspicions.record import Suspicion, plural
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import one_of
 
-MISSING = frozenset(
-    ("", "nan", "none", "null", "na", "n/a", "#n/a", "nil", "-", "--", "?", "-1", "unknown", "undefined", "unlabeled")
-) | {"unlabelled", "missing", "nat", "xxx"}
-"""Spellings of a label that is missing, in lower case; xxx is IEMOCAP's for clips without a majority."""
 SEXES = frozenset(("m", "f", "male", "female", "man", "woman", "men", "women", "boy", "girl", "males", "females"))
 """Words that are classes of a voice, not of an emotion."""
 CORPORA = frozenset(
@@ -79,7 +76,7 @@ def spelled(label: str) -> str:
 
 
 def _missing(counts: Counter[str], utterances: Sequence[Utterance]) -> Iterator[Suspicion]:
-    found = [label for label in counts if label.strip().casefold() in MISSING]
+    found = [label for label in counts if is_missing(label)]
     if found:
         clips = tuple(clip.id for clip in utterances if clip.label in found)
         names = one_of([label or "(nothing)" for label in sorted(found)])

@@ -8,6 +8,7 @@ from serjax.audio import SAMPLE_RATE
 from serjax.audio.decode import RECEPTIVE_FIELD
 from serjax.audio.highpass import LARGE_OFFSET
 from serjax.audio.levels import Levels, decibels
+from serjax.audio.prints import Print, find_alike
 from serjax.data.suspicions.record import Suspicion, plural
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import one_of
@@ -200,6 +201,37 @@ def _copies(clips: _Clips, silent: set[int]) -> Iterator[Suspicion]:
             what = f"{plural(len(those), 'sound')} at several names and of several classes ({shown})."
             remedy = "Correct the labels, or delete the clips."
         yield Suspicion(kind, what, remedy, ids, refused=kind != "copies")
+
+
+def of_prints(
+    utterances: Sequence[Utterance], prints: Mapping[int, Print | None], digests: Mapping[int, str]
+) -> list[Suspicion]:
+    """Return the suspicion about clips that are altered copies of others; none where there are none.
+
+    Args:
+        utterances: the clips.
+        prints: of their sounds, by their positions.
+        digests: of their samples; those of equal ones are told elsewhere.
+    """
+    places = list(prints)
+    groups = find_alike([prints[i] for i in places], lambda one, other: digests[places[one]] == digests[places[other]])
+    if not groups:
+        return []
+    clips = [[utterances[places[i]] for i in group] for group in groups]
+    shown = one_of([" = ".join(clip.id for clip in group[:3]) for group in clips], 2)
+    differ = sum(len({clip.label for clip in group}) > 1 for group in clips)
+    labels = f", {differ} of them with several labels" if differ else ""
+    ids = tuple(clip.id for group in clips for clip in group)
+    return [
+        Suspicion(
+            "altered_copies",
+            f"{plural(len(ids))} in {plural(len(groups), 'group')} sound alike ({shown}){labels}, as a recording does "
+            "at another speed, level or pitch, or with noise.",
+            "See whether they are augmented copies, and leave these out: training makes its own. Folds keep them on "
+            "one side.",
+            ids,
+        )
+    ]
 
 
 def of_errors(utterances: Sequence[Utterance], errors: Mapping[int, str]) -> list[Suspicion]:

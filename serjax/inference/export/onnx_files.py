@@ -101,7 +101,7 @@ def _write_for_audonnx(model: "onnx.ModelProto", folder: Path, program: Program)
     labels = "".join(f"    - {json.dumps(label)}\n" for label in program.models.labels)
     text = f"$audonnx.core.model.Model=={_FORMAT_OF_AUDONNX}:\n  path: {AUDONNX_MODEL}\n  labels:\n"
     text += f"    logits: &labels\n{labels}    scores: *labels\n  transform: null\n"
-    (folder / AUDONNX).write_text(text)
+    (folder / AUDONNX).write_text(text, encoding="utf-8")
 
 
 def _one_clip(output: "onnx.ValueInfoProto") -> "onnx.ValueInfoProto":

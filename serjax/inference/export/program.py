@@ -129,8 +129,12 @@ def program(models: Models, scoring: Scoring, name: str) -> Program:
         raise UserError(f"{name}: it takes video, and models of sound alone are exported; give one of those.")
     window = round((models.max_seconds or LONGEST) * SAMPLE_RATE)
     made = Program(models, scoring, name, True, window)
-    # A network whose input has one length, such as a spectrogram's, cannot be traced with another.
-    return made._replace(dynamic=not isinstance(_member(models), SpectrogramClassifier))
+    # A network whose input has one length, such as a spectrogram's, cannot be traced with another; nor can Whisper,
+    # whose clips are padded to a length of its own.
+    member = _member(models)
+    encoder = getattr(member, "speech_encoder", None)
+    fixed = isinstance(member, SpectrogramClassifier) or (encoder is not None and encoder.config.max_samples)
+    return made._replace(dynamic=not fixed)
 
 
 def _member(models: Models) -> Any:

@@ -46,7 +46,7 @@ def write_transformers(source: Path, folder: Path, fold: int | None) -> tuple[di
         )
     number = chosen_fold(run, source, fold)
     origin, family = fold_folder(source, number), FAMILIES[run.model.encoder.config.model_type]
-    architecture = f"{family.architecture}ForSequenceClassification"
+    architecture = f"{family.architecture}{family.classifier}"
     if in_transformers(run.model):
         # Parts that folds share are links to one file; here they are files.
         for path in sorted(origin.iterdir()):
@@ -56,13 +56,14 @@ def write_transformers(source: Path, folder: Path, fold: int | None) -> tuple[di
     loaded = load_encoder(str(origin))
     save_pretrained(loaded.encoder, folder, preprocessor=loaded.preprocessor)
     files = {path.name: f"of {family.architecture}Model" for path in sorted(folder.iterdir())}
-    write_tensors(folder / HEAD, {k: v for k, v in read_tensors(origin).items() if not k.startswith(family.prefix)})
+    write_tensors(folder / HEAD, {k: v for k, v in read_tensors(origin).items() if k.startswith("head.")})
     settings = {"pooling": run.model.pooling, "head": run.model.head, "weighted_layers": run.model.weighted_layers}
     write_text(folder / "head.json", json.dumps({"labels": run.labels, **settings}, indent=2) + "\n")
     files |= {HEAD: "parameters of the head, by serjax's names", "head.json": "its settings and labels"}
+    beside = " (and makes a decoder without layers beside it)" if family.layout == "whisper" else ""
     kept = ", ".join(f"{name} {value}" for name, value in settings.items())
     return files, (
         f"{architecture} of transformers has no such head ({kept}), so the encoder and the head are apart: "
-        f"{family.architecture}Model.from_pretrained reads the encoder, and {HEAD} holds the head; fold {number} of "
-        f"{source.resolve().name}."
+        f"{family.architecture}Model.from_pretrained reads the encoder{beside}, and {HEAD} holds the head; fold "
+        f"{number} of {source.resolve().name}."
     )

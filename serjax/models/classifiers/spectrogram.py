@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
@@ -129,7 +130,6 @@ class SpectrogramClassifier(nnx.Module):
             key: As of a call.
             pairs: Which clips' features to mix.
         """
-        dtype = wave.dtype
         sound, masks, _ = split(key, 3)
         if sound is not None:
             wave, lengths = augmented(wave, lengths, sound, self.augmentation, self.banks)
@@ -141,7 +141,9 @@ class SpectrogramClassifier(nnx.Module):
             frames = pairs.longer(frames)
         if masks is not None and self.image:
             x = self._mask(x, masks)
-        return x.astype(dtype), frames
+        # What the features are rounded to, the network's weights say.
+        weights = jax.tree.leaves(nnx.state(self.network, nnx.Param))
+        return x.astype(weights[0].dtype), frames
 
     def _mask(self, x: Float[Array, "b n d"], key: PRNGKeyArray) -> Float[Array, "b n d"]:
         """Hide stripes (SpecAugment); 0 is each mel's mean."""

@@ -1,7 +1,6 @@
 """Speech encoder, pooling and head: from waveforms to logits."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +11,6 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from serjax.audio import SAMPLE_RATE
 from serjax.models.base import Augmentation
 from serjax.models.encoders.build import build_encoder
-from serjax.models.encoders.config import EncoderConfig, frame_hop
 from serjax.models.front_end import Recordings, augmented
 from serjax.models.inputs import Inputs
 from serjax.models.layers.activations import dropout, split
@@ -55,7 +53,8 @@ class SpeechClassifier(nnx.Module):
         self.augmentation = given.config
         self.banks = nnx.Dict({name: Recordings(shape) for name, shape in given.recordings.items()})
         self.attention_mask = config.encoder.attention_mask or config.padding == "exact"
-        self.speech_encoder = build_encoder(training_config(encoder, config), rngs=rngs)
+        trained = encoder.for_training(config.mask_time_prob, config.mask_feature_prob, config.layerdrop)
+        self.speech_encoder = build_encoder(trained, rngs=rngs)
         self.head = build_head(config, num_classes, rngs=rngs)
 
     def features(
@@ -109,7 +108,7 @@ class SpeechClassifier(nnx.Module):
 
     def seconds_per_frame(self, *, raw: bool) -> float:
         """Return the seconds from one frame of `sequence` to the next."""
-        return frame_hop(self.config.encoder.config) / SAMPLE_RATE
+        return self.config.encoder.config.frame_hop / SAMPLE_RATE
 
     def sequence(
         self,
@@ -218,18 +217,3 @@ def _classifier(config: Speech, pooled: int, classes: int, rngs: nnx.Rngs) -> No
         return LinearHead(pooled, classes, config.dropout, rngs=rngs)
     activation, norm = kinds.get(config.head, "relu"), config.head.startswith("layernorm")
     return NormHead(pooled, config.head_size, classes, activation, config.dropout, norm=norm, rngs=rngs)
-
-
-def training_config(encoder: EncoderConfig, model: Speech) -> EncoderConfig:
-    """Return the encoder's configuration with the experiment's overrides of masks and layerdrop."""
-
-    def chosen(override: float | None, own: float) -> float:
-        return override if override is not None else own if encoder.apply_spec_augment else 0.0
-
-    return replace(
-        encoder,
-        apply_spec_augment=True,
-        mask_time_prob=chosen(model.mask_time_prob, encoder.mask_time_prob),
-        mask_feature_prob=chosen(model.mask_feature_prob, encoder.mask_feature_prob),
-        layerdrop=encoder.layerdrop if model.layerdrop is None else model.layerdrop,
-    )

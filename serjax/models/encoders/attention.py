@@ -1,4 +1,4 @@
-"""Self-attention of wav2vec2 and HuBERT, and WavLM's with gated relative positions, named as in transformers."""
+"""Self-attention of all families, and WavLM's with gated relative positions, named as in transformers."""
 
 import math
 from typing import Any
@@ -9,24 +9,30 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from serjax.models.encoders.config import EncoderConfig
-from serjax.models.layers.attention import cudnn_serves, fused, mix
+from serjax.models.encoders.base import BaseEncoderConfig
+from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
+from serjax.models.layers.attention import LONG, cudnn_serves, fused, in_blocks, mix
 from serjax.models.layers.matmul import Linear, product
 
 
-def linear(inputs: int, outputs: int, rngs: nnx.Rngs) -> Linear:
-    """Return a Linear layer initialised as transformers does: normal with deviation 0.02, no bias."""
-    return Linear(inputs, outputs, kernel_init=nnx.initializers.normal(0.02), rngs=rngs)
+def linear(inputs: int, outputs: int, rngs: nnx.Rngs, *, bias: bool = True) -> Linear:
+    """Return a Linear layer initialised as transformers does: normal with deviation 0.02, biases of 0."""
+    return Linear(inputs, outputs, use_bias=bias, kernel_init=nnx.initializers.normal(0.02), rngs=rngs)
+
+
+def in_parts(count: Any, key: PRNGKeyArray | None) -> bool:
+    """Return whether scores of so many frames are computed in blocks: of long clips, outside of training."""
+    return key is None and isinstance(count, int) and count > LONG
 
 
 class Attention(nnx.Module):
     """Multi-head self-attention."""
 
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: BaseEncoderConfig, *, key_bias: bool = True, rngs: nnx.Rngs):
         size = config.hidden_size
         self.heads = config.num_attention_heads
         self.rate = config.attention_dropout
-        self.k_proj = linear(size, size, rngs)
+        self.k_proj = linear(size, size, rngs, bias=key_bias)
         self.v_proj = linear(size, size, rngs)
         self.q_proj = linear(size, size, rngs)
         self.out_proj = linear(size, size, rngs)
@@ -36,27 +42,33 @@ class Attention(nnx.Module):
         x: Float[Array, "b n d"],
         mask: Bool[Array, "b n"],
         key: PRNGKeyArray | None,
-        position: Float[Array, "h n n"] | None = None,
-    ) -> tuple[Float[Array, "b n d"], Float[Array, "b h n n"]]:
+        position: Float[Array, "h n n"] | Float[Array, "h m"] | None = None,
+        *,
+        shares: bool = True,
+    ) -> tuple[Float[Array, "b n d"], Float[Array, "b h n n"] | None]:
         """Return each frame's mixture of the frames where mask is True, and the shares (dropped out) that made it.
 
         Args:
             x: Hidden states.
             mask: True where a frame is a frame of the clip.
             key: Random key for dropout of the shares; None for no dropout.
-            position: What WavLM's `relative_position` returns.
+            position: What WavLM's `relative_position` returns, or its `distances` where scores are not held as a whole.
+            shares: Return them; None without.
         """
         query, keys, values = (self._per_head(layer(x)) for layer in (self.q_proj, self.k_proj, self.v_proj))
         query = query * query.shape[-1] ** -0.5
+        if not shares and in_parts(x.shape[1], key):
+            mixed = in_blocks(query, keys, values, mask, None if position is None else self._gate(x), position)
+            return self.out_proj(mixed.swapaxes(1, 2).reshape(x.shape)), None
         scores = product("bhqe,bhke->bhqk", query, keys)
         if position is not None:
             scores = scores + self._gate(x) * position
-        mixed, shares = mix(scores, values, mask, self.rate, key)
+        mixed, found = mix(scores, values, mask, self.rate, key)
         # WavLM's positions would be rounded to 16 bits there.
         if position is None and cudnn_serves(values, self.rate, key):
             # The compiler then leaves scores and shares out, unless somebody asks for shares.
             mixed = fused(query, keys, values, mask)
-        return self.out_proj(mixed.swapaxes(1, 2).reshape(x.shape)), shares
+        return self.out_proj(mixed.swapaxes(1, 2).reshape(x.shape)), found if shares else None
 
     def _per_head(self, x: Float[Array, "b n d"]) -> Float[Array, "b h n e"]:
         return x.reshape(*x.shape[:2], self.heads, -1).swapaxes(1, 2)
@@ -72,7 +84,7 @@ class GatedAttention(Attention):
     first layer of an encoder holds the bias for all.
     """
 
-    def __init__(self, config: EncoderConfig, *, first: bool, rngs: nnx.Rngs):
+    def __init__(self, config: Wav2Vec2Config, *, first: bool, rngs: nnx.Rngs):
         super().__init__(config, rngs=rngs)
         self.buckets, self.furthest = config.num_buckets, config.max_bucket_distance
         self.gru_rel_pos_const = nnx.Param(jnp.ones((1, self.heads, 1, 1)))
@@ -90,6 +102,12 @@ class GatedAttention(Attention):
         bias = self.rel_attn_embed.embedding[...][bucket(circle, self.buckets, self.furthest)].T.astype(jnp.float32)
         rows = jnp.tile(bias, count)[:, : count * (2 * count - 1)]
         return rows.reshape(self.heads, count, 2 * count - 1)[:, :, :count]
+
+    def distances(self, count: int) -> Float[Array, "h m"]:
+        """Return what each head adds by distance, from 1 - count to count - 1, in float32."""
+        assert self.rel_attn_embed is not None
+        places = bucket(np.arange(1 - count, count), self.buckets, self.furthest)
+        return self.rel_attn_embed.embedding[...][places].T.astype(jnp.float32)
 
     def _of_any_count(self, count: Any) -> Float[Array, "h n n"]:
         """Return `relative_position` where the number of frames is symbolic (`jax.export`): picked from a table."""

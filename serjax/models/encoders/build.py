@@ -6,10 +6,11 @@ from flax import nnx
 
 from serjax.models.encoders.config import EncoderConfig
 from serjax.models.encoders.families import FAMILIES
-from serjax.models.encoders.wav2vec2 import SpeechEncoder
+from serjax.models.encoders.stack import BaseEncoder
 
 
-def build_encoder(config: EncoderConfig, *, rngs: nnx.Rngs) -> SpeechEncoder:
+def build_encoder(config: EncoderConfig, *, rngs: nnx.Rngs) -> BaseEncoder:
     """Return an encoder of the configuration's family with random weights."""
     module = import_module(f"serjax.models.encoders.{FAMILIES[config.model_type].module}")
-    return module.SpeechEncoder(config, rngs=rngs)
+    encoder: BaseEncoder = module.SpeechEncoder(config, rngs=rngs)
+    return encoder

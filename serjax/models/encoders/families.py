@@ -1,7 +1,7 @@
 """Table of the families of speech encoders.
 
-A family whose layers are wav2vec2's is one line here. One with layers of its own is a file beside this one, too, whose
-class `SpeechEncoder` derives from that of `wav2vec2.py`.
+A family whose layers are wav2vec2's is one line here. One with layers of its own is a file beside this one, too, with a
+class `SpeechEncoder`; and one whose config.json has other keys a file for its configuration.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,9 @@ class Family:
         architecture: beginning of its classes' names in transformers, such as `Hubert` of `HubertModel`.
         prefix: of the encoder's keys in the checkpoint of a task.
         module: file beside this one that has its `SpeechEncoder`.
+        layout: file beside this one, without its `_config`, that has the class of its configuration.
+        classifier: end of the name of its class for classification in transformers.
+        outer: what some classes of transformers put before all keys, and others do not.
         keys: of config.json that no family heeds but those that name them.
         large: fields of the published large layout in which it differs from HuBERT's.
         always_mask_embed: transformers makes `masked_spec_embed` even where nothing is masked in training.
@@ -25,9 +28,17 @@ class Family:
     architecture: str
     prefix: str
     module: str = "wav2vec2"
+    layout: str = "wav2vec2"
+    classifier: str = "ForSequenceClassification"
+    outer: str = ""
     keys: frozenset[str] = frozenset()
     large: Mapping[str, Any] = field(default_factory=dict)
     always_mask_embed: bool = False
+
+    @property
+    def own(self) -> str:
+        """Beginning of the encoder's keys in the checkpoint of a task."""
+        return self.prefix or "encoder."
 
 
 _BUCKETS = frozenset({"num_buckets", "max_bucket_distance"})
@@ -37,6 +48,7 @@ FAMILIES: dict[str, Family] = {
     "unispeech-sat": Family("UniSpeechSat", "unispeech_sat.", large={"conv_bias": False}, always_mask_embed=True),
     "wav2vec2": Family("Wav2Vec2", "wav2vec2."),
     "wavlm": Family("WavLM", "wavlm.", keys=_BUCKETS, large={"conv_bias": False}),
+    "whisper": Family("Whisper", "", "whisper", "whisper", "ForAudioClassification", outer="model."),
 }
 """By model_type of config.json."""
 
@@ -51,3 +63,8 @@ else:
 def foreign_keys(model_type: str) -> frozenset[str]:
     """Return the keys of config.json that other families heed and this one ignores."""
     return frozenset().union(*(family.keys for family in FAMILIES.values())) - FAMILIES[model_type].keys
+
+
+def of_layout(layout: str) -> tuple[str, ...]:
+    """Return the families whose configuration has a class in common."""
+    return tuple(name for name, family in FAMILIES.items() if family.layout == layout)

@@ -12,8 +12,8 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from serjax.models.encoders.config import EncoderConfig, frames
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
+from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.layers.activations import dropout, split
 from serjax.models.layers.masking import length_mask
 from serjax.models.layers.matmul import Linear
@@ -37,7 +37,7 @@ class MaskedPredictor(nnx.Module):
 
     def __init__(
         self,
-        config: EncoderConfig,
+        config: Wav2Vec2Config,
         clusters: int,
         *,
         projection: int = 256,
@@ -85,7 +85,7 @@ class MaskedPredictor(nnx.Module):
         projected, layers = split(key, 2)
         wave = unit_variance(wave, lengths) if self.normalize else wave
         features = _scale_gradient(encoder.feature_extractor(wave, lengths), feature_grad_mult)
-        within = length_mask(frames(config, lengths), features.shape[1])
+        within = length_mask(config.frames(lengths), features.shape[1])
         square = jnp.mean(jnp.square(features.astype(jnp.float32)), axis=2)
         x = dropout(encoder.feature_projection(features), config.feat_proj_dropout, projected)
         x = jnp.where(masked[:, :, None], encoder.masked_spec_embed[...], x)

@@ -4,77 +4,21 @@ Attributes are called what transformers' PyTorch modules call them, so that a ch
 """
 
 import math
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from serjax.models.encoders.attention import Attention, GatedAttention, linear
-from serjax.models.encoders.config import EncoderConfig, frames
+from serjax.models.encoders.attention import Attention, GatedAttention, in_parts, linear
+from serjax.models.encoders.feature_extractor import FeatureExtractor
+from serjax.models.encoders.stack import BaseEncoder, EncoderOutput, check_waves, run_layer
+from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.layers.activations import ACTIVATIONS, dropout, split
-from serjax.models.layers.convolution import grouped, normalized, strided
+from serjax.models.layers.convolution import grouped
 from serjax.models.layers.masking import length_mask, span_mask
 from serjax.models.layers.matmul import Linear
-
-
-class ConvLayer(nnx.Module):
-    """One convolution with its norm, if it has one, and activation."""
-
-    def __init__(self, config: EncoderConfig, index: int, *, rngs: nnx.Rngs):
-        channels = 1 if index == 0 else config.conv_dim[index - 1]
-        self.conv = nnx.Conv(
-            channels,
-            config.conv_dim[index],
-            config.conv_kernel[index],
-            use_bias=config.conv_bias,
-            kernel_init=nnx.initializers.he_normal(),
-            rngs=rngs,
-        )
-        self.stride = config.conv_stride[index]
-        self.layer_norm = _norm(config, index, rngs)
-        self.activation = ACTIVATIONS[config.feat_extract_activation]
-
-    def __call__(self, x: Float[Array, "b t c"], lengths: Int[Array, "b"] | None) -> Float[Array, "b n d"]:
-        """Return the layer's output; a group norm's statistics cover `lengths` frames, or all where None."""
-        kernel, norm = self.conv.kernel[...], self.layer_norm
-        if isinstance(norm, nnx.GroupNorm):
-            assert norm.scale is not None
-            assert norm.bias is not None
-            y = normalized(x, kernel, self.stride, lengths, norm.scale[...], norm.bias[...], norm.epsilon)
-        else:
-            y = strided(x, kernel, self.stride)
-            if self.conv.bias is not None:
-                y = y + self.conv.bias[...]
-            if norm is not None:
-                y = norm(y)
-        # Rounded once, after the activation: in bfloat16 that keeps the error below PyTorch's.
-        return self.activation(y).astype(x.dtype)
-
-
-def _norm(config: EncoderConfig, index: int, rngs: nnx.Rngs) -> nnx.GroupNorm | nnx.LayerNorm | None:
-    """Return the norm of a convolution: after each one, or (feat_extract_norm group) only after the first."""
-    size = config.conv_dim[index]
-    if config.feat_extract_norm == "layer":
-        return nnx.LayerNorm(size, epsilon=1e-5, rngs=rngs)
-    return nnx.GroupNorm(size, num_groups=size, epsilon=1e-5, rngs=rngs) if index == 0 else None
-
-
-class FeatureExtractor(nnx.Module):
-    """The stack of convolutions."""
-
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
-        self.config = config
-        self.conv_layers = nnx.List([ConvLayer(config, index, rngs=rngs) for index in range(len(config.conv_dim))])
-
-    def __call__(self, wave: Float[Array, "b t"], lengths: Int[Array, "b"] | None) -> Float[Array, "b n c"]:
-        """Return the features; group norm looks at the first `lengths` samples of a row, or at all where None."""
-        first = None if lengths is None else frames(self.config, lengths, layers=1)
-        x = wave[:, :, None]
-        for layer in self.conv_layers:
-            x = layer(x, first)
-        return x
 
 
 class WeightNormConv(nnx.Module):
@@ -83,7 +27,7 @@ class WeightNormConv(nnx.Module):
     kernel = weight_g * weight_v / |weight_v|, the norm of a tap taken over all its weights (Salimans and Kingma, 2016).
     """
 
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: Wav2Vec2Config, *, rngs: nnx.Rngs):
         size, taps = config.hidden_size, config.num_conv_pos_embeddings
         self.groups = config.num_conv_pos_embedding_groups
         deviation = 2 * math.sqrt(1 / (taps * size))
@@ -106,7 +50,7 @@ def _tap_norm(weight: Float[Array, "k i o"]) -> Float[Array, "k 1 1"]:
 class PositionalConvEmbedding(nnx.Module):
     """Convolutional embedding of a frame's position."""
 
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: Wav2Vec2Config, *, rngs: nnx.Rngs):
         self.conv = WeightNormConv(config, rngs=rngs)
         self.activation = ACTIVATIONS[config.feat_extract_activation]
 
@@ -118,7 +62,7 @@ class PositionalConvEmbedding(nnx.Module):
 class FeedForward(nnx.Module):
     """Two Linear layers with an activation between."""
 
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: Wav2Vec2Config, *, rngs: nnx.Rngs):
         self.activation = ACTIVATIONS[config.hidden_act]
         self.activation_dropout = config.activation_dropout
         self.hidden_dropout = config.hidden_dropout
@@ -135,7 +79,7 @@ class FeedForward(nnx.Module):
 class EncoderLayer(nnx.Module):
     """Attention and feed-forward with residuals; norms after them, or before them (`do_stable_layer_norm`)."""
 
-    def __init__(self, config: EncoderConfig, index: int, *, rngs: nnx.Rngs):
+    def __init__(self, config: Wav2Vec2Config, index: int, *, rngs: nnx.Rngs):
         self.norm_first = config.do_stable_layer_norm
         self.hidden_dropout = config.hidden_dropout
         if config.model_type == "wavlm":
@@ -151,11 +95,14 @@ class EncoderLayer(nnx.Module):
         x: Float[Array, "b n d"],
         mask: Bool[Array, "b n"],
         key: PRNGKeyArray | None,
-        position: Float[Array, "h n n"] | None = None,
-    ) -> tuple[Float[Array, "b n d"], Float[Array, "b h n n"]]:
-        """Return the next hidden states and the attention's shares; frames where mask is False are not looked at."""
+        position: Float[Array, "h n n"] | Float[Array, "h m"] | None = None,
+        attentions: bool = False,
+    ) -> tuple[Float[Array, "b n d"], Float[Array, "b h n n"] | None]:
+        """Return the next hidden states and, if asked for, the attention's shares; masked frames are not looked at."""
         shares, residual, inner = split(key, 3)
-        y, weights = self.attention(self.layer_norm(x) if self.norm_first else x, mask, shares, position)
+        y, weights = self.attention(
+            self.layer_norm(x) if self.norm_first else x, mask, shares, position, shares=attentions
+        )
         x = x + dropout(y, self.hidden_dropout, residual)
         if self.norm_first:
             return x + self.feed_forward(self.final_layer_norm(x), inner), weights
@@ -166,7 +113,7 @@ class EncoderLayer(nnx.Module):
 class Encoder(nnx.Module):
     """Positional convolution and the stack of layers."""
 
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: Wav2Vec2Config, *, rngs: nnx.Rngs):
         self.norm_first = config.do_stable_layer_norm
         self.hidden_dropout = config.hidden_dropout
         # WavLM never skips its first layer.
@@ -186,6 +133,8 @@ class Encoder(nnx.Module):
         *,
         frozen_layers: int | None,
         remat: bool,
+        attentions: bool = False,
+        normalize_last: bool = True,
     ) -> tuple[tuple[Float[Array, "b n d"], ...], tuple[Float[Array, "b h n n"], ...]]:
         """Return hidden states (the first layer's input, each layer's output, the last normalised) and attention.
 
@@ -195,6 +144,8 @@ class Encoder(nnx.Module):
             key: Random key for dropout and layerdrop; None for neither.
             frozen_layers: So many layers, and the positional convolution, run without either; None for no frozen part.
             remat: Recompute each layer in the backward pass.
+            attentions: Return attention; else there is none.
+            normalize_last: False leaves the last state of a pre-LN encoder as its last layer gives it.
         """
         stem, *keys = split(key, 1 + len(self.layers))
         x = jnp.where(mask[:, :, None], x, 0)
@@ -204,57 +155,33 @@ class Encoder(nnx.Module):
         states = [x if frozen_layers is not None else dropout(x, self.hidden_dropout, stem)]
         shares = []
         first = self.layers[0].attention if self.layers else None
-        position = first.relative_position(x.shape[1]) if isinstance(first, GatedAttention) else None
+        position = None
+        if isinstance(first, GatedAttention):
+            parted = not attentions and in_parts(x.shape[1], key)
+            position = first.distances(x.shape[1]) if parted else first.relative_position(x.shape[1])
         for index, layer in enumerate(self.layers):
             layer_key = None if frozen_layers is not None and index < frozen_layers else keys[index]
-            state, weights = _apply(layer, states[-1], mask, layer_key, position, self.layerdrop[index], remat)
+            state, weights = run_layer(
+                layer,
+                states[-1],
+                mask,
+                layer_key,
+                position,
+                attentions=attentions,
+                layerdrop=self.layerdrop[index],
+                remat=remat,
+            )
             states.append(state)
-            shares.append(weights)
-        if self.norm_first:
+            shares += [] if weights is None else [weights]
+        if self.norm_first and normalize_last:
             states[-1] = self.layer_norm(states[-1])
         return tuple(states), tuple(shares)
-
-
-def _apply(
-    layer: EncoderLayer,
-    x: Float[Array, "b n d"],
-    mask: Bool[Array, "b n"],
-    key: PRNGKeyArray | None,
-    position: Float[Array, "h n n"] | None,
-    layerdrop: float,
-    remat: bool,
-) -> tuple[Float[Array, "b n d"], Float[Array, "b h n n"]]:
-    """Run a layer, or skip it with probability `layerdrop`, for the batch as a whole as transformers does."""
-    skip, inner = split(key, 2)
-    if remat:
-        graphdef, state = nnx.split(layer)
-        run = jax.checkpoint(lambda state, *inputs: nnx.merge(graphdef, state)(*inputs))
-        y, weights = run(state, x, mask, inner, position)
-    else:
-        y, weights = layer(x, mask, inner, position)
-    return y if skip is None or layerdrop == 0 else jnp.where(jax.random.bernoulli(skip, layerdrop), x, y), weights
-
-
-class EncoderOutput(NamedTuple):
-    """Encoder output of a batch.
-
-    Attributes:
-        hidden_states: The first layer's input and each layer's output; the last one is normalised in both layouts, as
-            `last_hidden_state` is in transformers. Values beyond a clip's frames mean nothing.
-        lengths: Number of true frames of each clip.
-        attentions: Attention weights of every layer: the share of each frame (last axis) in each frame's mixture; empty
-            unless asked for.
-    """
-
-    hidden_states: tuple[Float[Array, "b n d"], ...]
-    lengths: Int[Array, "b"]
-    attentions: tuple[Float[Array, "b h n n"], ...] = ()
 
 
 class FeatureProjection(nnx.Module):
     """From the convolutions' channels to the transformer's width."""
 
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: Wav2Vec2Config, *, rngs: nnx.Rngs):
         channels = config.conv_dim[-1]
         self.layer_norm = (
             nnx.LayerNorm(channels, epsilon=config.layer_norm_eps, rngs=rngs) if config.feat_proj_layer_norm else None
@@ -267,14 +194,16 @@ class FeatureProjection(nnx.Module):
         return self.projection(x if self.layer_norm is None else self.layer_norm(x))
 
 
-class SpeechEncoder(nnx.Module):
+class SpeechEncoder(BaseEncoder):
     """Convolutions, projection, SpecAugment and transformer.
 
-    Parameters are in float32; where the caller casts them and the wave to bfloat16, norms, softmax and group
-    statistics still compute in float32.
+    Parameters are in float32; where the caller casts them to bfloat16, norms, softmax and group statistics still
+    compute in float32. The wave stays in float32: it is rounded behind its mean and variance.
     """
 
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+    config: Wav2Vec2Config
+
+    def __init__(self, config: Wav2Vec2Config, *, rngs: nnx.Rngs):
         self.config = config
         self.masked_spec_embed = nnx.Param(jax.random.uniform(rngs.params(), (config.hidden_size,)))
         self.feature_extractor = FeatureExtractor(config, rngs=rngs)
@@ -291,6 +220,7 @@ class SpeechEncoder(nnx.Module):
         frozen_layers: int | None = None,
         remat: bool = False,
         attentions: bool = False,
+        normalize_last: bool = True,
     ) -> EncoderOutput:
         """Encode a batch of clips.
 
@@ -303,18 +233,31 @@ class SpeechEncoder(nnx.Module):
                 (SpecAugment stays); None where no more than the convolutions is frozen.
             remat: Recompute transformer layers in the backward pass instead of keeping what they computed.
             attentions: Return attention weights too.
+            normalize_last: False leaves the last state of a pre-LN encoder as transformers 5 has it: before its norm.
+
+        Raises:
+            UserError: the waves are shorter than one frame, or (where they are known) NaN or infinite.
         """
+        check_waves(self.config, wave)
         projected, masks, layers = split(key, 3)
         x = self.feature_extractor(wave, lengths if padding == "exact" else None)
-        count = frames(self.config, lengths)
+        count = self.config.frames(lengths)
         within = length_mask(count, x.shape[1])
         x = self.feature_projection(x)
         if frozen_layers is None:
             x = dropout(x, self.config.feat_proj_dropout, projected)
         if masks is not None and self.config.apply_spec_augment:
             x = self._augment(x, count, masks)
-        states, shares = self.encoder(x, within, layers, frozen_layers=frozen_layers, remat=remat)
-        return EncoderOutput(states, count, shares if attentions else ())
+        states, shares = self.encoder(
+            x,
+            within,
+            layers,
+            frozen_layers=frozen_layers,
+            remat=remat,
+            attentions=attentions,
+            normalize_last=normalize_last,
+        )
+        return EncoderOutput(states, count, shares)
 
     def _augment(self, x: Float[Array, "b n d"], count: Int[Array, "b"], key: PRNGKeyArray) -> Float[Array, "b n d"]:
         """Put the mask embedding over spans of frames and zero over spans of features (Park et al., 2019)."""

@@ -10,7 +10,7 @@ from serjax.models.base import Augmentation, Checkpoint, DType, Modality, Model,
 from serjax.models.spectrogram import Spectrogram
 from serjax.models.speech import Speech
 from serjax.models.video import branch_checkpoints, describe_branch, standardized_branch
-from serjax.runtime.constraints import AtLeastOne, Count, NotNegative, Rate
+from serjax.runtime.constraints import Layers, NotNegative, Rate, Width
 from serjax.runtime.errors import UserError
 from serjax.video.config import STAGES, VideoConfig
 
@@ -51,7 +51,7 @@ class Fusion(Model):
     """Network on sound: audio_cnn, audio_resnet18 or wavlm."""
     video: VideoConfig = field(default_factory=VideoConfig)
     """Frames, faces and augmentation."""
-    common: AtLeastOne = 256
+    common: Width = 256
     """concat, gated: width of the projections and of the head's hidden layer."""
     dropout: Rate = 0.2
     """Dropout in the heads of concat and gated, and in WavLM's own."""
@@ -63,15 +63,15 @@ class Fusion(Model):
     audio_path: Literal["sequence", "conv"] = "sequence"
     """xattn: keys and values of sound: the network's output frames, or a convolution over its input (WavLM: over its
     output)."""
-    d_model: AtLeastOne = 128
+    d_model: Width = 128
     """xattn: width of the attention."""
-    heads: AtLeastOne = 4
+    heads: Width = 4
     """xattn: attention heads."""
     attention_dropout: Rate = 0.1
     """xattn: dropout of attention weights."""
     stochastic_depth: Rate = 0.1
     """xattn: probability that training leaves out a clip's attention."""
-    audio_layers: Count | None = None
+    audio_layers: Layers | None = None
     """Train so many of WavLM's last layers, or 0 of any audio network but its last Linear layers; by default all."""
     video_blocks: Annotated[int, Ge(0), Le(STAGES)] | None = None
     """Train so many of the ResNet's four last stages, and no more of it; by default all."""
@@ -123,6 +123,11 @@ class Fusion(Model):
     def min_samples(self) -> int:
         """That of the audio branch."""
         return self.audio.min_samples
+
+    @property
+    def max_samples(self) -> int | None:
+        """That of the audio branch."""
+        return self.audio.max_samples
 
     @property
     def description(self) -> str:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from serjax.models.encoders.config import Activation
+from serjax.models.encoders.base import Activation
 
 
 def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -10,6 +10,11 @@ from serjax.models.layers.activations import dropout
 from serjax.models.layers.matmul import product
 from serjax.runtime.platform import target_platform
 
+BLOCK = 512
+"""Frames along either side of a block of scores."""
+LONG = 2048
+"""Frames from which on scores are computed in blocks: 41 s of an encoder with 50 frames a second."""
+
 
 def mix(
     scores: Float[Array, "b h q k"],
@@ -37,6 +42,67 @@ def mix(
     # Softmax divides what comes out, which is less than what goes in.
     mixed = product("bhqk,bhke->bhqe", kept.astype(values.dtype), values) / total
     return mixed.astype(values.dtype), kept / total
+
+
+def in_blocks(
+    query: Float[Array, "b h n e"],
+    keys: Float[Array, "b h n e"],
+    values: Float[Array, "b h n e"],
+    mask: Bool[Array, "b n"],
+    gate: Float[Array, "b h n 1"] | None = None,
+    distance: Float[Array, "h m"] | None = None,
+) -> Float[Array, "b h n e"]:
+    """Return the mixtures of `mix` for scores of query times keys, of which memory holds a block of `BLOCK` squared.
+
+    Softmax is exact: its maximum and sum run along the keys (Milakov & Gimelshein, 2018; Rabe & Staats, 2021).
+
+    Args:
+        query: Already scaled.
+        keys: To compare with.
+        values: To mix.
+        mask: True where there is something to look at.
+        gate: Factor of what each frame adds by distance; None adds nothing.
+        distance: Added to the score of frame j for frame i: the value at j - i + n - 1, of m = 2 n - 1.
+    """
+    count, size = query.shape[2], min(BLOCK, query.shape[2])
+    blocks = -(-count // size)
+    spare = blocks * size - count
+
+    def split(x: Array) -> Array:
+        """Return blocks [blocks b h size ...] of an array [b h n ...]."""
+        x = jnp.pad(x, ((0, 0), (0, 0), (0, spare), (0, 0)))
+        return jnp.moveaxis(x.reshape(*x.shape[:2], blocks, size, -1), 2, 0)
+
+    seen = jnp.pad(mask, ((0, 0), (0, spare))).reshape(len(mask), blocks, size).swapaxes(0, 1)
+    queries, others, mixed = split(query), split(keys), split(values)
+    gates = None if gate is None else split(gate)
+    table = None if distance is None else jnp.pad(distance, ((0, 0), (spare, spare)))
+    place = jnp.arange(size)[None, :] - jnp.arange(size)[:, None] + size - 1
+
+    def of_queries(block: Array) -> Array:
+        own = queries[block]
+
+        def with_keys(carry: tuple[Array, Array, Array], other: Array) -> tuple[tuple[Array, Array, Array], None]:
+            highest, total, summed = carry
+            scores = product("bhqe,bhke->bhqk", own, others[other])
+            if table is not None and gates is not None:
+                # Of the block's first row and first column on, in the table of distances.
+                first = (other - block) * size + blocks * size - size
+                near = jax.lax.dynamic_slice_in_dim(table, first, 2 * size - 1, axis=1)
+                scores += gates[block] * near[:, place]
+            scores = jnp.where(seen[other][:, None, None], scores, jnp.finfo(jnp.float32).min)
+            new = jnp.maximum(highest, jnp.max(scores, axis=-1, keepdims=True))
+            shares, kept = jnp.exp(scores - new), jnp.exp(highest - new)
+            summed = kept * summed + product("bhqk,bhke->bhqe", shares.astype(values.dtype), mixed[other])
+            return (new, kept * total + jnp.sum(shares, axis=-1, keepdims=True), summed), None
+
+        shape = own.shape[:-1]
+        start = jnp.full((*shape, 1), -jnp.inf), jnp.zeros((*shape, 1)), jnp.zeros(own.shape)
+        (_, total, summed), _ = jax.lax.scan(with_keys, start, jnp.arange(blocks))
+        return (summed / total).astype(values.dtype)
+
+    found = jnp.moveaxis(jax.lax.map(of_queries, jnp.arange(blocks)), 0, 2)
+    return found.reshape(*found.shape[:2], -1, found.shape[-1])[:, :, :count]
 
 
 def has_cudnn(device: Any) -> bool:

@@ -49,7 +49,8 @@ class Linear(nnx.Linear):
     """A Linear layer that rounds once, after its bias."""
 
     def __call__(self, inputs: Float[Array, "... i"], out_sharding: Any = None) -> Float[Array, "... o"]:
-        """Return the inputs times the kernel, plus the bias, in the inputs' dtype."""
-        assert self.bias is not None
-        y = product("ni,io->no", inputs.reshape(-1, inputs.shape[-1]), self.kernel[...]) + self.bias[...]
+        """Return the inputs times the kernel, plus the bias where there is one, in the inputs' dtype."""
+        y = product("ni,io->no", inputs.reshape(-1, inputs.shape[-1]), self.kernel[...])
+        if self.bias is not None:
+            y = y + self.bias[...]
         return y.astype(inputs.dtype).reshape(*inputs.shape[:-1], -1)

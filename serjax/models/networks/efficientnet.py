@@ -23,8 +23,10 @@ from serjax.models.layers.depthwise import Padding, depthwise, pointwise, silu
 from serjax.runtime.errors import UserError
 from serjax.runtime.platform import target_platform
 
-Positive = Annotated[int, pydantic.Field(gt=0)]
-Stages = tuple[Positive, ...]
+Positive = Annotated[int, pydantic.Field(gt=0, le=1 << 17)]
+Factor = Annotated[float, pydantic.Field(gt=0, le=16)]
+Stages = Annotated[tuple[Positive, ...], pydantic.Field(max_length=16)]
+Repeats = Annotated[tuple[Annotated[int, pydantic.Field(gt=0, le=64)], ...], pydantic.Field(max_length=16)]
 
 
 @dataclass(frozen=True)
@@ -37,17 +39,17 @@ class EfficientNetConfig:
     """
 
     num_channels: Positive = 3
-    width_coefficient: float = 1.0
-    depth_coefficient: float = 1.0
+    width_coefficient: Factor = 1.0
+    depth_coefficient: Factor = 1.0
     depth_divisor: Positive = 8
     kernel_sizes: Stages = (3, 3, 5, 3, 5, 5, 3)
     in_channels: Stages = (32, 16, 24, 40, 80, 112, 192)
     out_channels: Stages = (16, 24, 40, 80, 112, 192, 320)
     depthwise_padding: tuple[int, ...] = ()
     strides: Stages = (1, 2, 2, 2, 1, 2, 1)
-    num_block_repeats: Stages = (1, 2, 2, 3, 3, 4, 1)
+    num_block_repeats: Repeats = (1, 2, 2, 3, 3, 4, 1)
     expand_ratios: Stages = (1, 6, 6, 6, 6, 6, 6)
-    squeeze_expansion_ratio: float = 0.25
+    squeeze_expansion_ratio: Factor = 0.25
     hidden_act: Literal["swish", "silu"] = "swish"
     hidden_dim: Positive = 1280
     pooling_type: Literal["mean"] = "mean"

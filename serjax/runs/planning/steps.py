@@ -16,7 +16,7 @@ from serjax.config.experiment import Experiment
 from serjax.inference.batched import member_logits
 from serjax.models.base import Augmentation
 from serjax.models.config import ModelConfig
-from serjax.models.encoders.config import EncoderConfig, frames
+from serjax.models.encoders.config import EncoderConfig
 from serjax.models.functional import Params, abstract
 from serjax.models.inputs import Features, Inputs
 from serjax.models.speech import Speech
@@ -184,7 +184,7 @@ def heads_epoch(experiment: Experiment, classes: int, *, clips: int, steps: int)
     assert isinstance(model, Speech)
     step = training_step(experiment, classes)
     encoder = model.encoder.config
-    count = frames(encoder, round(experiment.data.max_seconds * SAMPLE_RATE))
+    count = encoder.frames(round(experiment.data.max_seconds * SAMPLE_RATE))
     layers = encoder.num_hidden_layers + 1 if model.weighted_layers else 1
     pooled = model.takes_mean_state
     features = Features(
@@ -223,7 +223,7 @@ def pretraining_step(config: MaskedConfig, encoder: EncoderConfig, clusters: int
     batch = FrameBatch(
         Shape((rows, samples), jnp.float32),
         Shape((rows,), jnp.int32),
-        Shape((rows, frames(encoder, samples)), jnp.int32),
+        Shape((rows, encoder.frames(samples)), jnp.int32),
     )
     step = make_pretraining_step(config, encoder, graphdef, optimizer)
     return Step(step, (state, batch, _constants(1).key, frozen), (FOLD, BATCH, FOLD, SHARED), rows)

@@ -15,7 +15,6 @@ from serjax.data.store.ragged import FORMAT
 from serjax.features.encoder_layers import frame_features, layer_features, mfcc_features
 from serjax.features.extract import Function
 from serjax.features.kmeans import assign, fit_minibatch
-from serjax.models.encoders.config import frame_hop, receptive_field
 from serjax.models.functional import Params
 from serjax.runs.pretraining.corpus import Clips, Material, Part, as_training
 from serjax.runs.starts import Encoders
@@ -107,7 +106,7 @@ def _source(settings: LabelsConfig, clips: Clips, part: Part, encoders: Encoders
         return _Source(function, weights, FrameGrid(), fingerprint(FORMAT, "mfcc", clips.hashes))
     encoder, preprocessor, _ = encoders.of(part.fold)
     function, weights = layer_features(encoder, settings.layer, normalize=preprocessor.normalize)
-    grid = FrameGrid(frame_hop(encoder.config), receptive_field(encoder.config))
+    grid = FrameGrid(encoder.config.frame_hop, encoder.config.min_samples)
     key = fingerprint(FORMAT, weights, clips.hashes, settings.layer, preprocessor.normalize, encoder.config)
     return _Source(function, weights, grid, key)
 

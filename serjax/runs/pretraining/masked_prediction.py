@@ -17,7 +17,6 @@ from serjax.checkpoints.huggingface import save_pretrained
 from serjax.config.pretraining import PretrainExperiment
 from serjax.data.batching.frame_batches import LabelledBatch, Shape, labelled_batches, plan, side_by_side
 from serjax.data.store.frame_labels import FrameGrid, FrameLabels
-from serjax.models.encoders.config import frame_hop, receptive_field
 from serjax.models.functional import flat
 from serjax.runs.folder import RESUME
 from serjax.runs.pretraining.corpus import Material, Part
@@ -57,7 +56,7 @@ def predict_masked(
         UserError: labels of another grid or number than the encoder's frames, less audio than a batch, a loss that is
             no number, or a full disk.
     """
-    grid = FrameGrid(frame_hop(start.config), receptive_field(start.config))
+    grid = FrameGrid(start.config.frame_hop, start.config.min_samples)
     encoders = [part_folder(experiment.run_dir, part) / ENCODER / "config.json" for part in material.parts]
     made = distributed.from_first("encoders", lambda: [path.is_file() for path in encoders])
     waiting = []

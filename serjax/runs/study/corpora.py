@@ -1,15 +1,17 @@
 """Corpora of a study: their clips are found, their labels mapped, and the classes chosen that all of them have."""
 
-import json
 import logging
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 from serjax.data.config import DataConfig
-from serjax.data.corpora.read import map_labels, read_corpus
+from serjax.data.corpora.label_names import read_label_map, settle_labels
+from serjax.data.corpora.read import read_corpus
 from serjax.runs.study.settings import Study, StudyCorpus
 from serjax.runtime.errors import UserError, one_of
+from serjax.runtime.json_files import parse_json
+from serjax.runtime.text import read_lines
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +37,10 @@ def _unnamed(corpus: StudyCorpus) -> bool:
     """Return whether the corpus is a list of EmoBox without speakers, whose folds are given all the same."""
     if corpus.folds is None or corpus.speaker_pattern is not None or not corpus.root.endswith(".jsonl"):
         return False
-    with Path(corpus.root).open(encoding="utf-8") as lines:
-        first = next(lines, "{}")
+    first = next((line for _, line in read_lines(Path(corpus.root))), "{}")
     try:
-        return not {"spk", "speaker"} & set(json.loads(first))
-    except (ValueError, TypeError):
+        return not {"spk", "speaker"} & set(parse_json(first, corpus.root))
+    except (UserError, TypeError):
         return False  # the reader of lists says what is wrong
 
 
@@ -92,9 +93,12 @@ def _classes(study: Study, corpus: StudyCorpus) -> tuple[str, ...]:
     if corpus.label_map is None:
         return read.labels
     drop = study.protocol == "cross" or study.labels is not None
-    mapped, labels, _ = map_labels(read.utterances, read.labels, corpus.label_map, drop=drop)
+    mapping = read_label_map(corpus.label_map)
+    mapped, labels, _ = settle_labels(
+        read.utterances, read.labels, name=corpus.name, mapping=mapping, path=corpus.label_map, drop=drop
+    )
     counts = Counter(clip.label for clip in mapped)
-    meant = [label for label in _targets(corpus.label_map) if study.labels is None or label in study.labels]
+    meant = [label for label in mapping.values() if study.labels is None or label in study.labels]
     empty = [label for label in dict.fromkeys(meant) if not counts[label]]
     if empty:
         raise UserError(
@@ -102,8 +106,3 @@ def _classes(study: Study, corpus: StudyCorpus) -> tuple[str, ...]:
             f"labelled {', '.join(read.labels)}, so correct the map, or choose classes with --labels."
         )
     return labels
-
-
-def _targets(path: str) -> list[str]:
-    """Return the classes that a map maps to."""
-    return list(json.loads(Path(path).read_text()).values())

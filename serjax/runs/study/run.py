@@ -17,9 +17,10 @@ from serjax.runs.study.corpora import with_classes
 from serjax.runs.study.engines import Engine, run_cells
 from serjax.runs.study.protocols import cell_experiment
 from serjax.runs.study.settings import CELLS, Study
-from serjax.runtime.constraints import from_json, to_json, validate
+from serjax.runtime.constraints import read_as, to_json, validate
 from serjax.runtime.disk import disk_errors, write_text
 from serjax.runtime.errors import UserError, one_of
+from serjax.runtime.json_files import read_bytes, read_json
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,9 @@ def run_one(folder: Path, cell: Cell) -> bool:
     path = folder / SETTINGS
     if not path.is_file():
         raise UserError(f"{folder}: there is no {SETTINGS}; a study's own jobs call this.")
-    return run_cell(from_json(Study, path.read_bytes(), str(path)), cell, (folder / COMMAND).read_text().strip())
+    remedy = "a study's own jobs call this"
+    command = read_bytes(folder / COMMAND, remedy=remedy).decode(errors="replace").strip()
+    return run_cell(read_as(Study, path, remedy, others="forbid"), cell, command)
 
 
 def _begin(study: Study, command: str, overwrite: bool) -> None:
@@ -94,8 +97,8 @@ def _begin(study: Study, command: str, overwrite: bool) -> None:
     folder, path = study.folder, study.folder / SETTINGS
     if path.is_file():
         try:
-            old = json.loads(path.read_text())
-        except ValueError:
+            old = read_json(path)
+        except UserError:
             old = {}
         changed = [
             name for name in differences(old, json.loads(to_json(study))) if name not in ("out", "metric", "name")

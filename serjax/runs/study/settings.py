@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from serjax.checkpoints.hub import bundled_names, is_hub_id
 from serjax.config.experiment import check_name
 from serjax.models.base import DType
-from serjax.models.encoders.config import Size
+from serjax.models.encoders.base import Size
 from serjax.models.encoders.families import FAMILIES
 from serjax.runtime.constraints import AtLeastOne, Positive, Seed
 from serjax.runtime.errors import UserError, one_of

@@ -9,8 +9,9 @@ from flax import serialization
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serjax.checkpoints.formats.tensors import read_json, read_tensors, write_tensors
+from serjax.checkpoints.formats.tensors import read_tensors, write_tensors
 from serjax.runtime.errors import UserError
+from serjax.runtime.json_files import read_json
 
 FLAX = {
     "encoder": {

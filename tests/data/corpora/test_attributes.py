@@ -85,6 +85,6 @@ def test_tables_beside_or_in_a_corpus(tmp_path):
     (root / "data.tsv").write_text("file_id\tspeaker_id\tgender\nEB0_anger_1\tEB0\tm\n")
     gender = read_people(root, "nemo")
     assert gender == ({"EB0": (("gender", "male"),)}, ("Gender of speakers is read from data.tsv.",))
-    table.write_bytes(b"\xff\xfe")
-    with pytest.raises(UserError, match=r"VideoDemographics\.csv: the table of speakers cannot be read"):
+    table.write_bytes("ActorID,Sex\n1,weiß\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"VideoDemographics\.csv:2: the table of speakers is not UTF-8 text"):
         read_people(root, "cremad")

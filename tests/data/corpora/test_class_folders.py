@@ -46,9 +46,11 @@ def test_parts_hold_the_classes(tmp_path, parts):
 
 
 @pytest.mark.skipif(not FAULTS.is_dir(), reason="the inputs that failed are not here")
-@pytest.mark.parametrize("name", ["underscore", "mixed"])
+@pytest.mark.parametrize("name", ["underscore", "mixed", "plain"])
 def test_parts_that_failed(name):
-    assert read(FAULTS / name, speakers="unknown").labels == ("anger", "happy", "neutral", "sad")
+    found = read(FAULTS / name, speakers="unknown")
+    assert found.labels == ("anger", "happy", "neutral", "sad")
+    assert any("--folds.kind parts trains and tests as they say" in note for note in found.notes)
 
 
 @pytest.mark.skipif(not FAULTS.is_dir(), reason="the inputs that failed are not here")
@@ -93,11 +95,52 @@ def test_two_levels_of_folders_that_could_be_classes_are_asked_about(tmp_path):
         (("female", "male"), "speakers, not classes"),
         (("Crema", "Ravdess", "Savee", "Tess"), "corpora, not classes"),
         (("EMO-DB", "TESS Toronto emotional speech set data"), "corpora, not classes"),
+        (("0011", "0012", "0013"), "speakers, not classes"),
+        (("JL1", "KR2", "MS3"), "speakers, not classes"),
+        (("Session1", "Session2"), "parts of a corpus, not classes"),
+        (("wav", "laryngo"), "versions of the same recordings, not classes"),
     ],
 )
 def test_folders_that_are_no_classes_are_refused(tmp_path, folders, what):
-    root = fill(tmp_path, *(f"{folder}/{n}.wav" for folder in folders for n in ("one", "two")))
+    root = fill(tmp_path, *(f"{folder}/{n}.wav" for folder in folders for n in (f"{folder}1", f"{folder}2")))
     with pytest.raises(UserError, match=f"are {what}") as caught:
         read(root)
     assert "or say --data.corpus folder" in str(caught.value)
     assert read(root, corpus="folder").labels == tuple(sorted(folders))
+
+
+@pytest.mark.parametrize(
+    "folders", [("1", "2", "3"), ("c1", "c2", "c3"), ("Q1", "Q2", "Q3", "Q4"), ("A", "F", "N"), ("high", "low")]
+)
+def test_folders_that_may_be_classes_are(tmp_path, folders):
+    root = fill(tmp_path, *(f"{folder}/{name}{folder}.wav" for folder in folders for name in ("one", "two")))
+    assert read(root).labels == folders
+
+
+def test_half_of_the_folders_is_enough(tmp_path):
+    root = fill(tmp_path, *(f"{folder}/{folder}.wav" for folder in ("Actor_01", "test", "wut", "freude")))
+    with pytest.raises(UserError, match="its folders Actor_01, test are speakers or parts of a corpus, not classes"):
+        read(root)
+
+
+@pytest.mark.parametrize(("people", "form"), [("OAF YAF", "{}_{}"), ("male female", "{}-{}"), ("s1 s2", "{1}_{0}")])
+def test_classes_of_a_speaker_and_an_emotion_each_are_refused(tmp_path, people, form):
+    root = fill(tmp_path, *(f"{form.format(who, x)}/1{x}.wav" for who in people.split() for x in ("sad", "angry")))
+    with pytest.raises(UserError, match=r"name a speaker .* and an emotion each, so that every class would be of one"):
+        read(root)
+
+
+def test_classes_of_one_speaker_each_are_refused(tmp_path):
+    root = fill(tmp_path, "joy/ann_1.wav", "joy/ann_2.wav", "sad/bob_1.wav", "sad/bob_2.wav")
+    with pytest.raises(UserError, match=r"classes \(joy, sad\) is of one speaker \(ann, bob\)"):
+        read(root, speaker_pattern=r"([a-z]+)_\d")
+    assert read(root, speaker_pattern=r"([a-z]+)_\d", corpus="folder").labels == ("joy", "sad")
+    fill(root, "sad/ann_3.wav")
+    assert read(root, speaker_pattern=r"([a-z]+)_\d").labels == ("joy", "sad")
+
+
+def test_classes_below_speakers_below_parts(tmp_path):
+    paths = [f"{part}/ann{i}/{x}/{x}.wav" for part in ("train", "test") for i in "12" for x in ("sad", "joy")]
+    found = read(fill(tmp_path, *paths), speakers="unknown")
+    assert found.labels == ("joy", "sad")
+    assert {clip.session for clip in found.utterances} == {"train", "test"}

@@ -66,3 +66,50 @@ def test_paths_that_are_not_utf8_are_refused(tmp_path):
         pytest.skip("this file system takes UTF-8 names alone")
     with pytest.raises(UserError, match=r"1 of its paths are not UTF-8 \('w\\udcfctend.wav'\)"):
         read(tmp_path)
+
+
+def labels(root, **fields):
+    return {clip.id: clip.label for clip in read(root, **fields).utterances}
+
+
+def test_a_class_that_is_a_link_does_not_take_the_clips_of_others(tmp_path, caplog):
+    store = fill(tmp_path / "store", "anger/a.wav", "sad/b.wav", "joy/c.wav")
+    root = tmp_path / "root"
+    root.mkdir()
+    for name in ("anger", "sad", "joy"):
+        (root / name).symlink_to(store / name)
+    expected = labels(root)
+    assert expected == {"anger/a": "anger", "sad/b": "sad", "joy/c": "joy"}
+    for name, target in (("up", store), ("root", root), ("above", tmp_path), ("aside", store / "sad")):
+        (store / "anger" / name).symlink_to(target)
+        assert labels(root) == expected
+    assert "anger/up: it is a link that leads back up" in caplog.text
+    assert "anger/aside: it is the same folder as" in caplog.text
+
+
+def test_links_that_lead_to_one_another_are_told(tmp_path):
+    root = fill(tmp_path, "anger/a.wav", "sad/b.wav")
+    (root / "sad/x").symlink_to(root / "sad/y")
+    (root / "sad/y").symlink_to(root / "sad/x")
+    assert labels(root) == {"anger/a": "anger", "sad/b": "sad"}
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+    root = fill(tmp_path, "anger/a.wav", "sad/b.wav", "joy/c.wav")
+    scandir = os.scandir
+
+    def forbidden(path):
+        if str(path).endswith("sad"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", forbidden)
+    with pytest.raises(UserError, match=r"/sad: the folder cannot be read \(Permission denied\)"):
+        read(root)
+
+
+def test_pipes_are_left_out(tmp_path, caplog):
+    root = fill(tmp_path, "anger/a.wav", "sad/b.wav")
+    os.mkfifo(root / "sad/pipe.wav")
+    assert labels(root) == {"anger/a": "anger", "sad/b": "sad"}
+    assert "pipe.wav: it is a pipe" in caplog.text

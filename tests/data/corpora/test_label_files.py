@@ -42,7 +42,7 @@ def test_tables_are_read_by_their_header(tmp_path):
     assert read_table(tmp_path / "a.csv", ["x"]) == [{"x": "1", "y": "two, three"}, {"x": "4", "y": ""}]
     with pytest.raises(UserError, match="it has no column z, but x, y"):
         read_table(tmp_path / "a.csv", ["z"])
-    with pytest.raises(UserError, match="the labels cannot be read"):
+    with pytest.raises(UserError, match="the file of labels cannot be read"):
         read_table(tmp_path / "b.csv", ["z"])
 
 

@@ -118,12 +118,35 @@ def test_a_broken_line_is_named(tmp_path, line):
     write(tmp_path / "fold_1/train.jsonl", "a")
     with (tmp_path / "fold_1/train.jsonl").open("a") as file:
         file.write(line)
-    with pytest.raises(UserError, match=r"train.jsonl:3: each line must be a JSON object with a key; correct this one"):
+    with pytest.raises(
+        UserError,
+        match=r"train.jsonl:3: (each line must be a JSON|it cannot be read)",
+    ):
         read_emobox(tmp_path, clips("a"))
 
 
 def test_a_list_that_is_not_text_is_named(tmp_path):
     (tmp_path / "fold_1").mkdir()
-    (tmp_path / "fold_1/train.jsonl").write_bytes(b"\xff\xfe\xff")
-    with pytest.raises(UserError, match=r"train.jsonl: the list cannot be read \(.+\); correct --folds.path"):
+    (tmp_path / "fold_1/train.jsonl").write_bytes(b'{"key": "a"}\n\xe4')
+    with pytest.raises(UserError, match=r"train.jsonl:2: the list is not UTF-8 text"):
         read_emobox(tmp_path, clips("a"))
+
+
+FAULTS = Path(__file__).parents[3] / "../shared/faults/55_emobox_folds"
+
+
+@pytest.mark.skipif(not FAULTS.is_dir(), reason="the inputs that failed are not here")
+@pytest.mark.parametrize("kind", ["bom", "crlf", "u2028"])
+def test_marks_and_separators_of_unicode_do_not_break_folds(kind):
+    root = FAULTS / "corpus"
+    found = [Utterance(path.relative_to(root).with_suffix("").as_posix(), path, "") for path in root.rglob("*.wav")]
+    assert read_emobox(FAULTS / kind, found) == read_emobox(FAULTS / "plain", found)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_folds_with_a_byte_order_mark(tmp_path, encoding):
+    for part, name in (("train", "a"), ("test", "b")):
+        write(tmp_path / f"fold_1/{part}.jsonl", name)
+        text = json.dumps({"key": name, "wav": f"{name}.wav", "text": "one\u2028two\x85"}, ensure_ascii=False)
+        (tmp_path / f"fold_1/{part}.jsonl").write_text(f"{text}\r\n", encoding=encoding, newline="")
+    assert read_emobox(tmp_path, clips("ab")) == {1: {"train": (0,), "test": (1,)}}

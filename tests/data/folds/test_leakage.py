@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serjax.data.config import FoldsConfig
+from serjax.data.corpora.lists import read_list
 from serjax.data.folds.fold import Fold
 from serjax.data.folds.leakage import check_folds
 from serjax.data.folds.make import make_folds
+from serjax.data.folds.recordings import kept_together
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError
 
@@ -26,6 +28,49 @@ def corpus(speakers: str, labels: str) -> list[Utterance]:
 
 def check(folds, clips, hashes, *, allow=False):
     return check_folds(folds, clips, hashes, allow_speaker_overlap=allow)
+
+
+def test_silent_clips_are_called_so_and_not_wrongly_labelled():
+    clips = corpus("xxyyzz", "ABABAB")
+    folds = (Fold(1, (0, 1), (2, 3), (4, 5)),)
+    with pytest.raises(UserError, match="b and c are silent: all samples of each are the same; get them again"):
+        check_folds(folds, clips, "011345", allow_speaker_overlap=False, silent=lambda i: i == 1)
+
+
+FAULTS = Path(__file__).parents[3] / "../shared/faults/59_stretches_of_one_recording"
+
+
+@pytest.mark.skipif(not FAULTS.is_dir(), reason="the inputs that failed are not here")
+@pytest.mark.parametrize("kind", ["auto", "split", "every_tenth"])
+def test_stretches_of_one_recording_that_failed_stand_on_one_side(kind):
+    clips, _ = read_list(FAULTS / "stretches.csv", "csv")
+    settings = FoldsConfig(kind=kind, count=4)
+    folds = make_folds(clips, settings, 0)
+    assert len(folds) == (4 if kind == "auto" else 1)
+    for fold in folds:
+        train, validation, test = ({clips[i].path for i in part} for part in (fold.train, fold.validation, fold.test))
+        assert len(train | validation | test) == len(train) + len(validation) + len(test)
+    checked, notes = check_folds(
+        folds, clips, list(map(str, range(len(clips)))), allow_speaker_overlap=False, kept=kept_together(clips)
+    )
+    assert checked == folds
+    assert any("128 clips in 16 groups are stretches of one recording that overlap" in note for note in notes)
+
+
+def test_given_folds_lose_the_stretches_and_versions_of_what_they_test():
+    stretches = [Utterance(f"s{i}", Path("s.wav"), "AB"[i % 2], start=i, end=i + 1.5) for i in range(4)]
+    far = [Utterance(f"t{i}", Path("t.wav"), "AB"[i], start=9.0 * i, end=9.0 * i + 1) for i in range(2)]
+    pair = [Utterance(x, Path(f"{x}-01-03-01-01-01-05.wav"), "A") for x in ("01", "03")]
+    others = [Utterance(f"o{i}", Path(f"o{i}.wav"), "AB"[i % 2]) for i in range(4)]
+    clips = [*stretches, *far, *pair, *others]
+    fold = Fold(2, (0, 4, 6, 8, 9), (10, 11), (1, 2, 3, 5, 7))
+    hashes = list(map(str, range(len(clips))))
+    (found,), notes = check_folds([fold], clips, hashes, allow_speaker_overlap=True, kept=kept_together(clips))
+    assert found.train == (4, 8, 9)
+    told = "\n".join(notes)
+    assert "4 clips in 1 groups are stretches of one recording that overlap (s0 = s1 = s2); 1 of" in told
+    assert "2 clips in 1 groups are files of one recording by their names (01 = 03); 1 of" in told
+    assert "Stretches of 1 recording stand on both sides of fold 2 (t.wav)" in told
 
 
 def test_clean_folds_pass_without_a_word():

@@ -86,7 +86,7 @@ def test_a_label_that_is_missing_is_told_and_the_others_are_kept(small, tmp_path
     (root / "list.csv").write_text("path,emotion\nsad/ann1.wav,sad\nsad/bob1.wav,\ncalm/ann1.wav,calm\n")
     found = read_for_a_look(DataConfig(root=str(root / "list.csv")))
     assert found.labels == ("", "calm", "sad")
-    assert "is empty" in found.suspicions[0].what
+    assert "(line 3: empty)" in found.suspicions[0].what
 
 
 def test_a_list_that_cannot_be_read_leaves_the_files_beside_it(small, tmp_path):

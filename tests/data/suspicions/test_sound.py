@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serjax.audio.levels import measure_samples
-from serjax.data.suspicions.sound import copies, of_errors, of_sound
+from serjax.audio.prints import sound_print
+from serjax.data.suspicions.sound import copies, of_errors, of_prints, of_sound
 
 
 def measured(clips):
@@ -103,3 +104,18 @@ def test_clips_that_cannot_be_decoded_are_told_by_their_reasons(clips):
     assert found.clips == (clips[0].id, clips[2].id, clips[3].id)
     assert f"it is damaged: {clips[0].id}, {clips[2].id}, it is odd: {clips[3].id}" in found.what
     assert found.refused
+
+
+def test_altered_copies_are_told_with_their_labels(clips):
+    waves = [np.random.default_rng(i).standard_normal(24000) for i in range(len(clips))]
+    for i, wave in enumerate(waves):  # bursts of their own
+        wave *= np.repeat(np.random.default_rng(90 + i).uniform(0, 1, 60) > 0.5, 400)
+    waves[3] = 0.2 * waves[0] + 0.01 * waves[1]
+    waves[4] = waves[2]
+    prints = {i: sound_print(wave.astype(np.float32)) for i, wave in enumerate(waves)}
+    digests = {i: str(i) for i in prints} | {4: "2"}
+    (found,) = of_prints(clips, prints, digests)
+    assert found.kind == "altered_copies"
+    assert found.clips == (clips[0].id, clips[3].id)
+    assert ("1 of them with several labels" in found.what) == (clips[0].label != clips[3].label)
+    assert of_prints(clips, {0: None, 1: prints[1]}, digests) == []

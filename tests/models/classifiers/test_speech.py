@@ -11,7 +11,7 @@ from serjax.checkpoints.conversion import to_tensors
 from serjax.config.experiment import Experiment
 from serjax.config.registry import find
 from serjax.models.base import Augmentation, EncoderLayout
-from serjax.models.classifiers.speech import Head, training_config
+from serjax.models.classifiers.speech import Head
 from serjax.models.encoders.config import preset
 from serjax.models.functional import abstract
 from serjax.models.inputs import Inputs
@@ -164,16 +164,15 @@ def test_more_frozen_layers_than_there_are_is_an_error(config):
 
 
 def test_overrides_reach_the_encoder(config):
-    own = training_config(config, Speech())
-    assert own == config
-    changed = training_config(config, Speech(mask_time_prob=0.0, mask_feature_prob=0.2, layerdrop=0.4))
+    assert build(Speech(), config).speech_encoder.config == config
+    changed = build(Speech(mask_time_prob=0.0, mask_feature_prob=0.2, layerdrop=0.4), config).speech_encoder.config
     assert changed == replace(config, mask_time_prob=0.0, mask_feature_prob=0.2, layerdrop=0.4)
 
 
 def test_asking_for_masks_switches_on_what_the_checkpoint_switched_off(config):
     off = replace(config, apply_spec_augment=False)
-    assert training_config(off, Speech()).mask_time_prob == 0
-    asked = training_config(off, Speech(mask_feature_prob=0.2))
+    assert off.for_training(None, None, None).mask_time_prob == 0
+    asked = off.for_training(None, 0.2, None)
     assert (asked.apply_spec_augment, asked.mask_time_prob, asked.mask_feature_prob) == (True, 0, 0.2)
 
 

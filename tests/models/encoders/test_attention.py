@@ -13,7 +13,7 @@ from noise import noisy
 
 from serjax.models.encoders import attention as module
 from serjax.models.encoders.attention import Attention, GatedAttention, bucket
-from serjax.models.encoders.config import EncoderConfig
+from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.layers.attention import fused
 
 N = 7
@@ -121,7 +121,7 @@ def test_fused_attention_stands_in_where_it_serves_and_never_for_relative_positi
         calls.append(arrays)
         return fused(*arrays, implementation="xla")
 
-    config = EncoderConfig(model_type=family, hidden_size=32, num_attention_heads=2)
+    config = Wav2Vec2Config(model_type=family, hidden_size=32, num_attention_heads=2)
     rngs = nnx.Rngs(0)
     kind = GatedAttention(config, first=True, rngs=rngs) if family == "wavlm" else Attention(config, rngs=rngs)
     x = jax.random.normal(jax.random.key(1), (3, 9, 32))

@@ -10,7 +10,7 @@ from serjax.checkpoints.conversion import to_tensors
 from serjax.checkpoints.huggingface import load_encoder, save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.models.encoders.build import build_encoder
-from serjax.models.encoders.config import EncoderConfig, preset
+from serjax.models.encoders.config import preset
 from serjax.models.encoders.families import FAMILIES, EncoderFamily, foreign_keys
 
 
@@ -19,14 +19,14 @@ def test_a_family_of_a_config_is_one_of_the_table():
 
 
 def test_prefixes_tell_families_apart():
-    prefixes = [family.prefix for family in FAMILIES.values()]
+    prefixes = [family.own for family in FAMILIES.values()]
     assert not [(a, b) for a in prefixes for b in prefixes if a != b and b.startswith(a)]
     assert all(prefix.endswith(".") for prefix in prefixes)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_keys_of_a_family_are_fields_of_the_configuration(family):
-    fields = set(EncoderConfig.__dataclass_fields__)
+    fields = set(preset(family, "base").__dataclass_fields__)
     assert FAMILIES[family].keys <= fields
     assert set(FAMILIES[family].large) <= fields
     assert not FAMILIES[family].keys & foreign_keys(family)

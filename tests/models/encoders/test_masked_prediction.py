@@ -10,7 +10,6 @@ import pytest
 from flax import nnx
 from noise import noisy
 
-from serjax.models.encoders.config import frames
 from serjax.models.encoders.masked_prediction import MaskedPredictor
 from serjax.models.layers.masking import length_mask
 
@@ -32,7 +31,7 @@ def network(still):
 
 @pytest.fixture(scope="module")
 def masked(still):
-    within = length_mask(frames(still, jnp.asarray(LENGTHS)), frames(still, 620))
+    within = length_mask(still.frames(jnp.asarray(LENGTHS)), still.frames(620))
     return jnp.asarray(np.random.default_rng(1).random(within.shape) < 0.4) & within
 
 
@@ -43,7 +42,7 @@ def predict(graphdef, state, wave, lengths, masked):
 
 def test_logits_are_cosines_over_the_temperature(network, masked, still):
     found = predict(*network, WAVE, LENGTHS, masked)
-    assert found.logits.shape == (2, frames(still, 620), CLUSTERS)
+    assert found.logits.shape == (2, still.frames(620), CLUSTERS)
     assert found.logits.dtype == jnp.float32
     assert 1 < np.abs(found.logits).max() <= 1 / 0.1 + 1e-4
     # The length of neither side matters.
@@ -55,8 +54,8 @@ def test_logits_are_cosines_over_the_temperature(network, masked, still):
 
 def test_padding_changes_no_logit_and_no_square(network, masked, still):
     found = predict(*network, WAVE, LENGTHS, masked)
-    count = int(frames(still, 330))
-    alone = predict(*network, WAVE[1:, :330], LENGTHS[1:], masked[1:, : frames(still, 330)])
+    count = int(still.frames(330))
+    alone = predict(*network, WAVE[1:, :330], LENGTHS[1:], masked[1:, : still.frames(330)])
     np.testing.assert_allclose(alone.logits[0, :count], found.logits[1, :count], atol=1e-4)
     np.testing.assert_allclose(alone.square[0], found.square[1], rtol=1e-4)
 

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from hard_waves import band_pass, hard_waves
 
 from serjax.checkpoints.conversion import load_tensors, to_tensors
 from serjax.checkpoints.huggingface import load_encoder, read_checkpoint, save_pretrained
 from serjax.models.base import EncoderLayout
 from serjax.models.encoders.attention import bucket
-from serjax.models.encoders.families import FAMILIES
+from serjax.models.encoders.families import FAMILIES, of_layout
 from serjax.models.layers.pooling import masked_mean
 from serjax.models.layers.standardize import unit_variance
 from serjax.models.speech import Speech
@@ -67,12 +68,17 @@ def two_threads():
 
 
 def randomise(model, seed):
-    """Draw all parameters anew, norms and biases too, so that no zero or one hides a mistake."""
+    """Draw all parameters anew, norms and biases too, so that no zero or one hides a mistake; first kernels pass bands.
+
+    Those of trained encoders do. Random ones let DC and hum through and hide what these cost others.
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, value in model.named_parameters():
             noise = torch.randn(value.shape, generator=generator)
-            if name.endswith(("original0", "weight_g")) or (value.ndim == 1 and name.endswith("weight")):
+            if name.endswith("conv_layers.0.conv.weight"):
+                value.copy_(torch.tensor(band_pass(value.shape[2], value.shape[0], seed).T[:, None]))
+            elif name.endswith(("original0", "weight_g")) or (value.ndim == 1 and name.endswith("weight")):
                 value.copy_(1 + 0.4 * noise)
             elif value.ndim == 1:
                 value.copy_(0.3 * noise)
@@ -136,13 +142,28 @@ def check_every_way(model, encoder, lengths):
         assert_close(exact, alone, row)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", of_layout("wav2vec2"))
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_hidden_states_of_every_layer(tmp_path, family, layout):
     seed = list(LAYOUTS).index(layout)
     model = reference(family, seed, **LAYOUTS[layout])
     model.save_pretrained(tmp_path)
     check_every_way(model, load_encoder(str(tmp_path)).encoder, [9000, 5123, 400])
+
+
+@pytest.mark.parametrize("family", ["hubert", "wavlm"])
+def test_hum_rumble_and_dc_cost_no_more_than_theirs(tmp_path, family):
+    model = reference(family, **GROUP)
+    model.save_pretrained(tmp_path)
+    encoder = load_encoder(str(tmp_path)).encoder
+    for name, wave in hard_waves(16_000).items():
+        found = encoder(wave[None], jnp.array([16_000])).hidden_states
+        single = theirs(model.float(), wave[None])
+        exact = theirs(model.double(), wave[None].astype(np.float64))
+        for mine, other, true in zip(found, single, exact, strict=True):
+            own, peer = (np.abs(np.asarray(one, np.float64) - true).max() for one in (mine, other))
+            # In the few frames at a step of DC, values of 50 deviations, ours is up to 5e-5 and theirs 2e-5.
+            assert own <= max(2 * peer, 5e-5), name
 
 
 def test_hubert_without_the_projections_norm(tmp_path):
@@ -195,7 +216,7 @@ def test_activations(tmp_path, activation):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", of_layout("wav2vec2"))
 @pytest.mark.parametrize("layout", ["group, post-LN", "layer, pre-LN"])
 def test_hidden_states_at_base_size(tmp_path, family, layout):
     model = randomise(theirs_of(family, "Model")(theirs_of(family, "Config")(**LAYOUTS[layout])), 0)
@@ -208,7 +229,7 @@ def last_state(graphdef, state, wave, lengths):
     return nnx.merge(graphdef, state)(wave, lengths).hidden_states[-1]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", of_layout("wav2vec2"))
 @pytest.mark.parametrize("layout", ["group, post-LN", "layer, pre-LN"])
 def test_bfloat16_errs_no_more_than_theirs(tmp_path, family, layout):
     """Where one rounding falls is chance, so the errors of several draws of weights and waves count together."""
@@ -220,7 +241,7 @@ def test_bfloat16_errs_no_more_than_theirs(tmp_path, family, layout):
         exact = theirs(model, wave)[-1]
         graphdef, state = nnx.split(load_encoder(str(tmp_path)).encoder)
         low = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), state)
-        answer = last_state(graphdef, low, jnp.asarray(wave, jnp.bfloat16), jnp.array([8000, 8000]))
+        answer = last_state(graphdef, low, jnp.asarray(wave), jnp.array([8000, 8000]))
         mine.append(np.asarray(answer, np.float32) - exact)
         with torch.no_grad():
             found = model.to(torch.bfloat16)(torch.tensor(wave).to(torch.bfloat16)).last_hidden_state
@@ -308,7 +329,7 @@ def test_the_encoder_of_a_task_checkpoint(tmp_path, name, heads):
     assert_close(loaded.encoder(wave, jnp.array([3000])), theirs(model.base_model, wave))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", of_layout("wav2vec2"))
 @pytest.mark.parametrize("layout", ["group, post-LN", "layer, pre-LN"])
 @pytest.mark.parametrize("padded", [False, True])
 def test_logits_of_their_classifier(tmp_path, family, layout, padded):
@@ -349,7 +370,7 @@ def test_padded_batches_as_their_feature_extractor_makes_them(tmp_path, masked):
     assert (int(frames[1]) == int(frames[0])) != masked
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", of_layout("wav2vec2"))
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("with_head", [False, True])
 def test_transformers_loads_what_we_save(tmp_path, family, layout, with_head):

@@ -10,9 +10,11 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serjax.models.encoders.config import frames
+from serjax.models.encoders import attention, feature_extractor
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
+from serjax.models.layers import attention as layers_attention
 from serjax.models.layers.masking import length_mask
+from serjax.runtime.errors import UserError
 
 KEY = jax.random.key(7)
 LENGTHS = jnp.array([600, 311, 30])
@@ -57,7 +59,7 @@ def test_a_clip_alone_equals_the_clip_in_a_batch(config, length):
     batch = run(state, waves(LENGTHS, 640), LENGTHS)
     row = LENGTHS.tolist().index(length)
     alone = run(state, waves(LENGTHS, 640)[row : row + 1, :length], LENGTHS[row : row + 1])
-    assert batch.lengths[row] == alone.lengths[0] == frames(config, length)
+    assert batch.lengths[row] == alone.lengths[0] == config.frames(length)
     for together, single in zip(batch.hidden_states, alone.hidden_states, strict=True):
         np.testing.assert_allclose(together[row, : alone.lengths[0]], single[0], atol=1e-5)
 
@@ -212,3 +214,26 @@ def test_the_last_state_is_normalised_in_both_layouts(config):
         last = output.hidden_states[-1][row, :count]
         np.testing.assert_allclose(last.mean(-1), 0, atol=1e-5)
         np.testing.assert_allclose(last.std(-1), 1, atol=1e-2)
+
+
+def test_long_clips_are_encoded_in_parts_as_the_whole_is(monkeypatch, config):
+    model = SpeechEncoder(config, rngs=nnx.Rngs(0))
+    wave = np.random.default_rng(0).normal(size=(2, 610)).astype(np.float32)
+    lengths = jnp.array([610, 400])
+    whole = model(wave, lengths)
+    for module in (attention, layers_attention, feature_extractor):
+        monkeypatch.setattr(module, "LONG", 12, raising=False)
+    monkeypatch.setattr(layers_attention, "BLOCK", 8)
+    parted = model(wave, lengths)
+    for one, other in zip(whole.hidden_states, parted.hidden_states, strict=True):
+        np.testing.assert_allclose(one[0], other[0], atol=2e-5)
+        np.testing.assert_allclose(one[1, :19], other[1, :19], atol=2e-5)
+    assert whole.attentions == parted.attentions == ()
+
+
+def test_what_can_have_no_answer_is_refused(layer_config):
+    model = SpeechEncoder(layer_config, rngs=nnx.Rngs(0))
+    with pytest.raises(UserError, match="the waves have 29 samples, but the first frame takes 30"):
+        model(jnp.zeros((1, 29)), jnp.array([29]))
+    with pytest.raises(UserError, match="NaN or infinity"):
+        model(jnp.array([[0.1] * 39 + [jnp.nan]]), jnp.array([40]))

@@ -4,7 +4,7 @@ import pytest
 
 from serjax.config.experiment import Experiment
 from serjax.models.base import EncoderLayout, Resolution
-from serjax.models.encoders.config import EncoderConfig
+from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.fusion.config import Fusion
 from serjax.models.speech import Speech
 from serjax.runtime.constraints import validate
@@ -42,6 +42,6 @@ def test_invalid_fusion_settings_are_refused(entry, message):
 
 
 def test_fusion_of_wavlm_refuses_checkpoints_of_other_families():
-    config = Fusion(audio=Speech(family="wavlm")).resolved(Resolution(3.0, EncoderLayout(EncoderConfig())))
+    config = Fusion(audio=Speech(family="wavlm")).resolved(Resolution(3.0, EncoderLayout(Wav2Vec2Config())))
     with pytest.raises(UserError, match=r"model\.audio\.family is wavlm, but the checkpoint holds hubert"):
         config.check_encoder()

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serjax.models.layers import attention
-from serjax.models.layers.attention import mix
+from serjax.models.layers.attention import in_blocks, mix
 from serjax.runtime.platform import compiling_for
 
 KEY = jax.random.key(0)
@@ -130,3 +130,19 @@ def test_where_cudnn_serves(monkeypatch, shape, dtype, rate, key, expected):
     assert attention.cudnn_serves(values, rate, key) == expected
     with compiling_for("cpu"):
         assert not attention.cudnn_serves(values, rate, key)
+
+
+@pytest.mark.parametrize("count", [7, 12])
+def test_blocks_mix_as_the_whole_does(monkeypatch, count):
+    monkeypatch.setattr(attention, "BLOCK", 4)
+    rng = np.random.default_rng(0)
+    query, keys, values = (jnp.asarray(rng.normal(size=(2, 3, count, 5)), jnp.float32) for _ in range(3))
+    mask = jnp.arange(count) < jnp.array([[count], [count - 3]])
+    gate = jnp.asarray(rng.normal(size=(2, 3, count, 1)), jnp.float32)
+    table = jnp.asarray(rng.normal(size=(3, 2 * count - 1)), jnp.float32)
+    apart = np.arange(count)[None] - np.arange(count)[:, None] + count - 1
+    for parts in ((None, None), (gate, table)):
+        scores = 30 * jnp.einsum("bhqe,bhke->bhqk", query, keys)
+        scores += 0 if parts[0] is None else gate * table[:, apart]
+        expected = mix(scores, values, mask, 0.0, None)[0]
+        np.testing.assert_allclose(in_blocks(30 * query, keys, values, mask, *parts), expected, atol=1e-5)

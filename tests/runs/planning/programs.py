@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from serjax.config.experiment import Experiment
 from serjax.models.base import EncoderLayout, Resolution
-from serjax.models.encoders.config import frames, preset
+from serjax.models.encoders.config import preset
 from serjax.models.functional import count as count_weights
 from serjax.models.speech import Speech
 from serjax.runs.planning import steps
@@ -73,7 +73,7 @@ def on_mesh(devices, kind, text):
     peak = count(traced, donated=len(jax.tree.leaves(part.state))).peak
     # The positional convolution's gradient is added up as a spectrum: up to four products, in float32.
     taps = ENCODER.num_conv_pos_embeddings
-    frequencies = (frames(ENCODER, round(SECONDS * 16000)) + taps // 2) // 2 + 1
+    frequencies = (ENCODER.frames(round(SECONDS * 16000)) + taps // 2) // 2 + 1
     spectrum = 4 * 4 * frequencies * ENCODER.hidden_size**2 // ENCODER.num_conv_pos_embedding_groups
     return facts(step.lower(axis).compile(), tuple(mesh.shape.values())) | {
         "spectrum": folds * spectrum,
@@ -111,7 +111,7 @@ def for_cpus():
             lowered = axis.compile_step(step.function, step.axes).lower(*step.all_arguments(axis))
         # The positional convolution's input, in float32, of the folds of a device.
         folds = axis.padded // mesh.shape["fold"]
-        grouped = 4 * folds * ROWS * ENCODER.hidden_size * frames(ENCODER, round(SECONDS * 16000))
+        grouped = 4 * folds * ROWS * ENCODER.hidden_size * ENCODER.frames(round(SECONDS * 16000))
         found[text] = facts(lowered.compile(), (mesh.shape["fold"], mesh.shape["data"])) | {"grouped": grouped}
     return found
 

@@ -156,7 +156,7 @@ def _distance(manner: dict[str, float], mean: dict[str, float]) -> float:
 def _manifest(folder: Path) -> object:
     """Return what the folder's manifest says; None where it has none."""
     try:
-        return json.loads((folder / "manifest.json").read_text())
+        return json.loads((folder / "manifest.json").read_bytes())
     except (OSError, ValueError):
         return None
 

@@ -26,6 +26,8 @@ Rate = Annotated[Finite, Ge(0), Lt(1)]
 """A probability or decay that cannot be certain."""
 Decibels = Annotated[Finite, Le(0)]
 """A level below full scale, in dB."""
+ClipSeconds = Annotated[Finite, Ge(0.01), Le(86_400)]
+"""The longest stretch of a clip that is heard."""
 Count = Annotated[int, Ge(0), Lt(2**31)]
 AtLeastOne = Annotated[int, Ge(1), Lt(2**31)]
 Width = Annotated[int, Ge(1), Le(1 << 17)]

@@ -65,10 +65,17 @@ def main(argv: Sequence[str]) -> int:
 def script() -> None:
     """Run the command `serjax` with the arguments of the process, and exit."""
     try:
-        sys.exit(main(sys.argv[1:]))
+        status = main(sys.argv[1:])
+        sys.stdout.flush()
     except UserError as error:
         _print_error(str(error))
-        sys.exit(2)
+        status = 2
+    except OSError as error:
+        lost = _output_status(error)
+        if lost is None:
+            raise
+        status = lost
+    sys.exit(status)
 
 
 def join(hosts: "Hosts") -> None:
@@ -269,20 +276,15 @@ def run(main: Callable[[Sequence[str]], int], stopped: str = "stopped.") -> None
     except KeyboardInterrupt:
         status = 130
         end(status)
-    except BrokenPipeError:
-        # What reads standard output has enough of it, as `head` does; Python would fail once more at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 141
     except Exception as error:
-        if isinstance(error, OSError) and (why := output_lost(error)):
-            _print_error(f"standard output cannot be written ({why}), so that answers are lost; write them elsewhere.")
-            status = 2
-            sys.exit(status)
-        if not distributed.several():
+        lost = _output_status(error)
+        if lost is None and not distributed.several():
             raise
-        if distributed.lost(error):
+        if lost is None and distributed.lost(error):
             _end(1, "", lambda: _print_error(distributed.LOST))
-        _end(1, f"it failed with {type(error).__name__}; see its output.", lambda: traceback.print_exc())
+        if lost is None:
+            _end(1, f"it failed with {type(error).__name__}; see its output.", lambda: traceback.print_exc())
+        status = lost or 1
     distributed.finish()
     sys.exit(status)
 
@@ -297,6 +299,20 @@ def _end(status: int, sentence: str, say: Callable[[], None]) -> None:
 def say(sentence: str) -> None:
     """Print a sentence on standard error."""
     print(printable(sentence), file=sys.stderr)
+
+
+def _output_status(error: Exception) -> int | None:
+    """Return the exit status where standard output failed, None for other errors.
+
+    It is said, but for a reader that has enough, as `head` has.
+    """
+    why = output_lost(error) if isinstance(error, OSError) else None
+    if why is None:
+        return None
+    if isinstance(error, BrokenPipeError):
+        return 141
+    _print_error(f"standard output cannot be written ({why}), so that answers are lost; write them elsewhere.")
+    return 2
 
 
 def _print_error(sentence: str) -> None:

@@ -144,7 +144,7 @@ def _resources(words: Sequence[str]) -> dict[str, Any]:
             raise UserError(f"--job {word}: give KEY=VALUE, as in timeout_min=60.")
         try:
             found[name] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             found[name] = value
     return found
 

@@ -3,13 +3,15 @@
 from typing import Annotated
 
 import numpy as np
-from annotated_types import Gt, Lt
+from annotated_types import Ge, Lt
 from jaxtyping import Float32
 
 from serjax.audio import SAMPLE_RATE
 from serjax.runtime.constraints import Finite
 
-Cutoff = Annotated[Finite, Gt(0), Lt(SAMPLE_RATE / 2)]
+LOWEST = 0.1
+"""Lowest cutoff in Hz; far below it the filter's equations have no solution."""
+Cutoff = Annotated[Finite, Ge(LOWEST), Lt(SAMPLE_RATE / 2)]
 """A frequency in Hz, below half the sampling rate."""
 
 ORDER = 2

@@ -41,7 +41,8 @@ def read_calibration(run_dir: Path, members: list[tuple[int, int]]) -> Calibrati
     version = read_json(path).get("format")
     if version != FORMAT:
         raise UserError(
-            f"{path}: it has format {brief(repr(version))}, but this version of serjax reads {FORMAT}; use a newer "
+            f"{path}: it has format {brief(repr(version))}, but this version of serjax reads format "
+            f"{FORMAT}; use a newer "
             "serjax, or remove the file to have scores as the models were trained."
         )
     found = read_as(Calibration, path, _AGAIN, others="forbid")

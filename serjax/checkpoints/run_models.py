@@ -32,7 +32,7 @@ from serjax.models.encoders.config import OWN
 from serjax.models.encoders.families import FAMILIES
 from serjax.models.functional import abstract
 from serjax.models.speech import Speech
-from serjax.runtime.constraints import FoldNumber, Name, Positive, read_as, to_json
+from serjax.runtime.constraints import ClipSeconds, FoldNumber, Name, read_as, to_json
 from serjax.runtime.disk import write_text
 from serjax.runtime.errors import UserError, brief
 from serjax.runtime.json_files import contents_of, read_json
@@ -66,7 +66,7 @@ class RunModels:
     labels: tuple[Name, ...]
     folds: tuple[FoldNumber, ...]
     model: ModelConfig
-    max_seconds: Annotated[Positive, Le(86_400)]
+    max_seconds: ClipSeconds
     eval_crop: Literal["head", "centre"]
     vad: Activity
     seeds: Annotated[int, Ge(1), Le(1_000)] = 1
@@ -194,7 +194,8 @@ def read_run(run_dir: str | Path) -> RunModels:
     version = found.get("format", 1)
     if version != FORMAT:
         raise UserError(
-            f"{path}: it has format {brief(repr(version))}, but this version of serjax reads {FORMAT}; train the run "
+            f"{path}: it has format {brief(repr(version))}, but this version of serjax reads format "
+            f"{FORMAT}; train the run "
             f"again, or use {'serjax 0.1.0' if version == 1 else 'a newer serjax'}."
         )
     run = read_as(RunModels, path, _AGAIN, others="forbid")

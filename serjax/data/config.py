@@ -5,7 +5,7 @@ from typing import Literal
 
 from serjax.audio.highpass import Cutoff
 from serjax.audio.vad import Activity
-from serjax.runtime.constraints import AtLeastOne, Positive, Share
+from serjax.runtime.constraints import AtLeastOne, ClipSeconds, Share
 from serjax.runtime.errors import UserError
 
 
@@ -90,7 +90,7 @@ class DataConfig:
     speakers: Literal["auto", "unknown"] = "auto"
     """auto stops where no speaker is named and the clips' names seem to hold them, and offers a pattern. unknown goes
     on without."""
-    max_seconds: Positive = 3.0
+    max_seconds: ClipSeconds = 3.0
     """Length in s of a training crop, and the longest stretch of a clip that models hear at once."""
     eval_crop: Literal["head", "centre"] = "head"
     """Part of a longer clip that validation and test use; prediction answers all of it, by windows."""

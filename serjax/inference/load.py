@@ -9,6 +9,7 @@ from typing import get_args
 import jax
 
 from serjax.audio import SAMPLE_RATE
+from serjax.audio.highpass import LOWEST
 from serjax.checkpoints.bundle import Models, of_task
 from serjax.checkpoints.hub import is_hub_id, resolve
 from serjax.checkpoints.published import load_published
@@ -59,8 +60,8 @@ def load(
         raise UserError(f"long_clips: got {long_clips!r}; give {', '.join(get_args(LongClips))}.")
     if dtype is not None and dtype not in get_args(DType):
         raise UserError(f"dtype: got {dtype!r}; give {' or '.join(get_args(DType))}.")
-    if highpass is not None and not 0 < highpass < SAMPLE_RATE / 2:
-        raise UserError(f"highpass: got {highpass:g} Hz; give more than 0 and less than {SAMPLE_RATE / 2:g}.")
+    if highpass is not None and not LOWEST <= highpass < SAMPLE_RATE / 2:
+        raise UserError(f"highpass: got {highpass:g} Hz; give {LOWEST:g} or more and less than {SAMPLE_RATE / 2:g}.")
     layer_sum = None if layer_sum is None else typing.cast(LayerSum, str(layer_sum))
     if layer_sum is not None and layer_sum not in get_args(LayerSum):
         raise UserError(f"layer_sum: got {layer_sum!r}; give {' or '.join(get_args(LayerSum))}.")

@@ -68,7 +68,12 @@ def _parsed(value: Any, name: str) -> Any:
         return None
     if not (isinstance(value, str) and value.startswith("[")):
         return value
-    return parse_json(value, f"--search {name}", remedy='write a list as in "[0.9, 1.1]", and texts as in ["a"]')
+    try:
+        return parse_json(value, f"--search {name}")
+    except UserError:
+        raise UserError(
+            f'--search {name} {value}: it is no list; write one as in "[0.9, 1.1]", and texts as in ["a"].'
+        ) from None
 
 
 def _shown(value: Any) -> str:

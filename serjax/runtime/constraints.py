@@ -5,12 +5,14 @@ rules between fields in its method `check`, which raises a `UserError`; `validat
 """
 
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
+import pydantic_core
 from annotated_types import Ge, Gt, Le, Lt
 
 from serjax.runtime.errors import UserError, brief, printable
@@ -24,6 +26,8 @@ Rate = Annotated[Finite, Ge(0), Lt(1)]
 """A probability or decay that cannot be certain."""
 Decibels = Annotated[Finite, Le(0)]
 """A level below full scale, in dB."""
+ClipSeconds = Annotated[Finite, Ge(0.01), Le(86_400)]
+"""The longest stretch of a clip that is heard."""
 Count = Annotated[int, Ge(0), Lt(2**31)]
 AtLeastOne = Annotated[int, Ge(1), Lt(2**31)]
 Width = Annotated[int, Ge(1), Le(1 << 17)]
@@ -151,8 +155,18 @@ def read_as(
 
 
 def to_json(settings: Any) -> str:
-    """Return settings as JSON from which `from_json` rebuilds them."""
-    return _adapter(type(settings)).dump_json(settings, indent=2).decode()
+    """Return settings as JSON from which `from_json` rebuilds them.
+
+    Raises:
+        UserError: a text is none in this locale: bytes of a command line that it does not know.
+    """
+    try:
+        return _adapter(type(settings)).dump_json(settings, indent=2).decode()
+    except pydantic_core.PydanticSerializationError:
+        raise UserError(
+            f"an option holds letters that are none in this locale ({sys.getfilesystemencoding()}); set "
+            "LC_ALL=C.UTF-8, or use plain letters."
+        ) from None
 
 
 def _encoding(text: bytes) -> str:

@@ -51,6 +51,9 @@ def with_home(argv: Sequence[str]) -> list[str]:
 
 def show_any_text() -> None:
     """Let no name stop a command: what the output's encoding does not have is shown as an escape."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # the shell has closed it
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 as long as the process
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -61,6 +64,8 @@ def output_lost(error: OSError) -> str | None:
     if error.filename is not None:
         return None
     try:
+        # What could not be written is dropped by then, and a flush alone would find nothing to do.
+        sys.stdout.write("\n")
         sys.stdout.flush()
     except OSError as again:
         # Python would fail once more at its exit.

@@ -16,7 +16,7 @@ def test_valid_settings_survive_json(config):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (DataConfig(max_seconds=0.0), r"max_seconds is 0\.0; it must be above 0"),
+        (DataConfig(max_seconds=0.0), r"max_seconds is 0\.0; it must be 0.01 or more"),
         (DataConfig(max_clips=0), "max_clips is 0; it must be 1 or more"),
         (DataConfig(corpus="none"), "corpus is 'none'; it must be one of 'auto'"),
         (

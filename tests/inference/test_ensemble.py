@@ -41,7 +41,7 @@ def test_clips_are_filtered_as_in_training_or_as_asked_for(tmp_path):
 
 @pytest.mark.parametrize("cutoff", [0, -20, 8_000, float("nan")])
 def test_a_cutoff_that_cannot_be_is_refused(tmp_path, cutoff):
-    with pytest.raises(UserError, match=r"highpass: got .* Hz; give more than 0 and less than 8000"):
+    with pytest.raises(UserError, match=r"highpass: got .* Hz; give 0.1 or more and less than 8000"):
         load(tmp_path, highpass=cutoff)
 
 

@@ -149,3 +149,13 @@ def test_json_round_trip(settings):
 def test_json_that_does_not_fit_is_refused_with_the_key(text, key):
     with pytest.raises(UserError, match=rf"^outer\.json: {key} does not fit this version of serjax \("):
         from_json(Outer, text, "outer.json")
+
+
+@dataclass(frozen=True)
+class Spoken:
+    name: str
+
+
+def test_letters_that_the_locale_does_not_have_are_told():
+    with pytest.raises(UserError, match=r"letters that are none in this locale .* set LC_ALL=C\.UTF-8"):
+        to_json(Spoken("\udcc3"))

@@ -1,7 +1,9 @@
 """Home and cache folders, and outputs of any encoding."""
 
+import contextlib
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -42,3 +44,12 @@ def test_what_an_encoding_does_not_have_is_escaped(monkeypatch):
 def test_an_error_of_a_file_is_not_one_of_the_output():
     assert output_lost(FileNotFoundError(2, "No such file", "x")) is None
     assert output_lost(OSError(5, "Input/output error")) is None
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_output_is_told_from_other_errors(monkeypatch):
+    with contextlib.suppress(OSError), open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(OSError, match="No space left") as lost:
+            print("an answer", flush=True)
+        assert output_lost(lost.value) == "No space left on device"

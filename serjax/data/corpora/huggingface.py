@@ -1,7 +1,6 @@
 """Sets of Hugging Face's `datasets`, read by pyarrow: Parquet files, folders of `save_to_disk`, and sets on the hub."""
 
 import contextlib
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ from serjax.data.corpora.folders import walk
 from serjax.data.corpora.records import Found, Records, choose_columns, choose_splits, refuse_twice, utterance
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import MissingPackage, UserError, one_of, reason
+from serjax.runtime.json_files import contents_of, parse_json, read_json
 from serjax.runtime.progress import progress_bar
 from serjax.runtime.remote import as_path, exists_once, is_remote
 
@@ -202,15 +202,14 @@ def _split(file: Path, root: Path) -> tuple[str, str]:
 
 def _saved(folder: Path) -> list[Path]:
     """Return the Arrow files of a folder of `save_to_disk`."""
-    return [folder / part.get("filename", "") for part in _json(folder / "state.json").get("_data_files", [])]
+    path = folder / "state.json"
+    with contents_of(path, "save the set anew with save_to_disk"):
+        # What lies elsewhere is no part of the set.
+        return [folder / Path(part.get("filename", "")).name for part in _json(path).get("_data_files", [])]
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: it cannot be read ({reason(error)}); save the set anew with save_to_disk.") from None
-    return found if isinstance(found, dict) else {}
+    return read_json(path, remedy="save the set anew with save_to_disk")
 
 
 def _schema(pyarrow: ModuleType, file: Path) -> _Schema:
@@ -220,9 +219,10 @@ def _schema(pyarrow: ModuleType, file: Path) -> _Schema:
             pass
     except (OSError, pyarrow.ArrowException) as error:
         raise _damaged(file, error) from None
-    noted = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    features = (noted.get("info") or {}).get("features") or {}
-    kinds = {name: feature for name, feature in features.items() if isinstance(feature, dict)}
+    with contents_of(file, "save the set anew"):
+        noted = parse_json((schema.metadata or {}).get(b"huggingface", b"{}"), str(file))
+        features = (noted.get("info") or {}).get("features") or {}
+        kinds = {name: feature for name, feature in features.items() if isinstance(feature, dict)}
     sounds = [field.name for field in schema if kinds.get(field.name, {}).get("_type") == "Audio"]
     if not sounds:
         sounds = [field.name for field in schema if _holds_bytes(pyarrow, field.type)]

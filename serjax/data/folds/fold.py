@@ -28,16 +28,22 @@ class _Number:
 
 
 @dataclass(frozen=True)
-class _Content:
-    """Contents of folds.json, as far as they are read."""
+class _Numbers:
+    """Numbers of the folds of a folds.json."""
 
     folds: tuple[_Number, ...]
-    clips: dict[str, str]
-    validation: Literal["test", "train"] = "train"
 
     @property
     def numbers(self) -> list[int]:
         return [fold.number for fold in self.folds]
+
+
+@dataclass(frozen=True)
+class _Content(_Numbers):
+    """Contents of folds.json, as far as they decide which clips are in which part."""
+
+    clips: dict[str, str]
+    validation: Literal["test", "train"] = "train"
 
 
 @dataclass(frozen=True)
@@ -154,7 +160,7 @@ def read_numbers(path: Path) -> tuple[int, ...]:
     Raises:
         UserError: the file cannot be read, or is not such a file.
     """
-    return tuple(_content(path, _COMPLETE).numbers)
+    return tuple(read_as(_Numbers, path, _COMPLETE, largest=LARGEST_LIST).numbers)
 
 
 def load_folds(path: Path, utterances: Sequence[Utterance]) -> tuple[Fold, ...]:

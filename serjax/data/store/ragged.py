@@ -16,6 +16,8 @@ import numpy as np
 from jaxtyping import Int, Int64, Shaped
 
 from serjax.runtime import disk
+from serjax.runtime.errors import UserError
+from serjax.runtime.json_files import parse_json
 
 FORMAT = 1
 """Version of the layout: part of the index, and of the keys under which arrays are found again, so that those of
@@ -56,7 +58,10 @@ class Ragged:
         Raises:
             OSError, ValueError, KeyError, TypeError: there is none, it is of another format, or it is damaged.
         """
-        index = json.loads((folder / INDEX).read_bytes())
+        try:
+            index = parse_json((folder / INDEX).read_bytes(), INDEX)
+        except UserError as error:
+            raise ValueError(str(error)) from None
         if index["format"] != FORMAT:
             raise ValueError(f"its format is {index['format']}, this version of serjax reads {FORMAT}")
         self.folder, self.facts, self.columns = folder, index["facts"], index["columns"]

@@ -78,7 +78,7 @@ async def _authorize(socket: WebSocket, service: Service) -> None:
         return
     try:
         first = json.loads(await _text(socket, service))
-    except ValueError:
+    except (ValueError, RecursionError):
         first = None
     if not isinstance(first, dict) or not service.knows(first.get("api_key")):
         raise Refused(401, 'the API key is missing or wrong; send {"api_key": ...} as the first message.')
@@ -122,7 +122,7 @@ async def _answer(socket: WebSocket, service: Service, live: LiveStream) -> None
 def _ends(text: str | None) -> bool:
     try:
         found = json.loads(text or "")
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(found, dict) and found.get("end") is True
 

@@ -24,6 +24,7 @@ from serjax.data.corpora.synthetic.face import Colour, Expression, Person, draw
 from serjax.data.corpora.synthetic.voice import HISSES, VOWELS, Manner, Syllable, Voice, speak
 from serjax.runtime.disk import atomic_folder, unwritable
 from serjax.runtime.errors import UserError
+from serjax.runtime.json_files import read_json
 from serjax.video.config import FRAMES, SIZE
 
 NAME = "synthetic-speech"
@@ -156,8 +157,8 @@ def _distance(manner: dict[str, float], mean: dict[str, float]) -> float:
 def _manifest(folder: Path) -> object:
     """Return what the folder's manifest says; None where it has none."""
     try:
-        return json.loads((folder / "manifest.json").read_bytes())
-    except (OSError, ValueError):
+        return read_json(folder / "manifest.json")
+    except UserError:
         return None
 
 

@@ -20,7 +20,7 @@ import harness
 import numpy as np
 from PIL import Image, ImageFilter
 
-from serjax.audio.decode import VIDEO_SUFFIXES
+from serjax.audio.kinds import VIDEO_SUFFIXES
 from serjax.runtime.allocator import keep_memory
 from serjax.video.decode import read
 from serjax.video.faces import find_face

@@ -421,3 +421,20 @@ def test_raw_and_chosen_classes_are_those_of_load(clips, tmp_path, capsys):
         main([str(run), clip, "--only", "happ,sad"])
     with pytest.raises(UserError, match=r"coverage: got 0\.99, but the validation clips are too few"):
         main([str(run), clip, "--coverage", "0.99"])
+
+
+def test_bad_files_of_every_kind_leave_the_others_their_answers(run, clips, tmp_path, capsys):
+    wave = np.random.default_rng(0).normal(0, 0.1, 8_000).astype(np.float32)
+    for name, samples in (("huge", 1e20 * wave), ("silent", 0 * wave), ("scaled", 32_768 * wave)):
+        soundfile.write(tmp_path / f"{name}.wav", samples, 16_000, subtype="FLOAT")
+    (tmp_path / "lfs.wav").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    (tmp_path / "film.flv").write_bytes(b"FLV\x01\x05\0\0\0\x09" + bytes(range(256)))
+    odd = tmp_path / "odd\udcff.wav"
+    odd.write_bytes((clips / "one.wav").read_bytes())
+    names = ["huge.wav", "silent.wav", "scaled.wav", "lfs.wav", "film.flv", odd.name]
+    assert main([run, *(str(tmp_path / name) for name in names), "--format", "json"]) == 2
+    printed = capsys.readouterr()
+    answered = [bool(json.loads(line)["scores"]) for line in printed.out.splitlines()]
+    assert answered == [False, True, True, False, False, True]
+    for said in ("its samples reach 3.9e+19", "it is silent", "where full scale is 1", "a pointer of Git LFS"):
+        assert said in printed.err

@@ -17,7 +17,8 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from serjax.audio import SAMPLE_RATE
-from serjax.audio.decode import AUDIO_SUFFIXES, decode
+from serjax.audio.decode import decode
+from serjax.audio.kinds import AUDIO_SUFFIXES
 from serjax.runtime.errors import UserError
 
 SnrChoices = tuple[tuple[float, tuple[float, ...]], ...]

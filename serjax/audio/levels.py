@@ -1,22 +1,19 @@
 """Levels of recordings: length, peak, RMS, DC offset, clipping and silence, measured block by block in one pass."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from jaxtyping import Float32, Float64
 
 from serjax.audio import SAMPLE_RATE
-from serjax.audio.decode import TRACK_SUFFIXES, check_readable, opened, stretch
 from serjax.audio.mixing import cancelled, power
+from serjax.audio.reading import open_sound
 from serjax.audio.vad import CHUNK, FLOOR, FRAME
-from serjax.audio.wav import missing_seconds
 from serjax.runtime.errors import UserError
-from serjax.runtime.remote import as_path, is_remote
+from serjax.runtime.remote import as_path
 
 FULL_SCALE = 1 - 2.0**-15
 """Absolute value from which on a sample counts as clipped: the largest that 16 bits hold."""
@@ -27,8 +24,6 @@ QUIET_DB = 20.0
 
 _BLOCK = 1 << 17
 """Frames that are read at once."""
-_ROUNDING = 0.01
-"""Seconds by which sound of a video may end before a stretch does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +46,7 @@ class Levels:
             loudest frame's, or below -100 dB, 0 to 1.
         cancelled: whether the channels cancel each other in their mean, see `serjax.audio.mixing`.
         digest: hash of the samples; equal for equal samples, whatever the file's format.
-        missing: seconds by which a WAV file ends before its header says.
+        missing: seconds of it that its header promises and that do not decode.
     """
 
     seconds: float
@@ -95,7 +90,7 @@ def measure(path: str | Path, *, start: float = 0.0, end: float | None = None) -
     if loudest is not None:
         levels, _ = _measured(path, start, end, loudest)
         levels = replace(levels, cancelled=True)
-    return replace(levels, missing=missing_seconds(path)) if end is None else levels
+    return levels
 
 
 def measure_samples(samples: Float32[np.ndarray, "t"], rate: int = SAMPLE_RATE) -> Levels:
@@ -111,64 +106,11 @@ def measure_samples(samples: Float32[np.ndarray, "t"], rate: int = SAMPLE_RATE) 
 
 def _measured(path: Path, start: float, end: float | None, channel: int | None) -> tuple[Levels, int | None]:
     """Return the levels by the mean of channels or by one channel, and the channel to take where they cancel."""
-    check_readable(path)
-    if path.suffix.lower() in TRACK_SUFFIXES:
-        with _track(path, start, end) as (rate, channels, blocks):
-            return _take(str(path), rate, channels, blocks, channel)
-    try:
-        with opened(path) as source, soundfile.SoundFile(source) as file:
-            if file.frames >= 2**40:  # a FLAC that was written to a pipe; soundfile fails at its end
-                raise UserError(f"{path}: its header does not say how long it is; convert it to a new file.")
-            first, last = stretch(path, file.frames, file.samplerate, start, end)
-            if file.tell() != first:
-                file.seek(first)
-            return _take(str(path), file.samplerate, file.channels, _blocks(file, path, last - first), channel)
-    except soundfile.LibsndfileError:
-        raise UserError(
-            f"{path}: it is not a sound file or is damaged; get it again or convert it to FLAC or WAV."
-        ) from None
-
-
-def _blocks(file: soundfile.SoundFile, path: Path, left: int) -> Iterator[Float32[np.ndarray, "t c"]]:
-    while left > 0:
-        block = file.read(min(left, _BLOCK), dtype="float32", always_2d=True)
-        if not len(block):
-            raise UserError(f"{path}: it breaks off {left / file.samplerate:.3f} s before its end; get it again.")
-        left -= len(block)
-        yield block
-
-
-@contextmanager
-def _track(
-    path: Path, start: float, end: float | None
-) -> Iterator[tuple[int, int, Iterator[Float32[np.ndarray, "t c"]]]]:
-    """Open the sound of a video, or of a recording that libsndfile does not read."""
-    if is_remote(path):
-        raise UserError(f"{path}: the sound of videos is read from a disk; copy them there, or convert it to FLAC.")
-    from serjax.audio.container import open_track, silent
-
-    with open_track(path) as track:
-        if track is None:
-            raise silent(path)
-        rate = track.rate
-        last = None if end is None else round(end * rate)
-        yield rate, track.channels, _part(track.blocks, path, rate, round(start * rate), last)
-
-
-def _part(
-    blocks: Iterable[Float32[np.ndarray, "t c"]], path: Path, rate: int, first: int, last: int | None
-) -> Iterator[Float32[np.ndarray, "t c"]]:
-    """Yield what blocks hold from one sample to another."""
-    place = 0
-    for block in blocks:
-        yield block[max(0, first - place) : None if last is None else max(0, last - place)]
-        place += len(block)
-        if last is not None and place >= last:
-            return
-    if first and place <= first:
-        raise UserError(f"{path}: start {first / rate:g} s is outside of the file, which lasts {place / rate:.3f} s.")
-    if last is not None and place < last - _ROUNDING * rate:
-        raise UserError(f"{path}: end {last / rate:g} s is behind the file's end at {place / rate:.3f} s; correct it.")
+    with open_sound(path, start=start, end=end) as sound:
+        levels, loudest = _take(str(path), sound.rate, sound.channels, sound.blocks, channel)
+    # A loss of unknown length is one sample at least.
+    missing = max(sound.loss.seconds, 1 / sound.rate) if sound.loss.seconds else 0.0
+    return replace(levels, missing=missing), loudest
 
 
 def _take(

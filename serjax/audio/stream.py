@@ -7,21 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 from jaxtyping import Float32, Shaped
 
 from serjax.audio import SAMPLE_RATE
-from serjax.audio.decode import TRACK_SUFFIXES, check_readable, opened, to_float
-from serjax.audio.wav import missing_seconds
+from serjax.audio.decode import to_float
+from serjax.audio.reading import Sound, open_sound
 from serjax.runtime.errors import UserError
 from serjax.runtime.remote import as_path, is_remote
 
 _SECONDS = 4
 """Length of a block."""
-
-_HEADER = 4096
-"""Bytes that a file without samples may have."""
 
 
 @dataclass(frozen=True)
@@ -69,61 +65,10 @@ def open_stream(sound: str | Path | tuple[Shaped[np.ndarray, "t *c"], int | floa
         yield _stream("the array", rate, found.shape[1], len(found) / rate, parts, len(found))
         return
     path = as_path(sound)
-    check_readable(path)
-    if path.suffix.lower() in TRACK_SUFFIXES:
-        if is_remote(path):
-            raise UserError(f"{path}: the sound of videos is read from a disk; copy them there.")
-        from serjax.audio.container import open_track, silent
-
-        with open_track(path) as track:
-            if track is None:
-                raise silent(path)
-            notes: list[str] = []
-            blocks = _watched(track.blocks, track.rate, path, notes)
-            yield _stream(str(path), track.rate, track.channels, track.seconds, blocks, None, notes)
-        return
-    try:
-        with opened(path) as source, soundfile.SoundFile(source) as file:
-            yield _of_file(path, file)
-    except soundfile.LibsndfileError:
-        raise UserError(
-            f"{path}: it is not a sound file or is damaged; get it again or convert it to FLAC or WAV."
-        ) from None
-
-
-def _of_file(path: Path, file: soundfile.SoundFile) -> SoundStream:
-    """Return the stream of an open file."""
-    if file.frames >= 2**40:  # a FLAC that was written to a pipe; soundfile fails at its end
-        raise UserError(f"{path}: its header does not say how long it is; convert it, say with ffmpeg, to a new file.")
-    rate, size = file.samplerate, _size(path)
-    if not file.frames and size > _HEADER:
-        raise UserError(
-            f"{path}: its header says that it holds no samples, but it has {size} bytes; end the recording, or "
-            "convert it, say with ffmpeg, to a new file."
-        )
-    missing = missing_seconds(path)
-    told = f"{path}: it breaks off {missing:.3f} s before the end that its header gives; the rest is answered."
-    notes = [told] if missing else []
-    blocks = _watched(_parts(file, path), rate, path, notes, file.frames)
-    return _stream(str(path), rate, file.channels, file.frames / rate, blocks, file.frames, notes)
-
-
-def _parts(file: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
-    """Yield blocks of an open file up to the end of what decodes.
-
-    `SoundFile.blocks` does not serve: of a file that ends before its header says, it yields the last block until then.
-    """
-    left, size = file.frames, _SECONDS * file.samplerate
-    while left > 0:
-        try:
-            part = file.read(min(left, size), dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError:
-            seconds = (file.frames - left) / file.samplerate
-            raise UserError(f"{path}: it is damaged or breaks off after {seconds:.1f} s; get it again.") from None
-        if not len(part):
-            return
-        left -= len(part)
-        yield part
+    with open_sound(path) as file:
+        notes: list[str] = []
+        blocks = _watched(file.blocks, file, path, notes)
+        yield _stream(str(path), file.rate, file.channels, file.seconds, blocks, file.frames, notes)
 
 
 def _size(path: Path) -> int:
@@ -132,17 +77,20 @@ def _size(path: Path) -> int:
 
 
 def _watched(
-    parts: Iterator[np.ndarray], rate: int, path: Path, notes: list[str], frames: int | None = None
+    parts: Iterator[np.ndarray], file: Sound, path: Path, notes: list[str]
 ) -> Iterator[Float32[np.ndarray, "t c"]]:
-    """Yield blocks; say at their end that the file has grown, and refuse one that ends before it should."""
+    """Yield blocks, and say at their end what is missing, or that the file has grown."""
     size, done = _size(path), 0
     for part in parts:
         done += len(part)
         yield part
-    if frames is not None and done < frames:
-        raise UserError(f"{path}: it breaks off {(frames - done) / rate:.3f} s before its end; get it again.")
+    said = file.loss.sentence(path, "the rest is answered.")
+    if said is not None:
+        notes.append(said)
+    if not done and file.loss.seconds:
+        raise UserError(f"{path}: it breaks off before its first sample; get it again.")
     if _size(path) > size:
-        notes.append(f"{path}: it grew while it was read; the first {done / rate:.1f} s are answered.")
+        notes.append(f"{path}: it grew while it was read; the first {done / file.rate:.1f} s are answered.")
 
 
 def _stream(

@@ -217,14 +217,8 @@ def _open_clips(
 
 
 def _sound_notes(store: ClipStore, *, filtered: bool) -> list[str]:
-    """Return sentences on WAV files that break off and on large DC offsets, which are logged too."""
+    """Return sentences on large DC offsets, which are logged too."""
     notes = []
-    cut = [clip.id for clip, seconds in zip(store.utterances, store.missing, strict=True) if seconds > 0]
-    if cut:
-        notes.append(
-            f"{len(cut)} WAV files break off before their headers say ({one_of(cut)}), by {store.missing.sum():.1f} s "
-            "in all; what is there is used."
-        )
     large = [clip.id for clip, offset in zip(store.utterances, store.offsets, strict=True) if offset > LARGE_OFFSET]
     if large and not filtered:
         notes.append(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from serjax.audio.decode import AUDIO_SUFFIXES, TRACK_SUFFIXES
+from serjax.audio.kinds import AUDIO_SUFFIXES, TRACK_SUFFIXES
 from serjax.data.corpora.columns import FIELDS, plain
 from serjax.data.corpora.folders import walk
 from serjax.runtime.errors import UserError, one_of

@@ -12,7 +12,6 @@ from flax import nnx
 from jaxtyping import Array, Float, Float32, Int
 
 from serjax.audio import SAMPLE_RATE
-from serjax.audio.wav import missing_seconds
 from serjax.checkpoints.hub import resolve
 from serjax.checkpoints.run_models import read_run
 from serjax.data.store.decoded import content_hash
@@ -117,15 +116,13 @@ class EncoderLayers:
         Raises:
             UserError: it cannot be decoded, or is shorter than one frame.
         """
-        wave, least = decode_path(path), self._grid.receptive_field
+        (wave, notes), least = decode_path(path), self._grid.receptive_field
         if len(wave) < least:
             raise UserError(
                 f"{path}: it has {len(wave)} samples at 16 kHz, but the encoder's first frame takes {least}; give a "
                 "longer one."
             )
-        missing = missing_seconds(path)
-        note = f"{path}: it breaks off {missing:.3f} s before the end that its header gives; the rest is used."
-        return Sample(wave, notes=(note,) if missing else ())
+        return Sample(wave, notes=notes)
 
     def pieces(self, wave: Float32[np.ndarray, "t"]) -> list[Float32[np.ndarray, "_"]]:
         """Return the stretches of a clip that go through the encoder: one, where it lasts no more than 30 s."""

@@ -1,5 +1,6 @@
 """Hidden states of clips from a published speech encoder, whose input is prepared as its feature extractor does."""
 
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -24,6 +25,9 @@ from serjax.runtime.errors import UserError
 
 Padding = Literal["exact", "transformers"]
 Wave = Float[np.ndarray, "t"]
+
+
+log = logging.getLogger(__name__)
 
 
 class PretrainedEncoder:
@@ -170,7 +174,10 @@ def _samples(clip: Any, name: str) -> Wave:
     if isinstance(clip, Mapping) and {"array", "sampling_rate"} <= clip.keys():
         clip = clip["array"], clip["sampling_rate"]
     if isinstance(clip, (str, Path)):
-        return decode_path(clip)
+        wave, notes = decode_path(clip)
+        for note in notes:
+            log.warning(note)
+        return wave
     if isinstance(clip, tuple) and len(clip) == 2:
         return read_array(*clip, name)
     if _is_wave(clip):

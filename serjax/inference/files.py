@@ -88,6 +88,10 @@ def answer(
                 raise
             except UserError as error:
                 answers.append((clip, Answer([], None, (str(error),))))
+            except Exception as error:  # of a library that a damaged file has led astray: no other file's concern
+                name = clip if isinstance(clip, (str, Path)) else "the clip"
+                said = f"{name}: it cannot be read ({type(error).__name__}: {error}); convert it to FLAC or WAV."
+                answers.append((clip, Answer([], None, (said,))))
         found = iter(_answered(ensemble, samples, coverage))
         for clip, one in answers:
             if one.rate is None or one.scores:

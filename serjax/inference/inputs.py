@@ -9,16 +9,15 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from serjax.audio import SAMPLE_RATE
-from serjax.audio.decode import VIDEO_SUFFIXES, decode, resample, sample_rate
-from serjax.audio.wav import missing_seconds
+from serjax.audio.decode import decode_what_is_there, resample
+from serjax.audio.faults import ABSURD, fault
+from serjax.audio.kinds import VIDEO_SUFFIXES
+from serjax.audio.reading import HIGHEST_RATE, LOWEST_RATE, sample_rate
 from serjax.checkpoints.bundle import Models
 from serjax.models.base import Modality
 from serjax.runtime.errors import MissingPackage, UserError
 from serjax.runtime.remote import is_remote
 from serjax.video.config import VideoConfig
-
-RATES = 100, 10_000_000
-"""Hz of recordings, from vibrations to ultrasound: others are mistakes, and resampled would be of any size."""
 
 Clip = str | Path | tuple[np.ndarray, int] | Mapping[str, Any]
 """A path or URL, or samples [t] or [t c] with their rate in Hz: as a pair, or as {"array", "sampling_rate"}.
@@ -61,7 +60,8 @@ def read(clip: Clip, video: VideoConfig | None = None, *, sound: bool = True) ->
         UserError: it cannot be decoded, or is shorter than one frame.
     """
     if video is None:
-        return Sample(read_sound(clip))
+        wave, said = read_sound(clip)
+        return Sample(wave, notes=said)
     if isinstance(clip, Mapping) and clip.keys() <= {"audio", "video"} and clip:
         audio, film = clip.get("audio"), clip.get("video")
     elif isinstance(clip, (str, Path)) and Path(clip).suffix.lower() in VIDEO_SUFFIXES:
@@ -75,8 +75,8 @@ def read(clip: Clip, video: VideoConfig | None = None, *, sound: bool = True) ->
         from serjax.video.decode import has_sound
 
         audio = film if has_sound(film) else None
-    wave = np.zeros(0, np.float32) if audio is None else read_sound(audio)
-    return Sample(wave, frames, notes)
+    wave, said = (np.zeros(0, np.float32), ()) if audio is None else read_sound(audio)
+    return Sample(wave, frames, (*notes, *said))
 
 
 def read_for(models: Models, clip: Clip) -> Sample:
@@ -91,10 +91,6 @@ def read_for(models: Models, clip: Clip) -> Sample:
     for part in sorted(models.required - sample.modalities):
         give = "both" if len(models.required) > 1 else f"a clip with {part}"
         raise UserError(f"{name}: it has no {part}, which these models were not trained to do without; give {give}.")
-    sound = clip.get("audio") if isinstance(clip, Mapping) else clip
-    if len(sample.wave) and isinstance(sound, (str, Path)) and (missing := missing_seconds(sound)):
-        note = f"{sound}: it breaks off {missing:.3f} s before the end that its header gives; the rest is answered."
-        sample = sample._replace(notes=(*sample.notes, note))
     if not sample.modalities:
         raise UserError(f"{name}: it has neither sound nor video; give a clip that has one of them.")
     if "sound" in sample.modalities and len(sample.wave) < least:
@@ -104,8 +100,8 @@ def read_for(models: Models, clip: Clip) -> Sample:
     return sample
 
 
-def read_sound(clip: Clip) -> Float[np.ndarray, "t"]:
-    """Return a clip's samples, mono at 16 kHz.
+def read_sound(clip: Clip) -> tuple[Float[np.ndarray, "t"], tuple[str, ...]]:
+    """Return a clip's samples, mono at 16 kHz, and sentences on what is missing of them or makes them no speech.
 
     Raises:
         UserError: it cannot be decoded, or is shorter than one frame.
@@ -116,7 +112,7 @@ def read_sound(clip: Clip) -> Float[np.ndarray, "t"]:
         case str() | Path():
             return decode_path(clip)
         case (samples, rate) if isinstance(clip, tuple) and not isinstance(rate, (str, Path)):
-            return read_array(samples, rate, "the array")
+            return _judged(read_array(samples, rate, "the array"), "the array")
     raise UserError(
         f"a clip is given as {type(clip).__name__}; give a path, (samples, rate in Hz), "
         '{"array": samples, "sampling_rate": rate in Hz}, or a list of those.'
@@ -130,9 +126,9 @@ def read_array(samples: Any, rate: Any, source: str) -> Float[np.ndarray, "t"]:
         UserError: they are no array of numbers, or the rate is none of a recording.
     """
     known = isinstance(rate, (int, float, np.number)) and not isinstance(rate, bool)
-    if not known or not RATES[0] <= float(rate) <= RATES[1]:
+    if not known or not LOWEST_RATE <= float(rate) <= HIGHEST_RATE:
         raise UserError(
-            f"{source}: its rate is given as {rate!r}; give a number of Hz from {RATES[0]:,} to {RATES[1]:,}."
+            f"{source}: its rate is given as {rate!r}; give a number of Hz from {LOWEST_RATE:,} to {HIGHEST_RATE:,}."
         )
     try:
         found = np.asarray(samples)
@@ -141,8 +137,10 @@ def read_array(samples: Any, rate: Any, source: str) -> Float[np.ndarray, "t"]:
     return resample(found, float(rate), SAMPLE_RATE, source=source)
 
 
-def decode_path(path: str | Path) -> Float[np.ndarray, "t"]:
-    """Return the samples of a sound file on the disk or behind a URL, mono at 16 kHz.
+def decode_path(path: str | Path) -> tuple[Float[np.ndarray, "t"], tuple[str, ...]]:
+    """Return the samples of a sound file on the disk or behind a URL, mono at 16 kHz, and sentences as `read_sound`.
+
+    Of a file that breaks off, or is damaged in part, they are what decodes.
 
     Raises:
         UserError: it cannot be decoded; or no installed package reads such URLs, of which other clips know nothing.
@@ -150,11 +148,26 @@ def decode_path(path: str | Path) -> Float[np.ndarray, "t"]:
     if "\0" in str(path):
         raise UserError(f"{str(path)!r}: a path cannot hold a NUL character; correct it.")
     try:
-        return decode(path)
+        wave, loss = decode_what_is_there(path)
     except MissingPackage as error:
         if not is_remote(path):
             raise
         raise UserError(f"{path}: {error}") from None
+    wave, notes = _judged(wave, str(path))
+    said = loss.sentence(path, "the rest is answered.")
+    return wave, notes if said is None else (said, *notes)
+
+
+def _judged(wave: Float[np.ndarray, "t"], source: str) -> tuple[Float[np.ndarray, "t"], tuple[str, ...]]:
+    """Return samples with what is wrong with their level.
+
+    Raises:
+        UserError: they are so large that no model can answer.
+    """
+    said = fault(wave)
+    if said is not None and np.abs(wave).max() > ABSURD:
+        raise UserError(f"{source}: {said}")
+    return wave, () if said is None else (f"{source}: {said}",)
 
 
 def rate_of(clip: Clip) -> float:

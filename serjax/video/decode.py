@@ -14,7 +14,8 @@ from PIL import Image
 from serjax.audio import SAMPLE_RATE
 from serjax.audio.container import frames as decoded
 from serjax.audio.container import opened, packets, track
-from serjax.audio.decode import check_readable, resample
+from serjax.audio.decode import resample
+from serjax.audio.reading import check_readable
 from serjax.runtime.errors import MissingPackage, UserError
 from serjax.video.config import FRAMES, SIZE, Box, Picture
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from serjax.audio.container import opened, packets, silent, track, track_rate
-from serjax.audio.decode import decode, sample_rate
+from serjax.audio.decode import decode
+from serjax.audio.reading import sample_rate
 from serjax.runtime.errors import UserError
 
 PICTURES = np.full((5, 48, 48, 3), 90, np.uint8)

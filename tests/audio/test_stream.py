@@ -8,7 +8,7 @@ import soundfile
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from serjax.audio import stream
+from serjax.audio import reading, stream
 from serjax.audio.decode import decode
 from serjax.audio.stream import open_stream
 from serjax.runtime.errors import UserError
@@ -27,6 +27,7 @@ def read(sound):
 @pytest.fixture(autouse=True)
 def short_blocks(monkeypatch):
     monkeypatch.setattr(stream, "_SECONDS", 1)
+    monkeypatch.setattr(reading, "_SECONDS", 1)
 
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 48_000])
@@ -94,20 +95,10 @@ def wav(samples, size=None):
     return HEADER.pack(*head) + np.arange(samples, dtype="<i2").tobytes()
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (wav(0), None),
-        (wav(20_000, 0), "its header says that it holds no samples, but it has 40044 bytes; end the recording"),
-    ],
-)
-def test_a_header_without_samples(tmp_path, content, message):
+@pytest.mark.parametrize(("content", "frames"), [(wav(0), 0), (wav(20_000, 0), 20_000)])
+def test_a_header_that_counts_no_samples(tmp_path, content, frames):
     (tmp_path / "no.wav").write_bytes(content)
-    if message is None:
-        assert read(tmp_path / "no.wav")[1].shape == (0, 1)
-    else:
-        with pytest.raises(UserError, match=message):
-            read(tmp_path / "no.wav")
+    assert len(read(tmp_path / "no.wav")[1]) == frames
 
 
 @pytest.mark.parametrize("size", [0xFFFFFFFF, 2 * 40_000])
@@ -132,33 +123,18 @@ def test_a_wav_that_breaks_off_is_read_and_told(tmp_path):
     assert found.notes == [f"{path}: {told}"]
 
 
-def test_another_format_that_breaks_off_is_refused_where_it_does(tmp_path):
-    path = tmp_path / "cut.flac"
+@pytest.mark.parametrize("suffix", [".flac", ".mp3"])
+def test_another_format_that_breaks_off_is_read_and_told(tmp_path, suffix):
+    path = tmp_path / f"cut{suffix}"
     soundfile.write(path, noise(160_000), 16_000)
-    path.write_bytes(path.read_bytes()[:100_000])
-    came = []
-
-    def take():
-        with open_stream(path) as found:
-            came.extend(found.blocks)
-
-    with pytest.raises(UserError, match=r"cut\.flac: it is damaged or breaks off after [34]\.\d s; get it again\."):
-        take()
-    assert came
-
-
-def test_an_mp3_that_breaks_off_has_no_sound_twice(tmp_path):
-    path, whole, came = tmp_path / "cut.mp3", tmp_path / "whole.mp3", []
-    soundfile.write(whole, noise(320_000), 16_000)
-    path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    with (
-        open_stream(path) as found,
-        pytest.raises(UserError, match=r"cut\.mp3: it breaks off 10\.\d+ s before its end"),
-    ):
-        came.extend(found.blocks)
-    samples = np.concatenate(came)
-    assert 9 * 16_000 < len(samples) < 10 * 16_000
-    np.testing.assert_array_equal(samples[:140_000], read(whole)[1][:140_000])
+    whole, content = read(path)[1], path.read_bytes()
+    path.write_bytes(content[: len(content) * 6 // 10])
+    found, samples = read(path)
+    (told,) = found.notes
+    lost = float(told.partition("breaks off ")[2].partition(" s before")[0])
+    assert told.endswith("the rest is answered.")
+    assert lost + len(samples) / 16_000 == pytest.approx(10, abs=0.15)
+    assert np.abs(samples[:64_000] - whole[:64_000]).mean() < 0.1
 
 
 @pytest.mark.parametrize("rate", [0, -1, np.nan])

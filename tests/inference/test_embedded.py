@@ -17,7 +17,7 @@ class Lengths:
         self.computed, self.stop_after = [], stop_after
 
     def read(self, path):
-        return Sample(read_sound(path), notes=(f"{path}: odd.",) if "odd" in path else ())
+        return Sample(read_sound(path)[0], notes=(f"{path}: odd.",) if "odd" in path else ())
 
     def pieces(self, wave):
         return [wave] * (1 + len(wave) // 16_000)

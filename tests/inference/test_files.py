@@ -88,3 +88,18 @@ def test_what_is_wrong_with_one_clip_costs_no_other_its_answer():
     samples = [Sample(np.full(4, value, np.float32)) for value in (0.25, 9, 0.5, 0.75, 9)]
     found = _answered(Picky(), samples, None)
     assert [None if isinstance(one, UserError) else one.scores[0] for one in found] == [0.25, None, 0.5, 0.75, None]
+
+
+def test_an_error_that_nobody_foresaw_is_one_clips(monkeypatch):
+    class Astray(Counting):
+        def read(self, clip):
+            if clip == 7:
+                raise IndexError("tuple index out of range")
+            return super().read(clip)
+
+    good, bad, other = answer(Astray(), [0.5, 7, 0.25])
+    assert good.scores
+    assert other.scores
+    assert bad.notes == (
+        "the clip: it cannot be read (IndexError: tuple index out of range); convert it to FLAC or WAV.",
+    )

@@ -32,7 +32,7 @@ def test_path_array_and_dictionary_give_the_same_samples(clip):
         (SAMPLES, np.int64(8_000)),
         {"array": SAMPLES, "sampling_rate": 8e3},
     ):
-        np.testing.assert_array_equal(read_sound(given), expected)
+        np.testing.assert_array_equal(read_sound(given)[0], expected)
         np.testing.assert_array_equal(read(given).wave, expected)
         assert rate_of(given) == 8_000
 
@@ -129,7 +129,7 @@ def test_face_that_is_not_found_is_noted(tmp_path, film):
 
 
 def test_resampled_samples_are_those_of_the_audio_room():
-    np.testing.assert_array_equal(read_sound((SAMPLES, 44_100)), resample(SAMPLES, 44_100, 16_000))
+    np.testing.assert_array_equal(read_sound((SAMPLES, 44_100))[0], resample(SAMPLES, 44_100, 16_000))
 
 
 def test_url_is_read_as_a_path_but_for_videos(clip):
@@ -150,6 +150,6 @@ def test_missing_package_is_told_of_a_url_and_raised_for_a_file(clip, monkeypatc
     def missing(path):
         raise MissingPackage("PyAV", "video", "Videos are decoded")
 
-    monkeypatch.setattr("serjax.inference.inputs.decode", missing)
+    monkeypatch.setattr("serjax.inference.inputs.decode_what_is_there", missing)
     with pytest.raises(MissingPackage):
         read(clip)

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from serjax.audio.decode import decode, sample_rate
+from serjax.audio.decode import decode
+from serjax.audio.reading import sample_rate
 from serjax.runtime.errors import UserError
 from serjax.video.decode import has_sound, read, sound
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from serjax.audio.decode import VIDEO_SUFFIXES
+from serjax.audio.kinds import VIDEO_SUFFIXES
 from serjax.data.corpora.synthetic.corpus import synthetic_frames
 from serjax.video import faces as module
 from serjax.video.decode import read

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import cast
 
-from serjax.audio.decode import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES
+from serjax.audio.kinds import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of, reason
 from serjax.runtime.remote import RemotePath

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from serjax.audio.decode import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from serjax.audio.kinds import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from serjax.data.corpora.folders import of_kind, walk
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from serjax.audio.decode import AUDIO_SUFFIXES
+from serjax.audio.kinds import AUDIO_SUFFIXES
 from serjax.data.corpora.folders import walk
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of

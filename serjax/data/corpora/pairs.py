@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import soundfile
 
-from serjax.audio.decode import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from serjax.audio.kinds import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from serjax.data.corpora.attributes import Attributes, People, gender_of, read_people, shared
 from serjax.data.corpora.class_folders import read_classes
 from serjax.data.corpora.filenames import LAYOUTS, tail_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from serjax.audio.decode import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, VIDEO_SUFFIXES
+from serjax.audio.kinds import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, VIDEO_SUFFIXES
 from serjax.data.corpora.folders import is_hidden, walk
 from serjax.data.utterance import Utterance
 from serjax.runtime.remote import RemotePath

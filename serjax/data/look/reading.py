@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from serjax.audio.decode import AUDIO_SUFFIXES, TRACK_SUFFIXES
+from serjax.audio.kinds import AUDIO_SUFFIXES, TRACK_SUFFIXES
 from serjax.data.config import DataConfig
 from serjax.data.corpora.read import UNLABELLED, Corpus, read_corpus
 from serjax.data.look.files import Files, as_clips, look_at_files, shown

@@ -9,15 +9,16 @@ from jaxtyping import Float32, Float64, Int64
 
 from serjax.audio import SAMPLE_RATE
 from serjax.audio.config import Codec
-from serjax.audio.decode import TRACK_SUFFIXES, decode
+from serjax.audio.decode import decode
+from serjax.audio.faults import fault
 from serjax.audio.highpass import dc_offset, highpass
+from serjax.audio.kinds import TRACK_SUFFIXES
 from serjax.audio.vad import Activity, trim
-from serjax.audio.wav import missing_seconds
 from serjax.data.store.decoded import Decoded, DecodedClips, decode_once, unusable, usable
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import MissingPackage, UserError
 
-_VERSION = 3
+_VERSION = 4
 """Part of every key: raised where decoding changes, so that stores of before are not found and made anew."""
 
 CODEC_VERSION = 1
@@ -31,7 +32,6 @@ class ClipStore(DecodedClips):
         lengths: of each clip, in samples.
         kept: whether samples are on the disk; else each clip is decoded from its recording whenever it is read.
         untrimmed: number of clips that kept their silence because too little would have been left.
-        missing: of each clip, the seconds by which its WAV file ends before its header says.
         offsets: of each clip before any filter, the DC offset as a share of its RMS.
     """
 
@@ -40,7 +40,6 @@ class ClipStore(DecodedClips):
     lengths: Int64[np.ndarray, "clips"]
     kept: bool
     untrimmed: int
-    missing: Float64[np.ndarray, "clips"]
     offsets: Float64[np.ndarray, "clips"]
 
     def __init__(self, folder: Path, utterances: Sequence[Utterance]) -> None:
@@ -51,7 +50,6 @@ class ClipStore(DecodedClips):
         self.kept = "vad" not in self._ragged.facts
         self.lengths = self._ragged.lengths[self._kept] if self.kept else np.array(self._column("samples"), np.int64)
         self.untrimmed = sum(not trimmed for trimmed in self._column("trimmed"))
-        self.missing = np.array(self._column("missing"), np.float64)
         self.offsets = np.array(self._column("offset"), np.float64)
 
     def clip(self, i: int) -> Float32[np.ndarray, "t"]:
@@ -161,15 +159,17 @@ def _decode(clip: Utterance, vad: Activity, cutoff: float | None, codec: Codec |
     """Return a clip's samples, or why there are none; a missing package is an error."""
     try:
         wave = decode(clip.path, start=clip.start, end=clip.end)
-        # Of a stretch the end of the file says nothing; where it lies beyond that, `decode` does.
-        missing = missing_seconds(clip.path) if clip.end is None else 0.0
-        samples, trimmed = trim(highpass(wave, cutoff), vad)
+        filtered = highpass(wave, cutoff)
+        said = fault(filtered)
+        if said is not None:
+            raise UserError(f"{clip.path}: {said}")
+        samples, trimmed = trim(filtered, vad)
     except MissingPackage:
         raise
     except UserError as error:
-        return unusable(error, clip.path, np.zeros(0, np.float32), trimmed=True, offset=0.0, missing=0.0)
+        return unusable(error, clip.path, np.zeros(0, np.float32), trimmed=True, offset=0.0)
     if codec is not None:
         from serjax.audio.codec import coded
 
         samples = coded(samples, codec)
-    return usable(np.asarray(samples, "<f4"), trimmed=trimmed, offset=dc_offset(wave), missing=missing)
+    return usable(np.asarray(samples, "<f4"), trimmed=trimmed, offset=dc_offset(wave))

@@ -188,6 +188,20 @@ def decode_once(
             target = folder.absolute() / key(list(pool.map(_digest, files)))
             make_once(target, make, _OPTION)
     store = kind(target, utterances)
+    if store.skipped and _readable_again(store, utterances, decode):
+        # What kept a file from being read may pass, and nothing of the file need change.
+        distributed.from_first("stale store", lambda: shutil.rmtree(target, ignore_errors=True))
+        return decode_once(
+            kind,
+            utterances,
+            folder,
+            decode,
+            settings=settings,
+            dtype=dtype,
+            shape=shape,
+            skip_bad=skip_bad,
+            facts=facts,
+        )
     if store.skipped and not (skip_bad and len(store)):
         remedy = "repair or remove them, or leave them out with --data.skip-bad"
         raise UserError(
@@ -195,6 +209,17 @@ def decode_once(
             f"{remedy if len(store) else 'repair them'}:\n" + "\n".join(store.skipped)
         )
     return store
+
+
+def _readable_again(
+    store: DecodedClips, utterances: Sequence[Utterance], decode: Callable[[Utterance], Decoded]
+) -> bool:
+    """Return whether a clip that the store leaves out can be decoded now; the first process looks for all."""
+    kept = set(store.utterances)
+    bad = [clip for clip in utterances if clip not in kept]
+    return distributed.from_first(
+        "clips that are tried again", lambda: any(decode(clip).columns["reasons"] is None for clip in bad)
+    )
 
 
 def usable(rows: Shaped[np.ndarray, "rows ..."], **columns: Any) -> Decoded:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from serjax.audio import SAMPLE_RATE
 from serjax.audio.decode import RECEPTIVE_FIELD
+from serjax.audio.faults import GARBAGE, SILENT
 from serjax.audio.highpass import LARGE_OFFSET
 from serjax.audio.levels import Levels, decibels
 from serjax.audio.prints import Print, find_alike
@@ -13,10 +14,6 @@ from serjax.data.suspicions.record import Suspicion, plural
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import one_of
 
-SILENT = 2.0**-16
-"""RMS without the offset up to which a clip counts as silent: half a step of 16 bits."""
-GARBAGE = 8.0
-"""Peak from which on samples are no sound: 18 dB above full scale, more than any mixing of floats leaves."""
 QUIET_DBFS = -60.0
 """RMS in dB relative to full scale below which a clip is very quiet: 10 bits of 16 are left unused."""
 CLIPPED = 1e-3

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from jaxtyping import Float32
 
-from serjax.audio.decode import decode
+from serjax.audio.decode import decode_what_is_there
 from serjax.audio.stream import SoundStream, open_stream
 from serjax.inference.server.media import DEMUXERS, suffix_of
 from serjax.inference.windows import LONG
@@ -74,7 +74,11 @@ def decode_bytes(content: bytes, folder: Path, max_seconds: float, *, apart: boo
             if apart or not short:
                 sound = _read(stream, max_seconds)
         notes += stream.notes
-        mono = decode(path) if short else np.zeros(0, np.float32)
+        mono = np.zeros(0, np.float32)
+        if short:
+            mono, loss = decode_what_is_there(path)
+            said = loss.sentence(path, "the rest is answered.")
+            notes += [said] if said is not None and said not in notes else []
         seconds = stream.seconds or len(sound) / 16_000
         facts = {"rate": stream.own_rate, "channels": stream.channels, "seconds": seconds}
         notes = [note.replace(file.name, NAME) for note in notes]

@@ -19,7 +19,10 @@ _MAGIC = (
 )
 """Place, bytes and suffix of the formats that PyAV reads, and of WAV, of which missing ends are told."""
 
-DEMUXERS = "aac,amr,amrnb,amrwb,ape,asf,avi,flv,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mpeg,wv"
+DEMUXERS = (
+    "wav,w64,aiff,au,caf,flac,ogg,mp3,voc,nistsphere,"
+    "aac,amr,amrnb,amrwb,ape,asf,avi,flv,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mpeg,wv"
+)
 """FFmpeg's readers that a recording may choose: none of them opens other files, as those of playlists do."""
 
 

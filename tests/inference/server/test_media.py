@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from served import sound
 
-from serjax.audio.decode import TRACK_SUFFIXES
+from serjax.audio.kinds import TRACK_SUFFIXES
 from serjax.inference.server.media import _MAGIC, suffix_of
 
 

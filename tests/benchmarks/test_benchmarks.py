@@ -39,6 +39,8 @@ SMALLEST = {
     "yardsticks": "--exp bilstm_kfold --data.corpus synthetic --data.max-clips 80",
 }
 """Arguments; FOLDER has a video, or a run and its clips."""
+UNHURRIED = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "TORCH_COMPILE_DISABLE": "1", "OMP_NUM_THREADS": "1"}
+"""Speed does not matter, and nearly all time is the compilers'; `torch.compile` then leaves a function as it is."""
 NEEDED = {"export_int8": "onnxruntime"}
 """Modules without which there is no table."""
 PARTS = {"harness", "training_step", "fusion_peer"}
@@ -77,8 +79,7 @@ def test_benchmark_writes_a_table(name, tmp_path, film):
     done = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / f"{name}.py", *arguments, "--tables", tmp_path / "tables"],
         cwd=tmp_path,
-        # Speed does not matter, and nearly all time is XLA's.
-        env=os.environ | {"PYTHONPATH": str(ROOT), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | UNHURRIED,
         capture_output=True,
         text=True,
         check=False,

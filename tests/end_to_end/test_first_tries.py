@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from serjax.cli import parse
+from serjax.config.experiment import Experiment
 from serjax.evaluation.out_of_fold import read_oof_csv
+from serjax.runs.finetune import experiment_data
 from serjax.runtime.errors import UserError
 from serjax.train import main
 
@@ -25,10 +28,20 @@ def write(root, *names):
     return root
 
 
+def arguments(tmp_path, root, *options):
+    named = ["--exp", "hubert_kfold", "--out", str(tmp_path), "--name", "run", "--data.root", str(root)]
+    return [*named, *LITTLE, *options]
+
+
+def divided(tmp_path, root, *options):
+    """Divide by the command line, and train nothing; return the data, and the speakers that each fold would test."""
+    data = experiment_data(parse("serjax.train", arguments(tmp_path, root, *options), Experiment, "hubert_kfold"))
+    return data, [{data.store.utterances[i].speaker for i in fold.test} for fold in data.folds]
+
+
 def train(tmp_path, root, *options):
     """Train by the command line; return the report, and the speakers that each fold tested."""
-    arguments = ["--exp", "hubert_kfold", "--out", str(tmp_path), "--name", "run", "--data.root", str(root)]
-    assert main([*arguments, *LITTLE, *options]) == 0
+    assert main(arguments(tmp_path, root, *options)) == 0
     oof = read_oof_csv(tmp_path / "run/oof.csv")
     tested = [
         {who for who, at in zip(oof.speaker, oof.fold, strict=True) if at == fold} for fold in sorted(set(oof.fold))
@@ -49,17 +62,15 @@ def test_folders_of_classes_with_speakers_in_names_take_the_pattern_that_is_offe
     assert set.union(*tested) == set(people)
 
 
-def test_savee_makes_four_folds_of_a_man_each(tmp_path, capsys):
+def test_savee_makes_four_folds_of_a_man_each(tmp_path, caplog):
+    caplog.set_level("INFO", "serjax")
     names = [
         f"AudioData/{who}/{code}{n:02d}" for who in ("DC", "JE", "JK", "KL") for code in ("a", "sa") for n in (1, 2)
     ]
-    report, tested = train(tmp_path, write(tmp_path / "SAVEE", *names))
+    data, tested = divided(tmp_path, write(tmp_path / "SAVEE", *names))
     assert tested == [{"DC"}, {"JE"}, {"JK"}, {"KL"}]
-    assert report["labels"] == ["anger", "sadness"]
-    printed = " ".join(capsys.readouterr())
-    assert "4 speakers make 4 folds that test one of them each, not the 5 of --folds.count." in " ".join(
-        printed.split()
-    )
+    assert data.labels == ("anger", "sadness")
+    assert "4 speakers make 4 folds that test one of them each, not the 5 of --folds.count." in caplog.text
 
 
 def test_a_table_with_columns_of_its_own_is_read_by_them(tmp_path):
@@ -72,7 +83,7 @@ def test_a_table_with_columns_of_its_own_is_read_by_them(tmp_path):
     ]
     (root / "data.tsv").write_text("\n".join(rows) + "\n")
     columns = ["--data.columns", "path=file_id", "label=emotion", "speaker=speaker_id"]
-    report, tested = train(tmp_path, root / "data.tsv", *columns, "--folds.count", "2")
+    data, tested = divided(tmp_path, root / "data.tsv", *columns, "--folds.count", "2")
     assert [len(one) for one in tested] == [2, 2]
     assert set.union(*tested) == set(people)
-    assert any("raw_text is the text, sex is the gender." in note for note in report["facts"]["corpus_notes"])
+    assert any("raw_text is the text, sex is the gender." in note for note in data.corpus_notes)

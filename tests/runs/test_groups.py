@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serjax.config.experiment import Experiment
-from serjax.data.config import FoldsConfig
+from serjax.data.config import DataConfig, FoldsConfig
+from serjax.models.base import EncoderLayout, Resolution
 from serjax.models.speech import Speech
 from serjax.runs import groups
 from serjax.runs.groups import group_trials, is_of, most_at_once, name_of
-from serjax.runs.planning.resolve import resolved
 from serjax.runs.planning.steps import memory_of, training_step
 from serjax.training.config import TrainConfig
 from serjax.training.fold_axis import fold_axis
@@ -64,8 +64,9 @@ def test_rows_of_a_log_belong_to_their_group():
 
 
 @pytest.mark.slow
-def test_as_many_folds_as_fit_train_at_once():
-    experiment = resolved(TINY)
+def test_as_many_folds_as_fit_train_at_once(tiny_encoder):
+    layout = Resolution(0.4, EncoderLayout(tiny_encoder, normalize=True))
+    experiment = replace(TINY, model=TINY.model.resolved(layout), data=DataConfig(max_seconds=0.4))
     step = training_step(experiment, 4)
 
     def needed(folds):

@@ -43,7 +43,7 @@ def test_by_the_figures_of_a_slice(experiment, monkeypatch):
 
 
 FAMILIES = {
-    "spectrogram": Spectrogram(),
+    "spectrogram": Spectrogram(family="audio_cnn"),
     "functionals": Functionals(),
     "video": Video(),
     "fusion": Fusion(),

@@ -18,7 +18,7 @@ REDUCE, GATHER = Collective("all-reduce", 10**9, 2, ("data",)), Collective("all-
 
 @pytest.fixture(scope="module")
 def planner():
-    what = resolved(Experiment("x", model=Spectrogram()))
+    what = resolved(Experiment("x", model=Spectrogram(family="audio_cnn")))
     return Planner(what, Extent(2, 100, 20, 3, ""), find_topology("h100x8"), utilization=0.4)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float32, Int, Int32
 
 from serjax.data.utterance import Utterance
-from serjax.runtime.errors import UserError, one_of, reason
+from serjax.runtime import arrays
+from serjax.runtime.errors import UserError, one_of
 
 
 class FaceFeatures:
@@ -38,19 +39,22 @@ def read_archive(path: str) -> tuple[list[str], Float32[np.ndarray, "clips d"]]:
     Raises:
         UserError: it cannot be read, lacks an array, or its values are not finite numbers, a row an id.
     """
-    try:
-        with np.load(Path(path), allow_pickle=False) as archive:
-            ids, values = archive["ids"].astype(str).tolist(), np.asarray(archive["au"], np.float32)
-    except (OSError, KeyError, ValueError) as error:
+    remedy = "give an .npz of ids and au as --model.video.face-features"
+    ids, au = arrays.read_archive(Path(path), ["ids", "au"], remedy=remedy)
+    if ids.ndim != 1 or ids.dtype.kind not in "US" or au.dtype.kind not in "fiu":
         raise UserError(
-            f"--model.video.face-features {path}: cannot be read ({reason(error)}); give an .npz of ids and au."
-        ) from None
-    if values.ndim != 2 or len(values) != len(ids) or not np.isfinite(values).all():
+            f"--model.video.face-features {path}: ids are {ids.dtype} and au {au.dtype}; give names, and a row of "
+            "numbers for each."
+        )
+    names = [name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in ids.tolist()]
+    with np.errstate(over="ignore"):  # what float32 does not hold is not finite, which is refused below
+        values = au.astype(np.float32)
+    if values.ndim != 2 or len(values) != len(names) or not np.isfinite(values).all():
         raise UserError(
-            f"--model.video.face-features {path}: au is {list(values.shape)} for {len(ids)} ids; "
+            f"--model.video.face-features {path}: au is {list(values.shape)} for {len(names)} ids; "
             "give finite rows, one an id."
         )
-    return ids, values
+    return names, values
 
 
 def read_face_features(path: str, clips: Sequence[Utterance]) -> FaceFeatures:

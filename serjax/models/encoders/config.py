@@ -1,7 +1,7 @@
 """Layout of any speech encoder: Hugging Face's config.json, as far as it decides what is computed."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import pydantic
 
@@ -50,5 +50,10 @@ def preset(family: EncoderFamily, size: Size) -> EncoderConfig:
     """
     config = _PRESETS[FAMILIES[family].layout](family, size)
     if config is None:
-        raise UserError(f"--model.size {size}: {family} has no such size; give another, such as base.")
+        raise UserError(f"--model.size {size}: {family} has no such size; there are {', '.join(sizes_of(family))}.")
     return config
+
+
+def sizes_of(family: EncoderFamily) -> list[Size]:
+    """Return the sizes that `preset` has of a family."""
+    return [size for size in get_args(Size) if _PRESETS[FAMILIES[family].layout](family, size) is not None]

@@ -11,6 +11,7 @@ from serjax.checkpoints.hub import bundled_names, is_hub_id
 from serjax.config.experiment import check_name
 from serjax.models.base import DType
 from serjax.models.encoders.base import Size
+from serjax.models.encoders.config import sizes_of
 from serjax.models.encoders.families import FAMILIES
 from serjax.runtime.constraints import AtLeastOne, Positive, Seed
 from serjax.runtime.errors import UserError, one_of
@@ -176,12 +177,15 @@ def parse_encoder(word: str) -> StudyEncoder:
     name, source = _named(word)
     if source.startswith(RANDOM):
         family, _, size = source.removeprefix(RANDOM).partition(":")
-        sizes: tuple[Size, ...] = get_args(Size)
-        chosen = next((one for one in sizes if one == size), None)
-        if family not in FAMILIES or chosen is None:
+        if family not in FAMILIES:
             raise UserError(
-                f"--encoders {word}: random weights are random:FAMILY:SIZE with a family of {', '.join(FAMILIES)} and "
-                f"a size of {', '.join(sizes)}."
+                f"--encoders {word}: random weights are random:FAMILY:SIZE with a family of {', '.join(FAMILIES)}."
+            )
+        chosen = next((one for one in sizes_of(family) if one == size), None)
+        if chosen is None:
+            raise UserError(
+                f"--encoders {word}: random weights are random:FAMILY:SIZE, for {family} with a size of "
+                f"{', '.join(sizes_of(family))}."
             )
         return StudyEncoder(name, family=family, size=chosen)
     here = Path(source).expanduser()

@@ -26,5 +26,5 @@ def test_the_class_is_that_of_the_family_also_in_a_run(family):
 
 def test_a_size_that_a_family_lacks_is_refused():
     assert preset("whisper", "medium").hidden_size == 1024
-    with pytest.raises(UserError, match=r"^--model\.size medium: wavlm has no such size"):
+    with pytest.raises(UserError, match=r"size medium: wavlm has no such size; there are tiny, small, base, large\."):
         preset("wavlm", "medium")

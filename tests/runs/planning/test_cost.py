@@ -9,6 +9,7 @@ import pytest
 from serjax.config.experiment import Experiment
 from serjax.data.config import DataConfig
 from serjax.models.base import EncoderLayout, Resolution
+from serjax.models.encoders.config import preset
 from serjax.models.fusion.config import Fusion
 from serjax.models.spectrogram import Functionals, Spectrogram
 from serjax.models.speech import Speech
@@ -20,9 +21,9 @@ from serjax.training.config import TrainConfig
 
 
 @pytest.fixture
-def experiment(tiny_encoder):
+def experiment():
     model = Speech(size="tiny", head_size=8, attention_size=8)
-    model = model.resolved(Resolution(0.4, EncoderLayout(tiny_encoder, normalize=True)))
+    model = model.resolved(Resolution(0.4, EncoderLayout(preset("hubert", "tiny"), normalize=True)))
     found = Experiment("x", model=model, train=TrainConfig(batch_size=16))
     return replace(found, data=replace(found.data, max_seconds=0.4))
 

@@ -38,6 +38,7 @@ def test_options_become_settings_and_the_report_is_printed(monkeypatch, capsys):
         "raw": True,
         "only": ("p", "q"),
         "task": None,
+        "layer_sum": None,
         "ranges": (),
         "seed": 0,
         "overwrite": False,

@@ -38,5 +38,5 @@ def test_clips_that_a_run_adapts_to_are_kept_by_their_hashes(tmp_path):
     write_adapted(tmp_path, ["a", "b"])
     assert read_adapted(tmp_path) == {"a", "b"}
     (tmp_path / "adapted_to.json").write_text("[]")
-    with pytest.raises(UserError, match=r"adapted_to\.json: it is damaged"):
+    with pytest.raises(UserError, match=r"adapted_to\.json: the file does not fit"):
         read_adapted(tmp_path)

@@ -108,7 +108,7 @@ def test_what_training_refuses_is_refused(experiment, monkeypatch):
     with pytest.raises(UserError, match="there is no fold 7"):
         dry_run(replace(experiment, folds=FoldsConfig(count=2, only=(7,))))
     with pytest.raises(UserError, match="the model's first frame takes"):
-        dry_run(replace(experiment, data=replace(experiment.data, max_seconds=0.001)))
+        dry_run(replace(experiment, data=replace(experiment.data, max_seconds=0.02)))
     monkeypatch.setattr(distributed, "several", lambda: True)
     with pytest.raises(UserError, match="--dry-run looks at one machine"):
         dry_run(experiment)

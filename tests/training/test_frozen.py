@@ -2,6 +2,7 @@
 
 import pytest
 
+from serjax.models.base import EncoderLayout, Resolution
 from serjax.models.speech import Speech
 from serjax.training.frozen import make_is_frozen
 
@@ -19,16 +20,18 @@ HEAD = ("head", "classifier", "out", "kernel")
     ],
     ids=["cnn", "encoder", "group"],
 )
-def test_paths_that_stay(model, groups, frozen):
+def test_paths_that_stay(tiny_encoder, model, groups, frozen):
+    model = model.resolved(Resolution(1.0, EncoderLayout(tiny_encoder, normalize=True)))
     assert {path for path in (CNN, LAYER, HEAD) if make_is_frozen(model, groups)(path)} == frozen
 
 
-def test_moments_are_of_a_fold_whatever_the_groups_say():
+def test_moments_are_of_a_fold_whatever_the_groups_say(tiny_encoder):
     class Standardized(Speech):
         @property
         def standardized(self):
             return (type("Moments", (), {"path": ("head", "moments")}),)
 
-    frozen = make_is_frozen(Standardized(size="tiny"), ((r"head\..*", None),))
+    model = Standardized(size="tiny").resolved(Resolution(1.0, EncoderLayout(tiny_encoder, normalize=True)))
+    frozen = make_is_frozen(model, ((r"head\..*", None),))
     assert not frozen(("head", "moments", "mean"))
     assert frozen(HEAD)

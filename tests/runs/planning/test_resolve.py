@@ -36,7 +36,7 @@ def test_folds_that_depend_on_the_corpus():
 
 
 def test_a_corpus_at_hand(tmp_path):
-    for label in ("high", "low", "none"):
+    for label in ("high", "low", "middle"):
         (tmp_path / label).mkdir()
         for number in range(10):
             soundfile.write(tmp_path / label / f"{number}.wav", np.full(800, 0.1), 16000)

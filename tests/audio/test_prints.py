@@ -105,8 +105,9 @@ def test_real_recordings_are_no_copies_but_for_the_one_that_is(corpus):
     prints = [sound_print(wave) for wave in waves]
     found = [[files[i].stem for i in group] for group in find_alike(prints)]
     assert found == ([["03-01-03-01-02-01-07", "03-01-03-01-02-02-07"]] if "0[27]" in corpus else [])
-    for name in ("quieter", "slower", "faster", "noise", "telephone"):
-        for i in range(0, len(waves), 16):
-            altered = sound_print(ALTERED[name](waves[i]))
-            assert similarity(prints[i], altered) >= SIMILARITY
-            assert find_alike([*prints, altered])[-1][-1] == len(prints)
+    names = ("quieter", "slower", "faster", "noise", "telephone")
+    some = [(name, i) for name in names for i in range(0, len(waves), 16)]
+    altered = [sound_print(ALTERED[name](waves[i])) for name, i in some]
+    assert min(similarity(prints[i], one) for (_, i), one in zip(some, altered, strict=True)) >= SIMILARITY
+    groups = find_alike([*prints, *altered])
+    assert all(any({i, len(prints) + j} <= {*group} for group in groups) for j, (_, i) in enumerate(some))

@@ -30,7 +30,7 @@ demuxers: str | None = None
 
 _FAULTS = (av.error.FFmpegError, ArithmeticError, LookupError, ValueError, MemoryError, RuntimeError, OSError)
 """Errors that damaged files make PyAV raise; EOFError is none of them, for it ends a file."""
-_STAMPED = frozenset(("mov", "matroska", "webm", "flv", "avi", "asf"))
+_STAMPED = frozenset(("mov", "matroska", "webm", "flv", "avi", "asf", "wv", "ape", "tta"))
 """Readers of formats that say when each packet is heard and how long the file is."""
 _JITTER = 0.03
 """Seconds by which times of neighbouring packets may be apart without a loss: FLV and Matroska count milliseconds."""
@@ -83,10 +83,16 @@ def _open(path: Path, options: dict[str, str]) -> Iterator[InputContainer]:
         yield held.enter_context(av.open(f"file:{name}", metadata_errors="ignore", options=options))
 
 
-def packets(container: InputContainer, *streams: VideoStream | AudioStream) -> Iterator["Packet[Any]"]:
-    """Yield the packets of streams, by default of all, and end where the file breaks off."""
-    with contextlib.suppress(*_FAULTS, EOFError):
-        yield from container.demux(*streams)
+def packets(
+    container: InputContainer, *streams: VideoStream | AudioStream, broken: list[bool] | None = None
+) -> Iterator["Packet[Any]"]:
+    """Yield the packets of streams, by default of all, and end where the file breaks off, which `broken` gets."""
+    with contextlib.suppress(EOFError):
+        try:
+            yield from container.demux(*streams)
+        except _FAULTS:
+            if broken is not None:
+                broken.append(True)
 
 
 @overload
@@ -189,26 +195,32 @@ def open_track(path: Path, only: str | None = None) -> Iterator[Track | None]:
                 place += frame.samples / rate
                 yield from pieces
             loss.inside += 0.0 if stamped else seen.odd
+            loss.unknown |= bool(seen.broken) and not stamped
             loss.end += _lost_at_end(container, stream, seen, place, begin) if stamped else 0.0
 
         yield Track(rate, channels, seconds, blocks(), loss)
 
 
 class _Seen:
-    """Counts kept while packets are read: the time at which the last one of any stream ends, and sound of no use."""
+    """Counts kept while packets are read: when the last one of any stream ends, sound of no use, and errors."""
 
     def __init__(self) -> None:
         self.end = self.odd = 0.0
+        self.broken: list[bool] = []
 
 
 def _sound_frames(container: InputContainer, stream: AudioStream, seen: _Seen) -> Iterator[AudioFrame]:
     """Yield the frames of a sound track that decode, while packets of all tracks pass by."""
-    for packet in packets(container):
+    counted = container.format.name == "mp3"  # what lies between its frames is known without
+    for packet in packets(container, broken=seen.broken):
         if packet.pts is not None and packet.time_base:
             seen.end = max(seen.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
         if packet.stream.index == stream.index:
-            with contextlib.suppress(*_FAULTS):
+            try:
                 yield from cast("list[AudioFrame]", packet.decode())
+            except _FAULTS:
+                if packet.duration and packet.time_base and not counted:
+                    seen.odd += float(packet.duration * packet.time_base)
 
 
 def _lost_at_end(container: InputContainer, stream: AudioStream, seen: _Seen, place: float, begin: float) -> float:

@@ -81,8 +81,12 @@ def decode_what_is_there(
         _tell_cancelled(str(path), loudest)
         with open_sound(path, start=start, end=end) as again:
             mono = np.concatenate([block[:, loudest] for block in again.blocks])
-    if not len(mono) and sound.loss.seconds:
-        raise UserError(f"{path}: it breaks off before its first sample; get it again.")
+    if sound.loss.seconds and len(mono) * SAMPLE_RATE < RECEPTIVE_FIELD * sound.rate:
+        if not len(mono):
+            raise UserError(f"{path}: it breaks off before its first sample; get it again.")
+        raise UserError(
+            sound.loss.sentence(path, "too little is left to be heard; get it again.") or f"{path}: damaged."
+        )
     return Heard(resample(mono, sound.rate, rate, source=str(path)), sound.loss)
 
 

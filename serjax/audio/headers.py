@@ -12,6 +12,19 @@ _UNKNOWN = 0x7FFFF000
 """Sizes from here on, of 32 bits, are no promise: programs that write to a pipe give the largest number that fits."""
 
 
+_ABSURD = 1 << 56
+"""Sizes from here on, of 64 bits, are no promise either."""
+
+_HEARD = 0.025
+"""Seconds behind the end of a file from which on they are told."""
+
+_TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
+"""Beginnings of tags that programs put behind any file."""
+
+_CHUNKS = re.compile(rb"LIST|INFO|JUNK|PAD |FLLR|bext|fact|PEAK|cue |plst|smpl|inst|iXML|_PMX|id3 |ID3 |afsp|DISP|AFAn")
+"""Chunks that may lie behind the samples, told where they are not whole."""
+
+
 class Promise(NamedTuple):
     """Place of the samples of a file.
 
@@ -20,12 +33,14 @@ class Promise(NamedTuple):
         size: how many bytes of them the header promises.
         there: bytes from `start` to the end of the file.
         second: bytes a second, as the header gives them; 0 where it does not.
+        behind: bytes behind them that are no chunk, no tag and not all zero: more samples, which the header leaves out.
     """
 
     start: int
     size: int
     there: int
     second: int = 0
+    behind: int = 0
 
     @property
     def missing(self) -> int:
@@ -40,6 +55,13 @@ class Promise(NamedTuple):
         # Blocks of compressed samples that are not whole do not decode; the header may lie about its rate, too.
         by_rate = self.size / self.second - seconds if self.second else by_share
         return by_rate if by_share / 2 < by_rate < 2 * by_share else by_share
+
+    def more(self, seconds: float) -> float:
+        """Return the seconds of samples behind the end of a file that counts so many; 0 of what none hears."""
+        if not self.behind or not self.size:
+            return 0.0
+        found = self.behind / self.size * seconds
+        return found if found >= _HEARD else 0.0
 
     @property
     def uncounted(self) -> bool:
@@ -79,8 +101,8 @@ def promise_in(file: BinaryIO) -> Promise | None:
     file.seek(0)
     if found is None:
         return None
-    start, promised, *second = found
-    return Promise(start, promised, max(0, size - start), *second)
+    start, promised, *more = found
+    return None if promised >= _ABSURD else Promise(start, promised, max(0, size - start), *more)
 
 
 def _riff(file: BinaryIO, end: int) -> tuple[int, ...] | None:
@@ -99,9 +121,35 @@ def _riff(file: BinaryIO, end: int) -> tuple[int, ...] | None:
                 size = long
             elif size >= _UNKNOWN:
                 return None
-            return None if size == 0 and _chunks_follow(file, end, order) else (here, size, second)
+            if size == 0 and _chunks_follow(file, end, order):
+                return None
+            return here, size, second, _behind(file, here + size, end, order + "I")
         file.seek(here + size + (size & 1))  # chunks begin at even places
     return None
+
+
+def _behind(file: BinaryIO, place: int, end: int, size_of: str) -> int:
+    """Return the bytes from a place to the end of the file that are samples: neither chunks, nor tags, nor zeros."""
+    width = 4 + struct.calcsize(size_of)
+    while place < end:
+        place += place & 1 if size_of != ">q" else 0  # chunks begin at even places, but for those of CAF
+        file.seek(place)
+        head = file.read(width)
+        if head.startswith(_TAGS):
+            return 0
+        if len(head) == width and re.fullmatch(rb"[ -~]{4}", head[:4]) and head[:4] not in (b"data", b"RIFF", b"FORM"):
+            size = struct.unpack(size_of, head[4:])[0]
+            if 0 <= size <= end - place - width + 1:
+                place += width + size
+                continue
+            if _CHUNKS.match(head):
+                return 0
+        file.seek(place)
+        while block := file.read(1 << 16):
+            if any(block):
+                return end - place
+        return 0
+    return 0
 
 
 def _chunks_follow(file: BinaryIO, end: int, order: str) -> bool:
@@ -127,7 +175,7 @@ def _w64(file: BinaryIO, _end: int) -> tuple[int, ...] | None:
         place += max(24, size + -size % 8)
 
 
-def _aiff(file: BinaryIO, _end: int) -> tuple[int, int] | None:
+def _aiff(file: BinaryIO, end: int) -> tuple[int, ...] | None:
     place = 12
     while True:
         file.seek(place)
@@ -137,11 +185,14 @@ def _aiff(file: BinaryIO, _end: int) -> tuple[int, int] | None:
         size = struct.unpack(">I", chunk[4:8])[0]
         if chunk[:4] == b"SSND":
             offset = struct.unpack(">I", chunk[8:])[0]
-            return None if size >= _UNKNOWN else (place + 16 + offset, max(0, size - 8 - offset))
+            if size >= _UNKNOWN:
+                return None
+            behind = _behind(file, place + 8 + size, end, ">I")
+            return place + 16 + offset, max(0, size - 8 - offset), 0, behind
         place += 8 + size + (size & 1)
 
 
-def _caf(file: BinaryIO, _end: int) -> tuple[int, int] | None:
+def _caf(file: BinaryIO, end: int) -> tuple[int, ...] | None:
     place = 8
     while True:
         file.seek(place)
@@ -150,17 +201,19 @@ def _caf(file: BinaryIO, _end: int) -> tuple[int, int] | None:
             return None
         size = struct.unpack(">q", chunk[4:])[0]
         if chunk[:4] == b"data":
-            return None if size < 0 else (place + 16, max(0, size - 4))
+            if size < 0:
+                return None
+            return place + 16, max(0, size - 4), 0, _behind(file, place + 12 + size, end, ">q")
         if size < 0:
             return None
         place += 12 + size
 
 
-def _au(file: BinaryIO, _end: int) -> tuple[int, int] | None:
+def _au(file: BinaryIO, end: int) -> tuple[int, ...] | None:
     file.seek(0)
     order = ">" if file.read(4) == b".snd" else "<"
     start, size = struct.unpack(order + "II", file.read(8))
-    return None if size >= _UNKNOWN else (start, size)
+    return None if size >= _UNKNOWN else (start, size, 0, max(0, end - start - size))
 
 
 def _sphere(file: BinaryIO, _end: int) -> tuple[int, int] | None:
@@ -231,20 +284,3 @@ _READERS: tuple[tuple[bytes, int, _Reader], ...] = (
 )
 """Bytes that tell a format, their place, and what finds the samples: the byte where they begin, their number and,
 where the header gives it, the bytes a second."""
-
-
-def breaks_off_ogg(path: Path) -> bool:
-    """Return whether the last page of an Ogg file (RFC 3533) is not whole, so that nothing says how long it was.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - (1 << 17)))  # a page has 65,307 bytes at most
-        tail = file.read()
-    place = tail.rfind(b"OggS")
-    if place < 0 or len(tail) < place + 27:
-        return True
-    table = tail[place + 27 : place + 27 + tail[place + 26]]
-    return len(table) < tail[place + 26] or len(tail) < place + 27 + len(table) + sum(table)

@@ -55,8 +55,13 @@ _TRACK = (
     (0, b"\xff\xf9"),
     (0, b"wvpk"),
     (0, b"MAC "),
+    (0, b"TTA1"),
+    (0, b"\x0bw"),
 )
 """Place and bytes of the formats that FFmpeg alone reads."""
+
+_PACKET = 188
+"""Bytes of a packet of an MPEG transport stream, each of which begins with a G."""
 
 _APPLE_DOUBLE = b"\0\x05\x16\x07"
 _POINTER = b"version https://git-lfs.github.com/spec/"
@@ -70,7 +75,7 @@ def kind_of(path: Path) -> Kind:
     """
     try:
         with path.open("rb") as file:
-            head = file.read(64)
+            head = file.read(_PACKET + 1)
     except OSError as error:
         raise UserError(f"{path}: it cannot be opened ({error.strerror}); see to its permissions.") from None
     if head.startswith(_POINTER):
@@ -79,7 +84,8 @@ def kind_of(path: Path) -> Kind:
         raise UserError(f"{path}: it is no recording, but what macOS keeps beside one (AppleDouble); delete it.")
     if any(head.startswith(magic, place) for place, magic in _SOUND):
         return "sound"
-    if any(head.startswith(magic, place) for place, magic in _TRACK):
+    stream = head.startswith(b"G") and head.startswith(b"G", _PACKET)
+    if stream or any(head.startswith(magic, place) for place, magic in _TRACK):
         return "track"
     # Layers I to III of MPEG; behind an ID3 tag, AAC, Monkey's Audio and others may stand too.
     mpeg = head[:1] == b"\xff" and len(head) > 1 and head[1] >= 0xE0

@@ -12,10 +12,12 @@ import numpy as np
 import soundfile
 from jaxtyping import Float32
 
-from serjax.audio.headers import Promise, breaks_off_ogg, promise, promise_in
+from serjax.audio.flac import behind_flac
+from serjax.audio.headers import Promise, promise, promise_in
 from serjax.audio.kinds import TRACK_SUFFIXES, kind_of
 from serjax.audio.loss import Loss
 from serjax.audio.mpeg import Frames, count_frames
+from serjax.audio.packets import breaks_off, is_chained
 from serjax.audio.quiet import without_mpg123
 from serjax.audio.stretches import part_of, stretch
 from serjax.runtime.errors import MissingPackage, UserError
@@ -178,18 +180,23 @@ def _by_libsndfile(
     if is_remote(path) and file.format in ("OGG", "MP3"):
         pass  # their last bytes, or all, would be fetched for nothing
     elif file.format == "OGG":
-        loss.unknown = breaks_off_ogg(path)
+        if is_chained(path):
+            return None
+        loss.unknown = breaks_off(path)
     elif mp3 is not None:
         counted = mp3.number if mp3.said is None else mp3.said
         if mp3.said is None or abs(file.frames - counted * mp3.size) > _FRAMES * mp3.size:
             return None
-    elif (said := promise(path)) is not None and said.missing > 0:
+    elif file.format == "FLAC":
+        loss.more = 0.0 if is_remote(path) else behind_flac(path, file.frames, rate)
+    elif (said := promise(path)) is not None:
         loss.end = said.lost(max(0, file.frames) / rate)
-        loss.unknown = not loss.end
+        loss.unknown = said.missing > 0 and not loss.end
+        loss.more = said.more(max(0, file.frames) / rate)
     first, last = stretch(path, file.frames, rate, start, end, loss.end)
     if last < file.frames or (end is not None and round(end * rate) <= last):
-        loss.end, loss.unknown = 0.0, False  # the stretch is there, whatever the file lacks
-    slack = _FRAMES * mp3.size if mp3 is not None else 0
+        loss.forget_end()  # the stretch is there, whatever the file lacks
+    slack = _FRAMES * mp3.size if mp3 is not None else _FRAMES * 1152 if file.subtype.startswith("MPEG") else 0
     return Sound(rate, file.channels, file.frames, file.frames / rate, _blocks(file, first, last, loss, slack), loss)
 
 
@@ -197,7 +204,7 @@ def _blocks(
     file: soundfile.SoundFile, first: int, last: int, loss: Loss, slack: int
 ) -> Iterator[Float32[np.ndarray, "t c"]]:
     """Yield blocks from one frame to another; what does not decode is a loss."""
-    place, quiet = 0, file.format == "MP3"
+    place, quiet = 0, file.subtype.startswith("MPEG")
     # To the first sample too: of a file behind a URL libsndfile may stand elsewhere.
     with contextlib.suppress(*_FAULTS), without_mpg123(quiet):
         place = file.seek(first)  # GSM and G.721 cannot, and are read up to there
@@ -259,6 +266,8 @@ def _by_pyav(
             loss.inside, loss.end, loss.unknown = mp3.gap, mp3.missing, mp3.partial and mp3.said is None
     if start < 0 or (end is not None and end <= start):
         raise UserError(f"{path}: the stretch from {start:g} s to {end} s is none; correct it.")
+    elif breaks_off(path):
+        loss.unknown = True
     said = promise(path)
     first, last = round(start * track.rate), None if end is None else round(end * track.rate)
     blocks = part_of(track.blocks, path, track.rate, first, last, loss, said)

@@ -57,10 +57,10 @@ def part_of(
         if len(part):
             yield part
         if last is not None and place >= last:
-            loss.end, loss.unknown = 0.0, False  # all of the stretch came
+            loss.forget_end()  # all of the stretch came
             return
     if said is not None:
-        loss.end = max(loss.end, said.lost(place / rate))
+        loss.end, loss.more = max(loss.end, said.lost(place / rate)), said.more(place / rate)
     if first and place <= first:
         raise UserError(f"{path}: start {first / rate:g} s is outside of the file, which lasts {place / rate:.3f} s.")
     if last is not None and place < last - _ROUNDING * rate:

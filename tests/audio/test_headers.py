@@ -9,7 +9,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serjax.audio.headers import breaks_off_ogg, promise
+from serjax.audio.headers import promise
 from serjax.audio.reading import open_sound
 
 WAVE = np.random.default_rng(0).normal(0, 0.1, (16_000, 2))
@@ -94,9 +94,54 @@ def test_any_other_bytes_are_no_error(tmp_path_factory, content, head):
     assert promise(path) is None or promise(path).missing >= 0
 
 
-def test_an_ogg_file_ends_with_a_whole_page(tmp_path):
-    path, content = tmp_path / "clip.ogg", written("OGG", "VORBIS")
+@pytest.mark.parametrize(
+    ("kind", "subtype"),
+    [
+        ("WAV", "PCM_16"),
+        ("WAV", "IMA_ADPCM"),
+        ("WAVEX", "PCM_24"),
+        ("RF64", "FLOAT"),
+        ("AIFF", "PCM_16"),
+        ("AU", "ULAW"),
+        ("CAF", "PCM_16"),
+    ],
+)
+def test_samples_behind_the_end_that_the_header_gives_are_told(tmp_path, kind, subtype):
+    path, content = tmp_path / "clip.x", written(kind, subtype)
+    start, size = promise_of(path, content)[:2]
+    half = size // 2 // 1024 * 1024
+    for place in range(start):  # the field that holds the size
+        for form, extra in (("<I", 0), (">I", 0), (">I", 8), ("<Q", 0), (">q", 4)):
+            width = struct.calcsize(form)
+            if content[place : place + width] == struct.pack(form, size + extra):
+                content = content[:place] + struct.pack(form, half + extra) + content[place + width :]
+    for end in (b"", b"LIST\4\0\0\0INFO" if kind != "CAF" else b""):
+        said = promise_of(path, content + end)
+        assert said.behind == size - half + len(end)
+        with open_sound(path) as sound:
+            heard = sum(map(len, sound.blocks))
+        assert heard + sound.loss.more * 16_000 == pytest.approx(16_000, abs=520)
+        with open_sound(path, end=0.2) as sound:
+            assert sum(map(len, sound.blocks)) == 3_200
+        assert not sound.loss.seconds
+
+
+def promise_of(path, content):
     path.write_bytes(content)
-    assert not breaks_off_ogg(path)
-    path.write_bytes(content[:-9])
-    assert breaks_off_ogg(path)
+    return promise(path)
+
+
+def test_chunks_tags_and_zeros_are_no_samples(tmp_path):
+    path, content = tmp_path / "clip.wav", written()
+    chunk = b"LIST\5\0\0\0INFOx\0"
+    for end in (
+        chunk,
+        chunk + b"JUNK\4\0\0\0abcd",
+        b"LIST\xff\0\0\0INFO",
+        b"TAG" + bytes(125),
+        b"ID3\4",
+        bytes(4_096),
+        chunk + bytes(99),
+    ):
+        assert promise_of(path, content + end).behind == 0
+    assert promise_of(path, content + written()).behind == len(content)

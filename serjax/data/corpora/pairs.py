@@ -7,9 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-import soundfile
-
 from serjax.audio.kinds import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from serjax.audio.reading import open_sound
 from serjax.data.corpora.attributes import Attributes, People, gender_of, read_people, shared
 from serjax.data.corpora.class_folders import read_classes
 from serjax.data.corpora.filenames import LAYOUTS, tail_of
@@ -135,10 +134,11 @@ def length_note(clip: Utterance, seconds: float) -> str | None:
     if clip.video is None or inside or clip.start or clip.end is not None:
         return None
     try:
-        sound = soundfile.info(clip.path).duration
-    except (OSError, RuntimeError):  # said when it is decoded
+        with open_sound(clip.path) as found:
+            sound = found.seconds
+    except UserError:  # said when it is decoded
         return None
-    if abs(sound - seconds) <= _APART:
+    if sound is None or abs(sound - seconds) <= _APART:
         return None
     return f"{clip.video}: it lasts {seconds:.2f} s, but its sound {clip.path.name} {sound:.2f} s; neither is cut."
 

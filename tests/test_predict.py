@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import get_args
 
 import fsspec
@@ -23,6 +24,8 @@ from serjax.inference.files import Answer
 from serjax.models.base import DType
 from serjax.predict import PARSER, main
 from serjax.runtime.errors import UserError
+
+FAULTS = Path(__file__).parents[1] / "../shared/faults"
 
 SCORES = [{"label": "happy", "score": 0.75}, {"label": "sad", "score": 0.25}]
 
@@ -438,3 +441,21 @@ def test_bad_files_of_every_kind_leave_the_others_their_answers(run, clips, tmp_
     assert answered == [False, True, True, False, False, True]
     for said in ("its samples reach 3.9e+19", "it is silent", "where full scale is 1", "a pointer of Git LFS"):
         assert said in printed.err
+
+
+@pytest.mark.skipif(not FAULTS.is_dir(), reason="the inputs that failed are not here")
+def test_what_was_heard_of_clips_longer_than_a_run_hears(run, capsys, monkeypatch):
+    clip = str(FAULTS / "78_first_seconds_only/sad_then_happy.wav")
+    length = soundfile.info(clip).duration
+    for options, heard, said in (
+        ([], length, "1 clip was longer than the 0.5 s that this model hears at once, and answered by the mean over"),
+        (["--head"], 0.5, "1 clip was cut: this model hears the first 0.5 s of a clip (heard_s)."),
+    ):
+        assert main([run, clip, *options]) == 0
+        printed = capsys.readouterr()
+        assert json.loads(printed.out)["heard_s"] == pytest.approx(heard, abs=1e-3)
+        assert said in printed.err
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main([run, clip, "--head"]) == 0
+    assert "heard s" in (shown := capsys.readouterr().out)
+    assert " 0.5 " in shown

@@ -7,11 +7,14 @@ from serjax.runtime.errors import UserError
 
 AUDIO_SUFFIXES = frozenset(
     (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64")
-) | {".sph", ".nist", ".voc", ".avr", ".paf", ".sf"}
+) | {".sph", ".nist", ".voc", ".avr", ".paf", ".sf", ".wave", ".bwf", ".mp2", ".mpga"}
 """Suffixes, in lower case, of the formats with a header that libsndfile reads."""
 
 UNREADABLE_SUFFIXES = frozenset((".m4a", ".aac", ".wma", ".amr", ".webm", ".mp4", ".mka", ".ape", ".wv", ".flv"))
 """Suffixes, in lower case, of recordings that libsndfile does not read, but PyAV."""
+
+RAW_SUFFIXES = frozenset((".raw", ".pcm", ".g711", ".g722", ".g726", ".gsm", ".ulaw", ".alaw", ".spx", ".sd2"))
+"""Suffixes, in lower case, of sound that nothing here reads: without a header, or in formats of another time."""
 
 VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".webm", ".mkv", ".flv", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp"))
 """Suffixes, in lower case, of the videos whose sound is read."""

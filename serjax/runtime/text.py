@@ -24,6 +24,17 @@ _MARKS = (
 )
 """Byte order marks that tell an encoding."""
 
+_OTHERS = (
+    (b"PK\3\4", "a zip archive, as Excel's .xlsx files are"),
+    (b"\x1f\x8b", "compressed by gzip"),
+    (b"\xd0\xcf\x11\xe0", "an old document of Excel or Word"),
+    (b"PAR1", "a Parquet file"),
+    (b"%PDF", "a PDF document"),
+    (b"SQLite format 3", "a database"),
+    (b"\x89HDF", "an HDF5 file"),
+)
+"""First bytes of files that are no text, and what they are."""
+
 
 def read_lines(
     path: Path, what: str = "the list", remedy: str = "correct its path", *, lenient: bool = False
@@ -47,7 +58,10 @@ def read_lines(
     try:
         _require_file(path)
         with path.open("rb") as file:
-            mark = file.read(4)
+            mark = file.read(16)
+        other = next((name for begin, name in _OTHERS if mark.startswith(begin)), None)
+        if other is not None and not lenient:
+            raise UserError(f"{path}: {what} is {other}, and no text; save it as text in UTF-8.")
         encoding = next((name for begin, name in _MARKS if mark.startswith(begin)), "utf-8")
         with path.open("r", encoding=encoding, errors="replace" if lenient else "strict") as file:
             while line := file.readline(LONGEST):

@@ -83,3 +83,17 @@ def test_rows_have_the_numbers_of_their_lines(tmp_path):
     path = written(tmp_path, b"a,b\n1," + b"x" * 200_000 + b"\n")
     with pytest.raises(UserError, match=r"a\.txt:2: the list is not CSV there \(field larger"):
         list(read_rows(path, separators=","))
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"PK\3\4" + bytes(30), "a zip archive, as Excel's"),
+        (b"\x1f\x8b\x08", "compressed by gzip"),
+        (b"PAR1\0", "a Parquet file"),
+    ],
+)
+def test_files_that_are_no_text_are_named(tmp_path, content, what):
+    (tmp_path / "list.csv").write_bytes(content)
+    with pytest.raises(UserError, match=f"list.csv: the list is {what}.*; save it as text in UTF-8"):
+        list(read_lines(tmp_path / "list.csv"))

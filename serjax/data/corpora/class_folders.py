@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from serjax.data.corpora.filenames import LAYOUTS
-from serjax.data.corpora.folders import clip_id
+from serjax.data.corpora.folders import clip_id, is_hidden
 from serjax.data.corpora.names import is_part, part_role
 from serjax.data.corpora.versions import is_version
 from serjax.data.utterance import Utterance
@@ -25,9 +25,20 @@ _SAME = 0.8
 
 _SPEAKER = re.compile(
     r"(?i)(?:speaker|spkr|spk|actor|actress|subject|subj|participant|talker|person|user|client|patient|child)"
-    r"[_ .-]?[a-z]?\d+"
+    r"[_ .-]?[a-z]?\d+|(?:speaker|spkr|spk|actor|actress|subject|subj|participant|talker)[_ .-][a-z]+"
+    r"|(?:male|female|man|woman|boy|girl|guy|id|voice)[_ .-]?\d+"
 )
-_SEXES = frozenset("m f male female man woman men women boy girl boys girls males females".split())  # noqa: SIM905
+_SEXES = frozenset(
+    """
+    m f male female man woman men women boy girl boys girls males females adult adults child children kid kids teen
+    teens teenager teenagers elderly senior seniors old young weiblich männlich maennlich
+    """.split()  # noqa: SIM905
+)
+"""Words for people by sex and age."""
+_DATE = re.compile(r"(?:19|20)\d\d[-_.]?[01]\d(?:[-_.]?[0-3]\d)?|[0-3]?\d[-_.][01]?\d[-_.](?:19|20)\d\d")
+_AGES = re.compile(r"\d{1,2}(?:-| to )\d{1,2}")
+_DEGREES = frozenset("very slightly strong weak high low hi lo mid medium mild normal more less not non no".split())  # noqa: SIM905
+"""Words before an emotion that say how much of it there is, and are no speakers."""
 _DIVISION = re.compile(
     r"(?i)(?:session|sess|ses|fold|set|disc|disk|cd|part|dialog|dialogue|recording|rec|batch|chunk|split|day)[_ .-]?\d+"
 )
@@ -138,7 +149,11 @@ def _refuse_others(top: Path, classes: Sequence[str]) -> None:
         for one, other in ((0, 1), (1, 0)):
             people = sorted({pair[one] for pair in pairs if _is_emotion(pair[other]) and not _is_emotion(pair[one])})
             several = len(pairs) == len(classes) > len(people) > 1 and len(pairs) >= _FEW
-            if several and all(name.isupper() or _CODE.fullmatch(name) or _strange([name])[0] for name in people):
+            told = all(name.isupper() or _CODE.fullmatch(name) or _strange([name])[0] for name in people)
+            # Each of some words with each of the emotions: so are people, and parts.
+            emotions = {pair[other] for pair in pairs}
+            each = len(pairs) == len(people) * len(emotions) and len(emotions) > 1
+            if several and (told or (each and not {name.lower() for name in people} & _DEGREES)):
                 groups = ("(?P<speaker>[^/_]+)", "(?P<label>[^/]+)")[:: 1 if one == 0 else -1]
                 place = f"^{groups[0]}_{groups[1]}/"
                 raise UserError(
@@ -151,16 +166,17 @@ def _refuse_others(top: Path, classes: Sequence[str]) -> None:
 def _strange(names: Sequence[str]) -> tuple[list[str], str]:
     """Return those of some folders' names that look like no classes, and what they look like."""
     kinds: dict[str, list[str]] = defaultdict(list)
-    sexes = all(name.lower() in _SEXES for name in names)
+    sexes = all(name.lower() in _SEXES or _AGES.fullmatch(name) for name in names)
     codes = len(names) >= _FEW and all(map(_CODE.fullmatch, names))
     numbers = all(map(str.isdecimal, names)) and (
         len(names) >= _MANY or (len(names) >= _FEW and all(len(name) > 2 for name in names))
     )
     for name in names:
-        sex = name.lower() in _SEXES and (sexes or len(name) > 1)  # one letter may be the code of an emotion
+        # One letter may be the code of an emotion.
+        sex = (name.lower() in _SEXES and len(name) > 1) or (sexes and (len(names) > 1 or name.lower() in _SEXES))
         if _SPEAKER.fullmatch(name) or sex or codes or numbers:
             kinds["speakers"].append(name)
-        elif is_part(name) or _DIVISION.fullmatch(name):
+        elif is_part(name) or _DIVISION.fullmatch(name) or _DATE.fullmatch(name):
             kinds["parts of a corpus"].append(name)
         elif re.sub(r"[^a-z0-9-].*", "", name.lower()).replace("-", "") in _CORPORA:
             kinds["corpora"].append(name)
@@ -206,7 +222,8 @@ def passed_through(root: Path, clips: Sequence[Utterance]) -> list[str]:
     root = root.absolute()
     top = top_folder(root, [clip.path for clip in clips])
     first = sorted({clip.path.relative_to(top).parts[0] for clip in clips})
-    direct = ", whose folders are the classes" if set(first) == {clip.label for clip in clips} else ""
+    labels = {clip.label for clip in clips}
+    direct = ", whose folders are the classes" if set(first) == labels else ""
     notes = [] if top == root else [f"All lies in {top.relative_to(root).as_posix()}{direct}."]
     parts = sorted({clip.session for clip in clips if clip.session is not None})
     if parts:
@@ -216,6 +233,19 @@ def passed_through(root: Path, clips: Sequence[Utterance]) -> list[str]:
         notes.append(
             f"{one_of(parts)} are parts, in which the folders are the classes. Folds are made anew, unless {offer}."
         )
+    elif not any(map(_is_emotion, labels)):
+        notes.append(
+            f"No class has the name of an emotion that serjax knows ({one_of(sorted(labels))}); see that they are no "
+            "speakers or the like."
+        )
     elif all(clip.path.relative_to(top).parts[0] != clip.label for clip in clips):
         notes.append(f"{one_of(first)} are no emotions, but the folders in them are, and those are the classes.")
+    if top.is_dir() and set(first) == labels:
+        without = sorted(
+            path.name
+            for path in top.iterdir()
+            if path.is_dir() and not is_hidden(Path(path.name)) and path.name not in first
+        )
+        if without:
+            notes.append(f"There is no sound file that is read in {one_of(without)}, which is no class.")
     return notes

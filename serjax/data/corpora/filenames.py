@@ -49,8 +49,9 @@ class Layout:
     Attributes:
         title: its usual name.
         source: who published it.
-        pattern: the end of a path without its suffix. Its groups are called as the fields of `Name`, and others, such
-            as the number of a take, only tell recordings apart.
+        pattern: the end of a path without its suffix; in any case, `(?i:...)`, where other corpora have no such names.
+            Its groups are called as the fields of `Name`, and others, such as the number of a take, only tell
+            recordings apart.
         emotions: labels by codes in lower case.
         sentence: the code of the sentence, where it is not the group `text`.
         comparable: whether equal codes mean equal words in all emotions.
@@ -82,6 +83,11 @@ class Layout:
         """The pattern, behind any folders."""
         return re.compile(f"(?:.*/)?(?:{self.pattern})")
 
+    @cached_property
+    def _usual(self) -> Mapping[str, str]:
+        """Names of speakers as published, by those without regard to case."""
+        return {name.casefold(): name for name in (*self.people, *self.speakers)}
+
     def parse(self, tail: str) -> Name | None:
         """Return what the end of a path without suffix says, as `tail_of` gives it; None for another name."""
         match = self.expression.fullmatch(tail)
@@ -90,9 +96,10 @@ class Layout:
         groups = match.groupdict()
         code = groups.get("text")
         text = self.sentence(match) if self.sentence else self.spoken.get(code or "", code)
-        key = tuple(value for name, value in groups.items() if name not in ("session", "modality"))
+        key = tuple(value and value.casefold() for name, value in groups.items() if name not in ("session", "modality"))
+        speaker = self._usual.get(groups["speaker"].casefold(), groups["speaker"])
         return Name(
-            speaker=sys.intern(self.speakers.get(groups["speaker"], groups["speaker"])),
+            speaker=sys.intern(self.speakers.get(speaker, speaker)),
             emotion=self.emotions[groups["emotion"].lower()],
             key=key,
             text=None if text is None else sys.intern(text),
@@ -133,7 +140,7 @@ LAYOUTS: Mapping[str, Layout] = {
     "emodb": Layout(
         "EMO-DB",
         "Burkhardt et al. 2005",
-        r"(?P<speaker>\d\d)(?P<text>[ab]\d\d)(?P<emotion>[WLEAFTN])(?P<take>[a-z])",
+        r"(?i:(?P<speaker>\d\d)(?P<text>[ab]\d\d)(?P<emotion>[WLEAFTN])(?P<take>[a-z]))",
         _codes("w:anger l:boredom e:disgust a:fear f:happiness t:sadness n:neutral"),
         people={
             **{"03": ("male", "31"), "08": ("female", "34"), "09": ("female", "21"), "10": ("male", "32")},
@@ -145,16 +152,16 @@ LAYOUTS: Mapping[str, Layout] = {
     "cremad": Layout(
         "CREMA-D",
         "Cao et al. 2014",
-        r"(?P<speaker>10\d\d)_(?P<text>[A-Z]{3})_(?P<emotion>ANG|DIS|FEA|HAP|NEU|SAD)_(?P<level>LO|MD|HI|XX|X)",
+        r"(?i:(?P<speaker>10\d\d)_(?P<text>[A-Z]{3})_(?P<emotion>ANG|DIS|FEA|HAP|NEU|SAD)_(?P<level>LO|MD|HI|XX|X))",
         _codes("ang:anger dis:disgust fea:fear hap:happy neu:neutral sad:sad"),
         beside=frozenset({"audiomp3"}),
     ),
     "savee": Layout(
         "SAVEE",
         "Haq & Jackson 2009",
-        r"(?P<speaker>DC|JE|JK|KL)[_/](?P<emotion>sa|su|[adfhn])(?P<number>\d\d?)",
+        r"(?i:(?P<speaker>DC|JE|JK|KL)[_/](?P<emotion>sa|su|[adfhn])(?P<number>\d\d?))",
         _codes("a:anger d:disgust f:fear h:happiness n:neutral sa:sadness su:surprise"),
-        sentence=lambda match: f"{match['emotion']}{int(match['number']):02d}",
+        sentence=lambda match: f"{match['emotion'].lower()}{int(match['number']):02d}",
         comparable=False,
         people=dict.fromkeys(("DC", "JE", "JK", "KL"), ("male", None)),
     ),
@@ -167,7 +174,7 @@ LAYOUTS: Mapping[str, Layout] = {
     "tess": Layout(
         "TESS",
         "Pichora-Fuller & Dupuis 2020",
-        r"(?P<speaker>OAF?|YAF)_(?P<text>[a-z]+)_(?P<emotion>angry|disgust|fear|happy|neutral|ps|sad)",
+        r"(?i:(?P<speaker>OAF?|YAF)_(?P<text>[a-z]+)_(?P<emotion>angry|disgust|fear|happy|neutral|ps|sad))",
         _codes("angry disgust fear happy neutral ps:pleasant_surprise sad"),
         speakers={"OA": "OAF"},
         people={"OAF": ("female", "64"), "YAF": ("female", "26")},
@@ -176,8 +183,8 @@ LAYOUTS: Mapping[str, Layout] = {
     "esd": Layout(
         "ESD",
         "Zhou et al. 2022",
-        r"(?P<speaker>00(?:0[1-9]|1\d|20))/(?P<emotion>Angry|Happy|Neutral|Sad|Surprise)/"
-        r"(?:(?P<session>train|evaluation|test)/)?(?P=speaker)_(?P<number>\d{6})",
+        r"(?i:(?P<speaker>00(?:0[1-9]|1\d|20))/(?P<emotion>Angry|Happy|Neutral|Sad|Surprise)/"
+        r"(?:(?P<session>train|evaluation|test)/)?(?P=speaker)_(?P<number>\d{6}))",
         _codes("angry happy neutral sad surprise"),
         sentence=_esd_sentence,
         sorted_by_emotion=True,
@@ -192,7 +199,7 @@ LAYOUTS: Mapping[str, Layout] = {
     "emovo": Layout(
         "EMOVO",
         "Costantini et al. 2014",
-        r"(?P<emotion>dis|gio|neu|pau|rab|sor|tri)-(?P<speaker>[fm][1-3])-(?P<text>[a-z]+\d*)",
+        r"(?i:(?P<emotion>dis|gio|neu|pau|rab|sor|tri)-(?P<speaker>[fm][1-3])-(?P<text>[a-z]+\d*))",
         _codes("dis:disgust gio:joy neu:neutral pau:fear rab:anger sor:surprise tri:sadness"),
         people={
             **{"m1": ("male", "30"), "m2": ("male", "27"), "m3": ("male", "30")},

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import cast
 
-from serjax.audio.kinds import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES
+from serjax.audio.kinds import AUDIO_SUFFIXES, RAW_SUFFIXES, UNREADABLE_SUFFIXES, VIDEO_SUFFIXES, kind_of
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of, reason
 from serjax.runtime.remote import RemotePath
@@ -27,13 +27,43 @@ def audio_files(root: Path) -> tuple[list[Path], list[str]]:
     everything = sorted(walk(root))
     files = of_kind(root, everything, AUDIO_SUFFIXES)
     others = Counter(path.suffix.lower() for path in everything if path.suffix.lower() in UNREADABLE_SUFFIXES)
+    more = _more_sounds(everything)
     unread = one_of([f"{count} {suffix} files" for suffix, count in sorted(others.items())])
     if not files:
         raise UserError(
             f"--data.root {root}: there are no sound files below it; "
             + (f"convert its {unread} to FLAC or WAV." if others else "give the folder that holds the recordings.")
         )
-    return files, [f"{unread} are left out, as libsndfile does not read them."] if others else []
+    notes = [f"{unread} are left out, as libsndfile does not read them."] if others else []
+    if more:
+        listing = one_of([f"{count} {suffix or 'files without a suffix'}" for suffix, count in sorted(more.items())])
+        notes.append(
+            f"{listing} seem to be recordings and are left out, as their suffix is none of those that are read."
+        )
+    return files, notes
+
+
+def _more_sounds(files: Sequence[Path]) -> Counter[str]:
+    """Count files of other suffixes that hold sound, by their suffix; one file of each is looked at."""
+    found: Counter[str] = Counter()
+    known: dict[str, bool] = {}
+    for path in files:
+        suffix = path.suffix.lower()
+        if suffix in AUDIO_SUFFIXES | UNREADABLE_SUFFIXES:
+            continue
+        if suffix not in known:
+            known[suffix] = suffix in RAW_SUFFIXES | VIDEO_SUFFIXES or _holds_sound(path)
+        found[suffix] += known[suffix]
+    return +found
+
+
+def _holds_sound(path: Path) -> bool:
+    if isinstance(path, RemotePath):
+        return False
+    try:
+        return kind_of(path) in ("sound", "track")
+    except UserError:
+        return False
 
 
 def of_kind(root: Path, paths: Sequence[Path], suffixes: Set[str]) -> list[Path]:

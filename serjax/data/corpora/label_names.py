@@ -15,11 +15,14 @@ from serjax.runtime.text import read_text
 
 MISSING = frozenset(
     """
-    nan none null na n/a n.a. #n/a #na <na> nil nat \\n - -- --- . ? ?? -1 -1.0 unknown undefined unlabeled unlabelled
-    missing empty xxx
+    nan none null na n/a n.a n\\a nil nat \\n n/v k.a -1 -1.0 -9 -99 -999 -9999 unknown unk undefined unlabeled
+    unlabelled unannotated missing empty blank void tbd todo xxx 未知 未标注
     """.split()  # noqa: SIM905
-) | {"", "no label", "not available", "not labeled", "not labelled"}
-"""Spellings of a label that is missing, as `folded`; xxx is IEMOCAP's for clips without a majority."""
+) | {"no label", "no labels", "no data", "not available", "not labeled", "not labelled", "not annotated"}
+"""Spellings of a label that is missing, as `_core`; xxx is IEMOCAP's for clips without a majority."""
+
+_CELL_ERRORS = frozenset(("#n/a", "#na", "#value!", "#ref!", "#div/0!", "#name?", "#num!", "#null!"))
+"""What spreadsheets write where they have no value."""
 
 _INVISIBLE = frozenset(("Cf", "Cc", "Cs", "Co", "Cn"))
 """Categories of characters that nobody sees: zero-width spaces, marks of direction, control characters."""
@@ -59,7 +62,29 @@ def is_missing(label: str, asked: Collection[str] = ()) -> bool:
         asked: labels that are classes whatever they look like, as `folded`.
     """
     key = folded(label)
-    return key in MISSING and (not key or key not in asked)
+    core = _core(key)
+    return (key in _CELL_ERRORS or core in MISSING or not core) and (not key or key not in asked)
+
+
+def _core(key: str) -> str:
+    """Return a folded label without what programs put around it, and with a space for underscores and hyphens.
+
+    Of punctuation alone nothing is left; other signs, such as + or faces, may be labels.
+    """
+    inner = re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", key.strip("()[]{}<>'\"`.,;:!?*_ "))
+    return "" if all(unicodedata.category(char).startswith("P") for char in inner) else inner
+
+
+def _alike(label: str) -> str:
+    """Return what spellings have in common that may be of one class, beside those that `folded` makes one.
+
+    These differ by hyphens, underscores, quotes or points around them, wide letters, dots of Turkish letters, or how a
+    number is written.
+    """
+    wide = unicodedata.normalize("NFKC", folded(label)).casefold().replace("i\u0307", "i").replace("\u0131", "i")
+    inner = re.sub(r"(?<=[^\W\d_])[\s_-]+(?=[^\W\d_])", " ", wide.strip("'\"`.,;:!? ")) or wide
+    number = re.fullmatch(r"([+-]?)0*([0-9]+)(?:[.]0*)?", inner)
+    return number[1].replace("+", "") + number[2] if number else inner
 
 
 def settle_labels(
@@ -118,6 +143,13 @@ def settle_labels(
                 f"({_listing(unknown)})."
             )
         notes.append(f"Labels are mapped by {Path(path).name}.")
+        chosen = {folded(label) for label in wanted or ()}
+        none = sorted({value for value in mapped.values() if value is not None and is_missing(value, chosen)})
+        if none and labelled:
+            raise UserError(
+                f"{path}: the label map gives {one_of(list(map(_shown, none)))}, a usual spelling of no label; leave "
+                "these entries out and choose the classes to use with --data.labels, or name it there where it is one."
+            )
         names |= {label: cleaned(value) for label, value in mapped.items() if value is not None}
         clips = [clip for clip in clips if clip.label not in unknown]
         order = [value for label in order if (value := mapped.get(label)) is not None]
@@ -168,10 +200,10 @@ def _one_spelling(
     """Return by each cleaned label the spelling of its class."""
     groups = defaultdict(list)
     for label in counts:
-        groups[folded(label)].append(label)
+        groups[_alike(label)].append(label)
     chosen: dict[str, str] = {}
     for key, labels in groups.items():
-        own = [label for label in wanted or () if folded(label) == key]
+        own = [label for label in wanted or () if _alike(label) == key]
         if len(own) > 1:  # asked for one by one
             chosen |= {label: label for label in labels}
             unclear = [label for label in labels if label not in own]
@@ -180,8 +212,16 @@ def _one_spelling(
             usual = usual or sorted(labels, key=lambda label: (-counts[label], label != label.lower(), label))
             chosen |= dict.fromkeys(labels, usual[0])
             # One letter is a code, and codes may differ by case; ss may stand for sz, or not.
-            differ = len({label.lower() for label in labels}) > 1 or max(map(len, labels)) == 1
-            unclear = labels if len(labels) > 1 and differ and not own else []
+            differ = (
+                len({folded(label) for label in labels}) > 1
+                or len({label.lower() for label in labels}) > 1
+                or max(map(len, labels)) == 1
+            )
+            unclear = (
+                labels
+                if len(labels) > 1 and differ and {folded(label) for label in labels} - set(map(folded, own))
+                else []
+            )
         if unclear:
             listing = ", ".join(f"{_shown(label)} {counts[label]}" for label in sorted(labels))
             raise UserError(

@@ -76,10 +76,18 @@ def set_aside(roots: Sequence[Path], files: Sequence[Path], kind: str) -> tuple[
             left = one_of(sorted({path.parent.name for path in others}))
             notes.append(f"{len(others)} files in {left} are left out, as the corpus has the speech elsewhere.")
             kept = [path for path in files if path not in others]
+        elif others or any(root.name.lower() in layout.beside for root in roots):
+            notes.append(
+                f"All files lie in {_beside(roots, files)}, beside which {layout.title} has the speech itself."
+            )
     if layout_of(kind) == "ravdess":
         kept, found = _channel(roots[0], kept, kind)
         notes += found
     return kept, notes
+
+
+def _beside(roots: Sequence[Path], files: Sequence[Path]) -> str:
+    return one_of(sorted({path.parent.name for path in files} or {root.name for root in roots}))
 
 
 def _channel(root: Path, files: list[Path], kind: str) -> tuple[list[Path], list[str]]:

@@ -12,9 +12,9 @@ from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
 
 _ROLES = {
-    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("train", "training", "tr", "trn"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev", "devel", "development"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("test", "testing", "te", "tst", "holdout", "heldout"), "test"),
     # Some call so what validates, others what is tested.
     **dict.fromkeys(("eval", "evaluation"), None),
 }
@@ -22,7 +22,10 @@ PARTS = frozenset(_ROLES)
 """Names of folders that hold a part of a corpus, not a class."""
 
 _BESIDE_PARTS = frozenset(
-    "set sets split splits data clean other audio wav wavs clips complete part fold partition files".split()  # noqa: SIM905
+    """
+    set sets split splits data clean other audio wav wavs clips complete part fold partition files public private seen
+    unseen full final
+    """.split()  # noqa: SIM905
 )
 """Words that stand beside the name of a part, as in train_set or test_clean."""
 

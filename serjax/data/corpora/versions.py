@@ -50,7 +50,8 @@ def without_versions(root: Path, files: Sequence[Path]) -> tuple[list[Path], lis
         differ: dict[tuple[str, str], list[str]] = defaultdict(list)
         for paths in groups.values():
             names = [places[path][depth] for path in paths]
-            if len(paths) < 2 or not any(map(is_version, names)):
+            # Where several others have files of these names, too, they are counters.
+            if len(paths) < 2 or not any(map(is_version, names)) or sum(not is_version(name) for name in names) > 1:
                 continue
             for path, name in zip(paths[1:], names[1:], strict=True):
                 if same_bytes(paths[0], path):
@@ -62,8 +63,9 @@ def without_versions(root: Path, files: Sequence[Path]) -> tuple[list[Path], lis
             choose = f"choose one with --data.root {root / one} or {root / other}"
             raise UserError(
                 f"--data.root {root}: {len(names)} recordings lie both in {one} and in {other} ({one_of(names, 3)}) "
-                f"and differ, as versions of the same do; {'move one of the folders away' if depth else choose}, or "
-                "take both by a list of paths and labels, of which folds keep copies on one side."
+                f"and differ, as versions of the same do; {'move one of the folders away' if depth else choose}, "
+                "take both by a list of paths and labels, of which folds keep copies on one side, or say --data.corpus "
+                "folder where they are classes."
             )
     if not left:
         return list(files), []

@@ -18,7 +18,7 @@ from serjax.data.store.decoded import Decoded, DecodedClips, decode_once, unusab
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import MissingPackage, UserError
 
-_VERSION = 4
+_VERSION = 5
 """Part of every key: raised where decoding changes, so that stores of before are not found and made anew."""
 
 CODEC_VERSION = 1

@@ -144,3 +144,50 @@ def test_classes_below_speakers_below_parts(tmp_path):
     found = read(fill(tmp_path, *paths), speakers="unknown")
     assert found.labels == ("joy", "sad")
     assert {clip.session for clip in found.utterances} == {"train", "test"}
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("speaker_ann", "speaker_bob"),
+        ("man1", "woman1"),
+        ("id10001", "id10002"),
+        ("adult", "child"),
+        ("20-30", "31-40"),
+        ("weiblich", "männlich"),
+        ("2021-01-31", "2021-02-01"),
+        tuple(f"{who}_{label}" for who in ("ann", "bob") for label in ("anger", "joy")),
+        tuple(f"{label}-{who}" for who in ("Ann", "Bob") for label in ("anger", "joy", "sad")),
+    ],
+    ids=lambda folders: folders[0],
+)
+def test_people_and_days_are_no_classes(tmp_path, folders):
+    root = fill(tmp_path, *(f"{folder}/{folder}{n}.wav" for folder in folders for n in range(2)))
+    with pytest.raises(UserError, match=r"are speakers, not|are parts of|name a speaker"):
+        read(root, speakers="unknown")
+    assert len(read(root, speakers="unknown", corpus="folder").labels) == len(folders)
+
+
+def test_degrees_of_emotions_are_classes(tmp_path):
+    root = fill(
+        tmp_path, *(f"{much}_{label}/{n}.wav" for much in ("weak", "strong") for label in ("joy", "fear") for n in "ab")
+    )
+    assert len(read(root, speakers="unknown").labels) == 4
+
+
+def test_what_may_be_no_class_is_told(tmp_path):
+    root = fill(
+        tmp_path, *(f"{name}/{name}{n}.wav" for name in ("ann", "bob") for n in "12"), "cy/a.pcm", "dee/notes.txt"
+    )
+    notes = read(root, speakers="unknown").notes
+    assert any("No class has the name of an emotion that serjax knows (ann, bob)" in note for note in notes)
+    assert "There is no sound file that is read in cy, dee, which is no class." in notes
+    assert any("1 .pcm seem to be recordings and are left out" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    "parts", [("tr", "te"), ("trn", "tst"), ("train", "holdout"), ("train", "public_test", "private_test")]
+)
+def test_short_names_of_parts(tmp_path, parts):
+    root = fill(tmp_path, *(f"{part}/{label}/{part}.wav" for part in parts for label in ("one", "two")))
+    assert {clip.session for clip in read(root, speakers="unknown").utterances} == set(parts)

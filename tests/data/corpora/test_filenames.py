@@ -66,8 +66,8 @@ def test_names(kind, tail, speaker, emotion, text):
 @pytest.mark.parametrize(
     ("kind", "tails"),
     [
-        ("cremad", ["1001_DFA_ANG_XX_224", "2001_DFA_ANG_XX", "1001_DFA_BOR_XX", "1001_dfa_ANG_XX"]),
-        ("savee", ["DC_s01", "XX_a01", "DC_a001", "dc_a01", "a01", "DC_a"]),
+        ("cremad", ["1001_DFA_ANG_XX_224", "2001_DFA_ANG_XX", "1001_DFA_BOR_XX", "1001_dfaa_ANG_XX"]),
+        ("savee", ["DC_s01", "XX_a01", "DC_a001", "dcc_a01", "a01", "DC_a"]),
         ("nemo", ["EB0_bored_1", "EB_anger_1", "E0_anger_1", "EB0_anger", "EB0_anger_x"]),
         ("jl", ["female3_angry_1a_1", "male1_bored_1a_1", "male1_angry_1c_1"]),
         ("esd", ["0011_000351", "0011/Angry/0012_000351", "0021/Angry/0021_000351"]),
@@ -99,3 +99,23 @@ def test_every_row_is_a_word_of_the_option():
     words = get_args(get_type_hints(DataConfig)["corpus"])
     assert {*LAYOUTS, *VARIANTS} <= set(words)
     assert set(VARIANTS.values()) <= set(LAYOUTS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "tail", "speaker"),
+    [
+        ("emodb", "03A01WA", "03"),
+        ("cremad", "1001_dfa_ang_xx", "1001"),
+        ("savee", "dc/Sa01", "DC"),
+        ("tess", "oaf_back_ANGRY", "OAF"),
+        ("tess", "oa_bar_fear", "OAF"),
+        ("esd", "0001/angry/0001_000351", "0001"),
+        ("emovo", "RAB-F1-B1", "f1"),
+    ],
+)
+def test_copies_that_were_renamed_to_another_case(kind, tail, speaker):
+    layout = LAYOUTS[kind]
+    found = layout.parse(tail)
+    assert found.speaker == speaker
+    assert found.emotion in layout.emotions.values()
+    assert found.key == layout.parse(tail.swapcase()).key

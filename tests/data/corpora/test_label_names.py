@@ -59,7 +59,21 @@ def test_the_corpus_and_the_user_decide_spellings():
     assert settled("A", "a", wanted=("a", "A"))[0] == ["A", "a"]
 
 
-@pytest.mark.parametrize("labels", [("A", "a"), ("Spaß", "spass"), ("ﬁne", "fine")])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("A", "a"),
+        ("Spaß", "spass"),
+        ("ﬁne", "fine"),
+        ("very-happy", "very_happy"),
+        ("joy.", "joy"),
+        ("'joy'", "joy"),
+        ("\uff4aoy", "Joy"),
+        ("1.0", "1"),
+        ("01", "1"),
+        ("FİKİR", "fikir"),
+    ],
+)
 def test_what_may_be_one_or_several_is_asked(labels):
     with pytest.raises(UserError, match=r"one class or several; give each its name by --data\.label-map"):
         settled(*labels)
@@ -177,3 +191,41 @@ def test_missing_labels_that_failed(name, lines):
 def test_missing_labels_that_are_asked_for_are_classes():
     corpus = read(FAULTS / "58_empty_labels_as_text/list.csv", labels=("anger", "neutral", "nan"))
     assert corpus.labels == ("anger", "neutral", "nan")
+
+
+@pytest.mark.parametrize(
+    "labels", [("-2", "2"), ("1", "10"), ("0.5", "5"), ("a-1", "a 1"), ("+", "-5"), ("no", "no-go")]
+)
+def test_labels_that_differ_by_more_are_several(labels):
+    assert settled(*labels)[0] == list(labels)
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "#VALUE!",
+        "TBD",
+        "-99",
+        "k.A.",
+        "not annotated",
+        "no_label",
+        "(none)",
+        "[]",
+        "''",
+        "—",
+        "…",
+        "<unk>",
+        "N.A",
+        "未知",
+    ],
+)
+def test_more_spellings_of_a_missing_label(label):
+    assert is_missing(label)
+    assert not is_missing(label, (folded(label),))
+    assert not any(map(is_missing, ("other", "+", "😀", "nano", "naïve", "none of these", "0", "-2")))
+
+
+def test_a_map_to_a_missing_label_is_refused_unless_it_is_chosen():
+    with pytest.raises(UserError, match="the label map gives nan, a usual spelling of no label"):
+        settled("joy", "sad", mapping={"joy": "nan", "sad": "sad"}, path="map.json")
+    assert settled("joy", "sad", mapping={"joy": "nan", "sad": "sad"}, wanted=("nan", "sad"))[0] == ["nan", "sad"]

@@ -65,3 +65,10 @@ def test_bytes_are_compared(tmp_path):
     assert [same_bytes(tmp_path / "a", tmp_path / name) for name in "bcd"] == [True, False, False]
     with pytest.raises(UserError, match="cannot be read"):
         same_bytes(tmp_path / "a", tmp_path / "none")
+
+
+def test_counters_in_a_class_called_as_a_version_are_no_versions(tmp_path):
+    root = fill(tmp_path, *(f"{label}/{n}.wav" for label in ("anger", "joy", "noise") for n in "12"))
+    for path in root.rglob("*.wav"):
+        path.write_text(str(path))
+    assert read(root).labels == ("anger", "joy", "noise")

@@ -29,6 +29,8 @@ from serjax.data.store.clips import open_store
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError
 
+FAULTS = Path(__file__).parents[3] / "../shared/faults"
+
 SHARED = Path(__file__).parents[3] / "../shared/data"
 
 
@@ -172,6 +174,30 @@ def test_an_error_that_passes_is_not_kept(tmp_path, monkeypatch):
     assert len(open_store(utterances, tmp_path / "clips", skip_bad=True)) == 2
     monkeypatch.setattr(module, "decode", real)
     assert len(open_store(utterances, tmp_path / "clips", skip_bad=False)) == 3
+
+
+@pytest.mark.skipif(not FAULTS.is_dir(), reason="the inputs that failed are not here")
+def test_a_file_that_could_not_be_read_for_a_moment(tmp_path, monkeypatch):
+    corpus = FAULTS / "92_error_kept_in_cache/corpus"
+    paths = sorted(corpus.rglob("*.wav"))
+    utterances = [Utterance(path.stem + path.parent.name, path, path.parent.name) for path in paths]
+    real, failing = module.decode, paths[::5]
+
+    def decode(path, **stretch):
+        if path in failing:
+            raise UserError(f"{path}: it cannot be opened (Too many open files); get it again.")
+        return real(path, **stretch)
+
+    monkeypatch.setattr(module, "decode", decode)
+    store = open_store(utterances, tmp_path / "clips", skip_bad=True)
+    assert [f"{path}: it cannot be opened" in said for path, said in zip(failing, store.skipped, strict=True)] == [
+        True
+    ] * 3
+    with pytest.raises(UserError, match="3 of 12 clips cannot be used"):
+        open_store(utterances, tmp_path / "clips", skip_bad=False)
+    monkeypatch.setattr(module, "decode", real)
+    for skip_bad in (False, True):
+        assert open_store(utterances, tmp_path / "clips", skip_bad=skip_bad).utterances == tuple(utterances)
 
 
 @pytest.mark.parametrize(

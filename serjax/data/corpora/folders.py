@@ -4,6 +4,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
+from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -149,17 +150,23 @@ def walk(root: Path, *, hidden: bool = False) -> Iterator[Path]:
                     if _is(entry.is_file) or not path.exists():  # a link that leads nowhere is told when it is opened
                         yield path
                     else:
-                        log.warning(f"{path}: it is a pipe or a device, no file; it is left out.")
+                        _tell(f"{path}: it is a pipe or a device, no file; it is left out.")
                     continue
                 target = path.resolve() if entry.is_symlink() else real / entry.name
                 if real.is_relative_to(target) or start.is_relative_to(target):
-                    log.warning(f"{path}: it is a link that leads back up, to {target}; it is left out.")
+                    _tell(f"{path}: it is a link that leads back up, to {target}; it is left out.")
                 elif target in entered:
-                    log.warning(f"{path}: it is the same folder as {entered[target]}, and is read once, as that.")
+                    _tell(f"{path}: it is the same folder as {entered[target]}, and is read once, as that.")
                 else:
                     entered[target] = path
                     below.append((path, target))
         level = below
+
+
+@cache
+def _tell(sentence: str) -> None:
+    """Log a sentence once, however often a folder is walked."""
+    log.warning(sentence)
 
 
 def _is(kind: Callable[[], bool]) -> bool:

@@ -22,7 +22,7 @@ MISSING = frozenset(
 """Spellings of a label that is missing, as `_core`; xxx is IEMOCAP's for clips without a majority."""
 
 _CELL_ERRORS = frozenset(("#n/a", "#na", "#value!", "#ref!", "#div/0!", "#name?", "#num!", "#null!"))
-"""What spreadsheets write where they have no value."""
+"""Words of spreadsheets for cells that have no value."""
 
 _INVISIBLE = frozenset(("Cf", "Cc", "Cs", "Co", "Cn"))
 """Categories of characters that nobody sees: zero-width spaces, marks of direction, control characters."""

@@ -94,7 +94,13 @@ def read_corpus(
     """
     mapping = None if config.label_map is None else read_label_map(config.label_map)
     asked = frozenset(map(folded, (*(config.labels or ()), *(mapping or ()))))
-    corpus = _find(config, seed, videos, silent, labelled, asked)
+    try:
+        corpus = _find(config, seed, videos, silent, labelled, asked)
+    except PermissionError as error:  # of folders above, which hide what is there
+        raise UserError(
+            f"--data.root {config.root}: it cannot be read ({error.filename}: {error.strerror}); give yourself the "
+            "right to read it."
+        ) from None
     clips, order, notes = list(corpus.utterances), corpus.labels, list(corpus.notes)
     root = as_path(config.audio_root or config.root)
     if config.label_pattern is not None:

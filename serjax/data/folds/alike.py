@@ -1,7 +1,10 @@
 """Clips that sound alike, found in a store before folds are made where these may divide them."""
 
+import contextlib
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from serjax.audio.prints import find_alike, sound_print
 from serjax.data.config import FoldsConfig
@@ -10,10 +13,15 @@ from serjax.data.store.clips import ClipStore
 from serjax.data.store.decoded import THREADS
 from serjax.data.utterance import Utterance
 from serjax.runtime import distributed
+from serjax.runtime.disk import write_text
+from serjax.runtime.errors import UserError
+from serjax.runtime.json_files import read_json
 from serjax.runtime.progress import progress_bar
 
 MOST = 50_000
 """Clips that are compared; of more, each with all others takes too long."""
+_KEPT = "alike-1.json"
+"""File in the folder of a store, whose name is a key of its contents; its number is raised where prints change."""
 _BY_SPEAKER = frozenset(("speaker", "leave_speaker_out", "speaker_groups", "split_speakers"))
 
 
@@ -31,7 +39,31 @@ def alike_clips(store: ClipStore) -> list[list[int]]:
     Args:
         store: the decoded clips, `MOST` at most.
     """
-    return distributed.from_first("clips that sound alike", lambda: _find(store))
+    return distributed.from_first("clips that sound alike", lambda: _once(store))
+
+
+def _once(store: ClipStore) -> list[list[int]]:
+    """Find them, or read what was found for this store before."""
+    path = store.folder / _KEPT
+    with contextlib.suppress(UserError, OSError):
+        if path.exists():
+            kept = read_json(path)
+            if kept.get("clips") == len(store) and _are_groups(kept.get("groups"), len(store)):
+                groups: list[list[int]] = kept["groups"]
+                return groups
+    found = _find(store)
+    with contextlib.suppress(UserError):  # it is found again
+        write_text(path, json.dumps({"clips": len(store), "groups": found}), "--data.cache")
+    return found
+
+
+def _are_groups(groups: Any, count: int) -> bool:
+    """Return whether a value is a list of groups of two clips or more, none of which stands twice."""
+    if not (isinstance(groups, list) and all(isinstance(group, list) and len(group) > 1 for group in groups)):
+        return False
+    clips = [clip for group in groups for clip in group]
+    whole = all(type(clip) is int and 0 <= clip < count for clip in clips)
+    return whole and len(set(clips)) == len(clips)
 
 
 def _find(store: ClipStore) -> list[list[int]]:

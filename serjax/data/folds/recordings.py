@@ -1,13 +1,17 @@
 """Recordings that clips are of: stretches of one file, files of one recording, and copies that sound alike."""
 
+import hashlib
 import math
+import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from serjax.data.corpora.filenames import LAYOUTS
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import one_of
+from serjax.runtime.remote import is_remote
 
 
 class Kept(NamedTuple):
@@ -30,10 +34,10 @@ ALIKE = "sound alike, as a recording does at another speed, level or pitch, or w
 def recordings(utterances: Sequence[Utterance], kept: Sequence[Kept] = ()) -> list[int]:
     """Return for each clip the first clip of its recording: that of its file, and of those it is kept together with."""
     first = list(range(len(utterances)))
-    files: dict[str, int] = {}
-    for i, clip in enumerate(utterances):
-        if clip.path.name:
-            first[i] = files.setdefault(str(clip.path), i)
+    files: dict[Hashable, int] = {}
+    for i, file in enumerate(_files(utterances)):
+        if file is not None:
+            first[i] = files.setdefault(file, i)
     return _joined(first, (group.clips for group in kept)) if kept else first
 
 
@@ -93,12 +97,45 @@ def _joined(first: list[int], groups: Iterable[Sequence[int]]) -> list[int]:
     return [find(i) for i in range(len(first))]
 
 
+def _files(utterances: Sequence[Utterance]) -> list[Hashable]:
+    """Return what is equal for clips of one file, however its path is written; None for clips of no file.
+
+    Links are followed. Of clips that are stretches, files of equal bytes are one: the samples of two stretches do not
+    show that they overlap.
+    """
+    paths = {str(clip.path): clip.path for clip in utterances if clip.path.name}
+    known: dict[str, Hashable] = dict.fromkeys(paths)
+    sizes: dict[int, dict[Hashable, Path]] = defaultdict(dict)
+    for name, path in paths.items():
+        known[name] = name
+        if is_remote(path):
+            continue
+        try:
+            found = os.stat(path)
+        except (OSError, ValueError):  # told where it is decoded
+            continue
+        known[name] = found.st_dev, found.st_ino
+        sizes[found.st_size].setdefault(known[name], path)
+    if any(clip.start or clip.end is not None for clip in utterances):
+        content = {file: _digest(path) for same in sizes.values() if len(same) > 1 for file, path in same.items()}
+        known = {name: content.get(file) or file for name, file in known.items()}
+    return [known[str(clip.path)] if clip.path.name else None for clip in utterances]
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "blake2b").hexdigest()
+    except OSError:
+        return None
+
+
 def _overlapping(utterances: Sequence[Utterance]) -> list[list[int]]:
     """Return groups of clips of one file that overlap, each with the next one."""
     files = defaultdict(list)
-    for i, clip in enumerate(utterances):
-        if clip.path.name:
-            files[str(clip.path)].append(i)
+    for i, file in enumerate(_files(utterances)):
+        if file is not None:
+            files[file].append(i)
     found = []
     for clips in files.values():
         if len(clips) < 2:

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serjax.data.config import DataConfig
+from serjax.data.corpora.folders import audio_files
 from serjax.data.corpora.read import read_corpus
 from serjax.runtime.errors import UserError
 
@@ -113,3 +114,22 @@ def test_pipes_are_left_out(tmp_path, caplog):
     os.mkfifo(root / "sad/pipe.wav")
     assert labels(root) == {"anger/a": "anger", "sad/b": "sad"}
     assert "pipe.wav: it is a pipe" in caplog.text
+
+
+def test_a_folder_behind_one_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+    def refused(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(type(tmp_path), "exists", refused)
+    with pytest.raises(UserError, match=r"--data.root .*/x: it cannot be read \(.*/x: Permission denied\)"):
+        read_corpus(DataConfig(root=str(tmp_path / "x")))
+
+
+def test_recordings_of_suffixes_that_are_not_read_are_noted(tmp_path):
+    fill(tmp_path, "a/1.wav", "b/2.wave", "b/notes.txt", "b/3.pcm", "b/4.dat", "b/5.dat")
+    (tmp_path / "b/4.dat").write_bytes(b"RIFF\0\0\0\0WAVEfmt ")
+    files, notes = audio_files(tmp_path)
+    assert [path.name for path in files] == ["1.wav", "2.wave"]
+    assert notes == [
+        "2 .dat, 1 .pcm seem to be recordings and are left out, as their suffix is none of those that are read."
+    ]

@@ -7,7 +7,9 @@ from scipy import signal
 
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.data.dataset import read_data
-from serjax.data.folds.alike import may_divide
+from serjax.data.folds import alike
+from serjax.data.folds.alike import alike_clips, may_divide
+from serjax.data.store.clips import open_store
 from serjax.data.utterance import Utterance
 
 
@@ -52,3 +54,25 @@ def test_altered_copies_stand_on_one_side_and_are_named(tmp_path):
 )
 def test_folds_by_speaker_need_no_comparison(tmp_path, kind, speaker, expected):
     assert may_divide([Utterance("a", tmp_path, "A", speaker)], FoldsConfig(kind=kind)) == expected
+
+
+def test_what_was_found_is_kept_beside_the_clips(tmp_path, monkeypatch):
+    clips = []
+    for name, rate in (("a", 16_000), ("b", 17_000), ("c", 16_000)):
+        sf.write(tmp_path / f"{name}.wav", bursts("ac".find(name) > 0), rate)
+        clips.append(Utterance(name, tmp_path / f"{name}.wav", "x"))
+    store = open_store(clips, tmp_path / "clips", skip_bad=False)
+    assert alike_clips(store) == [[0, 1]]
+    kept = store.folder / alike._KEPT
+    again = open_store(clips, tmp_path / "clips", skip_bad=False)
+    with monkeypatch.context() as patched:
+        patched.setattr(alike, "sound_print", None)
+        assert alike_clips(again) == [[0, 1]]
+    for damage in (
+        '{"clips": 3, "groups": [[0, 7]]}',
+        '{"clips": 2, "groups": []}',
+        "[",
+        '{"clips": 3, "groups": [1]}',
+    ):
+        kept.write_text(damage)
+        assert alike_clips(again) == [[0, 1]]

@@ -81,3 +81,18 @@ def test_a_class_of_fewer_recordings_than_folds_is_told():
     clips = [clip(f"{r}-{i}", f"{r}.wav", "AB"[r > 1], float(i)) for r in range(8) for i in range(6)]
     with pytest.raises(UserError, match="The clips of class A are of 2 recordings, fewer than the 5 folds"):
         make_folds(clips, FoldsConfig(), 0)
+
+
+def test_a_file_is_one_however_its_path_is_written(tmp_path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "x.wav").write_bytes(b"one")
+    (tmp_path / "other.wav").write_bytes(b"two")
+    (tmp_path / "copy.wav").write_bytes(b"one")
+    (tmp_path / "link.wav").symlink_to(tmp_path / "x.wav")
+    (tmp_path / "hard.wav").hardlink_to(tmp_path / "x.wav")
+    names = ["x.wav", "b/../x.wav", "link.wav", "hard.wav", "copy.wav", "other.wav", "gone.wav"]
+    clips = [clip(str(i), tmp_path / name, start=i / 2, end=i / 2 + 1) for i, name in enumerate(names)]
+    assert recordings(clips) == [0, 0, 0, 0, 0, 5, 6]
+    assert kept_together(clips) == [Kept((0, 1, 2, 3, 4), OVERLAP)]
+    whole = [clip(str(i), tmp_path / name) for i, name in enumerate(names)]
+    assert recordings(whole) == [0, 0, 0, 0, 4, 5, 6]  # equal samples of whole files are found elsewhere

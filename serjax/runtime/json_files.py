@@ -1,12 +1,13 @@
 """JSON that was not written a moment ago by this process: read with limits, whoever wrote it.
 
 A file is refused that is no regular file, is larger than its kind ever is, is nested deeper than any object of ours,
-holds an integer of more than 64 bits or half a character, or has a key twice. What is returned can be walked, compared,
-shown and written by code that knows nothing of such things.
+holds an integer of more than 64 bits, NaN, infinity or half a character, or has a key twice. What is returned can be
+walked, compared, shown and written by code that knows nothing of such things.
 """
 
 import contextlib
 import json
+import math
 import os
 import stat
 from collections import Counter
@@ -122,6 +123,9 @@ def _beyond(value: Any) -> str | None:
         if isinstance(value, str):
             if not value.isascii() and _halves(value):
                 return f"{_named(place)} holds half a character (a lone surrogate)"
+        elif isinstance(value, float):
+            if not math.isfinite(value):
+                return f"{_named(place)} is {value}, which is no number of JSON"
         elif isinstance(value, int):
             if not -_WIDEST <= value < _WIDEST:
                 return f"{_named(place)} is an integer of more than 64 bits"

@@ -23,7 +23,7 @@ def test_it_comes_back_exactly_and_none_is_no_error(tmp_path):
     [
         ("format", 2, r"has format 2, .* reads format 1; use a newer serjax, or remove the file"),
         ("temperature", -1, r"members\.0\.temperature does not fit .*greater than 0"),
-        ("temperature", float("nan"), r"temperature does not fit"),
+        ("temperature", float("nan"), r"members\.0\.temperature is nan, which is no number of JSON"),
         ("nonconformity", [], r"nonconformity does not fit"),
         ("nonconformity", [1.5], r"nonconformity.* does not fit"),
         ("fold", 2, r"it is not of the models of model\.json"),

@@ -42,6 +42,8 @@ def test_any_bytes_are_parsed_or_refused_in_a_sentence(text):
         ("[" * 100_000, "nested more than 64 levels deep"),
         ("[" * 100 + "]" * 100, "nested more than 64 levels deep"),
         ('{"a": {"b": 9223372036854775808}}', "a.b is an integer of more than 64 bits"),
+        ('{"a": [1, NaN]}', "a.1 is nan, which is no number of JSON"),
+        ('{"a": -1e999}', "a is -inf, which is no number of JSON"),
         ('{"a": "\\ud800"}', "a holds half a character"),
         ('{"a": 1, "a": 2}', "the key a is there twice"),
         ("1" * 5000, "cannot be read as JSON"),

@@ -11,6 +11,7 @@ from serjax.data.corpora.names import is_part, part_role
 from serjax.data.corpora.versions import is_version
 from serjax.data.utterance import Utterance
 from serjax.runtime.errors import UserError, one_of
+from serjax.runtime.remote import is_remote
 
 _EMOTIONS = frozenset(
     """
@@ -240,7 +241,8 @@ def passed_through(root: Path, clips: Sequence[Utterance]) -> list[str]:
         )
     elif all(clip.path.relative_to(top).parts[0] != clip.label for clip in clips):
         notes.append(f"{one_of(first)} are no emotions, but the folders in them are, and those are the classes.")
-    if top.is_dir() and set(first) == labels:
+    # A store of objects has no empty folders.
+    if not is_remote(top) and top.is_dir() and set(first) == labels:
         without = sorted(
             path.name
             for path in top.iterdir()

@@ -20,7 +20,7 @@ class OdysseyLayout:
     Attributes:
         outputs: how many.
         layers: below the last one, each of Linear, LayerNorm and ReLU, as wide as the encoder.
-        mean: of the samples that it was trained on; it is taken off each sample.
+        mean: of the samples that it was trained on; it is subtracted from each sample.
         deviation: of the samples that it was trained on; each sample is divided by it.
     """
 

@@ -14,6 +14,8 @@ BUNDLED = Path(__file__).parent / "bundled"
 """Folder of the checkpoints that come with serjax, each in a folder of its name."""
 
 _SMALL_FILES = ["config.json", "preprocessor_config.json", "processor_config.json"]
+_SPEECHBRAIN = ("hyperparams.yaml", "label_encoder.txt", "wav2vec2.ckpt", "model.ckpt")
+"""All files of a release of SpeechBrain."""
 _RUN_FILES = ["experiment.json", "model.json", "calibration.json", "fold_*/*", "seed_*/*"]
 """Of a run that was uploaded, what answers for clips."""
 
@@ -80,7 +82,7 @@ def _download(repository: str) -> Path:
     from huggingface_hub import errors
 
     try:
-        for names in WEIGHT_FILES:
+        for names in (*WEIGHT_FILES, _SPEECHBRAIN):
             patterns = [*_SMALL_FILES, *_RUN_FILES, *names]
             folder = Path(huggingface_hub.snapshot_download(repository, allow_patterns=patterns))
             if any(any(folder.glob(name)) for name in (*names, "model.json")):

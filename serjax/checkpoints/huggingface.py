@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -10,13 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from serjax.checkpoints.checkpoint import Checkpoint
 from serjax.checkpoints.conversion import load_tensors, matches, to_tensors
 from serjax.checkpoints.formats.tensors import read_tensors, write_tensors
 from serjax.checkpoints.hub import resolve
 from serjax.checkpoints.preprocessor import Preprocessor, read_preprocessor
+from serjax.checkpoints.releases.table import find_release
 from serjax.models.encoders import config as encoder_config
 from serjax.models.encoders.build import build_encoder
-from serjax.models.encoders.config import EncoderConfig
 from serjax.models.encoders.families import FAMILIES
 from serjax.models.encoders.stack import BaseEncoder
 from serjax.models.functional import abstract
@@ -39,26 +41,6 @@ ENCODER_SHARD, _HEAD_SHARD = "model-00001-of-00002.safetensors", "model-00002-of
 
 SavedAs = Literal["float32", "float16"]
 """Formats that weights are written in."""
-
-
-class Checkpoint(NamedTuple):
-    """Contents of a Hugging Face directory.
-
-    Attributes:
-        source: the directory or hub id that was asked for.
-        config: config.json.
-        encoder: layout of the encoder that it describes.
-        preprocessor: how its input is prepared.
-        tensors: weights by PyTorch's key, mapped from the files; without what some classes put before all of them.
-        notes: sentences for the user about what was assumed.
-    """
-
-    source: str
-    config: dict[str, Any]
-    encoder: EncoderConfig
-    preprocessor: Preprocessor
-    tensors: dict[str, np.ndarray]
-    notes: tuple[str, ...]
 
 
 class Pretrained(NamedTuple):
@@ -86,6 +68,11 @@ def read_checkpoint(source: str) -> Checkpoint:
             a decoder without an encoder.
     """
     directory = resolve(source)
+    release = find_release(directory)
+    if release is not None:
+        reader = import_module(f"serjax.checkpoints.releases.{release.name}")
+        released: Checkpoint = reader.read(source, directory)
+        return released._replace(release=release)
     config = read_json(directory / "config.json")
     encoder = encoder_config.from_dict(config, f"{source}/config.json")
     preprocessor, notes = read_preprocessor(directory, encoder)
@@ -111,7 +98,7 @@ def load_encoder(source: str) -> Pretrained:
     """
     checkpoint = read_checkpoint(source)
     config = checkpoint.encoder
-    prefix = FAMILIES[config.model_type].prefix
+    prefix = checkpoint.prefix
     if prefix and any(key.startswith(prefix) for key in checkpoint.tensors):
         ignored = tuple(key for key in checkpoint.tensors if not key.startswith(prefix))
     else:

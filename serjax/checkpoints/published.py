@@ -3,28 +3,22 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
-from serjax.audio import SAMPLE_RATE
-from serjax.checkpoints.bundle import Models, Outputs
-from serjax.checkpoints.conversion import load_tensors, matches
-from serjax.checkpoints.huggingface import Checkpoint, read_checkpoint
+from serjax.checkpoints.bundle import Models
+from serjax.checkpoints.checkpoint import Checkpoint
+from serjax.checkpoints.conversion import matches
+from serjax.checkpoints.huggingface import read_checkpoint
+from serjax.checkpoints.single_model import labels_of, problem_type, refuse_layer_sum, single_model
 from serjax.models.encoders.config import EncoderConfig
 from serjax.models.encoders.families import FAMILIES
 from serjax.models.functional import abstract
 from serjax.models.published import HeadLayout, LayerSum, Pooling, PublishedClassifier
 from serjax.runtime.errors import UserError
 
-_OUTPUTS: dict[str, Outputs] = {
-    "single_label_classification": "softmax",
-    "multi_label_classification": "sigmoid",
-    "regression": "identity",
-}
 _UNUSED = tuple(
     rf"{name}(\..*)?" for name in ("lm_head", "quantizer", "project_hid", "project_q", "decoder", "proj_out")
 )
@@ -36,7 +30,8 @@ def load_published(source: str, layer_sum: LayerSum | None = None) -> Models:
     """Load a published classifier.
 
     Known are the heads of transformers' ForSequenceClassification and ForAudioClassification classes, of soxan's
-    Wav2Vec2- and HubertForSpeechClassification, of ehcalabres' checkpoints and of audEERING's dimensional model.
+    Wav2Vec2- and HubertForSpeechClassification, of ehcalabres' checkpoints and of audEERING's dimensional model, and
+    the releases of `serjax/checkpoints/releases/`.
 
     Args:
         source: a directory, or a hub id such as `superb/hubert-base-superb-er`.
@@ -48,6 +43,10 @@ def load_published(source: str, layer_sum: LayerSum | None = None) -> Models:
             not fit its config; a head is never made at random.
     """
     checkpoint = read_checkpoint(source)
+    if checkpoint.release is not None:
+        reader = import_module(f"serjax.checkpoints.releases.{checkpoint.release.name}")
+        answering: Models = reader.answer(checkpoint, layer_sum)
+        return answering
     config, family = checkpoint.encoder, FAMILIES[checkpoint.encoder.model_type]
     head = {key: tensor for key, tensor in checkpoint.tensors.items() if not key.startswith(family.own)}
     layout, notes = _with_layer_sum(checkpoint, _layout(checkpoint, head), config, layer_sum)
@@ -57,40 +56,11 @@ def load_published(source: str, layer_sum: LayerSum | None = None) -> Models:
         notes = (*notes, f"{source} also holds {names}, which its classifier does not use.")
     # One output cannot be one class of several; transformers takes it for a value too.
     default = "regression" if layout.classes == 1 else "single_label_classification"
-    problem = checkpoint.config.get("problem_type") or default
-    if not isinstance(problem, str) or problem not in _OUTPUTS:
-        raise UserError(
-            f"{source}/config.json: problem_type is {problem!r}; serjax knows {', '.join(_OUTPUTS)}; correct it."
-        )
+    outputs = problem_type(checkpoint, default)
     normalize = checkpoint.preprocessor.normalize
     model = abstract(lambda rngs: PublishedClassifier(config, layout, normalize=normalize, rngs=rngs))
-    missing = [re.escape(f"{family.prefix}masked_spec_embed")]
-    state = load_tensors(
-        model,
-        checkpoint.tensors,
-        source=source,
-        encoder=family.prefix,
-        allow_missing=missing,
-        allow_extra=[re.escape(key) for key in unused],
-    )
-    nnx.update(model, state)
-    if hasattr(model.speech_encoder, "masked_spec_embed") and "masked_spec_embed" not in state["speech_encoder"]:
-        model.speech_encoder.masked_spec_embed.set_value(jnp.zeros(config.hidden_size))
-    # The encoder is what all members of an ensemble share, though there is but one member here.
-    graphdef, own, *rest = nnx.split(model, lambda path, _: path[0] != "speech_encoder", ...)
-    return Models(
-        labels=_labels(checkpoint, layout.classes),
-        folds=(1,),
-        graphdef=graphdef,
-        params=jax.tree.map(lambda leaf: leaf[None], own),
-        shared=rest[0],
-        max_seconds=None if config.max_samples is None else config.max_samples / SAMPLE_RATE,
-        crop="head",
-        min_samples=config.min_samples,
-        dtype="float32",
-        outputs=_OUTPUTS[problem],
-        notes=(*checkpoint.notes, *notes),
-    )
+    labels = labels_of(checkpoint, layout.classes)
+    return single_model(checkpoint, model, labels, outputs, unused=unused, notes=notes)
 
 
 def _layout(checkpoint: Checkpoint, head: Mapping[str, np.ndarray]) -> HeadLayout:
@@ -140,10 +110,7 @@ def _with_layer_sum(
     """
     source = checkpoint.source
     if not (layout.weighted_layers and config.sums_by_version):
-        if asked is not None:
-            raise UserError(
-                f"--layer-sum {asked}: {source} has no weighted sum of layers to which it matters; leave it out."
-            )
+        refuse_layer_sum(checkpoint, asked)
         return layout, ()
     written = str(checkpoint.config.get("transformers_version") or "")
     by_file: LayerSum = "5" if re.match(r"([5-9]|\d\d)\b", written) else "4"
@@ -153,41 +120,3 @@ def _with_layer_sum(
         f"{source}: layers are summed as in transformers {chosen}, as {'asked for' if asked else reason} (--layer-sum)."
     )
     return replace(layout, layer_sum=chosen), (note,)
-
-
-def _labels(checkpoint: Checkpoint, classes: int) -> tuple[str, ...]:
-    """Return the names of the outputs in their order, from id2label or label2id, which must agree.
-
-    Raises:
-        UserError: they do not, name other outputs than there are, or name two alike.
-    """
-    path, settings = f"{checkpoint.source}/config.json", checkpoint.config
-    default = {index: f"LABEL_{index}" for index in range(classes)}  # what transformers calls them without names
-    found: dict[str, dict[int, str]] = {}
-    for key, kind in (("id2label", "numbers to names"), ("label2id", "names to numbers")):
-        named = settings.get(key)
-        if named is None:
-            continue
-        try:
-            pairs = list(named.items()) if key == "id2label" else [(number, name) for name, number in named.items()]
-            labels = {int(number): str(name) for number, name in pairs}
-        except (AttributeError, TypeError, ValueError, OverflowError):
-            raise UserError(f"{path}: {key} is {named!r}; it must map {kind}.") from None
-        if sorted(labels) != list(range(classes)) or len(labels) != len(pairs):
-            raise UserError(
-                f"{path}: {key} names the outputs {sorted(int(number) for number, _ in pairs)}, but the head has "
-                f"{classes}; give weights and config.json of one model."
-            )
-        if labels != default:
-            found[key] = labels
-    if len(found) == 2 and found["id2label"] != found["label2id"]:
-        raise UserError(
-            f"{path}: id2label has {', '.join(found['id2label'][index] for index in range(classes))}, but label2id "
-            f"{', '.join(found['label2id'][index] for index in range(classes))}; correct the wrong one."
-        )
-    labels = next(iter(found.values()), default)
-    names = tuple(labels[index] for index in range(classes))
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(f"{path}: id2label calls several outputs {', '.join(twice)}; give each a name of its own.")
-    return names

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Float32, Int
 
 from serjax.audio import SAMPLE_RATE
 from serjax.checkpoints.hub import resolve
+from serjax.checkpoints.releases.table import is_published
 from serjax.checkpoints.run_models import read_run
 from serjax.data.store.decoded import content_hash
 from serjax.data.store.frame_labels import FrameGrid
@@ -239,7 +240,7 @@ def load_embedder(
             encoder, or with one a fold.
     """
     folder = resolve(source)
-    is_run = not (folder / "config.json").is_file()
+    is_run = not is_published(folder)
     if layers == HEAD or (layers is None and is_run):
         if pool is not None:
             raise UserError(

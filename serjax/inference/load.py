@@ -13,6 +13,7 @@ from serjax.audio.highpass import LOWEST
 from serjax.checkpoints.bundle import Models, of_task
 from serjax.checkpoints.hub import is_hub_id, resolve
 from serjax.checkpoints.published import load_published
+from serjax.checkpoints.releases.table import is_published
 from serjax.checkpoints.run_models import load_run
 from serjax.inference.ensemble import Ensemble, LongClips
 from serjax.models.base import DType
@@ -102,4 +103,4 @@ def find(source: str | Path) -> tuple[Path, bool]:
     if is_hub_id(str(source)):
         fetched = resolve(str(source))
         folder = fetched if (fetched / "model.json").is_file() else folder
-    return folder, folder.is_dir() and not (folder / "config.json").is_file()
+    return folder, folder.is_dir() and not is_published(folder)

@@ -6,9 +6,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from serjax.models.classifiers.odyssey import OdysseyClassifier
 from serjax.models.classifiers.spectrogram import SpectrogramClassifier
 from serjax.models.classifiers.speech import SpeechClassifier
+from serjax.models.classifiers.speechbrain import SpeechBrainClassifier
 from serjax.models.classifiers.video import VideoClassifier
+from serjax.models.classifiers.vox_profile import VoxProfileClassifier
 from serjax.models.fusion.model import FusionModel
 from serjax.models.inputs import Inputs
 from serjax.models.layers.pooling import masked_mean
@@ -37,6 +40,8 @@ def embed(model: nnx.Module, inputs: Inputs) -> Float[Array, "b d"]:
         sound = model.audio.vector(*inputs.sound, None, None, frozen=False)
         seen = masked_mean(*model.video.sequence(*inputs.frames))
         return jnp.concatenate([sound, seen], axis=-1)
+    if isinstance(model, (OdysseyClassifier, SpeechBrainClassifier, VoxProfileClassifier)):
+        return model.pooled(inputs)
     owner, name = _classifier(model)
     setattr(owner, name, _Identity())
     embedded: Float[Array, "b d"] = model(inputs)

@@ -43,6 +43,7 @@ def hub(monkeypatch, tmp_path):
         ({"pytorch_model.bin"}, {"flax_model.msgpack", "optimizer.bin", "README.md"}),
         ({"pytorch_model.bin.index.json", "pytorch_model-00001-of-00001.bin"}, {"flax_model.msgpack"}),
         ({"flax_model.msgpack"}, {"tf_model.h5"}),
+        ({"hyperparams.yaml", "label_encoder.txt", "wav2vec2.ckpt", "model.ckpt"}, {"anger.wav"}),
     ],
 )
 def test_fetches_weights_once_and_safetensors_first(hub, tmp_path, weights, ignored):

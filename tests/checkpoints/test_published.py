@@ -11,10 +11,11 @@ from flax import nnx
 from safetensors.numpy import load_file, save_file
 
 import serjax
+from serjax.checkpoints.checkpoint import Checkpoint
 from serjax.checkpoints.conversion import to_tensors
-from serjax.checkpoints.huggingface import Checkpoint, save_pretrained
+from serjax.checkpoints.huggingface import save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
-from serjax.checkpoints.published import _labels, _layout, _with_layer_sum
+from serjax.checkpoints.published import _layout, _with_layer_sum
 from serjax.models.encoders.families import FAMILIES, of_layout
 from serjax.models.encoders.wav2vec2 import SpeechEncoder
 from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
@@ -292,26 +293,6 @@ class TestAgainstTheirCode:
         written = json.loads((tmp_path / "config.json").read_text())
         (tmp_path / "config.json").write_text(json.dumps(written | {"transformers_version": "4.57.1"}))
         self.check(torch, formula, tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        ({"id2label": None, "label2id": {"b": 1, "a": 0, "c": 2}}, ("a", "b", "c")),
-        ({"id2label": {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}, "label2id": {"a": 0, "b": 1, "c": 2}}, "abc"),
-        ({"label2id": {"angry": "0", "happy": 1, "sad": 2}}, LABELS),
-        ({"label2id": {"angry": 1, "happy": 0, "sad": 2}}, "label2id happy, angry, sad; correct the wrong one"),
-        ({"id2label": {"0": "a", "1": "b", "2": "a"}}, "calls several outputs a; give each a name"),
-        ({"id2label": None, "label2id": {"a": 0, "b": 0, "c": 2}}, r"label2id names the outputs \[0, 0, 2\]"),
-    ],
-)
-def test_names_come_from_both_tables_of_config_json(settings, expected):
-    checkpoint = Checkpoint("here", {"id2label": dict(enumerate(LABELS)), **settings}, CONFIG, Preprocessor(), {}, ())
-    if len(expected) == 3:
-        assert _labels(checkpoint, 3) == tuple(expected)
-    else:
-        with pytest.raises(UserError, match=expected):
-            _labels(checkpoint, 3)
 
 
 def test_sum_of_layers_follows_the_version_that_wrote_the_checkpoint():

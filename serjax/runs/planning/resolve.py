@@ -3,7 +3,9 @@
 from dataclasses import dataclass, replace
 
 from serjax.checkpoints.hub import resolve as find_directory
+from serjax.checkpoints.huggingface import read_checkpoint
 from serjax.checkpoints.preprocessor import default_preprocessor, read_preprocessor
+from serjax.checkpoints.releases.table import find_release
 from serjax.config.experiment import Experiment, cache_folder
 from serjax.data.config import FoldsConfig
 from serjax.data.corpora.read import read_corpus
@@ -64,8 +66,12 @@ def resolved(experiment: Experiment, *, heads: bool = False) -> Experiment:
             raise UserError("--model.checkpoint and --model.size are both missing; give a checkpoint or a size.")
         else:
             directory = find_directory(speech.checkpoint)
-            config = encoder_config.from_dict(read_json(directory / "config.json"), f"{speech.checkpoint}/config.json")
-            preprocessor, _ = read_preprocessor(directory, config)
+            if find_release(directory) is not None:
+                config, preprocessor = read_checkpoint(speech.checkpoint)[2:4]
+            else:
+                path = f"{speech.checkpoint}/config.json"
+                config = encoder_config.from_dict(read_json(directory / "config.json"), path)
+                preprocessor, _ = read_preprocessor(directory, config)
         layout = EncoderLayout(config, preprocessor.normalize, preprocessor.return_attention_mask)
     if model.video is not None and model.video.face_features is not None:
         raise UserError("model.video.face-features: how long its vectors are is not known to a plan; leave it out.")

@@ -14,6 +14,7 @@ BUNDLED = Path(__file__).parent / "bundled"
 """Folder of the checkpoints that come with serjax, each in a folder of its name."""
 
 _SMALL_FILES = ["config.json", "preprocessor_config.json", "processor_config.json"]
+_ADAPTER_FILES = ["adapter_config.json", "adapter_model.safetensors"]
 _RUN_FILES = ["experiment.json", "model.json", "calibration.json", "fold_*/*", "seed_*/*"]
 """Of a run that was uploaded, what answers for clips."""
 
@@ -81,7 +82,7 @@ def _download(repository: str) -> Path:
 
     try:
         for names in WEIGHT_FILES:
-            patterns = [*_SMALL_FILES, *_RUN_FILES, *names]
+            patterns = [*_SMALL_FILES, *_ADAPTER_FILES, *_RUN_FILES, *names]
             folder = Path(huggingface_hub.snapshot_download(repository, allow_patterns=patterns))
             if any(any(folder.glob(name)) for name in (*names, "model.json")):
                 break

@@ -117,7 +117,7 @@ class SpeechClassifier(nnx.Module):
 
     def _above(
         self, states: Float[Array, "b l n d"], frames: Int[Array, "b"], key: PRNGKeyArray | None
-    ) -> Float[Array, "b l n d"]:
+    ) -> Float[Array, "b m n d"]:
         """Return the hidden states that the head takes, from those of `shared_states` below adapters."""
         first = self._first()
         with adapter_dropout(self.speech_encoder, _of_adapters(key)):

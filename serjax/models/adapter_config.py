@@ -47,7 +47,7 @@ class AdapterConfig:
     rank: Width = 16
     """Inner width of lora and bottleneck."""
     alpha: Positive = 32.0
-    """What lora adds is scaled by alpha / rank."""
+    """The part that lora adds is scaled by alpha / rank."""
     rslora: bool = False
     """Scale by alpha / sqrt(rank) instead (Kalajdzievski, 2023)."""
     dropout: Rate = 0.0

@@ -29,7 +29,13 @@ from serjax.runtime.allocator import keep_memory
 Call = Callable[[], Any]
 Values = dict[str, dict[str, list[float]]]
 """By case and side, a value a round."""
-PACKAGES = {"torch": "torch", "transformers": "transformers", "onnxruntime": "onnxruntime", "librosa": "librosa"}
+PACKAGES = {
+    "torch": "torch",
+    "transformers": "transformers",
+    "peft": "peft",
+    "onnxruntime": "onnxruntime",
+    "librosa": "librosa",
+}
 PACKAGES |= {"sklearn": "scikit-learn", "cv2": "opencv-python-headless", "skimage": "scikit-image"}
 """Modules of others, and the packages that they come in."""
 

@@ -18,6 +18,7 @@ PARSER.add_argument("--out", required=True, type=Path, metavar="DIR", help="a fo
 PARSER.add_argument("--fold", type=int, metavar="N", help="export this fold alone; by default the ensemble of all")
 PARSER.add_argument("--weights", type=float, nargs="+", help="how much each fold counts")
 PARSER.add_argument("--int8", action="store_true", help="onnx: write a model with weights of 8 bits too")
+PARSER.add_argument("--adapter", action="store_true", help="hf: write the adapters of the fold for PEFT too")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -28,10 +29,13 @@ def main(argv: Sequence[str]) -> int:
 
     cli.show_log(stdout=False)
     weights = None if options.weights is None else tuple(options.weights)
-    files = export(options.model, options.to, options.out, Options(options.fold, weights, options.int8))
+    files = export(
+        options.model, options.to, options.out, Options(options.fold, weights, options.int8, options.adapter)
+    )
     for name, text in files.items():
-        size = (options.out / name).stat().st_size
-        print(f"{options.out / name}  {size / 1e6:.2f} MB  {text}")
+        path = options.out / name
+        size = sum(one.stat().st_size for one in (path.iterdir() if path.is_dir() else (path,)))
+        print(f"{path}  {size / 1e6:.2f} MB  {text}")
     return 0
 
 

@@ -16,6 +16,7 @@ BUNDLED = Path(__file__).parent / "bundled"
 _SMALL_FILES = ["config.json", "preprocessor_config.json", "processor_config.json"]
 _SPEECHBRAIN = ("hyperparams.yaml", "label_encoder.txt", "wav2vec2.ckpt", "model.ckpt")
 """All files of a release of SpeechBrain."""
+_ADAPTER_FILES = ["adapter_config.json", "adapter_model.safetensors"]
 _RUN_FILES = ["experiment.json", "model.json", "calibration.json", "fold_*/*", "seed_*/*"]
 """Of a run that was uploaded, what answers for clips."""
 
@@ -83,7 +84,7 @@ def _download(repository: str) -> Path:
 
     try:
         for names in (*WEIGHT_FILES, _SPEECHBRAIN):
-            patterns = [*_SMALL_FILES, *_RUN_FILES, *names]
+            patterns = [*_SMALL_FILES, *_ADAPTER_FILES, *_RUN_FILES, *names]
             folder = Path(huggingface_hub.snapshot_download(repository, allow_patterns=patterns))
             if any(any(folder.glob(name)) for name in (*names, "model.json")):
                 break

@@ -11,17 +11,21 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from serjax.checkpoints.adapter_weights import merged
 from serjax.checkpoints.checkpoint import Checkpoint
 from serjax.checkpoints.conversion import load_tensors, matches, to_tensors
 from serjax.checkpoints.formats.tensors import read_tensors, write_tensors
 from serjax.checkpoints.hub import resolve
+from serjax.checkpoints.peft import is_peft, read_base, read_peft
 from serjax.checkpoints.preprocessor import Preprocessor, read_preprocessor
 from serjax.checkpoints.releases.table import find_release
+from serjax.models.adapter_config import PARTS, AdapterConfig
 from serjax.models.encoders import config as encoder_config
 from serjax.models.encoders.build import build_encoder
 from serjax.models.encoders.families import FAMILIES
 from serjax.models.encoders.stack import BaseEncoder
 from serjax.models.functional import abstract
+from serjax.runtime.constraints import from_json
 from serjax.runtime.disk import disk_errors, link, write_text
 from serjax.runtime.errors import UserError
 from serjax.runtime.json_files import read_json
@@ -38,6 +42,9 @@ _TASK_KEYS = tuple(
 ENCODER_SHARD, _HEAD_SHARD = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 """Files of the encoder and of what comes with it, where several directories have one encoder."""
 
+
+ADAPTER = "serjax_adapter"
+"""Key of config.json under which the settings of adapters stand that lie beside the weights which they adapt."""
 
 SavedAs = Literal["float32", "float16"]
 """Formats that weights are written in."""
@@ -58,7 +65,7 @@ class Pretrained(NamedTuple):
 
 
 def read_checkpoint(source: str) -> Checkpoint:
-    """Read a checkpoint, without making a model of it.
+    """Read a checkpoint, without making a model of it; adapters, ours or PEFT's on its base model, are merged.
 
     Args:
         source: a directory, or a hub id such as `facebook/hubert-base-ls960`.
@@ -68,6 +75,8 @@ def read_checkpoint(source: str) -> Checkpoint:
             a decoder without an encoder.
     """
     directory = resolve(source)
+    if is_peft(directory) and not (directory / "config.json").is_file():
+        return _with_adapter(source, read_checkpoint(read_base(directory)))
     release = find_release(directory)
     if release is not None:
         reader = import_module(f"serjax.checkpoints.releases.{release.name}")
@@ -84,7 +93,19 @@ def read_checkpoint(source: str) -> Checkpoint:
             f"{source}: its weights are a decoder's, without the encoder; give the checkpoint of a whole "
             f"{FAMILIES[encoder.model_type].architecture}, or of its encoder."
         )
+    if ADAPTER in config:
+        settings = from_json(AdapterConfig, json.dumps(config[ADAPTER]), f"{source}/config.json")
+        tensors = merged(tensors, settings, FAMILIES[encoder.model_type].prefix, source)
     return Checkpoint(source, config, encoder, preprocessor, tensors, notes)
+
+
+def _with_adapter(source: str, base: Checkpoint) -> Checkpoint:
+    """Return a base model with an adapter of PEFT merged into its weights."""
+    found = read_peft(source, base.encoder)
+    prefix = base.prefix if any(key.startswith(base.prefix) for key in base.tensors) else ""
+    tensors = base.tensors | {prefix + key: tensor for key, tensor in found.tensors.items()}
+    notes = (*base.notes, *found.notes, f"{source} is merged into its base model, {found.base}.")
+    return base._replace(source=source, tensors=merged(tensors, found.settings, prefix, source), notes=notes)
 
 
 def load_encoder(source: str) -> Pretrained:
@@ -162,6 +183,8 @@ def save_pretrained(
         tensors.pop(f"{prefix}masked_spec_embed", None)  # transformers then has none
     tensors = {key: array.astype(dtype, copy=False) for key, array in tensors.items()}
     extra = {key: array.astype(dtype, copy=False) for key, array in (extra_tensors or {}).items()}
+    # Adapters are each directory's own.
+    extra |= {key: tensors.pop(key) for key in list(tensors) if not PARTS.isdisjoint(key.split("."))}
     if shared is None:
         write_tensors(folder / "model.safetensors", tensors | extra)
     else:

@@ -22,9 +22,12 @@ from serjax.checkpoints.bundle import Models
 from serjax.checkpoints.calibration import read_calibration
 from serjax.checkpoints.conversion import load_tensors, to_tensors
 from serjax.checkpoints.formats.tensors import read_tensors, write_tensors
-from serjax.checkpoints.huggingface import save_pretrained
-from serjax.checkpoints.preprocessor import Preprocessor
-from serjax.checkpoints.sequence_classification import from_transformers, in_transformers, to_transformers
+from serjax.checkpoints.sequence_classification import (
+    from_transformers,
+    label_names,
+    preprocessor_of,
+    save_classifier,
+)
 from serjax.evaluation.tasks import Task
 from serjax.models.classifiers.speech import build_head
 from serjax.models.config import ModelConfig
@@ -104,7 +107,7 @@ def save_models(run_dir: Path, models: RunModels, *seeds: Mapping[int, Any]) -> 
 
     A speech encoder with its head is a Hugging Face directory: of the family's ForSequenceClassification in
     transformers, where that has such a head, else of a model_type that its auto classes refuse. A frozen encoder lies
-    on the disk once.
+    on the disk once; where it has adapters, these are written beside each head.
 
     Args:
         run_dir: the run folder.
@@ -115,40 +118,22 @@ def save_models(run_dir: Path, models: RunModels, *seeds: Mapping[int, Any]) -> 
         UserError: the files cannot be written.
     """
     config = models.model
-    names: dict[str, Any] = {"id2label": dict(enumerate(models.labels))}
-    names["label2id"] = {label: number for number, label in enumerate(models.labels)}
+    names = label_names(models.labels)
     places = [(fold_folder(run_dir, fold, seed), one) for seed, own in enumerate(seeds) for fold, one in own.items()]
+    first = None
+    if isinstance(config, Speech) and (config.frozen_encoder or config.adapter.given):
+        first = places[0][0] if _equal([_frozen(config, one) for _, one in places]) else None
     for folder, member in places:
         if not isinstance(config, Speech):
             _save_network(folder, config, member, names)
             continue
-        family = FAMILIES[config.encoder.config.model_type]
         head = to_tensors(member.head, _HEAD)
-        entries: dict[str, Any] = {
-            "architectures": [type(member).__name__],
-            "model_type": OWN + config.encoder.config.model_type,
-        }
-        if in_transformers(config) and not models.tasks:
-            head = to_transformers(config, head)
-            entries = {
-                "architectures": [f"{family.architecture}{family.classifier}"],
-                "classifier_proj_size": len(head["projector.bias"]),
-                "use_weighted_layer_sum": config.weighted_layers,
-            }
-        save_pretrained(
-            member.speech_encoder,
-            folder,
-            preprocessor=_preprocessor(config),
-            prefix=family.prefix,
-            extra_tensors=head,
-            extra_config=entries | names,
-            shared=places[0][0] if config.frozen_encoder else None,
-        )
+        save_classifier(folder, config, member.speech_encoder, head, names, in_form=not models.tasks, shared=first)
     write_model_json(run_dir, models)
 
 
-def _preprocessor(speech: Speech) -> Preprocessor:
-    return Preprocessor(speech.encoder.normalize, return_attention_mask=speech.encoder.attention_mask)
+def _frozen(config: Speech, member: nnx.Module) -> nnx.State:
+    return nnx.state(member, lambda path, leaf: isinstance(leaf, nnx.Param) and not config.trainable(path))
 
 
 def write_model_json(run_dir: Path, models: RunModels) -> None:
@@ -167,9 +152,8 @@ def _save_network(folder: Path, config: Any, member: nnx.Module, names: dict[str
     speech = config.encoder_settings
     if speech is not None:
         entries["encoder"] = speech.encoder.config.to_dict()
-        write_text(
-            folder / "preprocessor_config.json", json.dumps(_preprocessor(speech).to_dict(speech.encoder.config)) + "\n"
-        )
+        prepared = preprocessor_of(speech).to_dict(speech.encoder.config)
+        write_text(folder / "preprocessor_config.json", json.dumps(prepared) + "\n")
     write_tensors(folder / "model.safetensors", to_tensors(member))
     write_text(folder / "config.json", json.dumps(entries) + "\n")
 
@@ -218,14 +202,17 @@ def load_run(run_dir: str | Path) -> Models:
         if not own.is_dir():
             raise UserError(f"{own}: this fold of the run is missing; copy it here too, or train again.")
     model = run.model
-    trained, rest, graphdef = [], [], None
+    trained: list[Any] = []
+    rest: list[Any] = []
+    graphdef = None
     for source in members:
         # Settings that fit their types may still make no model.
         with contents_of(folder / "model.json", _AGAIN):
-            member = _load_fold(source, folder / OLD_ENCODER, run)
+            member = load_fold(source, folder / OLD_ENCODER, run)
         graphdef, state, *frozen = nnx.split(member, lambda path, _: model.trainable(path), ...)
         trained.append(state)
-        rest += frozen
+        # One that folds have in common is held once.
+        rest.append(rest[0] if rest and _equal([rest[0], *frozen]) else frozen[0])
     assert graphdef is not None
     if not _equal(rest):
         # Each fold may have started from an encoder of its own, frozen parts included.
@@ -276,7 +263,7 @@ def load_heads(run_dir: str | Path) -> tuple[tuple[str, ...], Any]:
     return run.labels, jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
 
 
-def _load_fold(source: Path, beside: Path, run: RunModels) -> nnx.Module:
+def load_fold(source: Path, beside: Path, run: RunModels) -> nnx.Module:
     """Return one fold's model with its weights; those of its encoder may be in the directory `beside`."""
     model = run.model
     member = abstract(lambda rngs: model.build(len(run.labels), rngs=rngs))
@@ -301,10 +288,8 @@ def _load_fold(source: Path, beside: Path, run: RunModels) -> nnx.Module:
 
 
 def _equal(states: Sequence[Any]) -> bool:
-    first = jax.tree.leaves(states[0])
-    return all(
-        all(np.array_equal(a, b) for a, b in zip(first, jax.tree.leaves(other), strict=True)) for other in states[1:]
-    )
+    first, *others = map(jax.tree.leaves, states)
+    return all(a is b or np.array_equal(a, b) for other in others for a, b in zip(first, other, strict=True))
 
 
 def _check_labels(fold: Path, labels: Sequence[str]) -> None:

@@ -1,10 +1,22 @@
-"""Heads that transformers has too: its ForSequenceClassification is Linear, mean over frames, Linear."""
+"""Directories of a speech encoder with its head.
 
-from collections.abc import Mapping
+Some heads transformers has too: its ForSequenceClassification is Linear, mean over frames, Linear.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from serjax.checkpoints.huggingface import ADAPTER, save_pretrained
+from serjax.checkpoints.preprocessor import Preprocessor
+from serjax.models.encoders.config import OWN
+from serjax.models.encoders.families import FAMILIES
+from serjax.models.encoders.stack import BaseEncoder
 from serjax.models.speech import Speech
+from serjax.runtime.constraints import to_json
 
 _LAYERS, _OUT, _DENSE = "head.layer_weights", "head.classifier.out_proj.", "head.classifier.dense."
 _KINDS = ("weight", "bias")
@@ -60,3 +72,62 @@ def from_transformers(config: Speech, tensors: Mapping[str, np.ndarray]) -> dict
 
 def _zeros(count: int) -> np.ndarray:
     return np.zeros(count, np.float32)
+
+
+def save_classifier(
+    folder: Path,
+    config: Speech,
+    encoder: BaseEncoder,
+    head: dict[str, np.ndarray],
+    names: Mapping[str, Any],
+    *,
+    in_form: bool = True,
+    shared: Path | None = None,
+) -> None:
+    """Write a speech encoder with its head as a Hugging Face directory.
+
+    Args:
+        folder: is made.
+        config: settings.
+        encoder: with its adapters, where it has any.
+        head: tensors by serjax's keys.
+        names: entries of config.json on the labels.
+        in_form: write the family's ForSequenceClassification where transformers has such a head.
+        shared: see `save_pretrained`.
+
+    Raises:
+        UserError: the files cannot be written.
+    """
+    family = FAMILIES[config.encoder.config.model_type]
+    entries: dict[str, Any] = {
+        "architectures": ["SpeechClassifier"],
+        "model_type": OWN + config.encoder.config.model_type,
+    }
+    if config.adapter.given:
+        entries[ADAPTER] = json.loads(to_json(config.adapter))
+    elif in_form and in_transformers(config):
+        head = to_transformers(config, head)
+        entries = {
+            "architectures": [f"{family.architecture}{family.classifier}"],
+            "classifier_proj_size": len(head["projector.bias"]),
+            "use_weighted_layer_sum": config.weighted_layers,
+        }
+    save_pretrained(
+        encoder,
+        folder,
+        preprocessor=preprocessor_of(config),
+        prefix=family.prefix,
+        extra_tensors=head,
+        extra_config=entries | dict(names),
+        shared=shared,
+    )
+
+
+def label_names(labels: Sequence[str]) -> dict[str, Any]:
+    """Return the entries of a config.json on the labels."""
+    return {"id2label": dict(enumerate(labels)), "label2id": {label: number for number, label in enumerate(labels)}}
+
+
+def preprocessor_of(speech: Speech) -> Preprocessor:
+    """Return how the input of a speech encoder is prepared."""
+    return Preprocessor(speech.encoder.normalize, return_attention_mask=speech.encoder.attention_mask)

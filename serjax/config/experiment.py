@@ -138,9 +138,11 @@ class Experiment:
             ("channel", augment.changes_channel),
         ):
             if given and name not in model.augmentations:
+                whose = "with model.adapter.encode_once " if model.encoded_once else ""
+                whose = "with a frozen encoder " if model.frozen_encoder else whose
                 raise UserError(
-                    f"augment: {_AUGMENTATIONS[name]} is given, but model.family {model.family} "
-                    f"{'with a frozen encoder ' if model.frozen_encoder else ''}does without it; leave it out."
+                    f"augment: {_AUGMENTATIONS[name]} is given, but model.family {model.family} {whose}does without "
+                    "it; leave it out."
                 )
         if augment.mixup_of == "features" and not augment.mixup:
             raise UserError("augment.mixup_of is features; it needs augment.mixup above 0; leave it out.")

@@ -1,4 +1,4 @@
-"""Hidden states of all clips from a frozen encoder, computed once; heads are trained on them."""
+"""Hidden states of all clips from a frozen encoder, computed once; heads, or layers with adapters, follow."""
 
 import logging
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from serjax.data.batching.lengths import Crop
 from serjax.data.store.clips import ClipStore, SilentClips
 from serjax.data.store.ragged import FORMAT
 from serjax.features.extract import Function, clip_batches, extract
+from serjax.models.adapter_config import PARTS
 from serjax.models.classifiers.speech import SpeechClassifier
 from serjax.models.functional import Params, cast
 from serjax.models.inputs import Features
@@ -36,6 +37,8 @@ def encode(
 ) -> Features:
     """Return the frozen encoder's hidden states of every clip, computed once and kept on disk.
 
+    Of an encoder with adapters those below the first one, which hang on none of its adapters.
+
     Args:
         model: in evaluation.
         clips: the store.
@@ -54,7 +57,7 @@ def encode(
 
     def call(state: Params, wave: Any, length: Any) -> Any:
         model = nnx.merge(graphdef, cast(state, dtype), copy=True)
-        states, frames = model.features(wave, length)
+        states, frames = model.shared_states(wave, length)
         states = states.astype(jnp.float32)
         if pooled:
             # The mean over frames is the same before and after the weighted sum of layers: keep it alone.
@@ -62,10 +65,12 @@ def encode(
             frames = jnp.ones_like(frames)
         return states, frames
 
-    wanted = (crop, samples, pooled, dtype, settings.weighted_layers, settings.padding)
+    wanted: tuple[Any, ...] = (crop, samples, pooled, dtype, settings.weighted_layers, settings.padding)
     prepared = (layout.normalize, layout.attention_mask)
-    # Of the encoder alone: other heads find the same features.
-    encoder = nnx.state(model.speech_encoder)
+    if settings.adapter.given:
+        wanted += (model.frozen_layers,)
+    # Of the encoder alone: other heads, and adapters, find the same features.
+    encoder = nnx.filter_state(nnx.state(model.speech_encoder), lambda path, _: PARTS.isdisjoint(path))
     key = fingerprint(FORMAT, encoder, clips.hashes, wanted, model.speech_encoder.config, *prepared)
     states, frames = encode_clips(
         call,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 from serjax.audio.config import AugmentConfig
+from serjax.models.adapter_config import AdapterConfig
 from serjax.models.encoders.base import Size
 from serjax.models.encoders.config import EncoderConfig
 from serjax.models.encoders.families import EncoderFamily
@@ -107,11 +108,13 @@ class Resolution(NamedTuple):
         seconds: length of the input, in s.
         layout: of the checkpoint's speech encoder.
         num_face_features: length of a clip's vector of face features.
+        adapter: settings of the adapter that a checkpoint has.
     """
 
     seconds: float
     layout: EncoderLayout | None = None
     num_face_features: int | None = None
+    adapter: AdapterConfig | None = None
 
 
 class Model:
@@ -120,6 +123,8 @@ class Model:
     modalities: ClassVar[frozenset[Modality]] = frozenset({"sound"})
     frozen_encoder: bool = False
     """True where hidden states of the clips are computed once and heads are all that is trained."""
+    encoded_once: bool = False
+    """True where clips are read once, for all folds and epochs, as far as all folds have the encoder in common."""
     handles_missing: bool = False
     """True where a clip may lack one of several modalities."""
     augmentations: ClassVar[frozenset[str]] = frozenset()

@@ -1,14 +1,16 @@
 """Settings of a speech encoder, its pooling and its head, with fine-tuning of any part of it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Self
 
 import tyro
 
+from serjax.models.adapter_config import PARTS, AdapterConfig
 from serjax.models.base import Augmentation, Checkpoint, DType, EncoderLayout, Model, Path, Resolution
 from serjax.models.encoders.base import Size
 from serjax.models.encoders.families import EncoderFamily
 from serjax.runtime.constraints import Count, Rate, Share, Width
+from serjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from flax import nnx
@@ -51,6 +53,8 @@ class Speech(Model):
     clips are encoded once and only heads are trained."""
     frozen_layers: Count = 0
     """freeze=layers: the CNN and this many transformer layers from the bottom are frozen."""
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    """Adapters: few weights that are trained in a frozen encoder, which all folds, seeds and learning rates share."""
     mask_time_prob: Share | None = None
     """SpecAugment over time: share of frames masked in training; by default the checkpoint's own."""
     mask_feature_prob: Share | None = None
@@ -69,8 +73,10 @@ class Speech(Model):
     """Layout of the encoder, which a run takes from `checkpoint` or `size`."""
 
     @property
-    def frozen(self) -> Literal["nothing", "cnn", "layers", "encoder"]:
+    def frozen(self) -> Literal["nothing", "cnn", "layers", "encoder", "all but adapters"]:
         """Frozen part, with auto resolved."""
+        if self.adapter.given:
+            return "all but adapters"
         if self.freeze != "auto":
             return self.freeze
         return "cnn" if self.size is None else "nothing"
@@ -81,24 +87,34 @@ class Speech(Model):
         return self.frozen == "encoder"
 
     @property
+    def encoded_once(self) -> bool:  # type: ignore[override]
+        """True where clips are encoded once, as far as the encoder is the same for all folds."""
+        return self.frozen_encoder or self.adapter.encode_once
+
+    @property
     def takes_mean_state(self) -> bool:
-        """True where the head needs no more of a frozen encoder's states than their mean over frames."""
-        return self.pooling == "mean" and self.head != "frame_relu" and not (self.final_dropout or self.state_norm)
+        """True where no more is needed of a frozen encoder's states than their mean over frames."""
+        return (
+            not self.adapter.encode_once
+            and self.pooling == "mean"
+            and self.head != "frame_relu"
+            and not (self.final_dropout or self.state_norm)
+        )
 
     @property
     def pretrained(self) -> bool:  # type: ignore[override]
         """True where an encoder with published weights is trained."""
-        return self.size is None and not self.frozen_encoder
+        return self.size is None and self.frozen not in ("encoder", "all but adapters")
 
     @property
     def two_stages(self) -> bool:  # type: ignore[override]
         """True where the head can be trained first, on the frozen encoder."""
-        return self.pretrained
+        return self.size is None and not self.frozen_encoder
 
     @property
     def augmentations(self) -> frozenset[str]:  # type: ignore[override]
         """Those of waves, where the encoder is trained."""
-        return frozenset() if self.frozen_encoder else frozenset({"waves", "channel", "mixup"})
+        return frozenset() if self.encoded_once else frozenset({"waves", "channel", "mixup"})
 
     @property
     def encoder(self) -> EncoderLayout:
@@ -127,7 +143,8 @@ class Speech(Model):
         start = f"random weights of size {self.size}" if self.size else f"`{self.checkpoint}`"
         frozen = f"{self.frozen_layers} layers" if self.frozen == "layers" else self.frozen
         head = f"pooling {self.pooling}, head {self.head}; frozen: {frozen}"
-        return f"Encoder: {self.description} from {start}; {head}"
+        kind = f" ({self.adapter.kind})" if self.adapter.kind != "none" else ""
+        return f"Encoder: {self.description} from {start}; {head}{kind}"
 
     @property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
@@ -143,7 +160,7 @@ class Speech(Model):
 
     def resolved(self, resolution: Resolution) -> Self:
         """Return the settings with the encoder's layout."""
-        return replace(self, layout=resolution.layout)
+        return replace(self, layout=resolution.layout, adapter=resolution.adapter or self.adapter)
 
     def build(
         self, num_classes: int, *, augmentation: Augmentation | None = None, rngs: "nnx.Rngs"
@@ -168,6 +185,8 @@ class Speech(Model):
                 return False
             case _, ("speech_encoder", *rest) if self.encoder.config.is_fixed(tuple(rest)):
                 return False
+            case "all but adapters", ("speech_encoder", *rest):
+                return not PARTS.isdisjoint(rest)
             case "cnn", ("speech_encoder", *rest):
                 return not self.encoder.config.is_stem(tuple(rest))
             case "layers", ("speech_encoder", "encoder", "layers", index, *_):
@@ -180,4 +199,22 @@ class Speech(Model):
 
     def heads_only(self) -> Self:
         """Return the settings with the whole encoder frozen."""
-        return replace(self, freeze="encoder")
+        return replace(self, freeze="encoder", adapter=AdapterConfig())
+
+    def check(self) -> None:
+        """Refuse what adapters, and clips that are encoded once, do without.
+
+        Raises:
+            UserError: names the setting.
+        """
+        if self.adapter.given and self.freeze != "auto":
+            raise UserError(
+                f"model.freeze is {self.freeze}, but with model.adapter all of the encoder but its adapters is frozen; "
+                "leave one of them out."
+            )
+        masked = self.mask_time_prob or self.mask_feature_prob
+        if self.adapter.encode_once and (masked or (self.family == "whisper" and self.padding != "exact")):
+            raise UserError(
+                "model.adapter.encode_once is given, but SpecAugment (mask_time_prob, mask_feature_prob) and Whisper's "
+                "padding of transformers change with each batch; leave one of them out."
+            )

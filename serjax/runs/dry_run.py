@@ -145,7 +145,7 @@ def _sound_table(experiment: Experiment, data: Data) -> list[RenderableType]:
     table = _table(f"Sound in crops of {found.crop:g} s (data.max_seconds)", "", "")
     table.add_row("clips that are longer", f"{found.longer} of {found.clips} ({found.longer / found.clips:.0%})")
     table.add_row(f"never heard in evaluation (data.eval_crop {crop})", f"{found.share:.0%} of the sound")
-    if experiment.model.frozen_encoder:
+    if experiment.model.encoded_once:
         table.add_row("never heard in training, on features of the same crops", f"{found.share:.0%} of the sound")
     else:
         table.add_row("not heard in an epoch of training (random crops)", f"{found.share:.0%} of the sound")
@@ -159,7 +159,7 @@ def _cost(experiment: Experiment, data: Data, folds: Sequence[Fold]) -> Renderab
     except UserError as error:
         return _list("Memory and time", [f"They are not planned: {error}"])
     check_lengths(whole, data, whole.model.min_samples, whole.model.max_samples)
-    if whole.model.frozen_encoder:
+    if whole.model.encoded_once:
         return _heads_cost(whole, data, trials)
     return _step_cost(whole, data, folds, trials)
 
@@ -179,7 +179,7 @@ def _heads_cost(experiment: Experiment, data: Data, trials: int) -> Table:
 
 def _step_cost(experiment: Experiment, data: Data, folds: Sequence[Fold], trials: int) -> RenderableType:
     """Return memory and time of a step on the devices at hand, compiled and timed where it fits."""
-    together, why = choose_together(experiment.folds.together, backend=jax.default_backend(), frozen_encoder=False)
+    together, why = choose_together(experiment.folds.together, backend=jax.default_backend(), encoded_once=False)
     at_once = trials if together else 1
     extent = Extent(
         at_once,

@@ -1,4 +1,4 @@
-"""Heads on a frozen speech encoder, which reads each clip once, those of another corpus too."""
+"""Heads, and adapters, on a speech encoder that reads each clip once, those of another corpus too."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -52,7 +52,7 @@ def make_heads(
     axis: FoldAxis,
     given: Mapping[str, Array],
 ) -> Heads:
-    """Encode all clips and draw a head for each trial.
+    """Encode all clips and draw a head, and adapters, for each trial.
 
     Args:
         experiment: which stretch of a clip, which adaptation.
@@ -76,7 +76,7 @@ def make_heads(
         with_domain_classifier(built.head, domain, rngs=rngs)
         return built
 
-    # One model, for its encoder; every trial gets a head of its own.
+    # One model, for its encoder; every trial gets a head, and adapters, of its own.
     single = fold_axis(1, 1, together=True, devices=jax.local_devices()[:1])
     graphdef, params, frozen = initial(whole, is_frozen, keys[:1], shared_key, single, given)
     encoder = nnx.merge(graphdef, single.first(params), frozen)
@@ -98,6 +98,9 @@ def make_heads(
         fresh = fresh_clips(data.unlabelled, frozenset(data.store.hashes), "--domain.root")
         features = joined(features, encoded(data.unlabelled, np.full(len(data.unlabelled), -1, np.int32)))
         other = OtherCorpus(domain, tuple(len(data.store) + i for i in fresh))
+    if model.adapter.given:
+        _, trained, _ = initial(whole, is_frozen, keys, shared_key, axis, given)
+        return Heads(trained, graphdef, frozen, features, other)
     _, heads, _ = initial(
         lambda rngs: with_domain_classifier(make_head(rngs), domain, rngs=rngs),
         lambda path: is_frozen(("head", *path)),

@@ -34,8 +34,8 @@ def group_trials(
         trials: of one run, or of several side by side, which are not parted.
         shared: what is frozen is one for all.
     """
-    frozen = model.frozen_encoder
-    together, _ = choose_together(experiment.folds.together, backend=jax.default_backend(), frozen_encoder=frozen)
+    once = model.encoded_once
+    together, _ = choose_together(experiment.folds.together, backend=jax.default_backend(), encoded_once=once)
     units: dict[tuple[int, int], list[Trial]] = {}
     for trial in trials:
         units.setdefault((trial.fold, trial.seed), []).append(trial)
@@ -44,7 +44,7 @@ def group_trials(
         return [list(trials)]
     if experiment.folds.at_once is not None:
         most = experiment.folds.at_once
-    elif (limit := distributed.from_first("memory", memory_limit)) and not frozen:
+    elif (limit := distributed.from_first("memory", memory_limit)) and not once:
         rates = max(map(len, units.values()))
         most = most_at_once(replace(experiment, model=model), classes, len(units), rates, limit, shared)
     every = list(units.values())

@@ -29,7 +29,7 @@ from serjax.models.fusion.config import Fusion
 from serjax.models.speech import Speech
 from serjax.runs.frozen_heads import make_heads
 from serjax.runs.planning.cost import mesh_cost
-from serjax.runs.starts import EncoderStart, Start, encoder_start, find_encoder, read_starts, stacked
+from serjax.runs.starts import EncoderStart, Start, encoder_start, find_adapter, find_encoder, read_starts, stacked
 from serjax.runtime.errors import UserError, one_of
 from serjax.training.choose_together import choose_together
 from serjax.training.domain import domain_weights
@@ -93,11 +93,13 @@ def make_plan(experiment: Experiment, read: Plan | None = None) -> Plan:
     if model.video is not None and model.video.face_features is not None:
         features = read_archive(model.video.face_features)[1].shape[1]
     layout = None if encoder is None else encoder.layout
-    resolved = model.resolved(Resolution(experiment.data.max_seconds, layout, features))
+    adapter = find_adapter(model, layout.config if layout else None)
+    resolved = model.resolved(Resolution(experiment.data.max_seconds, layout, features, adapter.settings))
     # Video alone takes no sound that could be changed.
     sound = experiment.augment if "sound" in model.modalities else AugmentConfig()
     given, recordings = _recordings(sound)
-    notes = [] if encoder is None else list(encoder.notes)
+    given |= adapter.given
+    notes = [] if encoder is None else [*encoder.notes, *adapter.notes]
     for checkpoint in resolved.checkpoints:
         found, note = _READERS[checkpoint.kind](checkpoint, encoder)
         given |= {checkpoint.prefix + name: leaf for name, leaf in found.items()}
@@ -129,11 +131,11 @@ def _per_fold_start(experiment: Experiment, encoder: EncoderStart) -> tuple[Star
         raise UserError(
             f"--model.audio.checkpoint {encoders.source}: it is a run; give one encoder, or --warm-start.audio."
         )
-    if model.frozen_encoder or experiment.first_epochs:
+    if model.encoded_once or experiment.first_epochs:
         raise UserError(
             f"--model.checkpoint {encoders.source}: each fold has an encoder of its own there, but a frozen encoder "
-            "(model.freeze, train.head_epochs) serves all folds; train the encoders, or give one of them, such as "
-            f"{encoders.folders[min(encoders.folders)]}."
+            "(model.freeze, train.head_epochs, encode_once) serves all folds; train the encoders, or give one of them, "
+            f"such as {encoders.folders[min(encoders.folders)]}."
         )
     return (encoder_start(encoders),)
 
@@ -214,9 +216,8 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
     check_lengths(experiment, data, model.min_samples, model.max_samples)
     if data.unlabelled is not None:
         check_lengths(experiment, data._replace(store=data.unlabelled), model.min_samples, model.max_samples)
-    together, why = choose_together(
-        experiment.folds.together, backend=jax.default_backend(), frozen_encoder=model.frozen_encoder
-    )
+    wish, once = experiment.folds.together, model.encoded_once
+    together, why = choose_together(wish, backend=jax.default_backend(), encoded_once=once)
     log.info(why)
     keys, shared_key = jnp.stack([trial_key(experiment.seed, one) for one in trials]), jax.random.key(experiment.seed)
     classes, train = data.outputs, [trial.train for trial in trials]
@@ -238,13 +239,13 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
     frozen_path = make_is_frozen(model, groups)
     batch, shard = experiment.train.batch_size // experiment.train.accumulate, 1
     cost = mesh_cost(replace(experiment, model=model), classes, len(trials) if together else 1)
-    if not model.frozen_encoder:
+    if not once:
         shapes = partial(state_shapes, make, frozen_path, settings["optimizer"], shared=not plan.starts)
         shard = choose_shards(
             experiment.mesh.shard, shapes, folds=len(trials), batch=batch, together=together, cost=cost
         )
     axis = fold_axis(len(trials), batch, together=together, shard=shard, cost=cost)
-    if isinstance(model, Speech) and model.frozen_encoder:
+    if isinstance(model, Speech) and once:
         heads = make_heads(
             experiment,
             data,

@@ -1,22 +1,27 @@
 """The weights that finished runs have left for a model's parts, fold by fold."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from serjax.checkpoints.adapter_weights import as_leaves
 from serjax.checkpoints.huggingface import Pretrained, load_encoder
+from serjax.checkpoints.peft import read_peft
 from serjax.checkpoints.preprocessor import Preprocessor, default_preprocessor
 from serjax.checkpoints.run_models import OLD_ENCODER, load_run, read_run
 from serjax.config.experiment import WarmStart
 from serjax.data.dataset import Data
 from serjax.data.folds.fold import read_parts
 from serjax.data.folds.leakage import check_unseen
+from serjax.models.adapter_config import AdapterConfig
 from serjax.models.base import EncoderLayout
+from serjax.models.config import ModelConfig
 from serjax.models.encoders.base import Size
 from serjax.models.encoders.config import EncoderConfig, preset
 from serjax.models.encoders.families import EncoderFamily
@@ -205,6 +210,29 @@ def find_encoder(family: EncoderFamily, size: Size | None, checkpoint: str | Non
     whose = "" if encoders.shared else ", each fold from its own encoder"
     note = f"{found}{other} starts from {checkpoint}{whose}."
     return EncoderStart(encoder.config, preprocessor, encoder if encoders.shared else None, (note, *notes), encoders)
+
+
+class AdapterStart(NamedTuple):
+    """Adapter that an experiment starts from: its settings, parameters by name, and what to say of it."""
+
+    settings: AdapterConfig | None = None
+    given: Mapping[str, Any] = MappingProxyType({})
+    notes: tuple[str, ...] = ()
+
+
+def find_adapter(model: ModelConfig, encoder: EncoderConfig | None) -> AdapterStart:
+    """Return the adapter that a model's settings name for an encoder of this layout; nothing where they name none.
+
+    Raises:
+        UserError: it cannot be used with the encoder.
+    """
+    if not isinstance(model, Speech) or model.adapter.checkpoint is None or encoder is None:
+        return AdapterStart()
+    wanted = model.adapter
+    found = read_peft(str(wanted.checkpoint), encoder, model.checkpoint if model.size is None else None)
+    settings = replace(found.settings, dropout=wanted.dropout or found.settings.dropout, encode_once=wanted.encode_once)
+    given = {f"speech_encoder.{name}": jnp.asarray(leaf) for name, leaf in as_leaves(found.tensors).items()}
+    return AdapterStart(settings, given, (f"adapters ({settings.kind}) start from {wanted.checkpoint}.", *found.notes))
 
 
 class Start(NamedTuple):

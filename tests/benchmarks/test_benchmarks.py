@@ -16,6 +16,7 @@ from serjax.evaluation.out_of_fold import OutOfFold, write_oof_csv
 
 ROOT = Path(__file__).parents[2]
 SMALLEST = {
+    "adapters": "--rounds 1 --turn 0 --size tiny --folds 2 --batch 2 --seconds 1 --last-layers 1",
     "efficientnet": "--rounds 1 --turn 0 --batches 1 --no-training",
     "encoder_start": "--rounds 1 --turn 0 --size tiny",
     "encoders": "--rounds 1 --turn 0 --families hubert --size tiny --cases '1 clip of 3 s' 'training step, CNN frozen'",

@@ -11,6 +11,7 @@ from flax import nnx
 from saved_runs import ENCODER, SPEECH, write_run
 
 from serjax.checkpoints.run_models import load_run
+from serjax.models.adapter_config import AdapterConfig
 from serjax.models.speech import Speech
 
 FROM_THE_RUN = {"family", "checkpoint", "size", "layout"}
@@ -23,6 +24,8 @@ def values(hint, default):
         return [value for value in get_args(hint) if value != default]
     if hint is bool:
         return [not default]
+    if hint is AdapterConfig:
+        return [AdapterConfig(kind=kind) for kind in ("lora", "ia3", "bottleneck")]
     parts = [part for part in get_args(hint) if part is not type(None)]
     kinds = {int, float} & {hint, *parts, *(kind for part in parts for kind in get_args(part))}
     assert kinds, f"say here what values a {hint} has"
@@ -38,7 +41,7 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), OPTIONS, ids=lambda value: str(value))
+@pytest.mark.parametrize(("name", "value"), OPTIONS, ids=lambda value: getattr(value, "kind", None) or str(value))
 def test_a_run_with_any_option_is_saved_and_loaded(tmp_path, name, value):
     check(tmp_path, replace(SPEECH, **{name: value}, **({"freeze": "layers"} if name == "frozen_layers" else {})))
 

@@ -34,11 +34,13 @@ class Options(NamedTuple):
         fold: export this fold alone.
         weights: how much each fold counts; equally by default.
         int8: write an ONNX model with weights of 8 bits too.
+        adapter: write a fold's adapters for PEFT too.
     """
 
     fold: int | None = None
     weights: tuple[float, ...] | None = None
     int8: bool = False
+    adapter: bool = False
 
 
 def export(source: str, kind: Kind, out: Path, options: Options = Options()) -> dict[str, str]:  # noqa: B008
@@ -57,6 +59,8 @@ def export(source: str, kind: Kind, out: Path, options: Options = Options()) -> 
         raise UserError(f"--out {out}: it is not an empty folder; give a new one.")
     if options.int8 and kind != "onnx":
         raise UserError(f"--int8 rounds an ONNX model, but --to {kind} writes none; leave it out, or take --to onnx.")
+    if options.adapter and kind != "hf":
+        raise UserError(f"--adapter writes for PEFT, but --to is {kind}; leave it out, or take --to hf.")
     if kind == "hf" and options.weights is not None:
         raise UserError("--weights weighs folds, but --to hf writes one of them; leave it out.")
     made = None if kind == "hf" else _program(source, options)
@@ -65,7 +69,7 @@ def export(source: str, kind: Kind, out: Path, options: Options = Options()) -> 
             out.rmdir()
         with atomic_folder(out) as folder:
             if made is None:
-                files = _hf(source, folder, options.fold)
+                files = _hf(source, folder, options)
             else:
                 log.info(_about(made))
                 files = (
@@ -81,13 +85,13 @@ def _write(folder: Path, description: object) -> None:
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
 
 
-def _hf(source: str, folder: Path, fold: int | None) -> dict[str, str]:
+def _hf(source: str, folder: Path, options: Options) -> dict[str, str]:
     run, own = find(source)
     if not own:
         raise UserError(f"{source}: it is a checkpoint of transformers already; give a run, or another --to.")
     if read_run(run).tasks:
         raise UserError(f"{source}: its target is not one class by cross-entropy; give another --to.")
-    files, sentence = write_transformers(run, folder, fold)
+    files, sentence = write_transformers(run, folder, options.fold, adapter=options.adapter)
     log.info(sentence)
     _write(folder, {"format": FORMAT, "serjax": __version__, "kind": "hf", "about": sentence, "files": files})
     return files

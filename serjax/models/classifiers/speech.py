@@ -9,6 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from serjax.audio import SAMPLE_RATE
+from serjax.models.adapters import adapt, adapter_dropout, first_adapted
 from serjax.models.base import Augmentation
 from serjax.models.encoders.build import build_encoder
 from serjax.models.front_end import Recordings, augmented
@@ -55,6 +56,10 @@ class SpeechClassifier(nnx.Module):
         self.attention_mask = config.encoder.attention_mask or config.padding == "exact"
         trained = encoder.for_training(config.mask_time_prob, config.mask_feature_prob, config.layerdrop)
         self.speech_encoder = build_encoder(trained, rngs=rngs)
+        self.frozen_layers = config.frozen_layers if config.frozen == "layers" else None
+        if config.adapter.given:
+            adapt(self.speech_encoder, config.adapter, rngs=rngs)
+            self.frozen_layers = first_adapted(self.speech_encoder)
         self.head = build_head(config, num_classes, rngs=rngs)
 
     def features(
@@ -72,16 +77,54 @@ class SpeechClassifier(nnx.Module):
         """
         config = self.config
         lengths = lengths if self.attention_mask else jnp.full_like(lengths, wave.shape[1])
-        hidden = self.speech_encoder(
-            unit_variance(wave, lengths) if config.encoder.normalize else wave,
-            lengths,
-            None if config.frozen_encoder else key,
-            padding=config.padding,
-            frozen_layers=config.frozen_layers if config.frozen == "layers" else None,
-            remat=config.remat,
-        )
+        key = None if config.frozen_encoder else key
+        with adapter_dropout(self.speech_encoder, _of_adapters(key)):
+            hidden = self.speech_encoder(
+                unit_variance(wave, lengths) if config.encoder.normalize else wave,
+                lengths,
+                key,
+                padding=config.padding,
+                frozen_layers=self.frozen_layers,
+                remat=config.remat,
+            )
         states = hidden.hidden_states if config.weighted_layers else hidden.hidden_states[-1:]
         return jnp.stack(states, axis=1), hidden.lengths
+
+    def shared_states(
+        self, wave: Float[Array, "b t"], lengths: Int[Array, "b"]
+    ) -> tuple[Float[Array, "b l n d"], Int[Array, "b"]]:
+        """Return the states of a clip that are the same in all folds and epochs, and its number of true frames.
+
+        Those are what the head takes of a frozen encoder; with adapters the input of the first adapted layer, and with
+        `weighted_layers` the states before it, too.
+        """
+        if not self.config.adapter.encode_once:
+            return self.features(wave, lengths)
+        lengths = lengths if self.attention_mask else jnp.full_like(lengths, wave.shape[1])
+        wave = unit_variance(wave, lengths) if self.config.encoder.normalize else wave
+        hidden = self.speech_encoder(wave, lengths, padding=self.config.padding)
+        first = self._first()
+        states = hidden.hidden_states[0 if self.config.weighted_layers else first : first + 1]
+        return jnp.stack(states, axis=1), hidden.lengths
+
+    def _first(self) -> int:
+        if self.frozen_layers is None:
+            raise UserError(
+                "model.adapter.encode_once: what comes before the transformer layers is adapted too, so that no part "
+                "is the same in all folds; leave it out, or give other targets."
+            )
+        return self.frozen_layers
+
+    def _above(
+        self, states: Float[Array, "b l n d"], frames: Int[Array, "b"], key: PRNGKeyArray | None
+    ) -> Float[Array, "b m n d"]:
+        """Return the hidden states that the head takes, from those of `shared_states` below adapters."""
+        first = self._first()
+        with adapter_dropout(self.speech_encoder, _of_adapters(key)):
+            above = self.speech_encoder.above(states[:, -1], frames, key, first=first, remat=self.config.remat)
+        if not self.config.weighted_layers:
+            return above[-1][:, None]
+        return jnp.concatenate([states, jnp.stack(above[1:], axis=1)], axis=1)
 
     def __call__(
         self, inputs: Inputs, key: PRNGKeyArray | None = None, weight: Float[Array, "b"] | None = None
@@ -89,13 +132,16 @@ class SpeechClassifier(nnx.Module):
         """Return the logits.
 
         Args:
-            inputs: Waves, or the hidden states that `features` made of them.
+            inputs: Waves, or the hidden states that `shared_states` made of them.
             key: Random key of training (augmentation, SpecAugment, dropout, layerdrop); None for evaluation.
             weight: Not used: no row depends on another.
         """
-        if inputs.hidden_states is not None and inputs.hidden_lengths is not None:
-            return self.head(inputs.hidden_states, inputs.hidden_lengths, key)
+        stored, frames = inputs.hidden_states, inputs.hidden_lengths
         encoder, head = split(key, 2)
+        if stored is not None and frames is not None:
+            if not self.config.adapter.encode_once:
+                return self.head(stored, frames, key)
+            return self.head(self._above(stored, frames, encoder), frames, head)
         wave, lengths = inputs.sound
         if key is not None and self.augmentation.changes_waves:
             wave, lengths = augmented(wave, lengths, jax.random.fold_in(key, 2), self.augmentation, self.banks)
@@ -140,6 +186,10 @@ class SpeechClassifier(nnx.Module):
     def classify(self, vector: Float[Array, "b d"], key: PRNGKeyArray | None) -> Float[Array, "b c"]:
         """Return the logits of pooled vectors."""
         return self.head.classifier(vector, key)
+
+
+def _of_adapters(key: PRNGKeyArray | None) -> PRNGKeyArray | None:
+    return None if key is None else jax.random.fold_in(key, 1)
 
 
 def build_head(config: Speech, num_classes: int, *, rngs: nnx.Rngs) -> "Head":

@@ -123,10 +123,17 @@ class GatedAttention(Attention):
         """Return gate_i in float32, 1 to 3 for a constant of 1."""
         layer = self.gru_rel_pos_linear
         assert layer.bias is not None
+        if type(layer) is not Linear:
+            # An adapted layer, which is more than its weights.
+            summed = layer(self._per_head(x))
+            return self._of_sums(summed.reshape(*summed.shape[:-1], 2, 4).sum(-1))
         # The layer's eight outputs are added up by fours; its weights are, which is the same and less.
         weight = layer.kernel[...].reshape(-1, 2, 4).sum(-1)
         bias = layer.bias[...].reshape(2, 4).sum(-1)
-        gates = jax.nn.sigmoid((self._per_head(x) @ weight + bias).astype(jnp.float32))
+        return self._of_sums(self._per_head(x) @ weight + bias)
+
+    def _of_sums(self, sums: Float[Array, "b h n 2"]) -> Float[Array, "b h n 1"]:
+        gates = jax.nn.sigmoid(sums.astype(jnp.float32))
         return gates[..., :1] * (gates[..., 1:] * self.gru_rel_pos_const[...].astype(jnp.float32) - 1) + 2
 
 

@@ -68,6 +68,33 @@ class BaseEncoder(nnx.Module):
         """
         raise NotImplementedError  # each family has its own
 
+    def above(
+        self,
+        x: Float[Array, "b n d"],
+        count: Int[Array, "b"],
+        key: PRNGKeyArray | None = None,
+        *,
+        first: int,
+        remat: bool = False,
+    ) -> tuple[Float[Array, "b n d"], ...]:
+        """Return the hidden states from that of index `first` on, which is given and may have been computed before.
+
+        Args:
+            x: That state, the input of layer `first`, of padding="exact".
+            count: Number of true frames of each clip.
+            key: Random key for dropout and layerdrop of the layers from `first` on, where a call with the same key and
+                `frozen_layers` of `first` draws the same; None for evaluation.
+            first: Number of the layer to begin with.
+            remat: Recompute transformer layers in the backward pass.
+
+        Raises:
+            UserError: the family computes its layers with what comes before them alone.
+        """
+        raise UserError(
+            f"model.adapter.encode_once: the layers of {self.config.model_type} are not run apart from what comes "
+            "before them; leave it out."
+        )
+
 
 def check_waves(config: EncoderConfig, wave: Float[Array, "b t"]) -> None:
     """Refuse waves of which there can be no answer.

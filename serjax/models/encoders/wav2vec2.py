@@ -135,31 +135,35 @@ class Encoder(nnx.Module):
         remat: bool,
         attentions: bool = False,
         normalize_last: bool = True,
+        first: int | None = None,
     ) -> tuple[tuple[Float[Array, "b n d"], ...], tuple[Float[Array, "b h n n"], ...]]:
         """Return hidden states (the first layer's input, each layer's output, the last normalised) and attention.
 
         Args:
-            x: Projected features.
+            x: Projected features; with `first` the input of that layer, and the layers before it are left out.
             mask: True where a frame is a frame of the clip.
             key: Random key for dropout and layerdrop; None for neither.
             frozen_layers: So many layers, and the positional convolution, run without either; None for no frozen part.
             remat: Recompute each layer in the backward pass.
             attentions: Return attention; else there is none.
             normalize_last: False leaves the last state of a pre-LN encoder as its last layer gives it.
+            first: Number of the layer to begin with; None for what comes before the layers, too.
         """
         stem, *keys = split(key, 1 + len(self.layers))
-        x = jnp.where(mask[:, :, None], x, 0)
-        x = x + self.pos_conv_embed(x)
-        if not self.norm_first:
-            x = self.layer_norm(x)
-        states = [x if frozen_layers is not None else dropout(x, self.hidden_dropout, stem)]
+        if first is None:
+            x = jnp.where(mask[:, :, None], x, 0)
+            x = x + self.pos_conv_embed(x)
+            if not self.norm_first:
+                x = self.layer_norm(x)
+            x = x if frozen_layers is not None else dropout(x, self.hidden_dropout, stem)
+        states = [x]
         shares = []
-        first = self.layers[0].attention if self.layers else None
+        lowest = self.layers[0].attention if self.layers else None
         position = None
-        if isinstance(first, GatedAttention):
+        if isinstance(lowest, GatedAttention):
             parted = not attentions and in_parts(x.shape[1], key)
-            position = first.distances(x.shape[1]) if parted else first.relative_position(x.shape[1])
-        for index, layer in enumerate(self.layers):
+            position = lowest.distances(x.shape[1]) if parted else lowest.relative_position(x.shape[1])
+        for index, layer in tuple(enumerate(self.layers))[first or 0 :]:
             layer_key = None if frozen_layers is not None and index < frozen_layers else keys[index]
             state, weights = run_layer(
                 layer,
@@ -258,6 +262,20 @@ class SpeechEncoder(BaseEncoder):
             normalize_last=normalize_last,
         )
         return EncoderOutput(states, count, shares)
+
+    def above(
+        self,
+        x: Float[Array, "b n d"],
+        count: Int[Array, "b"],
+        key: PRNGKeyArray | None = None,
+        *,
+        first: int,
+        remat: bool = False,
+    ) -> tuple[Float[Array, "b n d"], ...]:
+        """Return the last hidden states, from that of index `first`, which is given; see `BaseEncoder.above`."""
+        layers = split(key, 3)[2]
+        within = length_mask(count, x.shape[1])
+        return self.encoder(x, within, layers, frozen_layers=first, remat=remat, first=first)[0]
 
     def _augment(self, x: Float[Array, "b n d"], count: Int[Array, "b"], key: PRNGKeyArray) -> Float[Array, "b n d"]:
         """Put the mask embedding over spans of frames and zero over spans of features (Park et al., 2019)."""

@@ -116,25 +116,31 @@ class Encoder(nnx.Module):
         remat: bool,
         attentions: bool = False,
         normalize_last: bool = True,
+        first: int | None = None,
     ) -> tuple[tuple[Float[Array, "b n d"], ...], tuple[Float[Array, "b h n n"], ...]]:
         """Return hidden states (the first layer's input, each layer's output, the last normalised) and attention.
 
         Args:
-            mel: Spectrogram of 2 n + 1 frames: the last one is seen by the last frame of the encoder.
+            mel: Spectrogram of 2 n + 1 frames: the last one is seen by the last frame of the encoder. With `first` the
+                input [b n d] of that layer, and what comes before it is left out.
             mask: True where a frame is looked at.
             key: Random key for dropout and layerdrop; None for neither.
             frozen_layers: So many layers, and what is before them, run without either; None for no frozen part.
             remat: Recompute each layer in the backward pass.
             attentions: Return attention; else there is none.
             normalize_last: Normalise the last state.
+            first: Number of the layer to begin with; None for what comes before the layers, too.
         """
         stem, *keys = split(key, 1 + len(self.layers))
-        x = _convolved(mel, self.conv1, 1)
-        x = _convolved(x, self.conv2, 2)
-        x = x + self.embed_positions.embedding[...][: x.shape[1]]
-        states = [x if frozen_layers is not None else dropout(x, self.rate, stem)]
+        x = mel
+        if first is None:
+            x = _convolved(mel, self.conv1, 1)
+            x = _convolved(x, self.conv2, 2)
+            x = x + self.embed_positions.embedding[...][: x.shape[1]]
+            x = x if frozen_layers is not None else dropout(x, self.rate, stem)
+        states = [x]
         shares = []
-        for index, layer in enumerate(self.layers):
+        for index, layer in tuple(enumerate(self.layers))[first or 0 :]:
             layer_key = None if frozen_layers is not None and index < frozen_layers else keys[index]
             state, weights = run_layer(
                 layer, states[-1], mask, layer_key, attentions=attentions, layerdrop=self.layerdrop, remat=remat
@@ -200,6 +206,20 @@ class SpeechEncoder(BaseEncoder):
         parts = {"remat": remat, "attentions": attentions, "normalize_last": normalize_last}
         states, shares = self.encoder(mel, looked, layers, frozen_layers=frozen_layers, **parts)
         return EncoderOutput(states, count, shares)
+
+    def above(
+        self,
+        x: Float[Array, "b n d"],
+        count: Int[Array, "b"],
+        key: PRNGKeyArray | None = None,
+        *,
+        first: int,
+        remat: bool = False,
+    ) -> tuple[Float[Array, "b n d"], ...]:
+        """Return the last hidden states, from that of index `first`, which is given; with padding="exact"."""
+        layers = split(key, 2)[1]
+        looked = length_mask(count, x.shape[1])
+        return self.encoder(x, looked, layers, frozen_layers=first, remat=remat, first=first)[0]
 
     def _augment(
         self, mel: Float[Array, "b n m"], lengths: Int[Array, "b"], key: PRNGKeyArray

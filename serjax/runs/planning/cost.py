@@ -24,7 +24,7 @@ def mesh_cost(experiment: Experiment, classes: int, folds: int) -> Cost | None:
         folds: how many train at once.
     """
     topology = local_topology(jax.devices())
-    if math.isnan(topology.chip.flops) or experiment.model.frozen_encoder:
+    if math.isnan(topology.chip.flops) or experiment.model.encoded_once:
         return None  # heads alone take next to nothing of a device
     extent = Extent(folds, 0, 0, classes, "")
     return cache(Planner(experiment, extent, topology).seconds)

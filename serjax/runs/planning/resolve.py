@@ -13,6 +13,7 @@ from serjax.data.folds.make import chosen_folds, make_folds
 from serjax.models.base import EncoderLayout, Resolution
 from serjax.models.encoders import config as encoder_config
 from serjax.models.encoders.config import preset
+from serjax.runs.starts import find_adapter
 from serjax.runtime.errors import UserError
 from serjax.runtime.json_files import read_json
 
@@ -51,12 +52,12 @@ def resolved(experiment: Experiment, *, heads: bool = False) -> Experiment:
     Raises:
         UserError: the checkpoint cannot be found, or heads alone are trained.
     """
-    model, layout = experiment.model, None
+    model, layout, adapter = experiment.model, None, None
     speech = model.encoder_settings
-    if model.frozen_encoder and not heads:
+    if model.encoded_once and not heads:
         raise UserError(
-            "model.freeze is encoder: heads alone are trained, on features that are computed once, and fit anywhere; "
-            "plan an experiment that trains its encoder."
+            "model.freeze is encoder, or model.adapter.encode_once: heads (and adapters) are trained on features that "
+            "are computed once, and fit anywhere; plan an experiment that runs its encoder."
         )
     if speech is not None:
         if speech.size is not None:
@@ -73,9 +74,10 @@ def resolved(experiment: Experiment, *, heads: bool = False) -> Experiment:
                 config = encoder_config.from_dict(read_json(directory / "config.json"), path)
                 preprocessor, _ = read_preprocessor(directory, config)
         layout = EncoderLayout(config, preprocessor.normalize, preprocessor.return_attention_mask)
+        adapter = find_adapter(model, config).settings
     if model.video is not None and model.video.face_features is not None:
         raise UserError("model.video.face-features: how long its vectors are is not known to a plan; leave it out.")
-    return replace(experiment, model=model.resolved(Resolution(experiment.data.max_seconds, layout)))
+    return replace(experiment, model=model.resolved(Resolution(experiment.data.max_seconds, layout, adapter=adapter)))
 
 
 def extent(experiment: Experiment, clips: int | None = None) -> Extent:

@@ -186,6 +186,9 @@ def heads_epoch(experiment: Experiment, classes: int, *, clips: int, steps: int)
     encoder = model.encoder.config
     count = encoder.frames(round(experiment.data.max_seconds * SAMPLE_RATE))
     layers = encoder.num_hidden_layers + 1 if model.weighted_layers else 1
+    if model.adapter.encode_once and model.weighted_layers:
+        built = abstract(lambda rngs: model.build(classes, rngs=rngs))
+        layers = (built.frozen_layers or 0) + 1
     pooled = model.takes_mean_state
     features = Features(
         Shape((clips, layers, 1 if pooled else count, encoder.hidden_size), jnp.float32),

@@ -18,6 +18,7 @@ def in_transformers(config: Speech) -> bool:
     """
     encoder = config.encoder.config
     linear = config.pooling == "mean" and config.head in ("linear", "projector") and not config.state_norm
+    linear = linear and config.layer is None  # theirs takes the last one
     return linear and encoder.mel_bins is None and not (config.weighted_layers and encoder.norm_first)
 
 

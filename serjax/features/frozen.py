@@ -63,6 +63,8 @@ def encode(
         return states, frames
 
     wanted = (crop, samples, pooled, dtype, settings.weighted_layers, settings.padding)
+    if settings.layer is not None:
+        wanted = (*wanted, settings.top)
     prepared = (layout.normalize, layout.attention_mask)
     # Of the encoder alone: other heads find the same features.
     encoder = nnx.state(model.speech_encoder)

@@ -62,9 +62,8 @@ def encode(
             frames = jnp.ones_like(frames)
         return states, frames
 
-    wanted = (crop, samples, pooled, dtype, settings.weighted_layers, settings.padding)
-    if settings.layer is not None:
-        wanted = (*wanted, settings.top)
+    layer = () if settings.layer is None else (settings.top,)
+    wanted = (crop, samples, pooled, dtype, settings.weighted_layers, settings.padding, *layer)
     prepared = (layout.normalize, layout.attention_mask)
     # Of the encoder alone: other heads find the same features.
     encoder = nnx.state(model.speech_encoder)

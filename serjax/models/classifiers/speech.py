@@ -150,6 +150,21 @@ def build_head(config: Speech, num_classes: int, *, rngs: nnx.Rngs) -> "Head":
     return Head(config, layers, encoder.hidden_size, num_classes, rngs=rngs)
 
 
+class HeadAlone(nnx.Module):
+    """A head that answers for stored hidden states; its parameters are called as in a `SpeechClassifier`."""
+
+    def __init__(self, head: "Head") -> None:
+        self.head = head
+
+    def __call__(
+        self, inputs: Inputs, key: PRNGKeyArray | None = None, weight: Float[Array, "b"] | None = None
+    ) -> Float[Array, "b c"]:
+        """Return the logits of hidden states, which must be there; see `SpeechClassifier`."""
+        assert inputs.hidden_states is not None
+        assert inputs.hidden_lengths is not None
+        return self.head(inputs.hidden_states, inputs.hidden_lengths, key)
+
+
 class Head(nnx.Module):
     """Layers above the encoder: a learned sum of layers (if asked for), dropout, pooling, classification."""
 

@@ -97,6 +97,8 @@ def read_checkpoint(source: str) -> Checkpoint:
             f"{source}: its weights are a decoder's, without the encoder; give the checkpoint of a whole "
             f"{FAMILIES[encoder.model_type].architecture}, or of its encoder."
         )
+    if config.get("auto_map"):
+        notes = (*notes, f"{source}: config.json names code that comes with it (auto_map), which is never run.")
     return Checkpoint(source, config, encoder, preprocessor, tensors, notes)
 
 

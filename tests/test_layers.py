@@ -41,7 +41,7 @@ def test_options_become_an_experiment_and_the_table_is_printed(monkeypatch, tmp_
     [
         ([], "the following arguments are required: ID"),
         (["serjax-tny", "--data.root", "."], r"^serjax-tny: there is no such directory .*did you mean serjax-tiny"),
-        (["random:whisper:huge", "--data.root", "."], "^random:whisper:huge: random weights are random:FAMILY:SIZE"),
+        (["random:whisper:huge", "--data.root", "."], "^random:whisper:huge: .* for whisper with a size of tiny"),
         (["serjax-tiny", "--data.rot", "."], "did you mean --data.root"),
     ],
 )

@@ -101,8 +101,9 @@ def torch_side(folder: Path, cases: list[str], dtype: str = "float32", compiled:
                     parameter.requires_grad_(not (still or stem))
                 kept = [p for p in state["model"].parameters() if p.requires_grad]
                 state["adam"] = torch.optim.AdamW([*kept, *head.parameters()], lr=1e-5, fused=True)
+            given = spectrograms(clips) if whisper else tensor  # in float32: NumPy has no bfloat16
             with cast:
-                logits = head(state["model"](spectrograms(clips) if whisper else tensor).last_hidden_state.mean(1))
+                logits = head(state["model"](given).last_hidden_state.mean(1))
             loss = torch.nn.functional.cross_entropy(logits, label)
             state["adam"].zero_grad()
             loss.backward()

@@ -13,8 +13,21 @@ FLOORS = (
     ("config", "inference"),
     ("runs", "cli"),
     (
-        *("compare", "embed", "evaluate", "export", "gather", "listen", "look", "plan", "predict", "pretrain", "push"),
-        *("prepare", "serve", "study", "train"),
+        *(
+            "compare",
+            "embed",
+            "evaluate",
+            "export",
+            "gather",
+            "layers",
+            "listen",
+            "look",
+            "plan",
+            "predict",
+            "pretrain",
+            "push",
+        ),
+        *("prepare", "pretrain", "serve", "study", "train"),
     ),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, 1) for room in rooms}

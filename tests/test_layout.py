@@ -18,6 +18,7 @@ DOORS = {
     "evaluate.py",
     "export.py",
     "gather.py",
+    "layers.py",
     "listen.py",
     "look.py",
     "plan.py",

@@ -96,6 +96,8 @@ def read_checkpoint(source: str) -> Checkpoint:
     if ADAPTER in config:
         settings = from_json(AdapterConfig, json.dumps(config[ADAPTER]), f"{source}/config.json")
         tensors = merged(tensors, settings, FAMILIES[encoder.model_type].prefix, source)
+    if config.get("auto_map"):
+        notes = (*notes, f"{source}: config.json names code that comes with it (auto_map), which is never run.")
     return Checkpoint(source, config, encoder, preprocessor, tensors, notes)
 
 

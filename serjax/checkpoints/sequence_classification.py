@@ -18,7 +18,9 @@ from serjax.models.encoders.stack import BaseEncoder
 from serjax.models.speech import Speech
 from serjax.runtime.constraints import to_json
 
-_LAYERS, _OUT, _DENSE = "head.layer_weights", "head.classifier.out_proj.", "head.classifier.dense."
+LAYERS = "head.layer_weights"
+"""serjax's key of the learned numbers of the layers."""
+_OUT, _DENSE = "head.classifier.out_proj.", "head.classifier.dense."
 _KINDS = ("weight", "bias")
 
 
@@ -30,6 +32,7 @@ def in_transformers(config: Speech) -> bool:
     """
     encoder = config.encoder.config
     linear = config.pooling == "mean" and config.head in ("linear", "projector") and not config.state_norm
+    linear = linear and config.layer is None  # theirs takes the last one
     return linear and encoder.mel_bins is None and not (config.weighted_layers and encoder.norm_first)
 
 
@@ -43,7 +46,7 @@ def to_transformers(config: Speech, head: Mapping[str, np.ndarray]) -> dict[str,
         config: settings of a model that `in_transformers` accepts.
         head: tensors by serjax's keys, which begin with `head.`
     """
-    tensors = {"layer_weights": head[_LAYERS]} if config.weighted_layers else {}
+    tensors = {"layer_weights": head[LAYERS]} if config.weighted_layers else {}
     if config.head == "linear":
         classes = len(head[f"{_OUT}bias"])
         tensors |= {f"projector.{kind}": head[_OUT + kind] for kind in _KINDS}
@@ -60,7 +63,7 @@ def from_transformers(config: Speech, tensors: Mapping[str, np.ndarray]) -> dict
     projector = [found.pop(f"projector.{kind}") for kind in _KINDS]
     classifier = [found.pop(f"classifier.{kind}") for kind in _KINDS]
     if "layer_weights" in found:
-        found[_LAYERS] = found.pop("layer_weights")
+        found[LAYERS] = found.pop("layer_weights")
     if config.head == "linear":
         # The identity, unless someone has trained on in transformers: two Linear layers in a row are one.
         weight, bias = classifier

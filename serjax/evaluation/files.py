@@ -6,6 +6,7 @@ from pathlib import Path
 
 from serjax.evaluation.calibration_plot import reliability_figure, run_panels
 from serjax.evaluation.history import Row, chosen_histories
+from serjax.evaluation.layer_page import save_weights
 from serjax.evaluation.model_card import model_card
 from serjax.evaluation.out_of_fold import OutOfFold, write_oof_csv
 from serjax.evaluation.plots import confusion_figure, curves_figure, save_png
@@ -29,5 +30,6 @@ def write_all(run_dir: Path, report: Report, seeds: Sequence[OutOfFold], history
     save_png(run_dir / "confusion.png", confusion_figure(report))
     save_png(run_dir / "curves.png", curves_figure(chosen_histories(history)))
     save_png(run_dir / "reliability.png", reliability_figure(run_panels(report["calibration"])))
+    save_weights(run_dir, report)
     write_text(run_dir / "README.md", model_card(report))
     write_text(run_dir / "report.json", json.dumps(report, indent=2, allow_nan=False) + "\n")

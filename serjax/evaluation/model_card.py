@@ -10,6 +10,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from serjax.evaluation.calibration_tables import QUALITY_HEADINGS, calibration_section, quality_row
 from serjax.evaluation.config import CardConfig
+from serjax.evaluation.layer_page import weights_section
 from serjax.evaluation.markdown import bullets, table
 from serjax.evaluation.metrics import METRICS
 from serjax.evaluation.report import Report
@@ -50,6 +51,7 @@ def model_card(report: Report) -> str:
         f"---\n{_front_matter(report)}\n---",
         f"# {report['experiment']['name']}",
         *([target_summary(report), *target_scores(report)] if "tasks" in report else _class_scores(report)),
+        *weights_section(report),
         "## Before you quote these scores",
         bullets([_prose(report, note) for note in report["notes"]] or ["Nothing out of the ordinary was noticed."]),
         "## Intended use",

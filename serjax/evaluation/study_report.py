@@ -68,22 +68,30 @@ def _scored(cell: Answered, seed: int) -> dict[str, Any]:
     named = {"encoder": cell.encoder, "train": cell.train, "test": cell.test}
     if isinstance(cell.found, str):
         return {**named, "sentence": cell.found, "scores": None}
-    together, classes = mean_of(cell.found), len(cell.found[0].labels)
+    return {**named, "sentence": None, **score_answers(cell.found, seed)}
+
+
+def score_answers(found: Sequence[OutOfFold], seed: int) -> dict[str, Any]:
+    """Return the scores of the mean answers of all seeds with their intervals, and those of each seed.
+
+    Args:
+        found: answers seed by seed.
+        seed: decides the draws of the intervals.
+    """
+    together, classes = mean_of(found), len(found[0].labels)
     groups = together.groups
     whole = scores(confusion(together.label, together.prediction, classes))
     intervals = bootstrap_intervals(
         together.label, together.prediction, groups, classes, seed=seed, draws=DRAWS, level=LEVEL
     )
-    each = [scores(confusion(one.label, one.prediction, classes)) for one in cell.found]
-    folds = [_over_folds(one) for one in cell.found]
+    each = [scores(confusion(one.label, one.prediction, classes)) for one in found]
+    folds = [_over_folds(one) for one in found]
     return {
-        **named,
-        "sentence": None,
         "clips": len(together.ids),
         "classes": list(together.labels),
         "speakers": None if groups is None else len(set(groups)),
         "resampled": "clips" if groups is None else "speakers",
-        "seeds": len(cell.found),
+        "seeds": len(found),
         "chance": 1 / len(set(together.label.tolist())),
         "scores": {
             metric: {

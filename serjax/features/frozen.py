@@ -65,7 +65,8 @@ def encode(
             frames = jnp.ones_like(frames)
         return states, frames
 
-    wanted: tuple[Any, ...] = (crop, samples, pooled, dtype, settings.weighted_layers, settings.padding)
+    layer = () if settings.layer is None else (settings.top,)
+    wanted: tuple[Any, ...] = (crop, samples, pooled, dtype, settings.weighted_layers, settings.padding, *layer)
     prepared = (layout.normalize, layout.attention_mask)
     if settings.adapter.given:
         wanted += (model.frozen_layers,)

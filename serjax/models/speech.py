@@ -1,9 +1,10 @@
 """Settings of a speech encoder, its pooling and its head, with fine-tuning of any part of it."""
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import tyro
+from annotated_types import Ge, Lt
 
 from serjax.models.adapter_config import PARTS, AdapterConfig
 from serjax.models.base import Augmentation, Checkpoint, DType, EncoderLayout, Model, Path, Resolution
@@ -48,6 +49,9 @@ class Speech(Model):
     does."""
     weighted_layers: bool = False
     """Learn a softmax-weighted sum of the hidden states of all layers; otherwise the last layer is used."""
+    layer: Annotated[int, Ge(-(2**31)), Lt(2**31)] | None = None
+    """Use the hidden states of this layer, counted as transformers does: 0 is the first block's input, 9 the output of
+    the ninth, -1 that of the last. Blocks above it are left as they are. By default the last layer is used."""
     freeze: Literal["auto", "nothing", "cnn", "layers", "encoder"] = "auto"
     """Frozen parts get no gradient and no dropout. auto: the CNN of a checkpoint, nothing of random weights. encoder:
     clips are encoded once and only heads are trained."""
@@ -123,6 +127,23 @@ class Speech(Model):
         return self.layout
 
     @property
+    def top(self) -> int:
+        """Number of the highest layer that the head takes.
+
+        Raises:
+            UserError: there is no such layer.
+        """
+        last = self.encoder.config.num_hidden_layers
+        if self.layer is None:
+            return last
+        if not -last - 1 <= self.layer <= last:
+            raise UserError(
+                f"--model.layer {self.layer}: the encoder has layers 0 (the first block's input) to {last} (the last "
+                f"block's output); give one of them, or {-last - 1} to -1 from the end."
+            )
+        return self.layer % (last + 1)
+
+    @property
     def min_samples(self) -> int:
         """Those of the encoder's first frame."""
         return self.encoder.config.min_samples
@@ -159,8 +180,15 @@ class Speech(Model):
         return self
 
     def resolved(self, resolution: Resolution) -> Self:
-        """Return the settings with the encoder's layout."""
-        return replace(self, layout=resolution.layout, adapter=resolution.adapter or self.adapter)
+        """Return the settings with the encoder's layout, and the layer as a number from 0, or None for the last.
+
+        Raises:
+            UserError: there is no such layer.
+        """
+        found = replace(self, layout=resolution.layout, adapter=resolution.adapter or self.adapter)
+        if found.layout is None or found.layer is None:
+            return found
+        return replace(found, layer=None if found.top == found.encoder.config.num_hidden_layers else found.top)
 
     def build(
         self, num_classes: int, *, augmentation: Augmentation | None = None, rngs: "nnx.Rngs"
@@ -178,8 +206,11 @@ class Speech(Model):
         """Return whether training changes a parameter of a `SpeechClassifier`.
 
         freeze=layers freezes all that the first `frozen_layers` transformer layers build upon: the mask embedding, the
-        convolutions, the projection, and the encoder's norm where it stands before the layers.
+        convolutions, the projection, and the encoder's norm where it stands before the layers. What stands above
+        `layer` stays as it is, too.
         """
+        if self._above(path):
+            return False
         match self.frozen, path:
             case _, ("banks", *_):
                 return False
@@ -197,16 +228,34 @@ class Speech(Model):
                 return False
         return True
 
+    def _above(self, path: Path) -> bool:
+        """Return whether a parameter is of what stands above the layer that is used."""
+        match path:
+            case ("speech_encoder", "encoder", "layers", index, *_):
+                return int(index) >= self.top
+            case ("speech_encoder", "encoder", "layer_norm", *_):
+                return self.encoder.config.norm_first and self.top < self.encoder.config.num_hidden_layers
+        return False
+
     def heads_only(self) -> Self:
         """Return the settings with the whole encoder frozen."""
         return replace(self, freeze="encoder", adapter=AdapterConfig())
 
     def check(self) -> None:
-        """Refuse what adapters, and clips that are encoded once, do without.
+        """Refuse settings that contradict each other.
 
         Raises:
-            UserError: names the setting.
+            UserError: names them.
         """
+        if self.layer is not None and self.weighted_layers:
+            raise UserError(
+                f"model.layer is {self.layer}, but model.weighted_layers sums all layers; leave out one of them."
+            )
+        if self.layer is not None and self.adapter.given:
+            raise UserError(
+                f"model.layer is {self.layer}, but adapters are for all layers up to the last, which the head then "
+                "takes; leave out one of model.layer and model.adapter."
+            )
         if self.adapter.given and self.freeze != "auto":
             raise UserError(
                 f"model.freeze is {self.freeze}, but with model.adapter all of the encoder but its adapters is frozen; "

@@ -169,6 +169,8 @@ def _train(
         names = [task.name for task in data.targets.tasks]
         pictures = ", ".join([*(f"{name}.png" for name in names), "curves.png"])
         tables = ", ".join(f"oof_{name}.csv" for name in names)
+    if getattr(plan.model, "weighted_layers", False):
+        pictures += ", layer_weights.png"
 
     def write() -> list[Report | None]:
         reports: list[Report | None] = []

@@ -76,27 +76,12 @@ def make_heads(
         with_domain_classifier(built.head, domain, rngs=rngs)
         return built
 
-    # One model, for its encoder; every trial gets a head, and adapters, of its own.
-    single = fold_axis(1, 1, together=True, devices=jax.local_devices()[:1])
-    graphdef, params, frozen = initial(whole, is_frozen, keys[:1], shared_key, single, given)
-    encoder = nnx.merge(graphdef, single.first(params), frozen)
-
-    def encoded(store: ClipStore, classes: np.ndarray) -> Features:
-        assert isinstance(encoder, SpeechClassifier)
-        return encode(
-            encoder,
-            store,
-            classes,
-            samples=round(experiment.data.max_seconds * SAMPLE_RATE),
-            crop=experiment.data.eval_crop,
-            folder=cache_folder(experiment) / "features",
-        )
-
-    assert isinstance(data.store, ClipStore)
-    features, other = encoded(data.store, data.classes), None
+    graphdef, frozen, encoder = encoder_of(whole, is_frozen, keys[:1], shared_key, given)
+    features, other = encode_store(experiment, encoder, data.store, data.classes), None
     if data.unlabelled is not None:
         fresh = fresh_clips(data.unlabelled, frozenset(data.store.hashes), "--domain.root")
-        features = joined(features, encoded(data.unlabelled, np.full(len(data.unlabelled), -1, np.int32)))
+        unknown = np.full(len(data.unlabelled), -1, np.int32)
+        features = joined(features, encode_store(experiment, encoder, data.unlabelled, unknown))
         other = OtherCorpus(domain, tuple(len(data.store) + i for i in fresh))
     if model.adapter.given:
         _, trained, _ = initial(whole, is_frozen, keys, shared_key, axis, given)
@@ -110,6 +95,48 @@ def make_heads(
         {},
     )
     return Heads(axis.jit(in_head, (FOLD,))(heads), graphdef, frozen, features, other)
+
+
+def encoder_of(
+    make: Callable[[nnx.Rngs], nnx.Module],
+    is_frozen: Callable[[Any], bool],
+    key: Key[Array, "1"],
+    shared_key: Key[Array, ""],
+    given: Mapping[str, Array],
+) -> tuple[nnx.GraphDef[Any], Params, nnx.Module]:
+    """Return one classifier, for its encoder: every trial gets a head of its own.
+
+    Args:
+        make: builds it.
+        is_frozen: whether the parameter at a path of its state is frozen.
+        key: of its head.
+        shared_key: of its encoder.
+        given: the encoder's weights by name.
+
+    Returns:
+        Its definition, what is frozen of it, and the classifier.
+    """
+    single = fold_axis(1, 1, together=True, devices=jax.local_devices()[:1])
+    graphdef, params, frozen = initial(make, is_frozen, key, shared_key, single, given)
+    return graphdef, frozen, nnx.merge(graphdef, single.first(params), frozen)
+
+
+def encode_store(experiment: Experiment, classifier: nnx.Module, store: Any, classes: np.ndarray) -> Features:
+    """Return the hidden states that a classifier's head takes of every clip of a store; see `encode`.
+
+    Raises:
+        UserError: as `encode`.
+    """
+    assert isinstance(classifier, SpeechClassifier)
+    assert isinstance(store, ClipStore)
+    return encode(
+        classifier,
+        store,
+        classes,
+        samples=round(experiment.data.max_seconds * SAMPLE_RATE),
+        crop=experiment.data.eval_crop,
+        folder=cache_folder(experiment) / "features",
+    )
 
 
 def in_head(head: Params) -> Params:

@@ -26,6 +26,7 @@ from serjax.models.functional import Params
 from serjax.runs.calibrate import calibrate_members
 from serjax.runs.groups import is_of
 from serjax.runs.jobs import Results, save_results
+from serjax.runs.layer_weights import read_layer_weights
 from serjax.runs.setup import Plan, Setup
 from serjax.runs.target_results import task_answers, write_target_results
 from serjax.runtime import distributed
@@ -210,6 +211,7 @@ def write_results(
     """Write the scores and pictures of a run, whose models are written, to `folder`; return its report."""
     settings, answers = json.loads(to_json(experiment)), (results.last, results.alone)
     report = build_report(settings, facts, results.seeds, history, *answers, calibration)
+    report["layer_weights"] = read_layer_weights(folder)
     write_all(folder, report, results.seeds, history)
     return report
 

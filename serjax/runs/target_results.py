@@ -10,6 +10,7 @@ import numpy as np
 from serjax.config.experiment import Experiment
 from serjax.data.dataset import Data
 from serjax.evaluation.history import Row, chosen_histories, kept_row
+from serjax.evaluation.layer_page import save_weights
 from serjax.evaluation.model_card import model_card
 from serjax.evaluation.out_of_fold import attribute_columns
 from serjax.evaluation.plots import curves_figure, save_png
@@ -19,6 +20,7 @@ from serjax.evaluation.task_plots import task_figure
 from serjax.evaluation.task_report import task_section
 from serjax.evaluation.task_scores import known_rows
 from serjax.evaluation.tasks import places
+from serjax.runs.layer_weights import read_layer_weights
 from serjax.runtime.constraints import to_json
 from serjax.runtime.disk import write_text
 from serjax.training.trials import Trial
@@ -95,12 +97,14 @@ def write_target_results(
         "tasks": sections,
         "folds": sections[0]["folds"],
         "seeds": {"count": len(tasks[0])} if len(tasks[0]) > 1 else None,
+        "layer_weights": read_layer_weights(folder),
         "notes": [*facts_notes(settings, facts), *dict.fromkeys(said)],
     }
     for seeds, section in zip(tasks, sections, strict=True):
         write_task_csv(folder / f"oof_{section['name']}.csv", *seeds)
         save_png(folder / f"{section['name']}.png", task_figure(seeds[0], section))
     save_png(folder / "curves.png", curves_figure(chosen_histories(history)))
+    save_weights(folder, report)
     write_text(folder / "README.md", model_card(report))
     write_text(folder / "report.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
     return report

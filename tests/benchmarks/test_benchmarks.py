@@ -19,7 +19,8 @@ SMALLEST = {
     "adapters": "--rounds 1 --turn 0 --size tiny --folds 2 --batch 2 --seconds 1 --last-layers 1",
     "efficientnet": "--rounds 1 --turn 0 --batches 1 --no-training",
     "encoder_start": "--rounds 1 --turn 0 --size tiny",
-    "encoders": "--rounds 1 --turn 0 --families hubert --size tiny --cases '1 clip of 3 s' 'training step, CNN frozen'",
+    "encoders": "--rounds 1 --turn 0 --families hubert whisper --size tiny --cases '1 clip of 3 s' "
+    "'training step, CNN frozen'",
     "export_int8": "--rounds 1 --turn 0 --seconds 1 --run FOLDER/run --data.root FOLDER/clips",
     "faces": "--frames 1 --data.root FOLDER",
     "five_folds": "--rounds 1 --data.corpus synthetic --data.max-clips 40 --data.max-seconds 1 --folds.only 1",
@@ -37,6 +38,7 @@ SMALLEST = {
     "serve_load": "--model FOLDER/run --requests 60 --clients 8 --clips 6 --kill-every 0.5",
     "timeline": "--rounds 1 --minutes 0.1 --size tiny --dtypes float32",
     "study": "--encoders 1 --corpora 1 --folds 2 --seeds 1 --rates 2 --clips 40 --epochs 1 --rounds 1",
+    "whisper_padding": "--data.corpus synthetic --data.max-clips 40 --width 16 --window 4 --folds 2 --epochs 1",
     "yardsticks": "--exp bilstm_kfold --data.corpus synthetic --data.max-clips 80",
 }
 """Arguments; FOLDER has a video, or a run and its clips."""

@@ -192,3 +192,14 @@ def test_nothing_is_written_where_the_folder_is_a_file(tmp_path, random_encoder)
     (tmp_path / "taken").touch()
     with pytest.raises(UserError, match="taken"):
         save_pretrained(random_encoder(), tmp_path / "taken", preprocessor=Preprocessor())
+
+
+def test_code_beside_the_weights_is_told_and_never_run(saved):
+    (saved / "modeling_x.py").write_text("raise SystemExit('run')")
+    edit(saved / "config.json", auto_map={"AutoModel": "modeling_x.Model"})
+    assert load_encoder(str(saved)).notes == (
+        f"{saved}: config.json names code that comes with it (auto_map), which is never run.",
+    )
+    edit(saved / "config.json", model_type="x")
+    with pytest.raises(UserError, match=r"model_type is 'x', whose code comes with it \(auto_map\) and is never run"):
+        load_encoder(str(saved))

@@ -223,7 +223,7 @@ def known_options():
     for script in (ROOT / "benchmarks").glob("*.py"):
         options |= {f"--{name}" for name in re.findall(r'"(?:--)?([a-z][a-z-]*)"', script.read_text())}
     doors = ["predict", "listen", "look", "embed", "evaluate", "compare", "export", "gather", "push", "plan", "prepare"]
-    doors += ["serve", "study"]
+    doors += ["serve", "study", "layers"]
     for door in doors:
         options |= set(re.findall(r"--[a-z][a-z.-]+", reference.help_page(f"serjax.{door}")))
     options |= {f"--hosts.{field.name}" for field in fields(Hosts)}

@@ -167,6 +167,10 @@ def test_frozen_encoder_trains_seeds_and_rates_side_by_side(corpus, tmp_path, dr
     report = train(experiment, "x")
     assert report["seeds"]["count"] == 2
     assert {fold["learning_rate"] for fold in report["folds"]} <= {1e-4, 1e-2}
+    shares = report["layer_weights"]["members"]
+    assert [(one["fold"], one["seed"]) for one in shares] == [(fold, seed) for seed in (0, 1) for fold in (1, 2, 3)]
+    assert (experiment.run_dir / "layer_weights.png").is_file()
+    assert "![Shares of the layers](layer_weights.png)" in (experiment.run_dir / "README.md").read_text()
     (states,) = tmp_path.glob("features/*/rows.npy")
     assert (len(np.load(states, mmap_mode="r")) == 36) == (not dropped)
     seeds = read_seeds(experiment.run_dir / "oof.csv")

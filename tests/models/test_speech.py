@@ -1,12 +1,15 @@
 """Settings of speech encoders: what is frozen, what a report says, and what a model starts from."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
-from serjax.models.base import Checkpoint, EncoderLayout
+from serjax.models.base import Checkpoint, EncoderLayout, Resolution
 from serjax.models.encoders.config import preset
 from serjax.models.speech import Speech
+from serjax.runtime.constraints import validate
+from serjax.runtime.errors import UserError
 
 LAYER = ("speech_encoder", "encoder", "layers")
 PATHS = {
@@ -54,3 +57,28 @@ def test_the_summary_names_the_start_and_the_frozen_part():
         "Encoder: wavlm from random weights of size tiny; pooling mean, head linear; frozen: 2 layers"
     )
     assert replace(config, size=None, checkpoint="mine").summary.startswith("Encoder: wavlm from `mine`;")
+
+
+@pytest.mark.parametrize(("size", "norm"), [("base", {"norm"}), ("large", set())])
+def test_what_stands_above_the_chosen_layer_is_not_trained(size, norm):
+    layout = EncoderLayout(preset("hubert", size))
+    last = layout.config.num_hidden_layers
+    trained = {"cnn", "head"} | norm
+    for layer, more in ((1, {"first"}), (0, set()), (last, {"first", "second", "norm"}), (-last, {"first"})):
+        config = Speech(freeze="nothing", layer=layer).resolved(Resolution(1.0, layout))
+        assert {name for name, path in PATHS.items() if config.trainable(path)} == trained | more
+
+
+def test_a_layer_is_counted_from_either_end_and_others_are_named():
+    layout = EncoderLayout(preset("whisper", "tiny"))
+    for layer, found in {None: None, 0: 0, 3: 3, 4: None, -1: None, -2: 3, -5: 0}.items():
+        assert Speech(layer=layer).resolved(Resolution(1.0, layout)).layer == found
+    for layer in (99, 5, -6):
+        expected = (
+            f"--model.layer {layer}: the encoder has layers 0 (the first block's input) to 4 (the last block's "
+            "output); give one of them, or -5 to -1 from the end."
+        )
+        with pytest.raises(UserError, match=f"^{re.escape(expected)}$"):
+            Speech(layer=layer).resolved(Resolution(1.0, layout))
+    with pytest.raises(UserError, match=r"model\.layer is 3, but model\.weighted_layers sums all"):
+        validate(Speech(layer=3, weighted_layers=True))

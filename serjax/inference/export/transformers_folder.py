@@ -85,7 +85,8 @@ def write_transformers(
     save_pretrained(loaded.encoder, folder, preprocessor=loaded.preprocessor)
     files = {path.name: f"of {family.architecture}Model" for path in sorted(folder.iterdir())}
     write_tensors(folder / HEAD, {k: v for k, v in read_tensors(origin).items() if k.startswith("head.")})
-    settings = {"pooling": run.model.pooling, "head": run.model.head, "weighted_layers": run.model.weighted_layers}
+    names = ("pooling", "head", "weighted_layers", *(() if run.model.layer is None else ("layer",)))
+    settings = {name: getattr(run.model, name) for name in names}
     write_text(folder / "head.json", json.dumps({"labels": run.labels, **settings}, indent=2) + "\n")
     files |= {HEAD: "parameters of the head, by serjax's names", "head.json": "its settings and labels"}
     beside = " (and makes a decoder without layers beside it)" if family.layout == "whisper" else ""

@@ -41,9 +41,10 @@ class SpeechClassifier(nnx.Module):
             rngs: Source of the weights.
 
         Raises:
-            UserError: more layers are to be frozen than there are.
+            UserError: more layers are to be frozen than there are, or there is no such layer as is to be used.
         """
         encoder = config.encoder.config
+        self.top = config.top
         if config.frozen == "layers" and config.frozen_layers > encoder.num_hidden_layers:
             raise UserError(
                 f"--model.frozen-layers {config.frozen_layers}: the encoder has {encoder.num_hidden_layers} layers; "
@@ -73,7 +74,7 @@ class SpeechClassifier(nnx.Module):
             key: Random key of training; an encoder that is frozen as a whole does without.
 
         Returns:
-            Hidden states of all layers with `weighted_layers`, else of the last one (l = 1); frames.
+            Hidden states of all layers with `weighted_layers`, else of `layer` or the last one (l = 1); frames.
         """
         config = self.config
         lengths = lengths if self.attention_mask else jnp.full_like(lengths, wave.shape[1])
@@ -87,7 +88,7 @@ class SpeechClassifier(nnx.Module):
                 frozen_layers=self.frozen_layers,
                 remat=config.remat,
             )
-        states = hidden.hidden_states if config.weighted_layers else hidden.hidden_states[-1:]
+        states = hidden.hidden_states if config.weighted_layers else hidden.hidden_states[self.top : self.top + 1]
         return jnp.stack(states, axis=1), hidden.lengths
 
     def shared_states(
@@ -199,6 +200,21 @@ def build_head(config: Speech, num_classes: int, *, rngs: nnx.Rngs) -> "Head":
     return Head(config, layers, encoder.hidden_size, num_classes, rngs=rngs)
 
 
+class HeadAlone(nnx.Module):
+    """A head that answers for stored hidden states; its parameters are called as in a `SpeechClassifier`."""
+
+    def __init__(self, head: "Head") -> None:
+        self.head = head
+
+    def __call__(
+        self, inputs: Inputs, key: PRNGKeyArray | None = None, weight: Float[Array, "b"] | None = None
+    ) -> Float[Array, "b c"]:
+        """Return the logits of hidden states, which must be there; see `SpeechClassifier`."""
+        assert inputs.hidden_states is not None
+        assert inputs.hidden_lengths is not None
+        return self.head(inputs.hidden_states, inputs.hidden_lengths, key)
+
+
 class Head(nnx.Module):
     """Layers above the encoder: a learned sum of layers (if asked for), dropout, pooling, classification."""
 
@@ -235,7 +251,7 @@ class Head(nnx.Module):
         return self.pooling(x, frames)
 
     def _layers(self, states: Float[Array, "b l n d"], frames: Int[Array, "b"]) -> Float[Array, "b n d"]:
-        """Return the learned sum of layers, or the last one."""
+        """Return the learned sum of layers, or the one that was given."""
         if self.state_norm:
             states = clip_norm(states, frames)
         if self.layer_weights is None:

@@ -10,7 +10,7 @@ from serjax.models.encoders.base import Size
 from serjax.models.encoders.families import FAMILIES, EncoderFamily
 from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.encoders.whisper_config import WhisperConfig
-from serjax.runtime.errors import UserError
+from serjax.runtime.errors import UserError, brief
 
 EncoderConfig = Annotated[Wav2Vec2Config | WhisperConfig, pydantic.Field(discriminator="model_type")]
 """Layout of an encoder, told apart by its `model_type`."""
@@ -37,8 +37,11 @@ def from_dict(mapping: Mapping[str, Any], source: str) -> EncoderConfig:
     if isinstance(model_type, str):
         model_type = model_type.removeprefix(OWN)
     if not isinstance(model_type, str) or model_type not in FAMILIES:
-        found = "missing" if "model_type" not in mapping else repr(model_type)
-        raise UserError(f"{source}: model_type is {found}; serjax has {', '.join(FAMILIES)}; give such a checkpoint.")
+        found = "missing" if "model_type" not in mapping else brief(repr(model_type))
+        code = ", whose code comes with it (auto_map) and is never run" if mapping.get("auto_map") else ""
+        raise UserError(
+            f"{source}: model_type is {found}{code}; serjax has {', '.join(FAMILIES)}; give such a checkpoint."
+        )
     return _CLASSES[FAMILIES[model_type].layout].from_dict({**mapping, "model_type": model_type}, source)
 
 

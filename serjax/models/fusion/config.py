@@ -247,6 +247,6 @@ class Fusion(Model):
 _PLAIN = Speech(family="wavlm")
 _OWN = (
     *("pooling", "head", "head_size", "dropout", "final_dropout", "state_norm", "weighted_layers"),
-    *("freeze", "frozen_layers"),
+    *("layer", "freeze", "frozen_layers"),
 )
 """Settings of WavLM that a fusion decides."""

@@ -168,8 +168,12 @@ def parse_protocol(word: str) -> Protocol:
     return found
 
 
-def parse_encoder(word: str) -> StudyEncoder:
+def parse_encoder(word: str, option: str = "--encoders ") -> StudyEncoder:
     """Return an encoder from `SOURCE` or `NAME=SOURCE`: a directory, a hub id, or random:FAMILY:SIZE.
+
+    Args:
+        word: what was given.
+        option: by which, with a space, for messages.
 
     Raises:
         UserError: it can be none of these.
@@ -179,12 +183,12 @@ def parse_encoder(word: str) -> StudyEncoder:
         family, _, size = source.removeprefix(RANDOM).partition(":")
         if family not in FAMILIES:
             raise UserError(
-                f"--encoders {word}: random weights are random:FAMILY:SIZE with a family of {', '.join(FAMILIES)}."
+                f"{option}{word}: random weights are random:FAMILY:SIZE with a family of {', '.join(FAMILIES)}."
             )
         chosen = next((one for one in sizes_of(family) if one == size), None)
         if chosen is None:
             raise UserError(
-                f"--encoders {word}: random weights are random:FAMILY:SIZE, for {family} with a size of "
+                f"{option}{word}: random weights are random:FAMILY:SIZE, for {family} with a size of "
                 f"{', '.join(sizes_of(family))}."
             )
         return StudyEncoder(name, family=family, size=chosen)
@@ -196,7 +200,7 @@ def parse_encoder(word: str) -> StudyEncoder:
     near = difflib.get_close_matches(source, bundled_names(), 1)
     meant = f" (did you mean {near[0]}?)" if near else ""
     raise UserError(
-        f"--encoders {word}: there is no such directory or checkpoint{meant}; give a directory, a hub id (owner/name) "
+        f"{option}{word}: there is no such directory or checkpoint{meant}; give a directory, a hub id (owner/name) "
         f"or {RANDOM}FAMILY:SIZE."
     )
 

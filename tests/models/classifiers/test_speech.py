@@ -112,6 +112,13 @@ def test_call_is_features_then_head(layer_config, weighted):
     np.testing.assert_array_equal(model(stored, KEY), model.head(states, frames, KEY))
 
 
+@pytest.mark.parametrize(("layer", "place"), [(0, 0), (1, 1), (-1, 2), (-2, 1)])
+def test_the_head_takes_the_chosen_layer(layer_config, layer, place):
+    every, _ = build(Speech(weighted_layers=True), layer_config).features(WAVE, LENGTHS)
+    states, _ = build(Speech(layer=layer), layer_config).features(WAVE, LENGTHS)
+    np.testing.assert_array_equal(states[:, 0], every[:, place])
+
+
 def test_level_and_offset_do_not_matter_where_clips_are_normalised(config):
     model = build(Speech(), config)
     np.testing.assert_allclose(model(INPUTS), model(Inputs(0.1 * WAVE + 0.2, LENGTHS)), atol=1e-3)

@@ -15,6 +15,16 @@ def test_model_type_must_be_said():
         from_dict({"hidden_size": 768}, "config.json")
 
 
+@pytest.mark.parametrize(("given", "told"), [({"model_type": "moonshine2"}, "'moonshine2'"), ({}, "missing")])
+def test_code_that_comes_with_a_checkpoint_is_named_and_not_run(given, told):
+    with pytest.raises(UserError) as raised:
+        from_dict(given | {"auto_map": {"AutoModel": "modeling_x.Model"}}, "x/config.json")
+    assert str(raised.value) == (
+        f"x/config.json: model_type is {told}, whose code comes with it (auto_map) and is never run; serjax has "
+        f"{', '.join(FAMILIES)}; give such a checkpoint."
+    )
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_class_is_that_of_the_family_also_in_a_run(family):
     config = preset(family, "base")

@@ -7,6 +7,7 @@ import pytest
 
 from serjax.config.experiment import Experiment
 from serjax.models.base import EncoderLayout, Resolution
+from serjax.models.encoders.whisper_config import WhisperConfig
 from serjax.models.functional import count
 from serjax.models.speech import Speech
 from serjax.runs.planning.counting import size
@@ -180,3 +181,15 @@ def test_a_split_that_cannot_be(planner, wide):
     wide.choose_shard(4)
     with pytest.raises(UserError, match=r"--mesh 2x2 with --mesh\.shard 4: it has 16 devices, but v5e-8 has 8"):
         wide.mesh(2, 2)
+
+
+def test_a_whisper_that_is_padded_costs_its_thirty_seconds(experiment):
+    small = WhisperConfig(num_mel_bins=16, d_model=16, encoder_layers=2, encoder_attention_heads=2, encoder_ffn_dim=24)
+    layout = EncoderLayout(small)
+    flops = {}
+    for padding in ("exact", "transformers"):
+        model = Speech(family="whisper", size="tiny", freeze="cnn", head_size=8, attention_size=8, padding=padding)
+        what = replace(experiment, model=model.resolved(Resolution(3.0, layout)))
+        what = replace(what, data=replace(what.data, max_seconds=3.0))
+        flops[padding] = Planner(what, EXTENT, find_topology("v5e-8"), utilization=0.5).at(8).flops
+    assert flops["transformers"] > 5 * flops["exact"]

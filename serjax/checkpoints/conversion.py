@@ -11,11 +11,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from serjax.runtime.errors import UserError
+from serjax.runtime.mapped import let_go
 
 _WEIGHT = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias": "bias"}
 _NAMES: dict[type[nnx.Module], dict[str, str]] = {
@@ -93,6 +95,7 @@ def load_tensors(
     fitting: dict[tuple[Any, ...], nnx.Variable] = {}
     left_over = dict.fromkeys(tensors)
     missing, misfits = [], []
+    scratch = np.empty(0, np.uint8)
     for leaf in _leaves(module):
         keys = [prefix + re.sub(r"^speech_encoder\.", encoder, key) for key in leaf.keys]
         key = next((key for key in keys if key in tensors), None)
@@ -105,8 +108,10 @@ def load_tensors(
         if tensor.shape != shape or not jnp.issubdtype(tensor.dtype, jnp.floating):
             misfits.append(f"{key} is {tensor.dtype} {tensor.shape}, but the model needs floats {shape}")
         else:
-            value = jnp.array(tensor.transpose(leaf.axes), dtype=leaf.variable.dtype)
+            # Leaf by leaf, so that no more than one is held twice; its bytes in the file are let go.
+            scratch, value = _copied(tensor.transpose(leaf.axes), leaf.variable.dtype, scratch)
             fitting[leaf.path] = leaf.variable.replace(value)
+            let_go(tensor)
     for key in _counters(module):
         left_over.pop(prefix + key, None)
     missing = [key for key in missing if not matches(key, allow_missing)]
@@ -119,6 +124,21 @@ def load_tensors(
             f"{len(misfits)} of another shape or kind); give weights and config.json of one model.\n" + "\n".join(lines)
         )
     return nnx.from_flat_state(fitting)
+
+
+def _copied(tensor: np.ndarray, dtype: Any, scratch: np.ndarray) -> tuple[np.ndarray, jax.Array]:
+    """Return a tensor as an array of its own of a dtype, and memory for the next one.
+
+    What has to be turned or rounded first goes through the same memory each time: an array each would leave gaps, a
+    quarter of a large encoder's size.
+    """
+    if tensor.dtype != dtype or not tensor.flags.c_contiguous:
+        size = tensor.size * jnp.dtype(dtype).itemsize
+        scratch = scratch if scratch.size >= size else np.empty(size, np.uint8)
+        own = scratch[:size].view(dtype).reshape(tensor.shape)
+        np.copyto(own, tensor, casting="unsafe")
+        tensor = own
+    return scratch, jax.device_put(tensor, may_alias=False).block_until_ready()
 
 
 def matches(key: str, patterns: Sequence[str]) -> bool:

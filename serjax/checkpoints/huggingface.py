@@ -20,6 +20,7 @@ from serjax.checkpoints.peft import is_peft, read_base, read_peft
 from serjax.checkpoints.preprocessor import Preprocessor, read_preprocessor
 from serjax.checkpoints.releases.table import find_release
 from serjax.models.adapter_config import PARTS, AdapterConfig
+from serjax.models.base import DType
 from serjax.models.encoders import config as encoder_config
 from serjax.models.encoders.build import build_encoder
 from serjax.models.encoders.families import FAMILIES
@@ -54,7 +55,7 @@ class Pretrained(NamedTuple):
     """An encoder with its weights.
 
     Attributes:
-        encoder: ready to call; weights are float32.
+        encoder: ready to call.
         preprocessor: how its input is prepared.
         notes: sentences for the user about what was assumed or not used.
     """
@@ -110,11 +111,12 @@ def _with_adapter(source: str, base: Checkpoint) -> Checkpoint:
     return base._replace(source=source, tensors=merged(tensors, found.settings, prefix, source), notes=notes)
 
 
-def load_encoder(source: str) -> Pretrained:
+def load_encoder(source: str, dtype: DType = "float32") -> Pretrained:
     """Load the encoder of a checkpoint of the encoder alone, of its pretraining, or of a task.
 
     Args:
         source: a directory, or a hub id such as `facebook/hubert-base-ls960`.
+        dtype: of its weights in memory, whatever the file's.
 
     Raises:
         UserError: it cannot be found, is damaged, is of another architecture, or its weights do not fit its config.
@@ -127,7 +129,7 @@ def load_encoder(source: str) -> Pretrained:
     else:
         prefix = ""
         ignored = tuple(key for key in checkpoint.tensors if matches(key, _TASK_KEYS))
-    encoder = abstract(lambda rngs: build_encoder(config, rngs=rngs))
+    encoder = abstract(lambda rngs: build_encoder(config, rngs=rngs), dtype)
     state = load_tensors(
         encoder,
         checkpoint.tensors,
@@ -139,7 +141,7 @@ def load_encoder(source: str) -> Pretrained:
     nnx.update(encoder, state)
     notes = list(checkpoint.notes)
     if hasattr(encoder, "masked_spec_embed") and "masked_spec_embed" not in state:
-        encoder.masked_spec_embed.set_value(jnp.zeros(config.hidden_size))
+        encoder.masked_spec_embed.set_value(jnp.zeros(config.hidden_size, dtype))
         if config.mask_time_prob > 0:
             notes.append(f"{source} has no masked_spec_embed: masked frames start as zeros.")
     if ignored:

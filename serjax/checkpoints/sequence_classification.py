@@ -28,12 +28,14 @@ def in_transformers(config: Speech) -> bool:
     """Return whether the family's ForSequenceClassification computes the same as this model.
 
     A weighted sum of the layers of a pre-LN encoder is none: the last layer is normalised here and in transformers 4,
-    but not in transformers 5. Whisper's takes the mean over 30 s, whatever a clip lasts.
+    but not in transformers 5; nor is one of SEW, which sums squeezed frames there. Whisper's takes the mean over 30 s,
+    whatever a clip lasts.
     """
     encoder = config.encoder.config
     linear = config.pooling == "mean" and config.head in ("linear", "projector") and not config.state_norm
     linear = linear and config.layer is None  # theirs takes the last one
-    return linear and encoder.mel_bins is None and not (config.weighted_layers and encoder.norm_first)
+    unlike = encoder.norm_first or encoder.squeezed > 1
+    return linear and encoder.mel_bins is None and not (config.weighted_layers and unlike)
 
 
 def to_transformers(config: Speech, head: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

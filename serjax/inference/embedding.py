@@ -97,7 +97,8 @@ class EncoderLayers:
         self._pool, self._layers = pool, tuple(layer % (last + 1) for layer in layers)
         self._graphdef, self._state = nnx.split(encoder.module)
         self._normalize = encoder.preprocessor.normalize
-        self._grid = FrameGrid(config.frame_hop, config.min_samples)
+        self._grid = FrameGrid(config.frame_hop, config.receptive_field)
+        self._least, self._squeezed = config.min_samples, config.squeezed
         most = config.max_samples
         self._longest = round(LONGEST * SAMPLE_RATE) if most is None else min(round(LONGEST * SAMPLE_RATE), most)
         made = fingerprint(self._state, encoder.preprocessor)
@@ -117,7 +118,7 @@ class EncoderLayers:
         Raises:
             UserError: it cannot be decoded, or is shorter than one frame.
         """
-        (wave, notes), least = decode_path(path), self._grid.receptive_field
+        (wave, notes), least = decode_path(path), self._least
         if len(wave) < least:
             raise UserError(
                 f"{path}: it has {len(wave)} samples at 16 kHz, but the encoder's first frame takes {least}; give a "
@@ -132,7 +133,8 @@ class EncoderLayers:
             return [wave]
         if self._pool != "none":
             return [wave[start : start + longest] for start in spread(len(wave), longest)]
-        most, count = self._grid.frames(longest), self._grid.frames(len(wave))
+        count = self._grid.frames(len(wave))
+        most = self._grid.frames(longest) // self._squeezed * self._squeezed  # none is left over within a clip
         starts = range(0, count, most)
         ends = [self._grid.hop_length * first + self._grid.samples(most) for first in starts[:-1]]
         # The last samples of a clip make no frame, but count in its level.

@@ -18,6 +18,7 @@ from serjax.checkpoints import huggingface
 from serjax.checkpoints.run_models import OLD_ENCODER, read_run
 from serjax.data.batching.lengths import bucket
 from serjax.inference.inputs import decode_path, rate_of, read_array
+from serjax.models.base import DType
 from serjax.models.encoders.stack import EncoderOutput
 from serjax.models.layers.standardize import unit_variance
 from serjax.models.speech import Speech
@@ -216,11 +217,11 @@ def _cut(output: EncoderOutput, count: int) -> EncoderOutput:
     )
 
 
-def load_encoder(source: str | Path) -> PretrainedEncoder:
+def load_encoder(source: str | Path, dtype: DType = "float32") -> PretrainedEncoder:
     """Return the speech encoder of a checkpoint or a run, to be called with clips.
 
-    The checkpoint is that of an encoder alone, of its pretraining or of a task (HuBERT, UniSpeech, UniSpeech-SAT,
-    wav2vec2, WavLM, Whisper):
+    The checkpoint is that of an encoder alone, of its pretraining or of a task, of any family of
+    docs/concepts/checkpoints.md:
 
         encoder = serjax.load_encoder("facebook/hubert-base-ls960")
         output = encoder([first, second])  # samples [t] at 16 kHz, of any length
@@ -229,15 +230,18 @@ def load_encoder(source: str | Path) -> PretrainedEncoder:
     Args:
         source: Hugging Face directory or hub id, such as `RUN/fold_1`; or a run whose folds share a frozen encoder, or
             that has one fold.
+        dtype: of the weights in memory, in which the encoder computes and answers: float32, or bfloat16 in half the
+            memory. Weights are read leaf by leaf from the mapped file, so that loading takes little more than that.
 
     Raises:
-        UserError: it is a run of another model, or with an encoder a fold; it cannot be found, is damaged, is of
-            another architecture, or its weights do not fit its config.
+        UserError: the dtype is another; it is a run of another model, or with an encoder a fold; it cannot be found,
+            is damaged, is of another architecture, or its weights do not fit its config.
     """
+    if dtype not in get_args(DType):
+        raise UserError(f"dtype: got {dtype!r}; give {' or '.join(get_args(DType))}.")
     folder = Path(source).expanduser()
-    return PretrainedEncoder(
-        huggingface.load_encoder(str(_of_run(folder) if (folder / "model.json").is_file() else source))
-    )
+    found = _of_run(folder) if (folder / "model.json").is_file() else source
+    return PretrainedEncoder(huggingface.load_encoder(str(found), dtype))
 
 
 def _of_run(folder: Path) -> Path:

@@ -25,15 +25,23 @@ def path_name(path: tuple[Any, ...]) -> str:
 Module = TypeVar("Module", bound=nnx.Module)
 
 
-def abstract(make: Callable[[nnx.Rngs], Module]) -> Module:
+def abstract(make: Callable[[nnx.Rngs], Module], dtype: str = "float32") -> Module:
     """Return the module that `make` builds, with shapes in place of arrays: no random weights are drawn.
 
     Args:
         make: given what stands for nnx.Rngs, of which only `rngs.params()` works, builds the module.
+        dtype: of its parameters; see `cast`.
     """
+
+    def build() -> Module:
+        module = make(typing.cast(nnx.Rngs, SimpleNamespace(params=lambda: key)))
+        if dtype != "float32":
+            nnx.update(module, cast(nnx.state(module), dtype))
+        return module
+
     # One key for all: Flax would trace the counter of nnx.Rngs, at ten times the cost (1.4 s for a large encoder).
     key = jax.random.key(0)
-    return nnx.eval_shape(lambda: make(typing.cast(nnx.Rngs, SimpleNamespace(params=lambda: key))))
+    return nnx.eval_shape(build)
 
 
 def cast(tree: Params, dtype: str) -> Params:

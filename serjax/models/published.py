@@ -78,9 +78,11 @@ class PublishedClassifier(nnx.Module):
         """Return the logits of waves at 16 kHz. The head has no dropout, and no row depends on another."""
         wave, lengths = inputs.sound
         wave = unit_variance(wave, lengths) if self.normalize else wave
-        normalize_last = not (self.layout.weighted_layers and self.layout.layer_sum == "5")
+        config, weighted = self.speech_encoder.config, self.layout.weighted_layers
+        # SEW's sum is of what its layers see: squeezed frames.
+        normalize_last = not (weighted and (self.layout.layer_sum == "5" or config.squeezed > 1))
         # WhisperForAudioClassification takes the mean over 30 s, whatever a clip lasts.
-        window = self.speech_encoder.config.mel_bins is not None
+        window = config.mel_bins is not None
         padding: Literal["exact", "transformers"] = "transformers" if window else "exact"
         output = self.speech_encoder(wave, lengths, key, padding=padding, normalize_last=normalize_last)
         x = output.hidden_states[-1]
@@ -90,7 +92,9 @@ class PublishedClassifier(nnx.Module):
             return self.classifier(_pool(x, output.lengths, self.layout.pooling))
         if self.layer_weights is not None:
             shares = jax.nn.softmax(self.layer_weights[...].astype(jnp.float32)).astype(x.dtype)
-            x = sum(share * state for share, state in zip(shares, output.hidden_states, strict=True))
+            states = [state[:, :: config.squeezed] for state in output.hidden_states]
+            output = output._replace(lengths=output.lengths // config.squeezed)
+            x = sum(share * state for share, state in zip(shares, states, strict=True))
         return self.classifier(masked_mean(self.projector(x), output.lengths))
 
 

@@ -224,6 +224,8 @@ class Speech(Model):
                 return int(index) >= self.frozen_layers
             case "layers", ("speech_encoder", "encoder", "layer_norm", *_):
                 return self.encoder.config.norm_first
+            case "layers", ("speech_encoder", "encoder", "upsample", *_):
+                return True
             case (("layers" | "encoder"), ("speech_encoder", *_)):
                 return False
         return True

@@ -33,6 +33,7 @@ SMALLEST = {
     "input_pipeline": "--rounds 1 --clips 4 --batch 2 --folds 2 --train-step 100",
     "live_latency": "--rounds 1 --size tiny --answers 3",
     "kmeans": "--rounds 1 --count 2000 --width 16 --clusters 5 --batch-size 200 --starts 2",
+    "loading_memory": "--layouts tiny --file-dtypes bfloat16",
     "masked_prediction": "--rounds 1 --turn 0 --sizes tiny --seconds 2 --clip 1",
     "million_clips": "--clips 400 --speakers 20 --files 50",
     "serve_load": "--model FOLDER/run --requests 60 --clients 8 --clips 6 --kill-every 0.5",

@@ -1,5 +1,8 @@
+import gc
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +15,7 @@ from serjax.checkpoints.formats.tensors import read_tensors, write_tensors
 from serjax.checkpoints.huggingface import load_encoder, read_checkpoint, save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.models.encoders.build import build_encoder
+from serjax.models.encoders.config import preset
 from serjax.models.encoders.families import FAMILIES
 from serjax.runtime.errors import UserError
 
@@ -100,6 +104,37 @@ def test_a_loaded_encoder_runs_and_holds_arrays_alone(saved, random_encoder):
         np.testing.assert_array_equal(mine, other)
 
 
+def test_weights_may_be_bfloat16_in_memory_whatever_the_file_has(saved, random_encoder):
+    encoder = load_encoder(str(saved), "bfloat16").encoder
+    assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(encoder))} == {jnp.dtype(jnp.bfloat16)}
+    for key, value in to_tensors(random_encoder()).items():
+        np.testing.assert_array_equal(to_tensors(encoder)[key], value.astype(jnp.bfloat16), err_msg=key)
+
+
+def _kilobytes(key):
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines[key].split()[0])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(("stored", "dtype"), [("float32", "float32"), ("float16", "float32"), ("float32", "bfloat16")])
+def test_loading_takes_little_more_memory_than_the_weights(tmp_path, stored, dtype):
+    save_pretrained(
+        build_encoder(preset("hubert", "base"), rngs=nnx.Rngs(0)),
+        tmp_path,
+        preprocessor=Preprocessor(),
+        shared=tmp_path,
+        dtype=stored,
+    )
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = _kilobytes("VmRSS")
+    encoder = load_encoder(str(tmp_path), dtype).encoder
+    weights = sum(leaf.nbytes for leaf in jax.tree.leaves(nnx.state(encoder)))
+    assert 1024 * (_kilobytes("VmHWM") - before) <= 1.2 * weights
+
+
 def test_files_are_those_that_transformers_reads(saved):
     assert {path.name for path in saved.iterdir()} == {"config.json", "preprocessor_config.json", "model.safetensors"}
     config = json.loads((saved / "config.json").read_text())
@@ -167,7 +202,7 @@ def test_weights_of_another_config_are_named_key_by_key(saved):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"model_type": "data2vec-audio"}, "model_type is 'data2vec-audio'"),
+        ({"model_type": "sew-d"}, "model_type is 'sew-d'"),
         ({"model_type": None}, "model_type is missing"),
         ({"hidden_act": "mish"}, "hidden_act is 'mish'"),
         ({"add_adapter": True}, "add_adapter"),

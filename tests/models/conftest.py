@@ -2,6 +2,8 @@ from dataclasses import replace
 
 import pytest
 
+from serjax.models.encoders.data2vec_config import Data2VecConfig
+from serjax.models.encoders.sew_config import SEWConfig
 from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 
 # Three convolutions instead of seven: a frame sees 30 samples and the next one starts 20 later.
@@ -21,6 +23,9 @@ GROUP = Wav2Vec2Config(
 )
 LAYER = replace(GROUP, model_type="wav2vec2", feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True)
 WAVLM = replace(GROUP, model_type="wavlm", num_buckets=8, max_bucket_distance=6)
+_SHARED = {key: value for key, value in vars(GROUP).items() if key not in ("model_type", "feat_extract_norm")}
+DATA2VEC = Data2VecConfig(**{**_SHARED, "num_conv_pos_embeddings": 3, "conv_pos_kernel_size": 5})
+SEW = SEWConfig(**_SHARED, squeeze_factor=2)
 
 
 @pytest.fixture(
@@ -41,3 +46,15 @@ def layer_config():
 def wavlm_config():
     """WavLM's layout."""
     return WAVLM
+
+
+@pytest.fixture(scope="session")
+def data2vec_config():
+    """data2vec-audio's layout."""
+    return DATA2VEC
+
+
+@pytest.fixture(scope="session")
+def sew_config():
+    """SEW's layout."""
+    return SEW

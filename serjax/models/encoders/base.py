@@ -56,9 +56,19 @@ class BaseEncoderConfig:
         raise NotImplementedError  # each family has its own
 
     @property
+    def receptive_field(self) -> int:
+        """Samples that a frame is computed from, before the layers mix frames."""
+        return self.min_samples
+
+    @property
     def max_samples(self) -> int | None:
         """Most samples of a clip; None: any number."""
         return None
+
+    @property
+    def squeezed(self) -> int:
+        """Frames that the layers see as one."""
+        return 1
 
     @property
     def norm_first(self) -> bool:

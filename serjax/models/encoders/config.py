@@ -5,22 +5,36 @@ from typing import Annotated, Any, get_args
 
 import pydantic
 
-from serjax.models.encoders import wav2vec2_config, whisper_config
+from serjax.models.encoders import data2vec_config, sew_config, wav2vec2_config, whisper_config
 from serjax.models.encoders.base import Size
+from serjax.models.encoders.data2vec_config import Data2VecConfig
 from serjax.models.encoders.families import FAMILIES, EncoderFamily
+from serjax.models.encoders.sew_config import SEWConfig
 from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.encoders.whisper_config import WhisperConfig
 from serjax.runtime.errors import UserError, brief
 
-EncoderConfig = Annotated[Wav2Vec2Config | WhisperConfig, pydantic.Field(discriminator="model_type")]
+EncoderConfig = Annotated[
+    Wav2Vec2Config | WhisperConfig | Data2VecConfig | SEWConfig, pydantic.Field(discriminator="model_type")
+]
 """Layout of an encoder, told apart by its `model_type`."""
 
 OWN = "serjax_"
 """Stands before the model_type of an encoder whose head transformers does not have, so that its auto classes refuse the
 directory: with a model_type that they know they would put a random head on the encoder."""
 
-_CLASSES: dict[str, type[Wav2Vec2Config] | type[WhisperConfig]] = {"wav2vec2": Wav2Vec2Config, "whisper": WhisperConfig}
-_PRESETS = {"wav2vec2": wav2vec2_config.preset, "whisper": whisper_config.preset}
+_CLASSES: dict[str, type[Wav2Vec2Config] | type[WhisperConfig]] = {
+    "data2vec": Data2VecConfig,
+    "sew": SEWConfig,
+    "wav2vec2": Wav2Vec2Config,
+    "whisper": WhisperConfig,
+}
+_PRESETS = {
+    "data2vec": data2vec_config.preset,
+    "sew": sew_config.preset,
+    "wav2vec2": wav2vec2_config.preset,
+    "whisper": whisper_config.preset,
+}
 
 
 def from_dict(mapping: Mapping[str, Any], source: str) -> EncoderConfig:

@@ -42,11 +42,16 @@ class Family:
 
 
 _BUCKETS = frozenset({"num_buckets", "max_bucket_distance"})
+_ADAPTER = frozenset({"adapter_attn_dim"})
 FAMILIES: dict[str, Family] = {
-    "hubert": Family("Hubert", "hubert.", keys=frozenset({"feat_proj_layer_norm"})),
-    "unispeech": Family("UniSpeech", "unispeech."),
-    "unispeech-sat": Family("UniSpeechSat", "unispeech_sat.", large={"conv_bias": False}, always_mask_embed=True),
-    "wav2vec2": Family("Wav2Vec2", "wav2vec2."),
+    "data2vec-audio": Family("Data2VecAudio", "data2vec_audio.", "data2vec", "data2vec"),
+    "hubert": Family("Hubert", "hubert.", keys=_ADAPTER | {"feat_proj_layer_norm"}),
+    "sew": Family("SEW", "sew.", "sew", "sew"),
+    "unispeech": Family("UniSpeech", "unispeech.", keys=_ADAPTER),
+    "unispeech-sat": Family(
+        "UniSpeechSat", "unispeech_sat.", keys=_ADAPTER, large={"conv_bias": False}, always_mask_embed=True
+    ),
+    "wav2vec2": Family("Wav2Vec2", "wav2vec2.", keys=_ADAPTER),
     "wavlm": Family("WavLM", "wavlm.", keys=_BUCKETS, large={"conv_bias": False}),
     "whisper": Family("Whisper", "", "whisper", "whisper", "ForAudioClassification", outer="model."),
 }

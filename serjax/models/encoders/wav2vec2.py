@@ -4,7 +4,7 @@ Attributes are called what transformers' PyTorch modules call them, so that a ch
 """
 
 import math
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -36,11 +36,14 @@ class WeightNormConv(nnx.Module):
         self.weight_v = nnx.Param(direction)
         self.bias = nnx.Param(jnp.zeros(size))
 
+    def kernel(self) -> Float[Array, "k i d"]:
+        """Return the direction, of the length."""
+        direction = self.weight_v[...]
+        return direction * (self.weight_g[...] / _tap_norm(direction)).astype(direction.dtype)
+
     def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
         """Return the convolution, as long as x; an even kernel sees one more frame before than after."""
-        direction = self.weight_v[...]
-        kernel = direction * (self.weight_g[...] / _tap_norm(direction)).astype(direction.dtype)
-        return grouped(x, kernel, self.groups) + self.bias[...]
+        return grouped(x, self.kernel(), self.groups) + self.bias[...]
 
 
 def _tap_norm(weight: Float[Array, "k i o"]) -> Float[Array, "k 1 1"]:
@@ -50,12 +53,14 @@ def _tap_norm(weight: Float[Array, "k i o"]) -> Float[Array, "k 1 1"]:
 class PositionalConvEmbedding(nnx.Module):
     """Convolutional embedding of a frame's position."""
 
+    convolution: ClassVar[type[WeightNormConv]] = WeightNormConv
+
     def __init__(self, config: Wav2Vec2Config, *, rngs: nnx.Rngs):
-        self.conv = WeightNormConv(config, rngs=rngs)
+        self.conv = self.convolution(config, rngs=rngs)
         self.activation = ACTIVATIONS[config.feat_extract_activation]
 
-    def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
-        """Return what is to be added to x."""
+    def __call__(self, x: Float[Array, "b n d"], mask: Bool[Array, "b n"] | None) -> Float[Array, "b m d"]:
+        """Return what is to be added to x, which is zero beyond a clip: a mask changes nothing here."""
         return self.activation(self.conv(x))
 
 
@@ -76,6 +81,19 @@ class FeedForward(nnx.Module):
         return dropout(self.output_dense(x), self.hidden_dropout, outer)
 
 
+class AttnAdapterLayer(nnx.Module):
+    """Narrow layer of one language behind a block, as MMS has it (Pratap et al., 2023)."""
+
+    def __init__(self, config: Wav2Vec2Config, width: int, *, rngs: nnx.Rngs):
+        self.norm = nnx.LayerNorm(config.hidden_size, epsilon=1e-5, rngs=rngs)
+        self.linear_1 = linear(config.hidden_size, width, rngs)
+        self.linear_2 = linear(width, config.hidden_size, rngs)
+
+    def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
+        """Return x and what the adapter adds to it."""
+        return x + self.linear_2(jax.nn.relu(self.linear_1(self.norm(x))))
+
+
 class EncoderLayer(nnx.Module):
     """Attention and feed-forward with residuals; norms after them, or before them (`do_stable_layer_norm`)."""
 
@@ -89,6 +107,9 @@ class EncoderLayer(nnx.Module):
         self.layer_norm = nnx.LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
         self.feed_forward = FeedForward(config, rngs=rngs)
         self.final_layer_norm = nnx.LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
+        # Of post-LN encoders transformers makes none, whatever their config.json has.
+        width = config.adapter_attn_dim if self.norm_first else None
+        self.adapter_layer = None if width is None else AttnAdapterLayer(config, width, rngs=rngs)
 
     def __call__(
         self,
@@ -105,13 +126,16 @@ class EncoderLayer(nnx.Module):
         )
         x = x + dropout(y, self.hidden_dropout, residual)
         if self.norm_first:
-            return x + self.feed_forward(self.final_layer_norm(x), inner), weights
+            x = x + self.feed_forward(self.final_layer_norm(x), inner)
+            return x if self.adapter_layer is None else self.adapter_layer(x), weights
         x = self.layer_norm(x)
         return self.final_layer_norm(x + self.feed_forward(x, inner)), weights
 
 
 class Encoder(nnx.Module):
     """Positional convolution and the stack of layers."""
+
+    positional: ClassVar[Any] = PositionalConvEmbedding
 
     def __init__(self, config: Wav2Vec2Config, *, rngs: nnx.Rngs):
         self.norm_first = config.do_stable_layer_norm
@@ -121,7 +145,7 @@ class Encoder(nnx.Module):
             0.0 if index == 0 and config.model_type == "wavlm" else config.layerdrop
             for index in range(config.num_hidden_layers)
         )
-        self.pos_conv_embed = PositionalConvEmbedding(config, rngs=rngs)
+        self.pos_conv_embed = self.positional(config, rngs=rngs)
         self.layer_norm = nnx.LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
         self.layers = nnx.List([EncoderLayer(config, index, rngs=rngs) for index in range(config.num_hidden_layers)])
 
@@ -131,6 +155,7 @@ class Encoder(nnx.Module):
         mask: Bool[Array, "b n"],
         key: PRNGKeyArray | None,
         *,
+        exact: bool = True,
         frozen_layers: int | None,
         remat: bool,
         attentions: bool = False,
@@ -143,20 +168,39 @@ class Encoder(nnx.Module):
             x: Projected features; with `first` the input of that layer, and the layers before it are left out.
             mask: True where a frame is a frame of the clip.
             key: Random key for dropout and layerdrop; None for neither.
+            exact: Padding changes nothing; otherwise it counts as in transformers.
             frozen_layers: So many layers, and the positional convolution, run without either; None for no frozen part.
             remat: Recompute each layer in the backward pass.
             attentions: Return attention; else there is none.
             normalize_last: False leaves the last state of a pre-LN encoder as its last layer gives it.
             first: Number of the layer to begin with; None for what comes before the layers, too.
         """
-        stem, *keys = split(key, 1 + len(self.layers))
         if first is None:
             x = jnp.where(mask[:, :, None], x, 0)
-            x = x + self.pos_conv_embed(x)
+            x = x + self.pos_conv_embed(x, mask if exact else None)
             if not self.norm_first:
                 x = self.layer_norm(x)
-            x = x if frozen_layers is not None else dropout(x, self.hidden_dropout, stem)
-        states = [x]
+        states, shares = self.layered(
+            x, mask, key, first=first, frozen_layers=frozen_layers, remat=remat, attentions=attentions
+        )
+        if self.norm_first and normalize_last:
+            states[-1] = self.layer_norm(states[-1])
+        return tuple(states), shares
+
+    def layered(
+        self,
+        x: Float[Array, "b n d"],
+        mask: Bool[Array, "b n"],
+        key: PRNGKeyArray | None,
+        *,
+        first: int | None = None,
+        frozen_layers: int | None,
+        remat: bool,
+        attentions: bool,
+    ) -> tuple[list[Float[Array, "b n d"]], tuple[Float[Array, "b h n n"], ...]]:
+        """Return the layers' input (dropped out) and each one's output, and attention; see the call."""
+        stem, *keys = split(key, 1 + len(self.layers))
+        states = [x if first is not None or frozen_layers is not None else dropout(x, self.hidden_dropout, stem)]
         shares = []
         lowest = self.layers[0].attention if self.layers else None
         position = None
@@ -177,9 +221,7 @@ class Encoder(nnx.Module):
             )
             states.append(state)
             shares += [] if weights is None else [weights]
-        if self.norm_first and normalize_last:
-            states[-1] = self.layer_norm(states[-1])
-        return tuple(states), tuple(shares)
+        return states, tuple(shares)
 
 
 class FeatureProjection(nnx.Module):
@@ -205,6 +247,7 @@ class SpeechEncoder(BaseEncoder):
     compute in float32. The wave stays in float32: it is rounded behind its mean and variance.
     """
 
+    stack: ClassVar[type[Encoder]] = Encoder
     config: Wav2Vec2Config
 
     def __init__(self, config: Wav2Vec2Config, *, rngs: nnx.Rngs):
@@ -212,7 +255,11 @@ class SpeechEncoder(BaseEncoder):
         self.masked_spec_embed = nnx.Param(jax.random.uniform(rngs.params(), (config.hidden_size,)))
         self.feature_extractor = FeatureExtractor(config, rngs=rngs)
         self.feature_projection = FeatureProjection(config, rngs=rngs)
-        self.encoder = Encoder(config, rngs=rngs)
+        self.encoder = self.stack(config, rngs=rngs)
+
+    def project(self, x: Float[Array, "b n c"]) -> Float[Array, "b n d"]:
+        """Return features in the layers' width."""
+        return self.feature_projection(x)
 
     def __call__(
         self,
@@ -247,7 +294,7 @@ class SpeechEncoder(BaseEncoder):
         x = self.feature_extractor(wave, lengths if padding == "exact" else None)
         count = self.config.frames(lengths)
         within = length_mask(count, x.shape[1])
-        x = self.feature_projection(x)
+        x = self.project(x)
         if frozen_layers is None:
             x = dropout(x, self.config.feat_proj_dropout, projected)
         if masks is not None and self.config.apply_spec_augment:
@@ -256,6 +303,7 @@ class SpeechEncoder(BaseEncoder):
             x,
             within,
             layers,
+            exact=padding == "exact",
             frozen_layers=frozen_layers,
             remat=remat,
             attentions=attentions,

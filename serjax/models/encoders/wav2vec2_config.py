@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from math import prod
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import pydantic
 
@@ -24,7 +24,9 @@ _LONGEST = 60 * 16_000
 class Wav2Vec2Config(BaseEncoderConfig):
     """Layout of an encoder, as `HubertConfig`, `Wav2Vec2Config`, `WavLMConfig` and so on of transformers name it."""
 
-    absent = {"add_adapter": False, "adapter_attn_dim": None, "conv_pos_batch_norm": False}  # noqa: RUF012
+    absent = {"add_adapter": False, "conv_pos_batch_norm": False}  # noqa: RUF012
+    fixed: ClassVar[frozenset[str]] = frozenset()
+    """Fields that transformers' configuration of these families has not: their value is the class's own."""
 
     model_type: Families = "hubert"
     hidden_size: Width = 768
@@ -58,6 +60,7 @@ class Wav2Vec2Config(BaseEncoderConfig):
     mask_feature_min_masks: Count = 0
     num_buckets: Annotated[int, pydantic.Field(ge=4, le=1 << 17)] = 320
     max_bucket_distance: Width = 800
+    adapter_attn_dim: Width | None = None
 
     @property
     def frame_hop(self) -> int:
@@ -66,7 +69,12 @@ class Wav2Vec2Config(BaseEncoderConfig):
 
     @property
     def min_samples(self) -> int:
-        """Receptive field of one frame (400 as published)."""
+        """Receptive field of one frame."""
+        return self.receptive_field
+
+    @property
+    def receptive_field(self) -> int:
+        """Samples that a frame is computed from (400 as published)."""
         field, hop = 1, 1
         for kernel, stride in zip(self.conv_kernel, self.conv_stride, strict=True):
             field, hop = field + (kernel - 1) * hop, hop * stride
@@ -104,7 +112,7 @@ class Wav2Vec2Config(BaseEncoderConfig):
     @classmethod
     def keys(cls, model_type: str) -> frozenset[str]:
         """Return the fields that a family heeds."""
-        return super().keys(model_type) - foreign_keys(model_type)
+        return super().keys(model_type) - foreign_keys(model_type) - cls.fixed
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entries of a config.json, of those that the family heeds."""

@@ -106,7 +106,7 @@ def _source(settings: LabelsConfig, clips: Clips, part: Part, encoders: Encoders
         return _Source(function, weights, FrameGrid(), fingerprint(FORMAT, "mfcc", clips.hashes))
     encoder, preprocessor, _ = encoders.of(part.fold)
     function, weights = layer_features(encoder, settings.layer, normalize=preprocessor.normalize)
-    grid = FrameGrid(encoder.config.frame_hop, encoder.config.min_samples)
+    grid = FrameGrid(encoder.config.frame_hop, encoder.config.receptive_field)
     key = fingerprint(FORMAT, weights, clips.hashes, settings.layer, preprocessor.normalize, encoder.config)
     return _Source(function, weights, grid, key)
 

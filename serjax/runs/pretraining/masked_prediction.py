@@ -56,7 +56,7 @@ def predict_masked(
         UserError: labels of another grid or number than the encoder's frames, less audio than a batch, a loss that is
             no number, or a full disk.
     """
-    grid = FrameGrid(start.config.frame_hop, start.config.min_samples)
+    grid = FrameGrid(start.config.frame_hop, start.config.receptive_field)
     encoders = [part_folder(experiment.run_dir, part) / ENCODER / "config.json" for part in material.parts]
     made = distributed.from_first("encoders", lambda: [path.is_file() for path in encoders])
     waiting = []

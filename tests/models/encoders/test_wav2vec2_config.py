@@ -57,7 +57,6 @@ def test_receptive_field_is_the_shortest_clip_with_a_frame():
     ("change", "key"),
     [
         ({"add_adapter": True}, "add_adapter"),
-        ({"adapter_attn_dim": 16}, "adapter_attn_dim"),
         ({"conv_pos_batch_norm": True}, "conv_pos_batch_norm"),
         ({"hidden_act": "quick_gelu"}, "hidden_act"),
         ({"feat_extract_norm": "batch"}, "feat_extract_norm"),
@@ -87,6 +86,9 @@ def test_keys_of_another_family_are_ignored():
     assert from_dict({"model_type": "hubert", **without}, "") == Wav2Vec2Config("hubert", feat_proj_layer_norm=False)
     assert from_dict({"model_type": "wav2vec2", **without}, "") == Wav2Vec2Config("wav2vec2")
     assert from_dict({"model_type": "wavlm", **without}, "") == Wav2Vec2Config("wavlm", num_buckets=8)
+    # transformers' WavLM makes no adapters either.
+    assert from_dict({"model_type": "wavlm", "adapter_attn_dim": 16}, "") == Wav2Vec2Config("wavlm")
+    assert from_dict({"model_type": "wav2vec2", "adapter_attn_dim": 16}, "").adapter_attn_dim == 16
 
 
 def test_hubert_may_lack_the_norm_of_the_projection():

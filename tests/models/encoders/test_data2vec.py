@@ -1,0 +1,9 @@
+from encoder_laws import check_folds, check_padding
+
+
+def test_padding_changes_nothing(data2vec_config):
+    check_padding(data2vec_config)
+
+
+def test_gradients_are_finite_and_folds_in_one_vmap_equal_a_loop(data2vec_config):
+    check_folds(data2vec_config)

@@ -18,7 +18,7 @@ def in_transformers(config: Speech) -> bool:
     """
     encoder = config.encoder.config
     linear = config.pooling == "mean" and config.head in ("linear", "projector") and not config.state_norm
-    return linear and encoder.mel_bins is None and not (config.weighted_layers and encoder.norm_first)
+    return linear and encoder.max_samples is None and not (config.weighted_layers and encoder.norm_first)
 
 
 def to_transformers(config: Speech, head: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

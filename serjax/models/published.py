@@ -80,7 +80,7 @@ class PublishedClassifier(nnx.Module):
         wave = unit_variance(wave, lengths) if self.normalize else wave
         normalize_last = not (self.layout.weighted_layers and self.layout.layer_sum == "5")
         # WhisperForAudioClassification takes the mean over 30 s, whatever a clip lasts.
-        window = self.speech_encoder.config.mel_bins is not None
+        window = self.speech_encoder.config.max_samples is not None
         padding: Literal["exact", "transformers"] = "transformers" if window else "exact"
         output = self.speech_encoder(wave, lengths, key, padding=padding, normalize_last=normalize_last)
         x = output.hidden_states[-1]

@@ -1,26 +1,46 @@
 """Layout of any speech encoder: Hugging Face's config.json, as far as it decides what is computed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import pydantic
 
-from serjax.models.encoders import wav2vec2_config, whisper_config
-from serjax.models.encoders.base import Size
+from serjax.models.encoders import (
+    wav2vec2_bert_config,
+    wav2vec2_config,
+    wav2vec2_conformer_config,
+    whisper_config,
+)
+from serjax.models.encoders.base import BaseEncoderConfig, Size
 from serjax.models.encoders.families import FAMILIES, EncoderFamily
+from serjax.models.encoders.wav2vec2_bert_config import Wav2Vec2BertConfig
 from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
+from serjax.models.encoders.wav2vec2_conformer_config import Wav2Vec2ConformerConfig
 from serjax.models.encoders.whisper_config import WhisperConfig
 from serjax.runtime.errors import UserError
 
-EncoderConfig = Annotated[Wav2Vec2Config | WhisperConfig, pydantic.Field(discriminator="model_type")]
+EncoderConfig = Annotated[
+    Wav2Vec2Config | Wav2Vec2BertConfig | Wav2Vec2ConformerConfig | WhisperConfig,
+    pydantic.Field(discriminator="model_type"),
+]
 """Layout of an encoder, told apart by its `model_type`."""
 
 OWN = "serjax_"
 """Stands before the model_type of an encoder whose head transformers does not have, so that its auto classes refuse the
 directory: with a model_type that they know they would put a random head on the encoder."""
 
-_CLASSES: dict[str, type[Wav2Vec2Config] | type[WhisperConfig]] = {"wav2vec2": Wav2Vec2Config, "whisper": WhisperConfig}
-_PRESETS = {"wav2vec2": wav2vec2_config.preset, "whisper": whisper_config.preset}
+_CLASSES: dict[str, type[BaseEncoderConfig]] = {
+    "wav2vec2": Wav2Vec2Config,
+    "wav2vec2_bert": Wav2Vec2BertConfig,
+    "wav2vec2_conformer": Wav2Vec2ConformerConfig,
+    "whisper": WhisperConfig,
+}
+_PRESETS: dict[str, Callable[[str, Size], Any]] = {
+    "wav2vec2": wav2vec2_config.preset,
+    "wav2vec2_bert": wav2vec2_bert_config.preset,
+    "wav2vec2_conformer": wav2vec2_conformer_config.preset,
+    "whisper": whisper_config.preset,
+}
 
 
 def from_dict(mapping: Mapping[str, Any], source: str) -> EncoderConfig:
@@ -38,8 +58,14 @@ def from_dict(mapping: Mapping[str, Any], source: str) -> EncoderConfig:
         model_type = model_type.removeprefix(OWN)
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         found = "missing" if "model_type" not in mapping else repr(model_type)
+        if "auto_map" in mapping:
+            raise UserError(
+                f"{source}: model_type is {found}, which code of the checkpoint itself computes (auto_map), and no "
+                f"code of a checkpoint is ever run; give one of {', '.join(FAMILIES)}."
+            )
         raise UserError(f"{source}: model_type is {found}; serjax has {', '.join(FAMILIES)}; give such a checkpoint.")
-    return _CLASSES[FAMILIES[model_type].layout].from_dict({**mapping, "model_type": model_type}, source)
+    config: Any = _CLASSES[FAMILIES[model_type].layout].from_dict({**mapping, "model_type": model_type}, source)
+    return config
 
 
 def preset(family: EncoderFamily, size: Size) -> EncoderConfig:

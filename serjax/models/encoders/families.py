@@ -47,6 +47,10 @@ FAMILIES: dict[str, Family] = {
     "unispeech": Family("UniSpeech", "unispeech."),
     "unispeech-sat": Family("UniSpeechSat", "unispeech_sat.", large={"conv_bias": False}, always_mask_embed=True),
     "wav2vec2": Family("Wav2Vec2", "wav2vec2."),
+    "wav2vec2-bert": Family("Wav2Vec2Bert", "wav2vec2_bert.", "wav2vec2_bert", "wav2vec2_bert"),
+    "wav2vec2-conformer": Family(
+        "Wav2Vec2Conformer", "wav2vec2_conformer.", "wav2vec2_conformer", "wav2vec2_conformer"
+    ),
     "wavlm": Family("WavLM", "wavlm.", keys=_BUCKETS, large={"conv_bias": False}),
     "whisper": Family("Whisper", "", "whisper", "whisper", "ForAudioClassification", outer="model."),
 }

@@ -4,7 +4,7 @@ Attributes are called what transformers' PyTorch modules call them, so that a ch
 """
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from serjax.models.encoders.attention import Attention, GatedAttention, in_parts, linear
 from serjax.models.encoders.feature_extractor import FeatureExtractor
 from serjax.models.encoders.stack import BaseEncoder, EncoderOutput, check_waves, run_layer
+from serjax.models.encoders.wav2vec2_bert_config import Wav2Vec2BertConfig
 from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.layers.activations import ACTIVATIONS, dropout, split
 from serjax.models.layers.convolution import grouped
@@ -62,7 +63,7 @@ class PositionalConvEmbedding(nnx.Module):
 class FeedForward(nnx.Module):
     """Two Linear layers with an activation between."""
 
-    def __init__(self, config: Wav2Vec2Config, *, rngs: nnx.Rngs):
+    def __init__(self, config: Wav2Vec2Config | Wav2Vec2BertConfig, *, rngs: nnx.Rngs):
         self.activation = ACTIVATIONS[config.hidden_act]
         self.activation_dropout = config.activation_dropout
         self.hidden_dropout = config.hidden_dropout
@@ -208,7 +209,7 @@ class SpeechEncoder(BaseEncoder):
         self.masked_spec_embed = nnx.Param(jax.random.uniform(rngs.params(), (config.hidden_size,)))
         self.feature_extractor = FeatureExtractor(config, rngs=rngs)
         self.feature_projection = FeatureProjection(config, rngs=rngs)
-        self.encoder = Encoder(config, rngs=rngs)
+        self.encoder = self._stack(config, rngs)
 
     def __call__(
         self,
@@ -240,24 +241,31 @@ class SpeechEncoder(BaseEncoder):
         """
         check_waves(self.config, wave)
         projected, masks, layers = split(key, 3)
-        x = self.feature_extractor(wave, lengths if padding == "exact" else None)
+        x = self._projected(wave, lengths, padding)
         count = self.config.frames(lengths)
         within = length_mask(count, x.shape[1])
-        x = self.feature_projection(x)
         if frozen_layers is None:
             x = dropout(x, self.config.feat_proj_dropout, projected)
         if masks is not None and self.config.apply_spec_augment:
             x = self._augment(x, count, masks)
-        states, shares = self.encoder(
-            x,
-            within,
-            layers,
-            frozen_layers=frozen_layers,
-            remat=remat,
-            attentions=attentions,
-            normalize_last=normalize_last,
-        )
+        parts = {"remat": remat, "attentions": attentions, "normalize_last": normalize_last}
+        states, shares = self._encoded(x, within, layers, padding, frozen_layers=frozen_layers, **parts)
         return EncoderOutput(states, count, shares)
+
+    def _stack(self, config: Wav2Vec2Config, rngs: nnx.Rngs) -> nnx.Module:
+        """Return the stack of layers."""
+        return Encoder(config, rngs=rngs)
+
+    def _projected(self, wave: Float[Array, "b t"], lengths: Int[Array, "b"], padding: str) -> Float[Array, "b n d"]:
+        """Return the frames of the waves in the width of the layers."""
+        return self.feature_projection(self.feature_extractor(wave, lengths if padding == "exact" else None))
+
+    def _encoded(
+        self, x: Float[Array, "b n d"], mask: Bool[Array, "b n"], key: PRNGKeyArray | None, padding: str, **parts: Any
+    ) -> tuple[tuple[Float[Array, "b n d"], ...], tuple[Float[Array, "b h n n"], ...]]:
+        """Return hidden states and attention; further arguments are those of the stack of layers."""
+        states, shares = self.encoder(x, mask, key, **parts)
+        return states, shares
 
     def _augment(self, x: Float[Array, "b n d"], count: Int[Array, "b"], key: PRNGKeyArray) -> Float[Array, "b n d"]:
         """Put the mask embedding over spans of frames and zero over spans of features (Park et al., 2019)."""

@@ -220,7 +220,7 @@ def load_encoder(source: str | Path) -> PretrainedEncoder:
     """Return the speech encoder of a checkpoint or a run, to be called with clips.
 
     The checkpoint is that of an encoder alone, of its pretraining or of a task (HuBERT, UniSpeech, UniSpeech-SAT,
-    wav2vec2, WavLM, Whisper):
+    wav2vec2, w2v-BERT 2.0, wav2vec2-conformer, WavLM, Whisper):
 
         encoder = serjax.load_encoder("facebook/hubert-base-ls960")
         output = encoder([first, second])  # samples [t] at 16 kHz, of any length

@@ -140,7 +140,7 @@ def stft(
     if pad_mode is not None:
         wave = jnp.pad(wave, ((0, 0), (half, half)), mode=pad_mode)
     left = (n_fft - win_length) // 2
-    frames = _frames(wave[:, left:], count, win_length, hop) * _hann(win_length)
+    frames = framed(wave[:, left:], count, win_length, hop) * _hann(win_length)
     frames = jnp.pad(frames, ((0, 0), (0, 0), (left, n_fft - win_length - left)))
     return jnp.fft.rfft(frames).swapaxes(1, 2)
 
@@ -237,7 +237,7 @@ def mfcc(mel_db: Float[Array, "b m n"], count: int) -> Float[Array, "b k n"]:
     return jnp.einsum("km,bmn->bkn", basis.astype(np.float32), mel_db, precision="highest")
 
 
-def _frames(wave: Float[Array, "b t"], count: int, width: int, hop: int) -> Float[Array, "b n w"]:
+def framed(wave: Float[Array, "b t"], count: int, width: int, hop: int) -> Float[Array, "b n w"]:
     """Return `count` frames of `width` samples, one every `hop` samples."""
     # Gathered as slices: on a CPU faster than sample by sample, and than frames put together from blocks of `hop`.
     starts = hop * jnp.arange(count)

@@ -185,8 +185,7 @@ def save_pretrained(
     tensors = to_tensors(encoder, prefix)
     if config.mask_time_prob == 0 and config.mask_feature_prob == 0 and not family.always_mask_embed:
         tensors.pop(f"{prefix}masked_spec_embed", None)  # transformers then has none
-    tensors = {key: array.astype(dtype, copy=False) for key, array in tensors.items()}
-    extra = {key: array.astype(dtype, copy=False) for key, array in (extra_tensors or {}).items()}
+    tensors, extra = _stored(tensors, dtype), _stored(extra_tensors or {}, dtype)
     # Adapters are each directory's own.
     extra |= {key: tensors.pop(key) for key in list(tensors) if not PARTS.isdisjoint(key.split("."))}
     if shared is None:
@@ -207,3 +206,11 @@ def save_pretrained(
         entries["dtype"] = "float32"  # transformers 5 would else compute in the file's
     write_text(folder / "preprocessor_config.json", json.dumps(preprocessor.to_dict(config), indent=2) + "\n")
     write_text(folder / "config.json", json.dumps(entries, indent=2) + "\n")
+
+
+def _stored(tensors: Mapping[str, np.ndarray], dtype: SavedAs) -> dict[str, np.ndarray]:
+    """Return the tensors in `dtype`, but for integers, such as batch norm's count of its steps."""
+    return {
+        key: array.astype(dtype, copy=False) if np.issubdtype(array.dtype, np.floating) else array
+        for key, array in tensors.items()
+    }

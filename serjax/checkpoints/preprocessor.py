@@ -6,6 +6,7 @@ from typing import Any
 
 from serjax.audio import SAMPLE_RATE
 from serjax.models.encoders.config import EncoderConfig
+from serjax.models.encoders.wav2vec2_bert_config import STACKED
 from serjax.runtime.errors import UserError, brief
 from serjax.runtime.json_files import read_json
 
@@ -31,7 +32,7 @@ class Preprocessor:
         """Return the object of a preprocessor_config.json that makes its feature extractor in transformers."""
         entries = {"padding_side": "right", "padding_value": 0.0, "sampling_rate": self.sample_rate}
         if config.mel_bins is not None:
-            return entries | _spectrogram(config) | {"return_attention_mask": False}
+            return {"return_attention_mask": False} | entries | _spectrogram(config)
         return entries | {
             "do_normalize": self.normalize,
             "feature_extractor_type": "Wav2Vec2FeatureExtractor",
@@ -46,9 +47,16 @@ def default_preprocessor(config: EncoderConfig) -> Preprocessor:
 
 
 def _spectrogram(config: EncoderConfig) -> dict[str, Any]:
-    """Return the entries of a WhisperFeatureExtractor."""
+    """Return the entries of a WhisperFeatureExtractor, or of w2v-BERT's SeamlessM4TFeatureExtractor."""
     samples = config.max_samples
-    assert samples is not None
+    if samples is None:
+        return {
+            "feature_extractor_type": "SeamlessM4TFeatureExtractor",
+            "feature_size": config.mel_bins,
+            "num_mel_bins": config.mel_bins,
+            "stride": STACKED,
+            "return_attention_mask": True,
+        }
     return {
         "feature_extractor_type": "WhisperFeatureExtractor",
         "feature_size": config.mel_bins,
@@ -103,7 +111,7 @@ def read_preprocessor(directory: Path, config: EncoderConfig) -> tuple[Preproces
         what = "each clip is normalised"
     notes = () if values else (f"{directory} has no preprocessor_config.json: {what}, at {rate} Hz.",)
     if config.mel_bins is not None:
-        # Neither its do_normalize nor its return_attention_mask has any effect in transformers.
+        # Its do_normalize has no effect in transformers, nor has Whisper's return_attention_mask.
         return default, notes
     normalize = values.get("do_normalize", default.normalize)
     masked = values.get("return_attention_mask", default.return_attention_mask)

@@ -35,7 +35,7 @@ def in_transformers(config: Speech) -> bool:
     linear = config.pooling == "mean" and config.head in ("linear", "projector") and not config.state_norm
     linear = linear and config.layer is None  # theirs takes the last one
     unlike = encoder.norm_first or encoder.squeezed > 1
-    return linear and encoder.mel_bins is None and not (config.weighted_layers and unlike)
+    return linear and encoder.max_samples is None and not (config.weighted_layers and unlike)
 
 
 def to_transformers(config: Speech, head: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

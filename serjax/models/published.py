@@ -82,7 +82,7 @@ class PublishedClassifier(nnx.Module):
         # SEW's sum is of what its layers see: squeezed frames.
         normalize_last = not (weighted and (self.layout.layer_sum == "5" or config.squeezed > 1))
         # WhisperForAudioClassification takes the mean over 30 s, whatever a clip lasts.
-        window = config.mel_bins is not None
+        window = self.speech_encoder.config.max_samples is not None
         padding: Literal["exact", "transformers"] = "transformers" if window else "exact"
         output = self.speech_encoder(wave, lengths, key, padding=padding, normalize_last=normalize_last)
         x = output.hidden_states[-1]

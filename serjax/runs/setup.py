@@ -154,7 +154,7 @@ def _recordings(augment: AugmentConfig) -> tuple[dict[str, Array], dict[str, tup
 def _speech_encoder(checkpoint: Checkpoint, encoder: EncoderStart | None) -> tuple[dict[str, Array], str | None]:
     assert encoder is not None
     pretrained = encoder.pretrained
-    return ({} if pretrained is None else flat(nnx.state(pretrained, nnx.Param))), None
+    return ({} if pretrained is None else flat(nnx.state(pretrained))), None
 
 
 def _efficientnet(checkpoint: Checkpoint, _: EncoderStart | None) -> tuple[dict[str, Array], str]:

@@ -294,7 +294,7 @@ def encoder_start(encoders: Encoders, folds: Sequence[int] | None = None) -> Sta
         UserError: one cannot be used.
     """
     folds = tuple(encoders.folders if folds is None else folds)
-    states = [dict(nnx.to_flat_state(nnx.state(encoders.of(fold).encoder, nnx.Param))) for fold in folds]
+    states = [dict(nnx.to_flat_state(nnx.state(encoders.of(fold).encoder))) for fold in folds]
     leaves = {
         ("speech_encoder", *path): leaf.replace(jnp.stack([state[path][...] for state in states]))
         for path, leaf in states[0].items()

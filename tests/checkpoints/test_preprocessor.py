@@ -7,6 +7,7 @@ from serjax.models.encoders.config import preset
 from serjax.runtime.errors import UserError
 
 CONFIG, WHISPER = preset("hubert", "tiny"), preset("whisper", "large")
+BERT = preset("wav2vec2-bert", "tiny")
 
 
 def write(folder, values, name="preprocessor_config.json"):
@@ -63,6 +64,18 @@ def test_whispers_is_that_of_its_feature_extractor(tmp_path):
         write(tmp_path, own.to_dict(WHISPER) | {key: value})
         with pytest.raises(UserError, match=rf"preprocessor_config\.json: {key} is {value}, but the encoder of"):
             read_preprocessor(tmp_path, WHISPER)
+
+
+def test_w2v_berts_is_that_of_its_feature_extractor(tmp_path):
+    own = default_preprocessor(BERT)
+    write(tmp_path, own.to_dict(BERT) | {"padding_value": 1, "processor_class": "Wav2Vec2BertProcessor"})
+    assert read_preprocessor(tmp_path, BERT) == (own, ())
+    assert (own.normalize, own.return_attention_mask) == (False, True)
+    extractor = {"feature_extractor_type": "Wav2Vec2FeatureExtractor"}
+    for key, value in (extractor | {"num_mel_bins": 40, "stride": 1, "return_attention_mask": False}).items():
+        write(tmp_path, own.to_dict(BERT) | {key: value})
+        with pytest.raises(UserError, match=rf"preprocessor_config\.json: {key} is {value!r}, but the encoder of"):
+            read_preprocessor(tmp_path, BERT)
 
 
 def test_whisper_without_one_makes_its_own_spectrogram(tmp_path):

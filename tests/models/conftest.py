@@ -5,6 +5,7 @@ import pytest
 from serjax.models.encoders.data2vec_config import Data2VecConfig
 from serjax.models.encoders.sew_config import SEWConfig
 from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
+from serjax.models.encoders.wav2vec2_conformer_config import Wav2Vec2ConformerConfig
 
 # Three convolutions instead of seven: a frame sees 30 samples and the next one starts 20 later.
 GROUP = Wav2Vec2Config(
@@ -22,6 +23,10 @@ GROUP = Wav2Vec2Config(
     layerdrop=0.0,
 )
 LAYER = replace(GROUP, model_type="wav2vec2", feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True)
+_FIELDS = set(LAYER.__dataclass_fields__) - {"model_type", "num_hidden_layers", "do_stable_layer_norm"}
+CONFORMER = Wav2Vec2ConformerConfig(
+    **{key: getattr(LAYER, key) for key in _FIELDS}, num_hidden_layers=1, conv_depthwise_kernel_size=3
+)
 WAVLM = replace(GROUP, model_type="wavlm", num_buckets=8, max_bucket_distance=6)
 _SHARED = {key: value for key, value in vars(GROUP).items() if key not in ("model_type", "feat_extract_norm")}
 DATA2VEC = Data2VecConfig(**{**_SHARED, "num_conv_pos_embeddings": 3, "conv_pos_kernel_size": 5})
@@ -29,7 +34,9 @@ SEW = SEWConfig(**_SHARED, squeeze_factor=2)
 
 
 @pytest.fixture(
-    scope="session", params=[GROUP, LAYER, WAVLM], ids=["group norm, post-LN", "layer norm, pre-LN", "WavLM"]
+    scope="session",
+    params=[GROUP, LAYER, WAVLM, CONFORMER],
+    ids=["group norm, post-LN", "layer norm, pre-LN", "WavLM", "conformer"],
 )
 def config(request):
     """The published layouts, small."""

@@ -49,7 +49,7 @@ def write_run(
     first = members[folds[0]]
     for member in members.values():
         # What is frozen is common to all folds.
-        frozen = [(p, v) for p, v in nnx.to_flat_state(nnx.state(first, nnx.Param)) if not model.trainable(p)]
+        frozen = [(p, v) for p, v in nnx.to_flat_state(nnx.state(first)) if not model.trainable(p)]
         nnx.update(member, nnx.from_flat_state(frozen))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "experiment.json").write_text("{}")

@@ -1,21 +1,31 @@
 """Layout of any speech encoder: Hugging Face's config.json, as far as it decides what is computed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, get_args
 
 import pydantic
 
-from serjax.models.encoders import data2vec_config, sew_config, wav2vec2_config, whisper_config
-from serjax.models.encoders.base import Size
+from serjax.models.encoders import (
+    data2vec_config,
+    sew_config,
+    wav2vec2_bert_config,
+    wav2vec2_config,
+    wav2vec2_conformer_config,
+    whisper_config,
+)
+from serjax.models.encoders.base import BaseEncoderConfig, Size
 from serjax.models.encoders.data2vec_config import Data2VecConfig
 from serjax.models.encoders.families import FAMILIES, EncoderFamily
 from serjax.models.encoders.sew_config import SEWConfig
+from serjax.models.encoders.wav2vec2_bert_config import Wav2Vec2BertConfig
 from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
+from serjax.models.encoders.wav2vec2_conformer_config import Wav2Vec2ConformerConfig
 from serjax.models.encoders.whisper_config import WhisperConfig
 from serjax.runtime.errors import UserError, brief
 
 EncoderConfig = Annotated[
-    Wav2Vec2Config | WhisperConfig | Data2VecConfig | SEWConfig, pydantic.Field(discriminator="model_type")
+    Wav2Vec2Config | Wav2Vec2BertConfig | Wav2Vec2ConformerConfig | WhisperConfig | Data2VecConfig | SEWConfig,
+    pydantic.Field(discriminator="model_type"),
 ]
 """Layout of an encoder, told apart by its `model_type`."""
 
@@ -23,16 +33,20 @@ OWN = "serjax_"
 """Stands before the model_type of an encoder whose head transformers does not have, so that its auto classes refuse the
 directory: with a model_type that they know they would put a random head on the encoder."""
 
-_CLASSES: dict[str, type[Wav2Vec2Config] | type[WhisperConfig]] = {
+_CLASSES: dict[str, type[BaseEncoderConfig]] = {
     "data2vec": Data2VecConfig,
     "sew": SEWConfig,
     "wav2vec2": Wav2Vec2Config,
+    "wav2vec2_bert": Wav2Vec2BertConfig,
+    "wav2vec2_conformer": Wav2Vec2ConformerConfig,
     "whisper": WhisperConfig,
 }
-_PRESETS = {
+_PRESETS: dict[str, Callable[[str, Size], Any]] = {
     "data2vec": data2vec_config.preset,
     "sew": sew_config.preset,
     "wav2vec2": wav2vec2_config.preset,
+    "wav2vec2_bert": wav2vec2_bert_config.preset,
+    "wav2vec2_conformer": wav2vec2_conformer_config.preset,
     "whisper": whisper_config.preset,
 }
 
@@ -56,7 +70,8 @@ def from_dict(mapping: Mapping[str, Any], source: str) -> EncoderConfig:
         raise UserError(
             f"{source}: model_type is {found}{code}; serjax has {', '.join(FAMILIES)}; give such a checkpoint."
         )
-    return _CLASSES[FAMILIES[model_type].layout].from_dict({**mapping, "model_type": model_type}, source)
+    config: Any = _CLASSES[FAMILIES[model_type].layout].from_dict({**mapping, "model_type": model_type}, source)
+    return config
 
 
 def preset(family: EncoderFamily, size: Size) -> EncoderConfig:

@@ -52,6 +52,10 @@ FAMILIES: dict[str, Family] = {
         "UniSpeechSat", "unispeech_sat.", keys=_ADAPTER, large={"conv_bias": False}, always_mask_embed=True
     ),
     "wav2vec2": Family("Wav2Vec2", "wav2vec2.", keys=_ADAPTER),
+    "wav2vec2-bert": Family("Wav2Vec2Bert", "wav2vec2_bert.", "wav2vec2_bert", "wav2vec2_bert"),
+    "wav2vec2-conformer": Family(
+        "Wav2Vec2Conformer", "wav2vec2_conformer.", "wav2vec2_conformer", "wav2vec2_conformer"
+    ),
     "wavlm": Family("WavLM", "wavlm.", keys=_BUCKETS, large={"conv_bias": False}),
     "whisper": Family("Whisper", "", "whisper", "whisper", "ForAudioClassification", outer="model."),
 }

@@ -138,7 +138,7 @@ class SpeechEncoder(wav2vec2.SpeechEncoder):
         self.feature_projection = linear(channels, size, rngs) if channels != size else None  # type: ignore[assignment]
         self.encoder = Encoder(config, rngs=rngs)
 
-    def project(self, x: Float[Array, "b n c"]) -> Float[Array, "b n d"]:
-        """Return normalised features in the layers' width."""
-        x = self.layer_norm(x)
+    def projected(self, wave: Float[Array, "b t"], lengths: Int[Array, "b"], padding: str) -> Float[Array, "b n d"]:
+        """Return the normalised frames of waves in the layers' width."""
+        x = self.layer_norm(self.feature_extractor(wave, lengths if padding == "exact" else None))
         return x if self.feature_projection is None else self.feature_projection(x)

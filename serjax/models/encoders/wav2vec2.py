@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from serjax.models.encoders.attention import Attention, GatedAttention, in_parts, linear
 from serjax.models.encoders.feature_extractor import FeatureExtractor
 from serjax.models.encoders.stack import BaseEncoder, EncoderOutput, check_waves, run_layer
+from serjax.models.encoders.wav2vec2_bert_config import Wav2Vec2BertConfig
 from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.layers.activations import ACTIVATIONS, dropout, split
 from serjax.models.layers.convolution import grouped
@@ -67,7 +68,7 @@ class PositionalConvEmbedding(nnx.Module):
 class FeedForward(nnx.Module):
     """Two Linear layers with an activation between."""
 
-    def __init__(self, config: Wav2Vec2Config, *, rngs: nnx.Rngs):
+    def __init__(self, config: Wav2Vec2Config | Wav2Vec2BertConfig, *, rngs: nnx.Rngs):
         self.activation = ACTIVATIONS[config.hidden_act]
         self.activation_dropout = config.activation_dropout
         self.hidden_dropout = config.hidden_dropout
@@ -247,7 +248,7 @@ class SpeechEncoder(BaseEncoder):
     compute in float32. The wave stays in float32: it is rounded behind its mean and variance.
     """
 
-    stack: ClassVar[type[Encoder]] = Encoder
+    stack: ClassVar[Any] = Encoder
     config: Wav2Vec2Config
 
     def __init__(self, config: Wav2Vec2Config, *, rngs: nnx.Rngs):
@@ -257,9 +258,9 @@ class SpeechEncoder(BaseEncoder):
         self.feature_projection = FeatureProjection(config, rngs=rngs)
         self.encoder = self.stack(config, rngs=rngs)
 
-    def project(self, x: Float[Array, "b n c"]) -> Float[Array, "b n d"]:
-        """Return features in the layers' width."""
-        return self.feature_projection(x)
+    def projected(self, wave: Float[Array, "b t"], lengths: Int[Array, "b"], padding: str) -> Float[Array, "b n d"]:
+        """Return the frames of waves in the layers' width."""
+        return self.feature_projection(self.feature_extractor(wave, lengths if padding == "exact" else None))
 
     def __call__(
         self,
@@ -291,10 +292,9 @@ class SpeechEncoder(BaseEncoder):
         """
         check_waves(self.config, wave)
         projected, masks, layers = split(key, 3)
-        x = self.feature_extractor(wave, lengths if padding == "exact" else None)
+        x = self.projected(wave, lengths, padding)
         count = self.config.frames(lengths)
         within = length_mask(count, x.shape[1])
-        x = self.project(x)
         if frozen_layers is None:
             x = dropout(x, self.config.feat_proj_dropout, projected)
         if masks is not None and self.config.apply_spec_augment:

@@ -41,7 +41,7 @@ def pointwise(x: Float[Array, "b h w i"], kernel: Float[Array, "1 1 i o"]) -> Fl
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def depthwise(
-    x: Float[Array, "b h w c"], kernel: Float[Array, "k k 1 c"], stride: int, padding: Padding
+    x: Float[Array, "b h w c"], kernel: Float[Array, "k l 1 c"], stride: int, padding: Padding
 ) -> Float[Array, "b i j c"]:
     """Convolve each channel with its own taps.
 

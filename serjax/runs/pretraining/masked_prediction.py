@@ -104,7 +104,7 @@ def _train(
     config, clips = experiment.masked, material.clips
     folders = [part_folder(experiment.run_dir, part) for part, _ in group]
     keys = [jax.random.fold_in(jax.random.key(experiment.seed), part.fold) for part, _ in group]
-    pretrained = {} if start.pretrained is None else flat(nnx.state(start.pretrained, nnx.Param))
+    pretrained = {} if start.pretrained is None else flat(nnx.state(start.pretrained))
     own = None
     if start.encoders is not None and not start.encoders.shared:
         leaves = encoder_start(start.encoders, [part.fold for part, _ in group]).leaves

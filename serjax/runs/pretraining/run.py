@@ -133,7 +133,7 @@ def _made_from(
 ) -> str:
     """Return a fingerprint of all that the run rests on and that the experiment does not say."""
     parts = [tuple(part) for part in material.parts]
-    weights = [fingerprint(nnx.state(one.of(fold).encoder, nnx.Param)) for one in known for fold in one.folders]
+    weights = [fingerprint(nnx.state(one.of(fold).encoder)) for one in known for fold in one.folders]
     path = experiment.labels.centroids
     centroids = () if path is None else read_centroids(Path(path))
     return fingerprint(material.clips.hashes, parts, weights, start.config, centroids)

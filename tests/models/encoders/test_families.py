@@ -8,7 +8,7 @@ from flax import nnx
 
 from serjax.checkpoints.conversion import to_tensors
 from serjax.checkpoints.huggingface import load_encoder, save_pretrained
-from serjax.checkpoints.preprocessor import Preprocessor
+from serjax.checkpoints.preprocessor import default_preprocessor
 from serjax.models.encoders.build import build_encoder
 from serjax.models.encoders.config import preset
 from serjax.models.encoders.families import FAMILIES, EncoderFamily, foreign_keys
@@ -35,9 +35,10 @@ def test_keys_of_a_family_are_fields_of_the_configuration(family):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("prefixed", [False, True])
 def test_an_encoder_of_every_family_is_built_saved_and_loaded(tmp_path, family, prefixed):
-    encoder = build_encoder(preset(family, "tiny"), rngs=nnx.Rngs(0))
+    config = preset(family, "tiny")
+    encoder = build_encoder(config, rngs=nnx.Rngs(0))
     prefix = FAMILIES[family].prefix if prefixed else ""
-    save_pretrained(encoder, tmp_path, preprocessor=Preprocessor(), prefix=prefix)
+    save_pretrained(encoder, tmp_path, preprocessor=default_preprocessor(config), prefix=prefix)
     loaded = load_encoder(str(tmp_path)).encoder
     assert loaded.config == encoder.config
     expected = to_tensors(encoder)

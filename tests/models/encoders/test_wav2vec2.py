@@ -10,8 +10,8 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serjax.models.encoders import attention, feature_extractor
-from serjax.models.encoders.wav2vec2 import SpeechEncoder
+from serjax.models.encoders import attention, conformer_attention, feature_extractor
+from serjax.models.encoders.build import build_encoder
 from serjax.models.layers import attention as layers_attention
 from serjax.models.layers.masking import length_mask
 from serjax.runtime.errors import UserError
@@ -22,7 +22,7 @@ LENGTHS = jnp.array([600, 311, 30])
 
 @cache
 def build(config):
-    return nnx.split(SpeechEncoder(config, rngs=nnx.Rngs(0)))
+    return nnx.split(build_encoder(config, rngs=nnx.Rngs(0)))
 
 
 @cache
@@ -76,13 +76,13 @@ def test_gradients_ignore_padding(config):
         np.testing.assert_allclose(a, b, atol=1e-4 * max(1, np.abs(a).max()), err_msg=jax.tree_util.keystr(path))
 
 
-def test_padding_as_transformers_looks_at_the_padding_in_group_norm_alone(config):
+def test_padding_as_transformers_is_seen_by_group_norm_and_depthwise_convolutions_alone(config):
     state = build(config)[1]
     short, long = (
-        within(encode(config, padding="transformers")(state, waves(LENGTHS, size), LENGTHS)) for size in (640, 1000)
+        within(encode(config, padding="transformers")(state, waves(LENGTHS, size), LENGTHS)) for size in (600, 1000)
     )
     differs = np.abs(short - long[:, :, : short.shape[2]]).max() > 1e-3
-    assert differs == (config.feat_extract_norm == "group")
+    assert differs == config.batch_padding_counts
 
 
 def test_no_row_becomes_nan(config):
@@ -100,7 +100,7 @@ def test_no_row_becomes_nan(config):
 
 def test_folds_in_one_vmap_equal_folds_one_by_one(config):
     graphdef, _ = build(config)
-    folds = [nnx.state(SpeechEncoder(config, rngs=nnx.Rngs(seed))) for seed in (1, 2)]
+    folds = [nnx.state(build_encoder(config, rngs=nnx.Rngs(seed))) for seed in (1, 2)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *folds)
     wave, keys = jnp.stack([waves(LENGTHS, 640, seed=seed) for seed in (1, 2)]), jax.random.split(KEY)
 
@@ -128,7 +128,7 @@ def test_training_follows_its_key_and_evaluation_has_none(config):
 
 def quiet(config, **changes):
     """Return the configuration without any randomness but what is asked for."""
-    nothing = dict.fromkeys(("hidden_dropout", "activation_dropout", "attention_dropout", "mask_time_prob"), 0.0)
+    nothing = {key: 0.0 for key in vars(config) if key.endswith("dropout") or key == "mask_time_prob"}
     return replace(config, **nothing | changes)
 
 
@@ -217,14 +217,16 @@ def test_the_last_state_is_normalised_in_both_layouts(config):
 
 
 def test_long_clips_are_encoded_in_parts_as_the_whole_is(monkeypatch, config):
-    model = SpeechEncoder(config, rngs=nnx.Rngs(0))
+    graphdef, state = build(config)
     wave = np.random.default_rng(0).normal(size=(2, 610)).astype(np.float32)
     lengths = jnp.array([610, 400])
-    whole = model(wave, lengths)
+    whole, parted = (jax.jit(lambda *given: nnx.merge(graphdef, given[0])(*given[1:])) for _ in range(2))
+    whole = whole(state, wave, lengths)
     for module in (attention, layers_attention, feature_extractor):
         monkeypatch.setattr(module, "LONG", 12, raising=False)
-    monkeypatch.setattr(layers_attention, "BLOCK", 8)
-    parted = model(wave, lengths)
+    for module in (layers_attention, conformer_attention):
+        monkeypatch.setattr(module, "BLOCK", 8)
+    parted = parted(state, wave, lengths)
     for one, other in zip(whole.hidden_states, parted.hidden_states, strict=True):
         np.testing.assert_allclose(one[0], other[0], atol=2e-5)
         np.testing.assert_allclose(one[1, :19], other[1, :19], atol=2e-5)
@@ -232,7 +234,7 @@ def test_long_clips_are_encoded_in_parts_as_the_whole_is(monkeypatch, config):
 
 
 def test_what_can_have_no_answer_is_refused(layer_config):
-    model = SpeechEncoder(layer_config, rngs=nnx.Rngs(0))
+    model = build_encoder(layer_config, rngs=nnx.Rngs(0))
     with pytest.raises(UserError, match="the waves have 29 samples, but the first frame takes 30"):
         model(jnp.zeros((1, 29)), jnp.array([29]))
     with pytest.raises(UserError, match="NaN or infinity"):

@@ -13,7 +13,11 @@ log = logging.getLogger(__name__)
 BUNDLED = Path(__file__).parent / "bundled"
 """Folder of the checkpoints that come with serjax, each in a folder of its name."""
 
-_SMALL_FILES = ["config.json", "preprocessor_config.json", "processor_config.json"]
+FUNASR = "config.yaml"
+"""Settings of a model of FunASR's, in place of a config.json."""
+
+_SMALL_FILES = ["config.json", "preprocessor_config.json", "processor_config.json", FUNASR, "tokens.txt"]
+_FUNASR_WEIGHTS = ("model.pt",)
 _RUN_FILES = ["experiment.json", "model.json", "calibration.json", "fold_*/*", "seed_*/*"]
 """Of a run that was uploaded, what answers for clips."""
 
@@ -32,6 +36,11 @@ def is_hub_id(source: str) -> bool:
     """
     here = Path(source).expanduser().exists() or source in bundled_names()
     return bool(_ID.fullmatch(source)) and not here
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Return whether a folder is a checkpoint, of Hugging Face's layout or of FunASR's, and no run."""
+    return (folder / "config.json").is_file() or (folder / FUNASR).is_file()
 
 
 def resolve(source: str) -> Path:
@@ -80,7 +89,7 @@ def _download(repository: str) -> Path:
     from huggingface_hub import errors
 
     try:
-        for names in WEIGHT_FILES:
+        for names in (*WEIGHT_FILES, _FUNASR_WEIGHTS):
             patterns = [*_SMALL_FILES, *_RUN_FILES, *names]
             folder = Path(huggingface_hub.snapshot_download(repository, allow_patterns=patterns))
             if any(any(folder.glob(name)) for name in (*names, "model.json")):

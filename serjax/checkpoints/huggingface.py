@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from serjax.checkpoints import funasr
 from serjax.checkpoints.conversion import load_tensors, matches, to_tensors
 from serjax.checkpoints.formats.tensors import read_tensors, write_tensors
-from serjax.checkpoints.hub import resolve
+from serjax.checkpoints.hub import FUNASR, resolve
 from serjax.checkpoints.preprocessor import Preprocessor, read_preprocessor
 from serjax.models.encoders import config as encoder_config
 from serjax.models.encoders.build import build_encoder
@@ -79,16 +80,17 @@ def read_checkpoint(source: str) -> Checkpoint:
     """Read a checkpoint, without making a model of it.
 
     Args:
-        source: a directory, or a hub id such as `facebook/hubert-base-ls960`.
+        source: a directory, of FunASR's layout too, or a hub id such as `facebook/hubert-base-ls960`.
 
     Raises:
         UserError: it cannot be found or fetched, a file of it is missing or damaged, it is of another architecture, or
             a decoder without an encoder.
     """
     directory = resolve(source)
-    config = read_json(directory / "config.json")
-    encoder = encoder_config.from_dict(config, f"{source}/config.json")
-    preprocessor, notes = read_preprocessor(directory, encoder)
+    config, encoder, preprocessor, notes = read_layout(directory, source)
+    if funasr.is_funasr(directory):
+        tensors, told = funasr.read_weights(directory, config, source)
+        return Checkpoint(source, config, encoder, preprocessor, tensors, (*notes, *told))
     outer = FAMILIES[encoder.model_type].outer
     tensors = {key.removeprefix(outer): tensor for key, tensor in read_tensors(directory).items()}
     parts = {key.partition(".")[0] for key in tensors}
@@ -98,6 +100,28 @@ def read_checkpoint(source: str) -> Checkpoint:
             f"{FAMILIES[encoder.model_type].architecture}, or of its encoder."
         )
     return Checkpoint(source, config, encoder, preprocessor, tensors, notes)
+
+
+def read_layout(
+    directory: Path, source: str
+) -> tuple[dict[str, Any], EncoderConfig, Preprocessor, tuple[str, ...]]:
+    """Read a checkpoint's settings without its weights: those of a config.json, the encoder's layout, how its input is
+    prepared, and sentences on what was assumed.
+
+    Args:
+        directory: of the checkpoint, Hugging Face's or FunASR's.
+        source: what to call it in a message.
+
+    Raises:
+        UserError: a file is missing or damaged, or the checkpoint of another architecture.
+    """
+    if funasr.is_funasr(directory):
+        config = funasr.read_config(directory, source)
+        normalize = Preprocessor(config["normalize"], return_attention_mask=True)
+        return config, encoder_config.from_dict(config, f"{source}/{FUNASR}"), normalize, ()
+    config = read_json(directory / "config.json")
+    encoder = encoder_config.from_dict(config, f"{source}/config.json")
+    return config, encoder, *read_preprocessor(directory, encoder)
 
 
 def load_encoder(source: str) -> Pretrained:

@@ -77,7 +77,7 @@ class PublishedClassifier(nnx.Module):
     ) -> Float[Array, "b c"]:
         """Return the logits of waves at 16 kHz. The head has no dropout, and no row depends on another."""
         wave, lengths = inputs.sound
-        wave = unit_variance(wave, lengths) if self.normalize else wave
+        wave = unit_variance(wave, lengths, self.speech_encoder.config.wave_epsilon) if self.normalize else wave
         normalize_last = not (self.layout.weighted_layers and self.layout.layer_sum == "5")
         # WhisperForAudioClassification takes the mean over 30 s, whatever a clip lasts.
         window = self.speech_encoder.config.mel_bins is not None

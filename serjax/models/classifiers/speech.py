@@ -73,7 +73,7 @@ class SpeechClassifier(nnx.Module):
         config = self.config
         lengths = lengths if self.attention_mask else jnp.full_like(lengths, wave.shape[1])
         hidden = self.speech_encoder(
-            unit_variance(wave, lengths) if config.encoder.normalize else wave,
+            unit_variance(wave, lengths, config.encoder.config.wave_epsilon) if config.encoder.normalize else wave,
             lengths,
             None if config.frozen_encoder else key,
             padding=config.padding,

@@ -1,26 +1,37 @@
 """Layout of any speech encoder: Hugging Face's config.json, as far as it decides what is computed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, get_args
 
 import pydantic
 
-from serjax.models.encoders import wav2vec2_config, whisper_config
+from serjax.models.encoders import emotion2vec_config, wav2vec2_config, whisper_config
 from serjax.models.encoders.base import Size
+from serjax.models.encoders.emotion2vec_config import Emotion2vecConfig
 from serjax.models.encoders.families import FAMILIES, EncoderFamily
 from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.encoders.whisper_config import WhisperConfig
 from serjax.runtime.errors import UserError
 
-EncoderConfig = Annotated[Wav2Vec2Config | WhisperConfig, pydantic.Field(discriminator="model_type")]
+EncoderConfig = Annotated[
+    Emotion2vecConfig | Wav2Vec2Config | WhisperConfig, pydantic.Field(discriminator="model_type")
+]
 """Layout of an encoder, told apart by its `model_type`."""
 
 OWN = "serjax_"
 """Stands before the model_type of an encoder whose head transformers does not have, so that its auto classes refuse the
 directory: with a model_type that they know they would put a random head on the encoder."""
 
-_CLASSES: dict[str, type[Wav2Vec2Config] | type[WhisperConfig]] = {"wav2vec2": Wav2Vec2Config, "whisper": WhisperConfig}
-_PRESETS = {"wav2vec2": wav2vec2_config.preset, "whisper": whisper_config.preset}
+_CLASSES: dict[str, type[Emotion2vecConfig] | type[Wav2Vec2Config] | type[WhisperConfig]] = {
+    "emotion2vec": Emotion2vecConfig,
+    "wav2vec2": Wav2Vec2Config,
+    "whisper": WhisperConfig,
+}
+_PRESETS: dict[str, Callable[[str, Size], EncoderConfig | None]] = {
+    "emotion2vec": emotion2vec_config.preset,
+    "wav2vec2": wav2vec2_config.preset,
+    "whisper": whisper_config.preset,
+}
 
 
 def from_dict(mapping: Mapping[str, Any], source: str) -> EncoderConfig:

@@ -22,6 +22,7 @@ class Family:
         outer: what some classes of transformers put before all keys, and others do not.
         keys: of config.json that no family heeds but those that name them.
         large: fields of the published large layout in which it differs from HuBERT's.
+        in_transformers: it has such classes; without, directories are of serjax's own making.
         always_mask_embed: transformers makes `masked_spec_embed` even where nothing is masked in training.
     """
 
@@ -34,6 +35,7 @@ class Family:
     keys: frozenset[str] = frozenset()
     large: Mapping[str, Any] = field(default_factory=dict)
     always_mask_embed: bool = False
+    in_transformers: bool = True
 
     @property
     def own(self) -> str:
@@ -43,6 +45,7 @@ class Family:
 
 _BUCKETS = frozenset({"num_buckets", "max_bucket_distance"})
 FAMILIES: dict[str, Family] = {
+    "emotion2vec": Family("Emotion2Vec", "emotion2vec.", "emotion2vec", "emotion2vec", in_transformers=False),
     "hubert": Family("Hubert", "hubert.", keys=frozenset({"feat_proj_layer_norm"})),
     "unispeech": Family("UniSpeech", "unispeech."),
     "unispeech-sat": Family("UniSpeechSat", "unispeech_sat.", large={"conv_bias": False}, always_mask_embed=True),

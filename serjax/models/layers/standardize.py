@@ -21,17 +21,20 @@ class Standardizer(nnx.Module):
         return ((x - mean) / jnp.maximum(deviation, 1e-5)).astype(x.dtype)
 
 
-def unit_variance(wave: Float[Array, "b t"], lengths: Int[Array, "b"]) -> Float[Array, "b t"]:
-    """Return (x - mean) / sqrt(variance + 1e-7) of each clip over its true samples; padding becomes 0.
+def unit_variance(
+    wave: Float[Array, "b t"], lengths: Int[Array, "b"], epsilon: float = 1e-7
+) -> Float[Array, "b t"]:
+    """Return (x - mean) / sqrt(variance + epsilon) of each clip over its true samples; padding becomes 0.
 
-    That is what transformers' Wav2Vec2FeatureExtractor does with `do_normalize`. Computed in float32.
+    With 1e-7 that is what transformers' Wav2Vec2FeatureExtractor does with `do_normalize`; with 1e-5
+    `torch.nn.functional.layer_norm` over a clip. Computed in float32.
     """
     within = length_mask(lengths, wave.shape[1])
     count = jnp.maximum(lengths, 1)[:, None]
     x = jnp.where(within, wave.astype(jnp.float32), 0)
     x = jnp.where(within, x - jnp.sum(x, axis=1, keepdims=True) / count, 0)
     variance = jnp.sum(jnp.square(x), axis=1, keepdims=True) / count
-    return (x * lax.rsqrt(variance + 1e-7)).astype(wave.dtype)
+    return (x * lax.rsqrt(variance + epsilon)).astype(wave.dtype)
 
 
 def clip_norm(states: Float[Array, "b l n d"], frames: Int[Array, "b"]) -> Float[Array, "b l n d"]:

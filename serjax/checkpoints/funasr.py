@@ -143,7 +143,7 @@ def _of(conf: Any, key: str, path: str) -> Any:
     for part in key.split("."):
         if not isinstance(value, Mapping) or part not in value:
             raise UserError(
-                f"{path}: {beginning}.{part} is missing, so this is no emotion2vec of FunASR 1; fetch config.yaml again."
+                f"{path}: {beginning}.{part} is missing, so this is no emotion2vec of FunASR 1; fetch it again."
             )
         value, beginning = value[part], f"{beginning}.{part}"
     return value

@@ -102,9 +102,7 @@ def read_checkpoint(source: str) -> Checkpoint:
     return Checkpoint(source, config, encoder, preprocessor, tensors, notes)
 
 
-def read_layout(
-    directory: Path, source: str
-) -> tuple[dict[str, Any], EncoderConfig, Preprocessor, tuple[str, ...]]:
+def read_layout(directory: Path, source: str) -> tuple[dict[str, Any], EncoderConfig, Preprocessor, tuple[str, ...]]:
     """Read a checkpoint's settings without its weights: those of a config.json, the encoder's layout, how its input is
     prepared, and sentences on what was assumed.
 

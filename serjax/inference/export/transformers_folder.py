@@ -47,12 +47,14 @@ def write_transformers(source: Path, folder: Path, fold: int | None) -> tuple[di
     number = chosen_fold(run, source, fold)
     origin, family = fold_folder(source, number), FAMILIES[run.model.encoder.config.model_type]
     architecture = f"{family.architecture}{family.classifier}"
+    alone = f"transformers has no {run.model.encoder.config.model_type}, so the directory is for serjax: "
     if in_transformers(run.model):
         # Parts that folds share are links to one file; here they are files.
         for path in sorted(origin.iterdir()):
             shutil.copyfile(path, folder / path.name)
         files = {path.name: f"of {architecture}" for path in sorted(folder.iterdir())}
-        return files, f"{architecture}.from_pretrained reads it: fold {number} of {source.resolve().name}."
+        reader = f"{architecture}.from_pretrained reads" if family.in_transformers else f"{alone}serjax.load reads"
+        return files, f"{reader} it: fold {number} of {source.resolve().name}."
     loaded = load_encoder(str(origin))
     save_pretrained(loaded.encoder, folder, preprocessor=loaded.preprocessor)
     files = {path.name: f"of {family.architecture}Model" for path in sorted(folder.iterdir())}
@@ -62,6 +64,11 @@ def write_transformers(source: Path, folder: Path, fold: int | None) -> tuple[di
     files |= {HEAD: "parameters of the head, by serjax's names", "head.json": "its settings and labels"}
     beside = " (and makes a decoder without layers beside it)" if family.layout == "whisper" else ""
     kept = ", ".join(f"{name} {value}" for name, value in settings.items())
+    if not family.in_transformers:
+        return files, (
+            f"{alone}serjax.load_encoder reads the encoder, and {HEAD} holds the head ({kept}); fold {number} of "
+            f"{source.resolve().name}."
+        )
     return files, (
         f"{architecture} of transformers has no such head ({kept}), so the encoder and the head are apart: "
         f"{family.architecture}Model.from_pretrained reads the encoder{beside}, and {HEAD} holds the head; fold "

@@ -59,7 +59,7 @@ class PositionalConvEmbedding(nnx.Module):
         self.layers = nnx.List([PositionalConvLayer(config, rngs=rngs) for _ in range(count)])
 
     def __call__(self, x: Float[Array, "b n d"], mask: Bool[Array, "b n"]) -> Float[Array, "b n d"]:
-        """Return what is to be added to x; each layer hears zeros beyond a clip's frames, as it does of a clip alone."""
+        """Return what is to be added to x; each layer hears zeros beyond a clip, as it does of one alone."""
         for layer in self.layers:
             x = layer(jnp.where(mask[:, :, None], x, 0))
         return x
@@ -161,9 +161,7 @@ class Encoder(nnx.Module):
         tokens = jax.random.normal(rngs.params(), (1, config.num_extra_tokens, size))
         self.extra_tokens = nnx.Param(tokens.at[:, :1].set(0))
         scales = layers if config.learned_alibi_scale_per_layer else 1
-        self.alibi_scale = nnx.Param(
-            jnp.ones((scales, 1, heads if config.learned_alibi_scale_per_head else 1, 1, 1))
-        )
+        self.alibi_scale = nnx.Param(jnp.ones((scales, 1, heads if config.learned_alibi_scale_per_head else 1, 1, 1)))
         self.layer_norm = nnx.LayerNorm(size, epsilon=config.layer_norm_eps, rngs=rngs)
         self.layers = nnx.List([EncoderLayer(config, rngs=rngs) for _ in range(layers)])
 

@@ -147,8 +147,8 @@ class Emotion2vecConfig(BaseEncoderConfig):
 def preset(family: str, size: Size) -> Emotion2vecConfig | None:
     """Return a published layout (base, large) or one of ours for training from scratch (tiny, small).
 
-    base is that of emotion2vec, and of emotion2vec+ seed and base; large that of data2vec 2.0, with emotion2vec+ large's
-    300 million weights. There is no medium.
+    base is that of emotion2vec, and of emotion2vec+ seed and base; large that of data2vec 2.0, which has the 300
+    million weights of emotion2vec+ large. There is no medium.
     """
     sizes: dict[str, dict[str, Any]] = {
         "tiny": {

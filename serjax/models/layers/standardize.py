@@ -21,9 +21,7 @@ class Standardizer(nnx.Module):
         return ((x - mean) / jnp.maximum(deviation, 1e-5)).astype(x.dtype)
 
 
-def unit_variance(
-    wave: Float[Array, "b t"], lengths: Int[Array, "b"], epsilon: float = 1e-7
-) -> Float[Array, "b t"]:
+def unit_variance(wave: Float[Array, "b t"], lengths: Int[Array, "b"], epsilon: float = 1e-7) -> Float[Array, "b t"]:
     """Return (x - mean) / sqrt(variance + epsilon) of each clip over its true samples; padding becomes 0.
 
     With 1e-7 that is what transformers' Wav2Vec2FeatureExtractor does with `do_normalize`; with 1e-5

@@ -1,17 +1,16 @@
 import contextlib
-import io
 import os
 import pickle
 import struct
 import zipfile
 from collections import OrderedDict
-from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch_files import Call, Global, Pickler, dumps, tensor, write_state, write_zip
 
 from serjax.checkpoints.formats.torch_pickle import read_torch_file
 from serjax.runtime.errors import UserError
@@ -27,71 +26,10 @@ DTYPES = {
 }
 
 
-class Global(NamedTuple):
-    """A callable, by name alone."""
-
-    module: str
-    name: str
-
-
-class Call(NamedTuple):
-    """A call that the pickle asks for."""
-
-    function: Global
-    arguments: tuple
-
-
-class Storage(NamedTuple):
-    """A run of numbers outside the pickle."""
-
-    kind: str
-    key: str
-    count: int
-
-
-class Pickler(pickle._Pickler):
-    """Writes names without importing them, so that no PyTorch is needed and nothing harmful is at hand."""
-
-    def save(self, obj, save_persistent_id=True):
-        if isinstance(obj, Global):
-            self.write(pickle.GLOBAL + f"{obj.module}\n{obj.name}\n".encode())
-        elif isinstance(obj, Call):
-            self.save(obj.function)
-            self.save(obj.arguments)
-            self.write(pickle.REDUCE)
-        else:
-            super().save(obj, save_persistent_id)
-
-    def persistent_id(self, obj):
-        if isinstance(obj, Storage):
-            return ("storage", Global("torch", obj.kind), obj.key, "cpu", obj.count)
-        return None
-
-
 class LegacyPickler(Pickler):
     def persistent_id(self, obj):
         reference = super().persistent_id(obj)
         return reference and (*reference, None)
-
-
-def dumps(obj, pickler=Pickler):
-    stream = io.BytesIO()
-    pickler(stream, protocol=2).dump(obj)
-    return stream.getvalue()
-
-
-def tensor(kind, key, count, offset, shape, strides):
-    arguments = (Storage(kind, key, count), offset, shape, strides, False, OrderedDict())
-    return Call(Global("torch._utils", "_rebuild_tensor_v2"), arguments)
-
-
-def write_zip(path, obj, storages=()):
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("archive/data.pkl", dumps(obj))
-        archive.writestr("archive/byteorder", "little")
-        for key, values in dict(storages).items():
-            archive.writestr(f"archive/data/{key}", values.tobytes())
-    return path
 
 
 def write_legacy(path, obj, storages=(), head=LEGACY_HEAD):
@@ -274,3 +212,14 @@ def test_reads_what_pytorch_writes(tmp_path, zipped):
     for key, value in state.items():
         assert arrays[key].dtype.name == str(value.dtype).removeprefix("torch.")
         np.testing.assert_array_equal(arrays[key].astype(np.float64), value.detach().double().numpy())
+
+
+def test_a_state_dict_is_found_where_a_training_has_put_it(tmp_path):
+    values = np.arange(3, dtype=np.float32)
+    state = {"a": values, "ema": {"a": values}}
+    path = write_state(tmp_path / "model.pt", {"epoch": 3, "state_dict": {"model": state}})
+    (found,) = read_torch_file(path, within=("state_dict", "model"), without=("ema",)).items()
+    assert found[0] == "a"
+    np.testing.assert_array_equal(found[1], values)
+    with pytest.raises(UserError, match="key epoch is of type int, no tensor"):
+        read_torch_file(path)

@@ -140,7 +140,7 @@ class Emotion2vecConfig(BaseEncoderConfig):
 
     def for_training(self, mask_time: float | None, mask_feature: float | None, layerdrop: float | None) -> Self:
         """Return the configuration with SpecAugment's shares and layerdrop, prenet's too; None: its own."""
-        drops = {} if layerdrop is None else {"layerdrop": layerdrop, "prenet_layerdrop": layerdrop}
+        drops: dict[str, Any] = {} if layerdrop is None else {"layerdrop": layerdrop, "prenet_layerdrop": layerdrop}
         return replace(self, **drops, **self._mask_shares(mask_time, mask_feature))
 
 

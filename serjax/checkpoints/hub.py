@@ -13,8 +13,14 @@ log = logging.getLogger(__name__)
 BUNDLED = Path(__file__).parent / "bundled"
 """Folder of the checkpoints that come with serjax, each in a folder of its name."""
 
-_SMALL_FILES = ["config.json", "preprocessor_config.json", "processor_config.json"]
-_SPEECHBRAIN = ("hyperparams.yaml", "label_encoder.txt", "wav2vec2.ckpt", "model.ckpt")
+FUNASR = "config.yaml"
+"""Settings of a model of FunASR's, in place of a config.json."""
+RECIPE = "hyperparams.yaml"
+"""File in which SpeechBrain says what a model is made of."""
+
+_SMALL_FILES = ["config.json", "preprocessor_config.json", "processor_config.json", FUNASR, "tokens.txt"]
+_FUNASR_WEIGHTS = ("model.pt",)
+_SPEECHBRAIN = (RECIPE, "label_encoder.txt", "wav2vec2.ckpt", "model.ckpt")
 """All files of a release of SpeechBrain."""
 _ADAPTER_FILES = ["adapter_config.json", "adapter_model.safetensors"]
 _RUN_FILES = ["experiment.json", "model.json", "calibration.json", "fold_*/*", "seed_*/*"]
@@ -35,6 +41,11 @@ def is_hub_id(source: str) -> bool:
     """
     here = Path(source).expanduser().exists() or source in bundled_names()
     return bool(_ID.fullmatch(source)) and not here
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Return whether a folder is a checkpoint, of Hugging Face's layout, FunASR's or SpeechBrain's, and no run."""
+    return any((folder / name).is_file() for name in ("config.json", FUNASR, RECIPE))
 
 
 def resolve(source: str) -> Path:
@@ -83,7 +94,7 @@ def _download(repository: str) -> Path:
     from huggingface_hub import errors
 
     try:
-        for names in (*WEIGHT_FILES, _SPEECHBRAIN):
+        for names in (*WEIGHT_FILES, _SPEECHBRAIN, _FUNASR_WEIGHTS):
             patterns = [*_SMALL_FILES, *_ADAPTER_FILES, *_RUN_FILES, *names]
             folder = Path(huggingface_hub.snapshot_download(repository, allow_patterns=patterns))
             if any(any(folder.glob(name)) for name in (*names, "model.json")):

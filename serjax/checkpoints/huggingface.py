@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from serjax.checkpoints import funasr
 from serjax.checkpoints.adapter_weights import merged
 from serjax.checkpoints.checkpoint import Checkpoint
 from serjax.checkpoints.conversion import load_tensors, matches, to_tensors
 from serjax.checkpoints.formats.tensors import read_tensors, write_tensors
-from serjax.checkpoints.hub import resolve
+from serjax.checkpoints.hub import FUNASR, resolve
 from serjax.checkpoints.peft import is_peft, read_base, read_peft
 from serjax.checkpoints.preprocessor import Preprocessor, read_preprocessor
 from serjax.checkpoints.releases.table import find_release
@@ -23,6 +24,7 @@ from serjax.models.adapter_config import PARTS, AdapterConfig
 from serjax.models.base import DType
 from serjax.models.encoders import config as encoder_config
 from serjax.models.encoders.build import build_encoder
+from serjax.models.encoders.config import EncoderConfig
 from serjax.models.encoders.families import FAMILIES
 from serjax.models.encoders.stack import BaseEncoder
 from serjax.models.functional import abstract
@@ -69,7 +71,7 @@ def read_checkpoint(source: str) -> Checkpoint:
     """Read a checkpoint, without making a model of it; adapters, ours or PEFT's on its base model, are merged.
 
     Args:
-        source: a directory, or a hub id such as `facebook/hubert-base-ls960`.
+        source: a directory, of FunASR's layout too, or a hub id such as `facebook/hubert-base-ls960`.
 
     Raises:
         UserError: it cannot be found or fetched, a file of it is missing or damaged, it is of another architecture, or
@@ -83,9 +85,10 @@ def read_checkpoint(source: str) -> Checkpoint:
         reader = import_module(f"serjax.checkpoints.releases.{release.name}")
         released: Checkpoint = reader.read(source, directory)
         return released._replace(release=release)
-    config = read_json(directory / "config.json")
-    encoder = encoder_config.from_dict(config, f"{source}/config.json")
-    preprocessor, notes = read_preprocessor(directory, encoder)
+    config, encoder, preprocessor, notes = read_layout(directory, source)
+    if funasr.is_funasr(directory):
+        tensors, told = funasr.read_weights(directory, config, source)
+        return Checkpoint(source, config, encoder, preprocessor, tensors, (*notes, *told))
     outer = FAMILIES[encoder.model_type].outer
     tensors = {key.removeprefix(outer): tensor for key, tensor in read_tensors(directory).items()}
     parts = {key.partition(".")[0] for key in tensors}
@@ -109,6 +112,29 @@ def _with_adapter(source: str, base: Checkpoint) -> Checkpoint:
     tensors = base.tensors | {prefix + key: tensor for key, tensor in found.tensors.items()}
     notes = (*base.notes, *found.notes, f"{source} is merged into its base model, {found.base}.")
     return base._replace(source=source, tensors=merged(tensors, found.settings, prefix, source), notes=notes)
+
+
+def read_layout(directory: Path, source: str) -> tuple[dict[str, Any], EncoderConfig, Preprocessor, tuple[str, ...]]:
+    """Read a checkpoint's settings without its weights: those of a config.json, the encoder's layout, how its input is
+    prepared, and sentences on what was assumed.
+
+    Args:
+        directory: of the checkpoint, Hugging Face's, FunASR's or a release's.
+        source: what to call it in a message.
+
+    Raises:
+        UserError: a file is missing or damaged, or the checkpoint of another architecture.
+    """
+    if find_release(directory) is not None:
+        found = read_checkpoint(str(directory))  # its tensors are mapped, not read
+        return found.config, found.encoder, found.preprocessor, found.notes
+    if funasr.is_funasr(directory):
+        config = funasr.read_config(directory, source)
+        normalize = Preprocessor(config["normalize"], return_attention_mask=True)
+        return config, encoder_config.from_dict(config, f"{source}/{FUNASR}"), normalize, ()
+    config = read_json(directory / "config.json")
+    encoder = encoder_config.from_dict(config, f"{source}/config.json")
+    return config, encoder, *read_preprocessor(directory, encoder)
 
 
 def load_encoder(source: str, dtype: DType = "float32") -> Pretrained:

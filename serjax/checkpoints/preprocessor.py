@@ -43,6 +43,9 @@ class Preprocessor:
 
 def default_preprocessor(config: EncoderConfig) -> Preprocessor:
     """Return the preparation where no file describes it."""
+    if config.model_type == "emotion2vec":
+        # FunASR encodes one clip at a time.
+        return Preprocessor(return_attention_mask=True)
     return Preprocessor() if config.mel_bins is None else Preprocessor(normalize=False, return_attention_mask=True)
 
 

@@ -46,7 +46,7 @@ def layer_features(
 
     def extract(state: Params, wave: Float[Array, "b t"], lengths: Int[Array, "b"]) -> tuple[Array, Array]:
         model = nnx.merge(graphdef, cast(state, dtype), copy=True)
-        output = model(unit_variance(wave, lengths) if normalize else wave, lengths)
+        output = model(unit_variance(wave, lengths, encoder.config.wave_epsilon) if normalize else wave, lengths)
         return output.hidden_states[layer].astype(jnp.float32), output.lengths
 
     return extract, state

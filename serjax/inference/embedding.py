@@ -12,8 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Float32, Int
 
 from serjax.audio import SAMPLE_RATE
-from serjax.checkpoints.hub import resolve
-from serjax.checkpoints.releases.table import is_published
+from serjax.checkpoints.hub import is_checkpoint, resolve
 from serjax.checkpoints.run_models import read_run
 from serjax.data.store.decoded import content_hash
 from serjax.data.store.frame_labels import FrameGrid
@@ -242,7 +241,7 @@ def load_embedder(
             encoder, or with one a fold.
     """
     folder = resolve(source)
-    is_run = not is_published(folder)
+    is_run = not is_checkpoint(folder)
     if layers == HEAD or (layers is None and is_run):
         if pool is not None:
             raise UserError(
@@ -280,7 +279,8 @@ def _embed(
 ) -> tuple[Float[Array, "b *frames e"], Int[Array, "b"]]:
     """Return pooled layers, or all frames, and the number of true frames; layers above those are not computed."""
     encoder: Any = nnx.merge(graphdef, state)
-    output = encoder(unit_variance(wave, lengths) if normalize else wave, lengths)
+    wave = unit_variance(wave, lengths, encoder.config.wave_epsilon) if normalize else wave
+    output = encoder(wave, lengths)
     found = [_pooled(output.hidden_states[layer], output.lengths, pool) for layer in layers]
     return jnp.concatenate(found, axis=-1), output.lengths
 

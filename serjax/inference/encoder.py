@@ -204,7 +204,8 @@ def _encode(
     attentions: bool,
 ) -> EncoderOutput:
     encoder: Any = nnx.merge(graphdef, state)
-    return encoder(unit_variance(wave, lengths) if normalize else wave, lengths, padding=padding, attentions=attentions)
+    wave = unit_variance(wave, lengths, encoder.config.wave_epsilon) if normalize else wave
+    return encoder(wave, lengths, padding=padding, attentions=attentions)
 
 
 @partial(jax.jit, static_argnums=1)

@@ -11,9 +11,8 @@ import jax
 from serjax.audio import SAMPLE_RATE
 from serjax.audio.highpass import LOWEST
 from serjax.checkpoints.bundle import Models, of_task
-from serjax.checkpoints.hub import is_hub_id, resolve
+from serjax.checkpoints.hub import is_checkpoint, is_hub_id, resolve
 from serjax.checkpoints.published import load_published
-from serjax.checkpoints.releases.table import is_published
 from serjax.checkpoints.run_models import load_run
 from serjax.inference.ensemble import Ensemble, LongClips
 from serjax.models.base import DType
@@ -103,4 +102,4 @@ def find(source: str | Path) -> tuple[Path, bool]:
     if is_hub_id(str(source)):
         fetched = resolve(str(source))
         folder = fetched if (fetched / "model.json").is_file() else folder
-    return folder, folder.is_dir() and not is_published(folder)
+    return folder, folder.is_dir() and not is_checkpoint(folder)

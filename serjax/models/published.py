@@ -77,8 +77,8 @@ class PublishedClassifier(nnx.Module):
     ) -> Float[Array, "b c"]:
         """Return the logits of waves at 16 kHz. The head has no dropout, and no row depends on another."""
         wave, lengths = inputs.sound
-        wave = unit_variance(wave, lengths) if self.normalize else wave
         config, weighted = self.speech_encoder.config, self.layout.weighted_layers
+        wave = unit_variance(wave, lengths, config.wave_epsilon) if self.normalize else wave
         # SEW's sum is of what its layers see: squeezed frames.
         normalize_last = not (weighted and (self.layout.layer_sum == "5" or config.squeezed > 1))
         # WhisperForAudioClassification takes the mean over 30 s, whatever a clip lasts.

@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 
 from serjax.checkpoints.adapter_weights import as_leaves
+from serjax.checkpoints.hub import is_checkpoint
 from serjax.checkpoints.huggingface import Pretrained, load_encoder
 from serjax.checkpoints.peft import read_peft
 from serjax.checkpoints.preprocessor import Preprocessor, default_preprocessor
@@ -123,7 +124,7 @@ def find_encoders(source: str) -> Encoders:
         UserError: the run is not finished, or has no encoders.
     """
     folder = Path(source).expanduser()
-    if (folder / "config.json").is_file() or not (folder / "experiment.json").is_file():
+    if is_checkpoint(folder) or not (folder / "experiment.json").is_file():
         return Encoders(source, {0: source}, {}, _heard_above(source, folder))
     if (folder / PRETRAINED).is_file():
         made = read_as(_Pretrained, folder / PRETRAINED, "give a run that is complete")
@@ -151,7 +152,7 @@ def _heard_above(source: str, folder: Path) -> str | None:
     """Return what a report has to say of a folder that lies in a run's: it has learned from clips of that run."""
     above = (one for one in folder.absolute().parents[:3] if (one / "experiment.json").is_file())
     run = next(above, None)
-    if run is None or not (folder / "config.json").is_file():
+    if run is None or not is_checkpoint(folder):
         return None
     if (run / PRETRAINED).is_file():
         one_for_all = read_json(run / PRETRAINED).get("corpus") == "all"

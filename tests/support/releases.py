@@ -5,7 +5,7 @@ from functools import cache
 
 from noise import noisy
 from safetensors.numpy import save_file
-from torch_files import save_tensors
+from torch_files import write_state
 
 from serjax.checkpoints.conversion import to_tensors
 from serjax.models.classifiers.odyssey import OdysseyClassifier, OdysseyLayout
@@ -124,6 +124,6 @@ def speechbrain(folder, recipe=RECIPE, labels="'neu' => 0\n'ang' => 1\n'hap' => 
     describe(folder, WAV2VEC2)
     (folder / "hyperparams.yaml").write_text(recipe)
     (folder / "label_encoder.txt").write_text(f"{labels}================\n'starting_index' => 0\n")
-    save_tensors(folder / "model.ckpt", {"0.w.weight": tensors.pop("output_mlp.w.weight")})
-    save_tensors(folder / "wav2vec2.ckpt", tensors)
+    write_state(folder / "model.ckpt", {"0.w.weight": tensors.pop("output_mlp.w.weight")})
+    write_state(folder / "wav2vec2.ckpt", tensors)
     return folder

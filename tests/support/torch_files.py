@@ -5,6 +5,7 @@ import pickle
 import struct
 import zipfile
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -87,11 +88,18 @@ def write_legacy(path, obj, storages=(), head=LEGACY_HEAD):
     return path
 
 
-def save_tensors(path, tensors):
-    """Write a state dict of float32 tensors, by key."""
-    flat = {key: np.ascontiguousarray(value, np.float32) for key, value in tensors.items()}
-    refer = {}
-    for place, (key, value) in enumerate(flat.items()):
-        strides = tuple(stride // value.itemsize for stride in value.strides)
-        refer[key] = tensor("FloatStorage", str(place), value.size, 0, value.shape, strides)
-    return write_zip(path, refer, {str(place): value for place, value in enumerate(flat.values())})
+def write_state(path, state):
+    """Write nested mappings of float32 arrays and plain values."""
+    storages = {}
+
+    def put(value):
+        if isinstance(value, Mapping):
+            return OrderedDict((key, put(one)) for key, one in value.items())
+        if not isinstance(value, np.ndarray):
+            return value
+        key = str(len(storages))
+        storages[key] = np.ascontiguousarray(value, np.float32)
+        strides = tuple(stride // 4 for stride in storages[key].strides)
+        return tensor("FloatStorage", key, value.size, 0, value.shape, strides)
+
+    return write_zip(path, put(state), storages)

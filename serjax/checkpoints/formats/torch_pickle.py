@@ -8,7 +8,7 @@ made of, and each such name stands for a function of this file. Both layouts of 
 import io
 import struct
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import index
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -51,11 +51,14 @@ class _Tensor(NamedTuple):
     strides: tuple[int, ...]
 
 
-def read_torch_file(path: Path) -> dict[str, np.ndarray]:
+def read_torch_file(path: Path, within: Sequence[str] = (), without: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """Read a state dict that torch.save wrote.
 
     Args:
         path: the file, in the zip layout or the one before it.
+        within: keys that a training puts its state dict under, beside other things; one after another is opened where
+            it is there, and what stands beside it is passed over.
+        without: keys of the state dict that are passed over, whatever they hold.
 
     Returns:
         One array a key, of the dtype in the file (bfloat16 as ml_dtypes has it), read-only, mapped from the file.
@@ -65,7 +68,13 @@ def read_torch_file(path: Path) -> dict[str, np.ndarray]:
             tensors; such a callable is not run.
     """
     try:
-        return _read_zip(path) if zipfile.is_zipfile(path) else _read_legacy(path)
+        tensors, storage_bytes = _read_zip(path) if zipfile.is_zipfile(path) else _read_legacy(path)
+        for key in within:
+            if isinstance(tensors, Mapping) and isinstance(tensors.get(key), Mapping):
+                tensors = tensors[key]
+        if isinstance(tensors, Mapping):
+            tensors = {key: tensor for key, tensor in tensors.items() if key not in without}
+        return _views(tensors, storage_bytes, path)
     except UserError:
         raise
     except Exception as error:  # a damaged pickle can raise anything
@@ -74,7 +83,11 @@ def read_torch_file(path: Path) -> dict[str, np.ndarray]:
         ) from None
 
 
-def _read_zip(path: Path) -> dict[str, np.ndarray]:
+_Bytes = Callable[["_Storage"], np.ndarray]
+
+
+def _read_zip(path: Path) -> tuple[Any, _Bytes]:
+    """Return what the pickle holds, and the function of a storage's bytes."""
     data = np.memmap(path, np.uint8, mode="r")
     with zipfile.ZipFile(path) as archive:
         records = {info.filename: info for info in archive.infolist()}
@@ -93,10 +106,11 @@ def _read_zip(path: Path) -> dict[str, np.ndarray]:
         start = info.header_offset + 30 + sum(struct.unpack("<HH", lengths))
         return data[start : start + info.file_size]
 
-    return _views(tensors, storage_bytes, path)
+    return tensors, storage_bytes
 
 
-def _read_legacy(path: Path) -> dict[str, np.ndarray]:
+def _read_legacy(path: Path) -> tuple[Any, _Bytes]:
+    """Return what the pickle holds, and the function of a storage's bytes."""
     with path.open("rb") as file:
         if _Unpickler(file, path).load() != _LEGACY_MAGIC or _Unpickler(file, path).load() != _LEGACY_PROTOCOL:
             raise ValueError("no magic number")
@@ -113,10 +127,10 @@ def _read_legacy(path: Path) -> dict[str, np.ndarray]:
         end = start + 8 + count * unpickler.storages[key].dtype.itemsize
         records[key] = data[start + 8 : end]
         start = end
-    return _views(tensors, lambda storage: records[storage.key], path)
+    return tensors, lambda storage: records[storage.key]
 
 
-def _views(tensors: Any, storage_bytes: Callable[[_Storage], np.ndarray], path: Path) -> dict[str, np.ndarray]:
+def _views(tensors: Any, storage_bytes: _Bytes, path: Path) -> dict[str, np.ndarray]:
     """Turn the pickle's tensors into views of the mapped bytes; numpy checks that each lies inside its storage."""
     if not isinstance(tensors, Mapping):
         raise UserError(f"{path}: it holds one {type(tensors).__name__}, no state dict; save model.state_dict().")

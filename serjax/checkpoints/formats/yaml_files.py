@@ -1,5 +1,6 @@
 """YAML files as plain values: what their tags ask to be made is not made."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ def _untagged(loader: _Plain, _suffix: str, node: yaml.Node) -> Any:
 
 _Plain.add_multi_constructor("!", _untagged)
 _Plain.add_multi_constructor("tag:yaml.org,2002:python/", _untagged)
+
+
+# As OmegaConf reads them: 1e-5 is a number, though YAML 1.1 asks for a point in it.
+_Plain.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

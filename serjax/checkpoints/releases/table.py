@@ -9,12 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from serjax.checkpoints.hub import RECIPE
 from serjax.runtime.json_files import read_json
-
-RECIPE = "hyperparams.yaml"
-"""File in which SpeechBrain says what a model is made of."""
-CONFIGS = ("config.json", RECIPE)
-"""Files that tell a published model from a run."""
 
 
 class Release(NamedTuple):
@@ -48,8 +44,3 @@ def find_release(directory: Path) -> Release | None:
     path = directory / "config.json"
     config = read_json(path) if path.is_file() else {}
     return next((one for one in RELEASES if one.is_here(config, directory)), None)
-
-
-def is_published(directory: Path) -> bool:
-    """Return whether a directory is a published model, and not a run."""
-    return any((directory / name).is_file() for name in CONFIGS)

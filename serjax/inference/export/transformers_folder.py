@@ -63,6 +63,8 @@ def write_transformers(
     number = chosen_fold(run, source, fold)
     origin, family = fold_folder(source, number), FAMILIES[run.model.encoder.config.model_type]
     architecture = f"{family.architecture}{family.classifier}"
+    alone = f"transformers has no {run.model.encoder.config.model_type}, so the directory is for serjax: "
+    reader = f"{architecture}.from_pretrained reads" if family.in_transformers else f"{alone}serjax.load reads"
     if adapter:
         files, sentence = write_transformers(source, folder, fold)
         return files | _write_adapter(source, folder, run, number), sentence
@@ -71,16 +73,13 @@ def write_transformers(
         plain = replace(run.model, adapter=AdapterConfig())
         save_classifier(folder, plain, load_encoder(str(origin)).encoder, head, label_names(run.labels))
         files = {path.name: f"of {architecture}" for path in sorted(folder.iterdir())}
-        return files, (
-            f"{architecture}.from_pretrained reads it, with the adapters merged: fold {number} of "
-            f"{source.resolve().name}."
-        )
+        return files, f"{reader} it, with the adapters merged: fold {number} of {source.resolve().name}."
     if in_transformers(run.model):
         # Parts that folds share are links to one file; here they are files.
         for path in sorted(origin.iterdir()):
             shutil.copyfile(path, folder / path.name)
         files = {path.name: f"of {architecture}" for path in sorted(folder.iterdir())}
-        return files, f"{architecture}.from_pretrained reads it: fold {number} of {source.resolve().name}."
+        return files, f"{reader} it: fold {number} of {source.resolve().name}."
     loaded = load_encoder(str(origin))
     save_pretrained(loaded.encoder, folder, preprocessor=loaded.preprocessor)
     files = {path.name: f"of {family.architecture}Model" for path in sorted(folder.iterdir())}
@@ -91,6 +90,11 @@ def write_transformers(
     files |= {HEAD: "parameters of the head, by serjax's names", "head.json": "its settings and labels"}
     beside = " (and makes a decoder without layers beside it)" if family.layout == "whisper" else ""
     kept = ", ".join(f"{name} {value}" for name, value in settings.items())
+    if not family.in_transformers:
+        return files, (
+            f"{alone}serjax.load_encoder reads the encoder, and {HEAD} holds the head ({kept}); fold {number} of "
+            f"{source.resolve().name}."
+        )
     return files, (
         f"{architecture} of transformers has no such head ({kept}), so the encoder and the head are apart: "
         f"{family.architecture}Model.from_pretrained reads the encoder{beside}, and {HEAD} holds the head; fold "

@@ -81,7 +81,7 @@ class SpeechClassifier(nnx.Module):
         key = None if config.frozen_encoder else key
         with adapter_dropout(self.speech_encoder, _of_adapters(key)):
             hidden = self.speech_encoder(
-                unit_variance(wave, lengths) if config.encoder.normalize else wave,
+                self._normalized(wave, lengths),
                 lengths,
                 key,
                 padding=config.padding,
@@ -102,11 +102,15 @@ class SpeechClassifier(nnx.Module):
         if not self.config.adapter.encode_once:
             return self.features(wave, lengths)
         lengths = lengths if self.attention_mask else jnp.full_like(lengths, wave.shape[1])
-        wave = unit_variance(wave, lengths) if self.config.encoder.normalize else wave
+        wave = self._normalized(wave, lengths)
         hidden = self.speech_encoder(wave, lengths, padding=self.config.padding)
         first = self._first()
         states = hidden.hidden_states[0 if self.config.weighted_layers else first : first + 1]
         return jnp.stack(states, axis=1), hidden.lengths
+
+    def _normalized(self, wave: Float[Array, "b t"], lengths: Int[Array, "b"]) -> Float[Array, "b t"]:
+        encoder = self.config.encoder
+        return unit_variance(wave, lengths, encoder.config.wave_epsilon) if encoder.normalize else wave
 
     def _first(self) -> int:
         if self.frozen_layers is None:

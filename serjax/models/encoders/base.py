@@ -86,6 +86,11 @@ class BaseEncoderConfig:
         raise NotImplementedError  # each family has its own
 
     @property
+    def wave_epsilon(self) -> float:
+        """Added to a clip's variance where clips are normalised, as the family's original does."""
+        return 1e-7
+
+    @property
     def mel_bins(self) -> int | None:
         """Filters of the spectrogram that it takes; None: it takes samples."""
         return None

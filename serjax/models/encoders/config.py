@@ -7,6 +7,7 @@ import pydantic
 
 from serjax.models.encoders import (
     data2vec_config,
+    emotion2vec_config,
     sew_config,
     wav2vec2_bert_config,
     wav2vec2_config,
@@ -15,6 +16,7 @@ from serjax.models.encoders import (
 )
 from serjax.models.encoders.base import BaseEncoderConfig, Size
 from serjax.models.encoders.data2vec_config import Data2VecConfig
+from serjax.models.encoders.emotion2vec_config import Emotion2vecConfig
 from serjax.models.encoders.families import FAMILIES, EncoderFamily
 from serjax.models.encoders.sew_config import SEWConfig
 from serjax.models.encoders.wav2vec2_bert_config import Wav2Vec2BertConfig
@@ -24,7 +26,13 @@ from serjax.models.encoders.whisper_config import WhisperConfig
 from serjax.runtime.errors import UserError, brief
 
 EncoderConfig = Annotated[
-    Wav2Vec2Config | Wav2Vec2BertConfig | Wav2Vec2ConformerConfig | WhisperConfig | Data2VecConfig | SEWConfig,
+    Wav2Vec2Config
+    | Wav2Vec2BertConfig
+    | Wav2Vec2ConformerConfig
+    | WhisperConfig
+    | Data2VecConfig
+    | SEWConfig
+    | Emotion2vecConfig,
     pydantic.Field(discriminator="model_type"),
 ]
 """Layout of an encoder, told apart by its `model_type`."""
@@ -35,6 +43,7 @@ directory: with a model_type that they know they would put a random head on the 
 
 _CLASSES: dict[str, type[BaseEncoderConfig]] = {
     "data2vec": Data2VecConfig,
+    "emotion2vec": Emotion2vecConfig,
     "sew": SEWConfig,
     "wav2vec2": Wav2Vec2Config,
     "wav2vec2_bert": Wav2Vec2BertConfig,
@@ -43,6 +52,7 @@ _CLASSES: dict[str, type[BaseEncoderConfig]] = {
 }
 _PRESETS: dict[str, Callable[[str, Size], Any]] = {
     "data2vec": data2vec_config.preset,
+    "emotion2vec": emotion2vec_config.preset,
     "sew": sew_config.preset,
     "wav2vec2": wav2vec2_config.preset,
     "wav2vec2_bert": wav2vec2_bert_config.preset,

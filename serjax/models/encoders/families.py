@@ -22,6 +22,7 @@ class Family:
         outer: what some classes of transformers put before all keys, and others do not.
         keys: of config.json that no family heeds but those that name them.
         large: fields of the published large layout in which it differs from HuBERT's.
+        in_transformers: it has such classes; without, directories are of serjax's own making.
         always_mask_embed: transformers makes `masked_spec_embed` even where nothing is masked in training.
     """
 
@@ -34,6 +35,7 @@ class Family:
     keys: frozenset[str] = frozenset()
     large: Mapping[str, Any] = field(default_factory=dict)
     always_mask_embed: bool = False
+    in_transformers: bool = True
 
     @property
     def own(self) -> str:
@@ -45,6 +47,7 @@ _BUCKETS = frozenset({"num_buckets", "max_bucket_distance"})
 _ADAPTER = frozenset({"adapter_attn_dim"})
 FAMILIES: dict[str, Family] = {
     "data2vec-audio": Family("Data2VecAudio", "data2vec_audio.", "data2vec", "data2vec"),
+    "emotion2vec": Family("Emotion2Vec", "emotion2vec.", "emotion2vec", "emotion2vec", in_transformers=False),
     "hubert": Family("Hubert", "hubert.", keys=_ADAPTER | {"feat_proj_layer_norm"}),
     "sew": Family("SEW", "sew.", "sew", "sew"),
     "unispeech": Family("UniSpeech", "unispeech.", keys=_ADAPTER),

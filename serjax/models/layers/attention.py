@@ -51,6 +51,7 @@ def in_blocks(
     mask: Bool[Array, "b n"],
     gate: Float[Array, "b h n 1"] | None = None,
     distance: Float[Array, "h m"] | None = None,
+    placeless: int = 0,
 ) -> Float[Array, "b h n e"]:
     """Return the mixtures of `mix` for scores of query times keys, of which memory holds a block of `BLOCK` squared.
 
@@ -61,8 +62,9 @@ def in_blocks(
         keys: To compare with.
         values: To mix.
         mask: True where there is something to look at.
-        gate: Factor of what each frame adds by distance; None adds nothing.
-        distance: Added to the score of frame j for frame i: the value at j - i + n - 1, of m = 2 n - 1.
+        gate: Factor of what each frame adds by distance; None: one.
+        distance: Added to the score of frame j for frame i: the value at j - i + n - 1, of m = 2 n - 1; None: nothing.
+        placeless: So many frames, the first ones, neither add nor get anything by distance.
     """
     count, size = query.shape[2], min(BLOCK, query.shape[2])
     blocks = -(-count // size)
@@ -85,11 +87,15 @@ def in_blocks(
         def with_keys(carry: tuple[Array, Array, Array], other: Array) -> tuple[tuple[Array, Array, Array], None]:
             highest, total, summed = carry
             scores = product("bhqe,bhke->bhqk", own, others[other])
-            if table is not None and gates is not None:
+            if table is not None:
                 # Of the block's first row and first column on, in the table of distances.
                 first = (other - block) * size + blocks * size - size
                 near = jax.lax.dynamic_slice_in_dim(table, first, 2 * size - 1, axis=1)
-                scores += gates[block] * near[:, place]
+                added = near[:, place]
+                if placeless:
+                    row, column = (jnp.arange(size) + at * size >= placeless for at in (block, other))
+                    added = jnp.where(row[:, None] & column[None], added, 0)
+                scores += added if gates is None else gates[block] * added
             scores = jnp.where(seen[other][:, None, None], scores, jnp.finfo(jnp.float32).min)
             new = jnp.maximum(highest, jnp.max(scores, axis=-1, keepdims=True))
             shares, kept = jnp.exp(scores - new), jnp.exp(highest - new)

@@ -24,7 +24,8 @@ class Standardizer(nnx.Module):
 def unit_variance(wave: Float[Array, "b t"], lengths: Int[Array, "b"], epsilon: float = 1e-7) -> Float[Array, "b t"]:
     """Return (x - mean) / sqrt(variance + epsilon) of each clip over its true samples; padding becomes 0.
 
-    That is what transformers' Wav2Vec2FeatureExtractor does with `do_normalize`. Computed in float32.
+    With 1e-7 that is what transformers' Wav2Vec2FeatureExtractor does with `do_normalize`; with 1e-5
+    `torch.nn.functional.layer_norm` over a clip. Computed in float32.
     """
     within = length_mask(lengths, wave.shape[1])
     count = jnp.maximum(lengths, 1)[:, None]

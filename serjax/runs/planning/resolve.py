@@ -3,19 +3,16 @@
 from dataclasses import dataclass, replace
 
 from serjax.checkpoints.hub import resolve as find_directory
-from serjax.checkpoints.huggingface import read_checkpoint
-from serjax.checkpoints.preprocessor import default_preprocessor, read_preprocessor
-from serjax.checkpoints.releases.table import find_release
+from serjax.checkpoints.huggingface import read_layout
+from serjax.checkpoints.preprocessor import default_preprocessor
 from serjax.config.experiment import Experiment, cache_folder
 from serjax.data.config import FoldsConfig
 from serjax.data.corpora.read import read_corpus
 from serjax.data.folds.make import chosen_folds, make_folds
 from serjax.models.base import EncoderLayout, Resolution
-from serjax.models.encoders import config as encoder_config
 from serjax.models.encoders.config import preset
 from serjax.runs.starts import find_adapter
 from serjax.runtime.errors import UserError
-from serjax.runtime.json_files import read_json
 
 CLIPS, CLASSES = 1440, 8
 """Size of a corpus that is not given: the speech of RAVDESS."""
@@ -67,12 +64,7 @@ def resolved(experiment: Experiment, *, heads: bool = False) -> Experiment:
             raise UserError("--model.checkpoint and --model.size are both missing; give a checkpoint or a size.")
         else:
             directory = find_directory(speech.checkpoint)
-            if find_release(directory) is not None:
-                config, preprocessor = read_checkpoint(speech.checkpoint)[2:4]
-            else:
-                path = f"{speech.checkpoint}/config.json"
-                config = encoder_config.from_dict(read_json(directory / "config.json"), path)
-                preprocessor, _ = read_preprocessor(directory, config)
+            _, config, preprocessor, _ = read_layout(directory, speech.checkpoint)
         layout = EncoderLayout(config, preprocessor.normalize, preprocessor.return_attention_mask)
         adapter = find_adapter(model, config).settings
     if model.video is not None and model.video.face_features is not None:

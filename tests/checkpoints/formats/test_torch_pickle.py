@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch_files import LEGACY_HEAD, Call, Global, dumps, tensor, write_legacy, write_zip
+from torch_files import LEGACY_HEAD, Call, Global, dumps, tensor, write_legacy, write_state, write_zip
 
 from serjax.checkpoints.formats.torch_pickle import read_torch_file
 from serjax.runtime.errors import UserError
@@ -196,3 +196,14 @@ def test_reads_what_pytorch_writes(tmp_path, zipped):
     for key, value in state.items():
         assert arrays[key].dtype.name == str(value.dtype).removeprefix("torch.")
         np.testing.assert_array_equal(arrays[key].astype(np.float64), value.detach().double().numpy())
+
+
+def test_a_state_dict_is_found_where_a_training_has_put_it(tmp_path):
+    values = np.arange(3, dtype=np.float32)
+    state = {"a": values, "ema": {"a": values}}
+    path = write_state(tmp_path / "model.pt", {"epoch": 3, "state_dict": {"model": state}})
+    (found,) = read_torch_file(path, within=("state_dict", "model"), without=("ema",)).items()
+    assert found[0] == "a"
+    np.testing.assert_array_equal(found[1], values)
+    with pytest.raises(UserError, match="key epoch is of type int, no tensor"):
+        read_torch_file(path)

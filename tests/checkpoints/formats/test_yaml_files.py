@@ -27,6 +27,12 @@ also: !apply:os.mkdir [{made}]
     assert not made.exists()
 
 
+def test_numbers_are_those_of_omegaconf(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("a: 1e-05\nb: [1.5E3, 3]\nc: 1e\nd: null\ne: yes\n")
+    assert read_yaml(path) == {"a": 1e-5, "b": [1500.0, 3], "c": "1e", "d": None, "e": True}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

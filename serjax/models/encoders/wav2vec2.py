@@ -17,6 +17,7 @@ from serjax.models.encoders.stack import BaseEncoder, EncoderOutput, check_waves
 from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.layers.activations import ACTIVATIONS, dropout, split
 from serjax.models.layers.convolution import grouped
+from serjax.models.layers.layer_norm import LayerNorm
 from serjax.models.layers.masking import length_mask, span_mask
 from serjax.models.layers.matmul import Linear
 
@@ -86,9 +87,9 @@ class EncoderLayer(nnx.Module):
             self.attention: Attention = GatedAttention(config, first=index == 0, rngs=rngs)
         else:
             self.attention = Attention(config, rngs=rngs)
-        self.layer_norm = nnx.LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
+        self.layer_norm = LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
         self.feed_forward = FeedForward(config, rngs=rngs)
-        self.final_layer_norm = nnx.LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
+        self.final_layer_norm = LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
 
     def __call__(
         self,
@@ -122,7 +123,7 @@ class Encoder(nnx.Module):
             for index in range(config.num_hidden_layers)
         )
         self.pos_conv_embed = PositionalConvEmbedding(config, rngs=rngs)
-        self.layer_norm = nnx.LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
+        self.layer_norm = LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
         self.layers = nnx.List([EncoderLayer(config, index, rngs=rngs) for index in range(config.num_hidden_layers)])
 
     def __call__(
@@ -184,7 +185,7 @@ class FeatureProjection(nnx.Module):
     def __init__(self, config: Wav2Vec2Config, *, rngs: nnx.Rngs):
         channels = config.conv_dim[-1]
         self.layer_norm = (
-            nnx.LayerNorm(channels, epsilon=config.layer_norm_eps, rngs=rngs) if config.feat_proj_layer_norm else None
+            LayerNorm(channels, epsilon=config.layer_norm_eps, rngs=rngs) if config.feat_proj_layer_norm else None
         )
         bound = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
         self.projection = Linear(channels, config.hidden_size, kernel_init=bound, rngs=rngs)

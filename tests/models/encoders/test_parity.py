@@ -1,13 +1,16 @@
 """Our encoders against transformers' in PyTorch: same weights, same waves, same answers."""
 
+import copy
 import json
 import warnings
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import soundfile
 from flax import nnx
 from hard_waves import band_pass, hard_waves
 
@@ -164,6 +167,29 @@ def test_hum_rumble_and_dc_cost_no_more_than_theirs(tmp_path, family):
             own, peer = (np.abs(np.asarray(one, np.float64) - true).max() for one in (mine, other))
             # In the few frames at a step of DC, values of 50 deviations, ours is up to 5e-5 and theirs 2e-5.
             assert own <= max(2 * peer, 5e-5), name
+
+
+RECORDINGS = Path(__file__).parents[4] / "shared" / "data"
+
+
+@pytest.mark.skipif(not RECORDINGS.is_dir(), reason=f"no recordings in {RECORDINGS}")
+def test_real_clips_cost_no_more_than_theirs(tmp_path):
+    model = reference("hubert", **GROUP)
+    model.save_pretrained(tmp_path)
+    encoder, exact_model = load_encoder(str(tmp_path)).encoder, copy.deepcopy(model).double()
+    clips = [
+        *sorted(RECORDINGS.glob("emodb4/train/*/*.flac"))[::85],
+        *sorted(RECORDINGS.glob("ravdess/*/*.flac"))[::400],
+    ]
+    assert clips
+    worst = np.zeros(2)
+    for clip in clips:
+        wave = soundfile.read(clip, 16_000, dtype="float32")[0][None]
+        exact = theirs(exact_model, wave.astype(np.float64))
+        found = encoder(wave, jnp.array([16_000])).hidden_states, theirs(model, wave)
+        errors = [max(np.abs(a - b).max() for a, b in zip(one, exact, strict=True)) for one in found]
+        worst = np.maximum(worst, errors)
+    assert worst[0] <= 1.5 * worst[1], worst
 
 
 def test_hubert_without_the_projections_norm(tmp_path):

@@ -1,6 +1,7 @@
 """Command lines: `serjax COMMAND`, finding the experiment, and turning errors into a sentence and an exit status."""
 
 import argparse
+import contextlib
 import difflib
 import logging
 import os
@@ -297,8 +298,9 @@ def _end(status: int, sentence: str, say: Callable[[], None]) -> None:
 
 
 def say(sentence: str) -> None:
-    """Print a sentence on standard error."""
-    print(printable(sentence), file=sys.stderr)
+    """Print a sentence on standard error; where that is full or closed, answers go on without it."""
+    with contextlib.suppress(OSError):
+        print(printable(sentence), file=sys.stderr, flush=True)
 
 
 def _output_status(error: Exception) -> int | None:
@@ -318,5 +320,6 @@ def _output_status(error: Exception) -> int | None:
 def _print_error(sentence: str) -> None:
     from rich.console import Console
 
-    Console(stderr=True).print("[bold red]error:[/] ", end="")
+    with contextlib.suppress(OSError):
+        Console(stderr=True).print("[bold red]error:[/] ", end="")
     say(sentence)

@@ -1,9 +1,11 @@
 """Classifiers that others have published as Hugging Face checkpoints, told apart by their heads' keys."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +20,7 @@ from serjax.models.encoders.config import EncoderConfig
 from serjax.models.encoders.families import FAMILIES
 from serjax.models.functional import abstract
 from serjax.models.published import HeadLayout, LayerSum, Pooling, PublishedClassifier
-from serjax.runtime.errors import UserError
+from serjax.runtime.errors import UserError, brief, one_of, printable
 
 _OUTPUTS: dict[str, Outputs] = {
     "single_label_classification": "softmax",
@@ -145,9 +147,14 @@ def _with_layer_sum(
                 f"--layer-sum {asked}: {source} has no weighted sum of layers to which it matters; leave it out."
             )
         return layout, ()
-    written = str(checkpoint.config.get("transformers_version") or "")
-    by_file: LayerSum = "5" if re.match(r"([5-9]|\d\d)\b", written) else "4"
-    reason = f"version {written} wrote its config.json" if written else "its config.json names no version"
+    written = checkpoint.config.get("transformers_version")
+    version = re.match(r"v?0*(\d{1,4})(?:\.|$)", written) if isinstance(written, str) else None
+    by_file: LayerSum = "5" if version and int(version[1]) >= 5 else "4"
+    reason = "its config.json names no version"
+    if version:
+        reason = f"version {brief(written)} wrote its config.json"
+    elif written not in (None, ""):
+        reason = f"its transformers_version, {brief(written)}, is no version"
     chosen = asked or by_file
     note = (
         f"{source}: layers are summed as in transformers {chosen}, as {'asked for' if asked else reason} (--layer-sum)."
@@ -170,13 +177,16 @@ def _labels(checkpoint: Checkpoint, classes: int) -> tuple[str, ...]:
             continue
         try:
             pairs = list(named.items()) if key == "id2label" else [(number, name) for name, number in named.items()]
-            labels = {int(number): str(name) for number, name in pairs}
-        except (AttributeError, TypeError, ValueError, OverflowError):
-            raise UserError(f"{path}: {key} is {named!r}; it must map {kind}.") from None
-        if sorted(labels) != list(range(classes)) or len(labels) != len(pairs):
+            numbers = [_whole(number) for number, _ in pairs]
+            labels = {number: _name(name) for number, (_, name) in zip(numbers, pairs, strict=True)}
+        except (AttributeError, TypeError, ValueError) as error:
+            said = f"; {error}" if isinstance(error, ValueError) else ""
+            raise UserError(f"{path}: {key} must map {kind}{said}; correct it.") from None
+        if sorted(numbers) != list(range(classes)):
+            given = one_of([str(number) for number in sorted(numbers)])
             raise UserError(
-                f"{path}: {key} names the outputs {sorted(int(number) for number, _ in pairs)}, but the head has "
-                f"{classes}; give weights and config.json of one model."
+                f"{path}: {key} names the outputs [{given}], but the head has {classes}; give weights and config.json "
+                "of one model."
             )
         if labels != default:
             found[key] = labels
@@ -187,7 +197,24 @@ def _labels(checkpoint: Checkpoint, classes: int) -> tuple[str, ...]:
         )
     labels = next(iter(found.values()), default)
     names = tuple(labels[index] for index in range(classes))
-    twice = sorted({name for name in names if names.count(name) > 1})
+    alike = [unicodedata.normalize("NFC", " ".join(name.split()).casefold()) for name in names]
+    twice = sorted({name for name, own in zip(names, alike, strict=True) if alike.count(own) > 1})
     if twice:
-        raise UserError(f"{path}: id2label calls several outputs {', '.join(twice)}; give each a name of its own.")
+        raise UserError(f"{path}: id2label calls several outputs {one_of(twice)}; give each a name of its own.")
     return names
+
+
+def _whole(number: Any) -> int:
+    """Return the number of an output."""
+    if isinstance(number, str) and number.isascii() and number.isdigit():
+        number = int(number)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise ValueError(f"{brief(number)} is the number of no output")
+    return number
+
+
+def _name(name: Any) -> str:
+    """Return the name of an output, which is printed."""
+    if not isinstance(name, str) or not name.strip() or printable(name) != name or set("\n\t") & set(name):
+        raise ValueError(f"{brief(name) or 'an empty text'} is no name")
+    return name

@@ -41,6 +41,8 @@ FORMAT = 2
 """Version of model.json; raised where older files can no longer be read."""
 OLD_ENCODER = "trunk"
 """Folder of the frozen encoder in runs of before each fold was whole."""
+HEARD = "serjax_encoder"
+"""Key of a fold's config.json: trained, where the encoder has learned from the run's labels, or frozen."""
 _PREFIX = "speech_encoder."
 _HEAD = "head."
 
@@ -141,7 +143,7 @@ def save_models(run_dir: Path, models: RunModels, *seeds: Mapping[int, Any]) -> 
             preprocessor=_preprocessor(config),
             prefix=family.prefix,
             extra_tensors=head,
-            extra_config=entries | names,
+            extra_config=entries | names | {HEARD: "frozen" if config.frozen_encoder else "trained"},
             shared=places[0][0] if config.frozen_encoder else None,
         )
     write_model_json(run_dir, models)

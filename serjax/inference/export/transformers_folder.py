@@ -6,7 +6,7 @@ from pathlib import Path
 
 from serjax.checkpoints.formats.tensors import read_tensors, write_tensors
 from serjax.checkpoints.huggingface import load_encoder, save_pretrained
-from serjax.checkpoints.run_models import RunModels, fold_folder, read_run
+from serjax.checkpoints.run_models import HEARD, RunModels, fold_folder, read_run
 from serjax.checkpoints.sequence_classification import in_transformers
 from serjax.models.encoders.families import FAMILIES
 from serjax.models.speech import Speech
@@ -54,7 +54,8 @@ def write_transformers(source: Path, folder: Path, fold: int | None) -> tuple[di
         files = {path.name: f"of {architecture}" for path in sorted(folder.iterdir())}
         return files, f"{architecture}.from_pretrained reads it: fold {number} of {source.resolve().name}."
     loaded = load_encoder(str(origin))
-    save_pretrained(loaded.encoder, folder, preprocessor=loaded.preprocessor)
+    heard = {HEARD: "frozen" if run.model.frozen_encoder else "trained"}
+    save_pretrained(loaded.encoder, folder, preprocessor=loaded.preprocessor, extra_config=heard)
     files = {path.name: f"of {family.architecture}Model" for path in sorted(folder.iterdir())}
     write_tensors(folder / HEAD, {k: v for k, v in read_tensors(origin).items() if k.startswith("head.")})
     settings = {"pooling": run.model.pooling, "head": run.model.head, "weighted_layers": run.model.weighted_layers}

@@ -287,7 +287,22 @@ def run(main: Callable[[Sequence[str]], int], stopped: str = "stopped.") -> None
             _end(1, f"it failed with {type(error).__name__}; see its output.", lambda: traceback.print_exc())
         status = lost or 1
     distributed.finish()
+    if status in (130, 143):
+        _leave(status)
     sys.exit(status)
+
+
+def _leave(status: int) -> None:
+    """End after an interruption, as soon as threads that write are done.
+
+    What was interrupted in JAX is not taken apart: where it still compiles in a thread of its own, that would crash.
+    """
+    with contextlib.suppress(KeyboardInterrupt):
+        threading._shutdown()  # type: ignore[attr-defined] # what the interpreter itself waits for
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(status)
 
 
 def _end(status: int, sentence: str, say: Callable[[], None]) -> None:

@@ -123,6 +123,14 @@ def test_a_full_standard_error_costs_nothing(monkeypatch):
     cli.say("a note")
 
 
+def test_an_interruption_takes_nothing_apart_that_could_crash():
+    code = (
+        "import atexit, os\nfrom serjax import cli\natexit.register(os.abort)\ndef main(_): raise KeyboardInterrupt\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code + "cli.run(main)"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "stopped.\n")
+
+
 SCRIPT = "import sys; from serjax.cli import script; sys.argv = ['serjax', *sys.argv[1:]]; script()"
 
 

@@ -9,7 +9,8 @@ from jaxtyping import Array, Float, Int
 from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.layers.activations import ACTIVATIONS
 from serjax.models.layers.attention import LONG
-from serjax.models.layers.convolution import FoldedNorm, by_norm, fold_norm, strided
+from serjax.models.layers.convolution import strided
+from serjax.models.layers.folded_norm import FoldedNorm, by_norm, fold_norm
 from serjax.models.layers.layer_norm import LayerNorm
 
 

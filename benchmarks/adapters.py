@@ -36,7 +36,7 @@ def batches(options: Options) -> tuple[np.ndarray, np.ndarray]:
 
 def peak_memory() -> float:
     """Return the most memory that this process has held, in GiB."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
     return int(status["VmHWM"].split()[0]) / 2**20
 
 

@@ -17,7 +17,8 @@ import numpy as np
 from jax import lax
 
 from serjax.models.layers.activations import gelu
-from serjax.models.layers.convolution import by_norm, fold_norm, grouped, strided
+from serjax.models.layers.convolution import grouped, strided
+from serjax.models.layers.folded_norm import by_norm, fold_norm
 from serjax.models.layers.matmul import product
 from serjax.runtime.allocator import keep_memory
 

@@ -217,7 +217,7 @@ def machine(rate: float, modules: Sequence[str] = ()) -> str:
     """Return a sentence on the processor, its rate, and the versions of what is used."""
     import jax
 
-    cpuinfo = Path("/proc/cpuinfo").read_text().splitlines() if platform.system() == "Linux" else []
+    cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if platform.system() == "Linux" else []
     facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in cpuinfo)}
     flags = {"avx512f": "AVX-512", "avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX"}
     kind = [f"{key} {facts[key]}" for key in ("cpu family", "model") if key in facts]

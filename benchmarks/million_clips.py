@@ -53,7 +53,7 @@ def write_list(folder: Path, clips: int, speakers: int, files: int) -> Path:
 def memory() -> tuple[float, float]:
     """Return the memory of this process and the most it had since `forget`, in MiB."""
     try:
-        lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
         return int(lines["VmRSS"].split()[0]) / 1024, int(lines["VmHWM"].split()[0]) / 1024
     except (OSError, KeyError):
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -64,7 +64,7 @@ def forget() -> None:
     """Begin to measure the most memory anew, where the system can do that."""
     gc.collect()
     with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def main() -> None:

@@ -185,13 +185,13 @@ async def load_of(
 
 def decoders_of(pid: int) -> list[int]:
     """Return the decoding processes of a server."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
     return [int(child) for child in children if b"decoder" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def resident(pid: int) -> float:
     """Return the resident memory of a process in MiB."""
-    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))[1]) / 1024
 
 
 def start(command: list[str], ready: str, environment: dict[str, str] | None = None) -> tuple[subprocess.Popen, int]:

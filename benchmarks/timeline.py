@@ -35,7 +35,7 @@ OPERATIONS = "operations of a window"
 
 def resident() -> int:
     """Return the bytes of this process that are in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * 4096
 
 
 def highest(call: Callable[[], Any]) -> tuple[float, int]:

@@ -1,6 +1,7 @@
 """Command lines: `serjax COMMAND`, finding the experiment, and turning errors into a sentence and an exit status."""
 
 import argparse
+import contextlib
 import difflib
 import logging
 import os
@@ -286,7 +287,22 @@ def run(main: Callable[[Sequence[str]], int], stopped: str = "stopped.") -> None
             _end(1, f"it failed with {type(error).__name__}; see its output.", lambda: traceback.print_exc())
         status = lost or 1
     distributed.finish()
+    if status in (130, 143):
+        _leave(status)
     sys.exit(status)
+
+
+def _leave(status: int) -> None:
+    """End after an interruption, as soon as threads that write are done.
+
+    What was interrupted in JAX is not taken apart: where it still compiles in a thread of its own, that would crash.
+    """
+    with contextlib.suppress(KeyboardInterrupt):
+        threading._shutdown()  # type: ignore[attr-defined] # what the interpreter itself waits for
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(status)
 
 
 def _end(status: int, sentence: str, say: Callable[[], None]) -> None:
@@ -297,8 +313,9 @@ def _end(status: int, sentence: str, say: Callable[[], None]) -> None:
 
 
 def say(sentence: str) -> None:
-    """Print a sentence on standard error."""
-    print(printable(sentence), file=sys.stderr)
+    """Print a sentence on standard error; where that is full or closed, answers go on without it."""
+    with contextlib.suppress(OSError):
+        print(printable(sentence), file=sys.stderr, flush=True)
 
 
 def _output_status(error: Exception) -> int | None:
@@ -318,5 +335,6 @@ def _output_status(error: Exception) -> int | None:
 def _print_error(sentence: str) -> None:
     from rich.console import Console
 
-    Console(stderr=True).print("[bold red]error:[/] ", end="")
+    with contextlib.suppress(OSError):
+        Console(stderr=True).print("[bold red]error:[/] ", end="")
     say(sentence)

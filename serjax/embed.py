@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from serjax import cli
 from serjax.config import arguments
-from serjax.runtime.errors import UserError
+from serjax.runtime.errors import UserError, readable
 
 if TYPE_CHECKING:
     from serjax.inference.embedded import EmbeddedClip
@@ -69,8 +69,7 @@ def main(argv: Sequence[str]) -> int:
 
     check_suffix(options.out, frames=options.pool == "none")
     clips, notes = find_clips(options.clips)
-    # A name need not be text: what is none is shown as bytes.
-    clips = [clip._replace(name=clip.name.encode(errors="backslashreplace").decode()) for clip in clips]
+    clips = [clip._replace(name=readable(clip.name)) for clip in clips]
     embedder = load_embedder(options.model, layers, options.pool)
     check_settings(options.out, embedder.settings)
     for note in (*notes, *embedder.notes):

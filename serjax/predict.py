@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from serjax import cli
 from serjax.config import arguments
-from serjax.runtime.errors import UserError, one_of, printable
+from serjax.runtime.errors import UserError, one_of, printable, readable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -76,8 +76,7 @@ def main(argv: Sequence[str]) -> int:
     asked = _asked(options)
     if asked is not None:
         asked.check(len(found))
-    # A name need not be text: what is none is shown as bytes.
-    names = [clip.name.encode(errors="backslashreplace").decode() for clip in found] or [" + ".join(apart.values())]
+    names = [readable(clip.name) for clip in found] or [" + ".join(apart.values())]
     clips: list[Clip] = [clip.path for clip in found] or [apart]
     ensemble = load(options.model, **arguments.ensemble_options(options))
     if options.coverage is not None:
@@ -103,7 +102,7 @@ def main(argv: Sequence[str]) -> int:
             if form == "json":
                 print(json.dumps(_object(name, one) | ({"set": one.set or []} if held else {})), flush=True)
             elif form == "csv":
-                table.writerow(_row(name, one, ensemble.labels, bool(held)))
+                table.writerow(_row(printable(name), one, ensemble.labels, bool(held)))
                 sys.stdout.flush()
             answers.append(one)
     scores = [one.scores for one in answers]

@@ -1,5 +1,7 @@
 """What the command lines share."""
 
+import errno
+import io
 import logging
 import subprocess
 import sys
@@ -110,6 +112,23 @@ def test_a_mistyped_command_is_answered_with_the_nearest(name, answer):
     with pytest.raises(UserError, match="there is no such command") as raised:
         cli.main([name, "--exp", "x"])
     assert answer in str(raised.value)
+
+
+def test_a_full_standard_error_costs_nothing(monkeypatch):
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "stderr", Full())
+    cli.say("a note")
+
+
+def test_an_interruption_takes_nothing_apart_that_could_crash():
+    code = (
+        "import atexit, os\nfrom serjax import cli\natexit.register(os.abort)\ndef main(_): raise KeyboardInterrupt\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code + "cli.run(main)"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "stopped.\n")
 
 
 SCRIPT = "import sys; from serjax.cli import script; sys.argv = ['serjax', *sys.argv[1:]]; script()"

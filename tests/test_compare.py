@@ -120,4 +120,4 @@ def test_files_are_written_and_not_written_over(three, capsys):
     with pytest.raises(UserError, match=r"x/y: an earlier comparison is there; give another --out, or --overwrite"):
         main(["a", "--to", "c", "--out", "x/y"])
     assert main(["a", "--to", "c", "--out", "x/y", "--overwrite"]) == 0
-    assert len(json.loads(Path("x/y/comparison.json").read_text())["comparisons"]) == 1
+    assert len(json.loads(Path("x/y/comparison.json").read_text(encoding="utf-8"))["comparisons"]) == 1

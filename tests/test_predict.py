@@ -76,11 +76,11 @@ def test_piped_answers_are_json_and_the_rest_is_on_standard_error(answers, capsy
 
 def test_csv_has_a_column_a_class(answers, capsys):
     answers += [Answer(SCORES[::-1], 16000, (), 1.23456, length=2.0, uncertainty=0.5), Answer([], None, ())]
-    assert main(["run", 'a, "b".wav', "c.wav", "--format", "csv"]) == 2
+    assert main(["run", 'a, "b"\x1b.wav', "c.wav", "--format", "csv"]) == 2
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
     assert rows == [
         {
-            "clip": 'a, "b".wav',
+            "clip": 'a, "b"\\x1b.wav',
             "label": "sad",
             "heard_s": "1.235",
             "uncertainty": "0.5",

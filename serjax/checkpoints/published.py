@@ -17,7 +17,7 @@ from serjax.models.encoders.config import EncoderConfig
 from serjax.models.encoders.families import FAMILIES
 from serjax.models.functional import abstract
 from serjax.models.published import HeadLayout, LayerSum, Pooling, PublishedClassifier
-from serjax.runtime.errors import UserError
+from serjax.runtime.errors import UserError, brief
 
 _UNUSED = tuple(
     rf"{name}(\..*)?" for name in ("lm_head", "quantizer", "project_hid", "project_q", "decoder", "proj_out")
@@ -112,9 +112,14 @@ def _with_layer_sum(
     if not (layout.weighted_layers and config.sums_by_version):
         refuse_layer_sum(checkpoint, asked)
         return layout, ()
-    written = str(checkpoint.config.get("transformers_version") or "")
-    by_file: LayerSum = "5" if re.match(r"([5-9]|\d\d)\b", written) else "4"
-    reason = f"version {written} wrote its config.json" if written else "its config.json names no version"
+    written = checkpoint.config.get("transformers_version")
+    version = re.match(r"v?0*(\d{1,4})(?:\.|$)", written) if isinstance(written, str) else None
+    by_file: LayerSum = "5" if version and int(version[1]) >= 5 else "4"
+    reason = "its config.json names no version"
+    if version:
+        reason = f"version {brief(written)} wrote its config.json"
+    elif written not in (None, ""):
+        reason = f"its transformers_version, {brief(written)}, is no version"
     chosen = asked or by_file
     note = (
         f"{source}: layers are summed as in transformers {chosen}, as {'asked for' if asked else reason} (--layer-sum)."

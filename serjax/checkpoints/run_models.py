@@ -44,6 +44,8 @@ FORMAT = 2
 """Version of model.json; raised where older files can no longer be read."""
 OLD_ENCODER = "trunk"
 """Folder of the frozen encoder in runs of before each fold was whole."""
+HEARD = "serjax_encoder"
+"""Key of a fold's config.json: trained, where the encoder has learned from the run's labels, or frozen."""
 _PREFIX = "speech_encoder."
 _HEAD = "head."
 
@@ -128,7 +130,10 @@ def save_models(run_dir: Path, models: RunModels, *seeds: Mapping[int, Any]) -> 
             _save_network(folder, config, member, names)
             continue
         head = to_tensors(member.head, _HEAD)
-        save_classifier(folder, config, member.speech_encoder, head, names, in_form=not models.tasks, shared=first)
+        heard = {HEARD: "frozen" if config.frozen_encoder else "trained"}
+        save_classifier(
+            folder, config, member.speech_encoder, head, names | heard, in_form=not models.tasks, shared=first
+        )
     write_model_json(run_dir, models)
 
 

@@ -118,13 +118,16 @@ def labels_of(checkpoint: Checkpoint, classes: int) -> tuple[str, ...]:
             continue
         try:
             pairs = list(named.items()) if key == "id2label" else [(number, name) for name, number in named.items()]
-            labels = {int(number): str(name) for number, name in pairs}
-        except (AttributeError, TypeError, ValueError, OverflowError):
-            raise UserError(f"{path}: {key} is {named!r}; it must map {kind}.") from None
-        if sorted(labels) != list(range(classes)) or len(labels) != len(pairs):
+            numbers = [_whole(number) for number, _ in pairs]
+            labels = {number: _name(name) for number, (_, name) in zip(numbers, pairs, strict=True)}
+        except (AttributeError, TypeError, ValueError) as error:
+            said = f"; {error}" if isinstance(error, ValueError) else ""
+            raise UserError(f"{path}: {key} must map {kind}{said}; correct it.") from None
+        if sorted(numbers) != list(range(classes)):
+            given = one_of([str(number) for number in sorted(numbers)])
             raise UserError(
-                f"{path}: {key} names the outputs {sorted(int(number) for number, _ in pairs)}, but the head has "
-                f"{classes}; give weights and config.json of one model."
+                f"{path}: {key} names the outputs [{given}], but the head has {classes}; give weights and config.json "
+                "of one model."
             )
         if labels != default:
             found[key] = labels
@@ -135,7 +138,24 @@ def labels_of(checkpoint: Checkpoint, classes: int) -> tuple[str, ...]:
         )
     labels = next(iter(found.values()), default)
     names = tuple(labels[index] for index in range(classes))
-    twice = sorted({name for name in names if names.count(name) > 1})
+    alike = [unicodedata.normalize("NFC", " ".join(name.split()).casefold()) for name in names]
+    twice = sorted({name for name, own in zip(names, alike, strict=True) if alike.count(own) > 1})
     if twice:
-        raise UserError(f"{path}: id2label calls several outputs {', '.join(twice)}; give each a name of its own.")
+        raise UserError(f"{path}: id2label calls several outputs {one_of(twice)}; give each a name of its own.")
     return names
+
+
+def _whole(number: Any) -> int:
+    """Return the number of an output."""
+    if isinstance(number, str) and number.isascii() and number.isdigit():
+        number = int(number)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise ValueError(f"{brief(number)} is the number of no output")
+    return number
+
+
+def _name(name: Any) -> str:
+    """Return the name of an output, which is printed."""
+    if not isinstance(name, str) or not name.strip() or printable(name) != name or set("\n\t") & set(name):
+        raise ValueError(f"{brief(name) or 'an empty text'} is no name")
+    return name

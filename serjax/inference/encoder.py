@@ -113,6 +113,8 @@ class PretrainedEncoder:
             clips = list(np.asarray(clips))
         elif array or isinstance(clips, (str, Path, Mapping)) or _is_pair(clips) or _is_wave(clips):
             clips = [clips]
+        if not hasattr(clips, "__iter__"):
+            raise UserError(f"clips are given as {type(clips).__name__}; give one clip or a list of clips.")
         clips = [np.asarray(clip) if hasattr(clip, "ndim") or _is_numbers(clip) else clip for clip in clips]
         if lengths is not None:
             clips = _cut_to(clips, lengths)
@@ -170,26 +172,25 @@ def _samples(clip: Any, name: str) -> Wave:
     """Return a clip's samples, mono at 16 kHz.
 
     Raises:
-        UserError: it is given as something else, cannot be decoded, is empty, too short or holds NaN.
+        UserError: it is given as something else, cannot be decoded, is empty, too short, absurdly large or holds NaN.
     """
     if isinstance(clip, Mapping) and {"array", "sampling_rate"} <= clip.keys():
         clip = clip["array"], clip["sampling_rate"]
     if isinstance(clip, (str, Path)):
         wave, notes = decode_path(clip)
-        for note in notes:
-            log.warning(note)
-        return wave
-    if isinstance(clip, tuple) and len(clip) == 2:
-        return read_array(*clip, name)
-    if _is_wave(clip):
-        return read_array(clip, SAMPLE_RATE, name)
-    if not hasattr(clip, "ndim") or clip.ndim != 1:
+    elif isinstance(clip, tuple) and len(clip) == 2:
+        wave, notes = read_array(*clip, name)
+    elif _is_wave(clip) or (hasattr(clip, "ndim") and clip.ndim == 1):
+        wave, notes = read_array(clip, SAMPLE_RATE, name)
+    else:
         found = f"the shape {list(clip.shape)}" if hasattr(clip, "ndim") else f"the type {type(clip).__name__}"
         raise UserError(
             f"{name}: it has {found}; give samples [t] at 16 kHz, (samples, rate in Hz), "
             '{"array": samples, "sampling_rate": rate in Hz} or a path.'
         )
-    return read_array(clip, SAMPLE_RATE, name)
+    for note in notes:
+        log.warning(note)
+    return wave
 
 
 @partial(jax.jit, static_argnames=("graphdef", "normalize", "padding", "attentions"))

@@ -112,18 +112,18 @@ def read_sound(clip: Clip) -> tuple[Float[np.ndarray, "t"], tuple[str, ...]]:
         case str() | Path():
             return decode_path(clip)
         case (samples, rate) if isinstance(clip, tuple) and not isinstance(rate, (str, Path)):
-            return _judged(read_array(samples, rate, "the array"), "the array")
+            return read_array(samples, rate, "the array")
     raise UserError(
         f"a clip is given as {type(clip).__name__}; give a path, (samples, rate in Hz), "
         '{"array": samples, "sampling_rate": rate in Hz}, or a list of those.'
     )
 
 
-def read_array(samples: Any, rate: Any, source: str) -> Float[np.ndarray, "t"]:
-    """Return samples [t] or [t c] of a rate as mono at 16 kHz.
+def read_array(samples: Any, rate: Any, source: str) -> tuple[Float[np.ndarray, "t"], tuple[str, ...]]:
+    """Return samples [t] or [t c] of a rate as mono at 16 kHz, and what is wrong with their level.
 
     Raises:
-        UserError: they are no array of numbers, or the rate is none of a recording.
+        UserError: they are no array of numbers, or too large for any model; or the rate is none of a recording.
     """
     known = isinstance(rate, (int, float, np.number)) and not isinstance(rate, bool)
     if not known or not LOWEST_RATE <= float(rate) <= HIGHEST_RATE:
@@ -134,7 +134,7 @@ def read_array(samples: Any, rate: Any, source: str) -> Float[np.ndarray, "t"]:
         found = np.asarray(samples)
     except ValueError:
         raise UserError(f"{source}: its samples are lists of several lengths; give samples [t] or [t c].") from None
-    return resample(found, float(rate), SAMPLE_RATE, source=source)
+    return _judged(resample(found, float(rate), SAMPLE_RATE, source=source), source)
 
 
 def decode_path(path: str | Path) -> tuple[Float[np.ndarray, "t"], tuple[str, ...]]:

@@ -15,7 +15,7 @@ from serjax.checkpoints.hub import is_checkpoint
 from serjax.checkpoints.huggingface import Pretrained, load_encoder
 from serjax.checkpoints.peft import read_peft
 from serjax.checkpoints.preprocessor import Preprocessor, default_preprocessor
-from serjax.checkpoints.run_models import OLD_ENCODER, load_run, read_run
+from serjax.checkpoints.run_models import HEARD, OLD_ENCODER, load_run, read_run
 from serjax.config.experiment import WarmStart
 from serjax.data.dataset import Data
 from serjax.data.folds.fold import read_parts
@@ -149,11 +149,18 @@ def find_encoders(source: str) -> Encoders:
 
 
 def _heard_above(source: str, folder: Path) -> str | None:
-    """Return what a report has to say of a folder that lies in a run's: it has learned from clips of that run."""
-    above = (one for one in folder.absolute().parents[:3] if (one / "experiment.json").is_file())
-    run = next(above, None)
-    if run is None or not is_checkpoint(folder):
+    """Return what a report has to say of an encoder that has learned from a run's clips.
+
+    Its folder lies in the run's, itself or where a link leads, or is a copy of a fold's.
+    """
+    if not is_checkpoint(folder):
         return None
+    parents = [*folder.absolute().parents, *folder.resolve().parents]
+    run = next((one for one in parents if (one / "experiment.json").is_file()), None)
+    if run is None:
+        path = folder / "config.json"
+        trained = path.is_file() and read_json(path).get(HEARD) == "trained"
+        return f"The encoder of {source} {_HEARD_LABELS}" if trained else None
     if (run / PRETRAINED).is_file():
         one_for_all = read_json(run / PRETRAINED).get("corpus") == "all"
         return f"The encoder of {source} {_HEARD_ALL if one_for_all else _HEARD_SOME}"

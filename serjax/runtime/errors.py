@@ -35,6 +35,11 @@ def printable(text: str) -> str:
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
 
 
+def readable(name: str) -> str:
+    r"""Return the name of a file as text, which it need not be: its UTF-8 in any locale, other bytes as in \xff."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def brief(value: Any) -> str:
     """Return a value of unknown origin, or an error with its kind, on one short line.
 

@@ -112,7 +112,7 @@ def test_weights_may_be_bfloat16_in_memory_whatever_the_file_has(saved, random_e
 
 
 def _kilobytes(key):
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
     return int(lines[key].split()[0])
 
 
@@ -128,7 +128,7 @@ def test_loading_takes_little_more_memory_than_the_weights(tmp_path, stored, dty
         dtype=stored,
     )
     gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak begins anew
     before = _kilobytes("VmRSS")
     encoder = load_encoder(str(tmp_path), dtype).encoder
     weights = sum(leaf.nbytes for leaf in jax.tree.leaves(nnx.state(encoder)))

@@ -303,6 +303,9 @@ def test_sum_of_layers_follows_the_version_that_wrote_the_checkpoint():
         ({"transformers_version": "4.57.1"}, None, "4"),
         ({"transformers_version": "5.0.0"}, None, "5"),
         ({}, None, "4"),
+        ({"transformers_version": "v5.0.0.dev0"}, None, "5"),
+        ({"transformers_version": 7}, None, "4"),
+        ({"transformers_version": "5x"}, None, "4"),
         ({"transformers_version": "5.0.0"}, "4", "4"),
     ):
         found, [note] = _with_layer_sum(
@@ -310,6 +313,7 @@ def test_sum_of_layers_follows_the_version_that_wrote_the_checkpoint():
         )
         assert found.layer_sum == version
         assert f"layers are summed as in transformers {version}, as " in note
+        assert ("is no version" in note) == (settings.get("transformers_version") in (7, "5x"))
     with pytest.raises(UserError, match="--layer-sum 5: here has no weighted sum of layers to which it matters"):
         _with_layer_sum(Checkpoint("here", {}, CONFIG, Preprocessor(), {}, ()), layout, CONFIG, "5")
 

@@ -18,6 +18,15 @@ from serjax.runtime.errors import UserError
         ({"label2id": {"angry": 1, "happy": 0, "sad": 2}}, "label2id happy, angry, sad; correct the wrong one"),
         ({"id2label": {"0": "a", "1": "b", "2": "a"}}, "calls several outputs a; give each a name"),
         ({"id2label": None, "label2id": {"a": 0, "b": 0, "c": 2}}, r"label2id names the outputs \[0, 0, 2\]"),
+        (
+            {"id2label": {"0": "Angry", "1": "angry ", "2": "b"}},
+            "calls several outputs Angry, angry ; give each a name",
+        ),
+        ({"id2label": {"0": "\x1b[2J", "1": "a", "2": "b"}}, r"\\x1b\[2J is no name; correct it"),
+        ({"id2label": {"0": " ", "1": "a", "2": "b"}}, "id2label must map numbers to names;   is no name"),
+        ({"id2label": {"0": None, "1": "a", "2": "b"}}, "None is no name"),
+        ({"id2label": None, "label2id": {"a": 0, "b": 1.5, "c": 2}}, "1.5 is the number of no output"),
+        ({"id2label": None, "label2id": {"a": 0, "b": True, "c": 2}}, "True is the number of no output"),
     ],
 )
 def test_names_come_from_both_tables_of_config_json(settings, expected):

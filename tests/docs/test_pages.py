@@ -97,7 +97,7 @@ class Parsed(Exception):
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     for found in BLOCK.finditer(text):
         line = text.count("\n", 0, found.start("language")) + 1
         yield Block(found["language"], found["text"], found["mark"] or "", f"{page.relative_to(ROOT)}:{line}")
@@ -206,7 +206,7 @@ def check_door(module: str, arguments: list[str]) -> None:
 
 
 def check_benchmark(script: Path, arguments: list[str]) -> None:
-    source = script.read_text() + script.with_name("harness.py").read_text()
+    source = script.read_text(encoding="utf-8") + script.with_name("harness.py").read_text()
     named = {argument for argument in arguments if argument.startswith("--")}
     unknown = {name for name in named if not re.search(rf'"({name}|{name[2:]})"', source)}
     if unknown and "cli.parse" in source:

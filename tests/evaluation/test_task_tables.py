@@ -12,7 +12,7 @@ from serjax.evaluation.task_tables import shown, target_tables
 def test_tables_hold_all_scores(task):
     section = task_section([answers(task)], 0)
     report = {"experiment": {"name": "run"}, "tasks": [section], "notes": ["A note."]}
-    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=80, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
     console.print(target_tables(report))
     console.file.close()
     text = console.export_text()

@@ -134,6 +134,8 @@ def test_integers_use_their_full_range(encoder):
         (np.ones((1, 2, 800)), None, r"clip 0: it has the shape \[1, 2, 800\]"),
         ([[[0.1] * 800]], None, "clip 0: it has the type list"),
         ([[1] * 800], None, "clip 0: its type is int64"),
+        ([np.ones(800), 1e20 * np.cos(np.arange(800))], None, r"clip 1: its samples reach 1e\+20"),
+        (None, None, "clips are given as NoneType; give one clip or a list"),
         ("nowhere.wav", None, "nowhere.wav: it cannot be opened"),
     ],
 )
@@ -141,6 +143,11 @@ def test_clips_without_hidden_states_are_refused_in_a_sentence(encoder, given, l
     with pytest.raises(UserError, match=message) as raised:
         encoder(given, lengths)
     assert "\n" not in str(raised.value)
+
+
+def test_a_clip_without_sound_or_on_another_scale_is_told(encoder, caplog):
+    encoder([np.zeros(800), np.arange(800, dtype=np.float32)])
+    assert [one.split(",")[0] for one in caplog.messages] == ["clip 0: it is silent", "clip 1: its samples reach 799"]
 
 
 def test_a_clip_shorter_than_the_first_frame_is_refused(tmp_path, tiny_encoder):

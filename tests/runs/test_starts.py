@@ -1,6 +1,7 @@
 """Encoders and branches to start from: presets, checkpoints, finished runs, and runs that have heard what is tested."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -222,3 +223,16 @@ def test_one_fold_of_a_run_is_told_from_a_checkpoint(tmp_path, pretraining):
         "was trained on clips with their labels, which may be tested here: such scores are too high."
     )
     assert "was pretrained on clips" in find_encoders(str(pretraining / "fold_1" / "encoder")).warning
+
+
+@pytest.mark.parametrize(("model", "told"), [(CUT, True), (FROZEN, False)])
+def test_a_fold_is_known_behind_a_link_deep_below_its_run_and_as_a_copy(tmp_path, model, told):
+    write_run(tmp_path / "run", model)
+    (tmp_path / "run" / "report.json").write_text('{"facts": {"leakage_notes": []}}')
+    fold, link = tmp_path / "run" / "fold_1", tmp_path / "link"
+    deep, copy = tmp_path / "run" / "a" / "b" / "c" / "d", tmp_path / "copy"
+    shutil.copytree(fold, deep)
+    shutil.copytree(fold, copy)
+    link.symlink_to(fold)
+    for folder in (fold, deep, copy, link):
+        assert (find_encoders(str(folder)).warning is not None) == told, folder

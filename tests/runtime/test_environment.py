@@ -48,7 +48,7 @@ def test_an_error_of_a_file_is_not_one_of_the_output():
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_a_full_output_is_told_from_other_errors(monkeypatch):
-    with contextlib.suppress(OSError), open("/dev/full", "w") as full:
+    with contextlib.suppress(OSError), open("/dev/full", "w", encoding="utf-8") as full:
         monkeypatch.setattr(sys, "stdout", full)
         with pytest.raises(OSError, match="No space left") as lost:
             print("an answer", flush=True)

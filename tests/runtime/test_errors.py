@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serjax.runtime.errors import one_of, reason
+from serjax.runtime.errors import one_of, readable, reason
 
 names = st.lists(st.text("abc", min_size=1, max_size=3), max_size=20)
 
@@ -25,6 +25,11 @@ def test_one_of_accounts_for_every_name(names, limit):
     assert bool(more) == (len(names) > limit)
     if more:
         assert rest == f"{len(names) - limit} more"
+
+
+def test_names_of_files_are_their_utf_8_in_any_locale():
+    assert readable("ä.wav") == readable("\udcc3\udca4.wav") == "ä.wav"
+    assert readable("\udcff\udcc3.wav") == "\\xff\\xc3.wav"
 
 
 def test_reasons_of_the_system_have_no_number_and_no_path(tmp_path):

@@ -10,7 +10,7 @@ from serjax.runtime.mapped import let_go
 
 def resident(path):
     """Return how many bytes of a mapped file count as this process's memory."""
-    blocks = Path("/proc/self/smaps").read_text().split("Rss:")
+    blocks = Path("/proc/self/smaps").read_text(encoding="utf-8").split("Rss:")
     found = [after for before, after in pairwise(blocks) if str(path) in before.splitlines()[-4]]
     return sum(1024 * int(one.split()[0]) for one in found)
 

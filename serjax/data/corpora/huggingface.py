@@ -109,7 +109,7 @@ def read_huggingface(records: Records) -> Found:
 def _pyarrow() -> ModuleType:
     try:
         import pyarrow.ipc
-        import pyarrow.parquet
+        import pyarrow.parquet  # noqa: F401 found as an attribute
     except ImportError:
         raise MissingPackage("pyarrow", "parquet", "Sets of Hugging Face are read") from None
     return pyarrow

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from serjax.audio.kinds import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, VIDEO_SUFFIXES
 from serjax.data.corpora.folders import is_hidden, walk
 from serjax.data.utterance import Utterance
+from serjax.runtime.errors import readable
 from serjax.runtime.remote import RemotePath
 
 _ARCHIVES = frozenset((".zip", ".tar", ".gz", ".tgz", ".rar", ".7z", ".bz2", ".xz"))
@@ -47,7 +48,7 @@ def look_at_files(root: Path) -> Files:
     others: Counter[str] = Counter()
     for path in walk(root, hidden=True):
         below, suffix = path.relative_to(root), path.suffix.lower()
-        name = shown(below.as_posix())
+        name = readable(below.as_posix())
         foreign = path.name.lower() in _FOREIGN
         if foreign or is_hidden(below):
             hidden.append(name)
@@ -60,7 +61,7 @@ def look_at_files(root: Path) -> Files:
         elif suffix in _ARCHIVES:
             archives.append(name)
         else:
-            others[shown(suffix)] += 1
+            others[readable(suffix)] += 1
     texts = [tuple(sorted(one)) for one in (hidden, archives, empty)]
     return Files(tuple(sorted(sounds)), dict(unread), dict(others), *texts)
 
@@ -77,14 +78,9 @@ def as_clips(files: Files, root: Path) -> list[Utterance]:
     clips = []
     for path in files.sounds:
         inside = path.relative_to(top).parts if path.is_relative_to(top) else path.parts
-        label = shown(inside[0]) if len(inside) > 1 else ""
-        clips.append(Utterance(shown(path.relative_to(root).as_posix()), path, label))
+        label = readable(inside[0]) if len(inside) > 1 else ""
+        clips.append(Utterance(readable(path.relative_to(root).as_posix()), path, label))
     return clips
-
-
-def shown(name: str) -> str:
-    """Return a file's name as text: bytes that are no UTF-8 are shown as escapes."""
-    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _size(path: Path) -> int | None:

@@ -8,11 +8,11 @@ from pathlib import Path
 from serjax.audio.kinds import AUDIO_SUFFIXES, TRACK_SUFFIXES
 from serjax.data.config import DataConfig
 from serjax.data.corpora.read import UNLABELLED, Corpus, read_corpus
-from serjax.data.look.files import Files, as_clips, look_at_files, shown
+from serjax.data.look.files import Files, as_clips, look_at_files
 from serjax.data.suspicions.files import of_files
 from serjax.data.suspicions.record import Suspicion
 from serjax.data.utterance import Utterance
-from serjax.runtime.errors import MissingPackage, UserError, one_of
+from serjax.runtime.errors import MissingPackage, UserError, one_of, readable
 from serjax.runtime.remote import as_path
 
 
@@ -134,7 +134,7 @@ def _left_out(corpus: Corpus, config: DataConfig, files: Files, root: Path) -> l
     # Sets keep their sound elsewhere, and then nothing below the folder is read.
     if not others or len(others) == len(files.sounds):
         return []
-    names = tuple(shown(path.relative_to(root.absolute()).as_posix()) for path in others)
+    names = tuple(readable(path.relative_to(root.absolute()).as_posix()) for path in others)
     folders = Counter(name.partition("/")[0] if "/" in name else "." for name in names)
     where = one_of([f"{count} in {folder}" for folder, count in folders.most_common()], 4)
     return [

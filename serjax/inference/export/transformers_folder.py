@@ -8,7 +8,7 @@ from pathlib import Path
 from serjax.checkpoints.formats.tensors import read_tensors, write_tensors
 from serjax.checkpoints.huggingface import load_encoder, save_pretrained
 from serjax.checkpoints.peft import write_peft
-from serjax.checkpoints.run_models import OLD_ENCODER, RunModels, fold_folder, load_fold, read_run
+from serjax.checkpoints.run_models import HEARD, OLD_ENCODER, RunModels, fold_folder, load_fold, read_run
 from serjax.checkpoints.sequence_classification import in_transformers, label_names, save_classifier
 from serjax.models.adapter_config import AdapterConfig
 from serjax.models.adapters import adapted_layers
@@ -81,7 +81,8 @@ def write_transformers(
         files = {path.name: f"of {architecture}" for path in sorted(folder.iterdir())}
         return files, f"{reader} it: fold {number} of {source.resolve().name}."
     loaded = load_encoder(str(origin))
-    save_pretrained(loaded.encoder, folder, preprocessor=loaded.preprocessor)
+    heard = {HEARD: "frozen" if run.model.frozen_encoder else "trained"}
+    save_pretrained(loaded.encoder, folder, preprocessor=loaded.preprocessor, extra_config=heard)
     files = {path.name: f"of {family.architecture}Model" for path in sorted(folder.iterdir())}
     write_tensors(folder / HEAD, {k: v for k, v in read_tensors(origin).items() if k.startswith("head.")})
     names = ("pooling", "head", "weighted_layers", *(() if run.model.layer is None else ("layer",)))

@@ -82,7 +82,7 @@ def export(source: str, kind: Kind, out: Path, options: Options = Options()) -> 
 
 
 def _write(folder: Path, description: object) -> None:
-    (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
+    (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 
 
 def _hf(source: str, folder: Path, options: Options) -> dict[str, str]:

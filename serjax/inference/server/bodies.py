@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -11,6 +10,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from serjax.inference.server.limits import MIB, Allowance, Limits, Refused, bounded
+from serjax.runtime.errors import UserError
+from serjax.runtime.json_files import parse_json
 
 RAW = ("audio/", "video/", "application/octet-stream", "application/ogg", "application/x-www-form-urlencoded")
 """Types of a body that is the recording itself; the last is what curl names where no type is given."""
@@ -97,9 +98,9 @@ async def _read(request: Request, most: int, limits: Limits, allowance: Allowanc
 
 def _from_json(text: bytes) -> Body:
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        raise Refused(422, "the body is not JSON; send an object with base64 inputs.") from None
+        found = parse_json(text, "the body", remedy="send an object with base64 inputs")
+    except UserError as error:
+        raise Refused(422, str(error)) from None
     inputs = found.get("inputs") if isinstance(found, dict) else None
     parameters = found.get("parameters") or {} if isinstance(found, dict) else {}
     if not isinstance(inputs, str) or not isinstance(parameters, dict):

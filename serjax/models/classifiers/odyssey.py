@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from serjax.models.encoders.build import build_encoder
 from serjax.models.encoders.config import EncoderConfig
 from serjax.models.inputs import Inputs
+from serjax.models.layers.layer_norm import LayerNorm
 from serjax.models.layers.masking import length_mask
 
 
@@ -56,7 +57,7 @@ class Layers(nnx.Module):
         widths = [2 * features, *[features] * layout.layers]
         self.fc = nnx.List(
             [
-                nnx.List([nnx.Linear(one, features, rngs=rngs), nnx.LayerNorm(features, epsilon=1e-5, rngs=rngs)])
+                nnx.List([nnx.Linear(one, features, rngs=rngs), LayerNorm(features, epsilon=1e-5, rngs=rngs)])
                 for one in widths[:-1]
             ]
         )

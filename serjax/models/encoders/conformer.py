@@ -16,6 +16,7 @@ from serjax.models.encoders.wav2vec2_bert_config import Wav2Vec2BertConfig
 from serjax.models.layers.activations import ACTIVATIONS, dropout, split
 from serjax.models.layers.batch_norm import BatchNorm
 from serjax.models.layers.depthwise import depthwise
+from serjax.models.layers.layer_norm import LayerNorm
 from serjax.models.layers.matmul import product
 
 
@@ -31,13 +32,13 @@ class ConvolutionModule(nnx.Module):
         self.causal, self.rate = isinstance(config, Wav2Vec2BertConfig), config.conformer_conv_dropout
         self.activation = ACTIVATIONS[config.hidden_act]
         epsilon, start = _epsilon(config), nnx.initializers.he_normal()
-        self.layer_norm = nnx.LayerNorm(size, epsilon=epsilon, rngs=rngs)
+        self.layer_norm = LayerNorm(size, epsilon=epsilon, rngs=rngs)
         self.pointwise_conv1 = nnx.Conv(size, 2 * size, 1, use_bias=False, kernel_init=start, rngs=rngs)
         self.depthwise_conv = nnx.Conv(
             size, size, taps, feature_group_count=size, use_bias=False, kernel_init=start, rngs=rngs
         )
         if self.causal:
-            self.depthwise_layer_norm = nnx.LayerNorm(size, epsilon=epsilon, rngs=rngs)
+            self.depthwise_layer_norm = LayerNorm(size, epsilon=epsilon, rngs=rngs)
         else:
             self.batch_norm = BatchNorm(size, rngs=rngs)
         self.pointwise_conv2 = nnx.Conv(size, size, 1, use_bias=False, kernel_init=start, rngs=rngs)
@@ -75,7 +76,7 @@ class EncoderLayer(nnx.Module):
 
     def __init__(self, config: Config, *, rngs: nnx.Rngs):
         def norm() -> nnx.LayerNorm:
-            return nnx.LayerNorm(config.hidden_size, epsilon=_epsilon(config), rngs=rngs)
+            return LayerNorm(config.hidden_size, epsilon=_epsilon(config), rngs=rngs)
 
         self.rate = config.attention_dropout
         self.ffn1_layer_norm, self.ffn1 = norm(), FeedForward(config, rngs=rngs)

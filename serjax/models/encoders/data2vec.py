@@ -11,6 +11,7 @@ from serjax.models.encoders import wav2vec2
 from serjax.models.encoders.data2vec_config import Data2VecConfig
 from serjax.models.layers.activations import ACTIVATIONS
 from serjax.models.layers.convolution import grouped
+from serjax.models.layers.layer_norm import LayerNorm
 
 
 class PositionalConvLayer(nnx.Module):
@@ -26,7 +27,7 @@ class PositionalConvLayer(nnx.Module):
             kernel_init=nnx.initializers.he_normal(),
             rngs=rngs,
         )
-        self.layer_norm = nnx.LayerNorm(size, epsilon=1e-5, use_bias=False, use_scale=False, rngs=rngs)
+        self.layer_norm = LayerNorm(size, epsilon=1e-5, affine=False, rngs=rngs)
         self.activation = ACTIVATIONS[config.feat_extract_activation]
 
     def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:

@@ -18,6 +18,7 @@ from serjax.models.encoders.stack import BaseEncoder, EncoderOutput, check_waves
 from serjax.models.layers.activations import dropout, gelu, split
 from serjax.models.layers.attention import in_blocks, mix
 from serjax.models.layers.convolution import grouped
+from serjax.models.layers.layer_norm import LayerNorm
 from serjax.models.layers.masking import length_mask, span_mask
 from serjax.models.layers.matmul import Linear, product
 
@@ -42,7 +43,7 @@ class PositionalConvLayer(nnx.Module):
         bound = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
         taps = config.conv_pos_kernel_size
         self.conv = nnx.Conv(size, size, taps, feature_group_count=self.groups, kernel_init=bound, rngs=rngs)
-        self.layer_norm = nnx.LayerNorm(size, epsilon=1e-5, use_scale=False, use_bias=False, rngs=rngs)
+        self.layer_norm = LayerNorm(size, epsilon=1e-5, affine=False, rngs=rngs)
 
     def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
         """Return the layer's output."""
@@ -131,9 +132,9 @@ class EncoderLayer(nnx.Module):
         size, epsilon = config.hidden_size, config.layer_norm_eps
         self.hidden_dropout, self.post_mlp_dropout = config.hidden_dropout, config.post_mlp_dropout
         self.attn = Attention(config, rngs=rngs)
-        self.norm1 = nnx.LayerNorm(size, epsilon=epsilon, rngs=rngs)
+        self.norm1 = LayerNorm(size, epsilon=epsilon, rngs=rngs)
         self.mlp = FeedForward(config, rngs=rngs)
-        self.norm2 = nnx.LayerNorm(size, epsilon=epsilon, rngs=rngs)
+        self.norm2 = LayerNorm(size, epsilon=epsilon, rngs=rngs)
 
     def __call__(
         self,
@@ -162,7 +163,7 @@ class Encoder(nnx.Module):
         self.extra_tokens = nnx.Param(tokens.at[:, :1].set(0))
         scales = layers if config.learned_alibi_scale_per_layer else 1
         self.alibi_scale = nnx.Param(jnp.ones((scales, 1, heads if config.learned_alibi_scale_per_head else 1, 1, 1)))
-        self.layer_norm = nnx.LayerNorm(size, epsilon=config.layer_norm_eps, rngs=rngs)
+        self.layer_norm = LayerNorm(size, epsilon=config.layer_norm_eps, rngs=rngs)
         self.layers = nnx.List([EncoderLayer(config, rngs=rngs) for _ in range(layers)])
 
     def __call__(
@@ -223,7 +224,7 @@ class FeatureProjection(nnx.Module):
 
     def __init__(self, config: Emotion2vecConfig, *, rngs: nnx.Rngs):
         channels = config.conv_dim[-1]
-        self.layer_norm = nnx.LayerNorm(channels, epsilon=1e-5, rngs=rngs)
+        self.layer_norm = LayerNorm(channels, epsilon=1e-5, rngs=rngs)
         bound = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
         self.projection = Linear(channels, config.hidden_size, kernel_init=bound, rngs=rngs)
 

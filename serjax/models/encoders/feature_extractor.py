@@ -9,7 +9,9 @@ from jaxtyping import Array, Float, Int
 from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.layers.activations import ACTIVATIONS
 from serjax.models.layers.attention import LONG
-from serjax.models.layers.convolution import FoldedNorm, by_norm, fold_norm, strided
+from serjax.models.layers.convolution import strided
+from serjax.models.layers.folded_norm import FoldedNorm, by_norm, fold_norm
+from serjax.models.layers.layer_norm import LayerNorm
 
 
 class ConvLayer(nnx.Module):
@@ -57,7 +59,7 @@ def _norm(config: Wav2Vec2Config, index: int, rngs: nnx.Rngs) -> nnx.GroupNorm |
     """Return the norm of a convolution: after each one, or (feat_extract_norm group) only after the first."""
     size = config.conv_dim[index]
     if config.feat_extract_norm == "layer":
-        return nnx.LayerNorm(size, epsilon=1e-5, rngs=rngs)
+        return LayerNorm(size, epsilon=1e-5, rngs=rngs)
     return nnx.GroupNorm(size, num_groups=size, epsilon=1e-5, rngs=rngs) if index == 0 else None
 
 

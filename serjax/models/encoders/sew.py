@@ -15,6 +15,7 @@ from serjax.models.encoders.sew_config import SEWConfig
 from serjax.models.encoders.stack import BaseEncoder
 from serjax.models.layers.activations import ACTIVATIONS
 from serjax.models.layers.convolution import grouped
+from serjax.models.layers.layer_norm import LayerNorm
 
 
 class SqueezingConv(wav2vec2.WeightNormConv):
@@ -134,7 +135,7 @@ class SpeechEncoder(wav2vec2.SpeechEncoder):
         self.config = config
         self.masked_spec_embed = nnx.Param(jax.random.uniform(rngs.params(), (size,)))
         self.feature_extractor = FeatureExtractor(config, rngs=rngs)
-        self.layer_norm = nnx.LayerNorm(channels, epsilon=config.layer_norm_eps, rngs=rngs)
+        self.layer_norm = LayerNorm(channels, epsilon=config.layer_norm_eps, rngs=rngs)
         self.feature_projection = linear(channels, size, rngs) if channels != size else None  # type: ignore[assignment]
         self.encoder = Encoder(config, rngs=rngs)
 

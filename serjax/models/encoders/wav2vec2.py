@@ -18,6 +18,7 @@ from serjax.models.encoders.wav2vec2_bert_config import Wav2Vec2BertConfig
 from serjax.models.encoders.wav2vec2_config import Wav2Vec2Config
 from serjax.models.layers.activations import ACTIVATIONS, dropout, split
 from serjax.models.layers.convolution import grouped
+from serjax.models.layers.layer_norm import LayerNorm
 from serjax.models.layers.masking import length_mask, span_mask
 from serjax.models.layers.matmul import Linear
 
@@ -86,7 +87,7 @@ class AttnAdapterLayer(nnx.Module):
     """Narrow layer of one language behind a block, as MMS has it (Pratap et al., 2023)."""
 
     def __init__(self, config: Wav2Vec2Config, width: int, *, rngs: nnx.Rngs):
-        self.norm = nnx.LayerNorm(config.hidden_size, epsilon=1e-5, rngs=rngs)
+        self.norm = LayerNorm(config.hidden_size, epsilon=1e-5, rngs=rngs)
         self.linear_1 = linear(config.hidden_size, width, rngs)
         self.linear_2 = linear(width, config.hidden_size, rngs)
 
@@ -105,9 +106,9 @@ class EncoderLayer(nnx.Module):
             self.attention: Attention = GatedAttention(config, first=index == 0, rngs=rngs)
         else:
             self.attention = Attention(config, rngs=rngs)
-        self.layer_norm = nnx.LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
+        self.layer_norm = LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
         self.feed_forward = FeedForward(config, rngs=rngs)
-        self.final_layer_norm = nnx.LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
+        self.final_layer_norm = LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
         # Of post-LN encoders transformers makes none, whatever their config.json has.
         width = config.adapter_attn_dim if self.norm_first else None
         self.adapter_layer = None if width is None else AttnAdapterLayer(config, width, rngs=rngs)
@@ -147,7 +148,7 @@ class Encoder(nnx.Module):
             for index in range(config.num_hidden_layers)
         )
         self.pos_conv_embed = self.positional(config, rngs=rngs)
-        self.layer_norm = nnx.LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
+        self.layer_norm = LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
         self.layers = nnx.List([EncoderLayer(config, index, rngs=rngs) for index in range(config.num_hidden_layers)])
 
     def __call__(
@@ -231,7 +232,7 @@ class FeatureProjection(nnx.Module):
     def __init__(self, config: Wav2Vec2Config, *, rngs: nnx.Rngs):
         channels = config.conv_dim[-1]
         self.layer_norm = (
-            nnx.LayerNorm(channels, epsilon=config.layer_norm_eps, rngs=rngs) if config.feat_proj_layer_norm else None
+            LayerNorm(channels, epsilon=config.layer_norm_eps, rngs=rngs) if config.feat_proj_layer_norm else None
         )
         bound = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
         self.projection = Linear(channels, config.hidden_size, kernel_init=bound, rngs=rngs)

@@ -16,6 +16,7 @@ from serjax.models.encoders import wav2vec2
 from serjax.models.encoders.conformer import EncoderLayer, run_layers
 from serjax.models.encoders.conformer_attention import rates
 from serjax.models.encoders.wav2vec2_bert_config import STACKED, Wav2Vec2BertConfig
+from serjax.models.layers.layer_norm import LayerNorm
 from serjax.models.layers.masking import length_mask
 from serjax.models.layers.matmul import Linear
 
@@ -52,7 +53,7 @@ class FeatureProjection(nnx.Module):
 
     def __init__(self, config: Wav2Vec2BertConfig, *, rngs: nnx.Rngs):
         inputs = config.feature_projection_input_dim
-        self.layer_norm = nnx.LayerNorm(inputs, epsilon=config.layer_norm_eps, rngs=rngs)
+        self.layer_norm = LayerNorm(inputs, epsilon=config.layer_norm_eps, rngs=rngs)
         bound = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
         self.projection = Linear(inputs, config.hidden_size, kernel_init=bound, rngs=rngs)
 

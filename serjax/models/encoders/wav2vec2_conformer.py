@@ -13,6 +13,7 @@ from serjax.models.encoders import wav2vec2
 from serjax.models.encoders.conformer import EncoderLayer, run_layers
 from serjax.models.encoders.conformer_attention import rates
 from serjax.models.encoders.wav2vec2_conformer_config import Wav2Vec2ConformerConfig
+from serjax.models.layers.layer_norm import LayerNorm
 
 
 class RotaryRates(nnx.Module):
@@ -29,7 +30,7 @@ class Encoder(nnx.Module):
         self.config = config
         self.embed_positions = RotaryRates(config) if config.position_embeddings_type == "rotary" else None
         self.pos_conv_embed = wav2vec2.PositionalConvEmbedding(config, rngs=rngs)
-        self.layer_norm = nnx.LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
+        self.layer_norm = LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, rngs=rngs)
         self.layers = nnx.List([EncoderLayer(config, rngs=rngs) for _ in range(config.num_hidden_layers)])
 
     def __call__(

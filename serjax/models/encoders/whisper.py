@@ -18,6 +18,7 @@ from serjax.models.encoders.stack import BaseEncoder, EncoderOutput, check_waves
 from serjax.models.encoders.whisper_config import HOP, WhisperConfig
 from serjax.models.layers.activations import ACTIVATIONS, dropout, gelu, split
 from serjax.models.layers.convolution import strided
+from serjax.models.layers.layer_norm import LayerNorm
 from serjax.models.layers.masking import length_mask, span_mask
 
 N_FFT = 400
@@ -71,10 +72,10 @@ class EncoderLayer(nnx.Module):
         self.rate, self.activation_dropout = config.dropout, config.activation_dropout
         self.activation = ACTIVATIONS[config.activation_function]
         self.self_attn = Attention(config, key_bias=False, rngs=rngs)
-        self.self_attn_layer_norm = nnx.LayerNorm(size, epsilon=1e-5, rngs=rngs)
+        self.self_attn_layer_norm = LayerNorm(size, epsilon=1e-5, rngs=rngs)
         self.fc1 = linear(size, config.encoder_ffn_dim, rngs)
         self.fc2 = linear(config.encoder_ffn_dim, size, rngs)
-        self.final_layer_norm = nnx.LayerNorm(size, epsilon=1e-5, rngs=rngs)
+        self.final_layer_norm = LayerNorm(size, epsilon=1e-5, rngs=rngs)
 
     def __call__(
         self, x: Float[Array, "b n d"], mask: Bool[Array, "b n"], key: PRNGKeyArray | None, attentions: bool = False
@@ -104,7 +105,7 @@ class Encoder(nnx.Module):
             rngs=rngs,
         )
         self.layers = nnx.List([EncoderLayer(config, rngs=rngs) for _ in range(config.encoder_layers)])
-        self.layer_norm = nnx.LayerNorm(size, epsilon=1e-5, rngs=rngs)
+        self.layer_norm = LayerNorm(size, epsilon=1e-5, rngs=rngs)
 
     def __call__(
         self,

@@ -12,6 +12,7 @@ from serjax.models.layers.attention import mix
 from serjax.models.layers.convolution import strided
 from serjax.models.layers.heads import NormHead
 from serjax.models.layers.image import KERNEL, linear
+from serjax.models.layers.layer_norm import LayerNorm
 from serjax.models.layers.masking import length_mask
 from serjax.models.layers.matmul import product
 from serjax.models.layers.pooling import masked_mean
@@ -81,8 +82,8 @@ class CrossAttentionFusion(nnx.Module):
         rate = config.attention_dropout
         self.video_to_audio = CrossAttention(size, config.heads, rate, rngs=rngs)
         self.audio_to_video = CrossAttention(size, config.heads, rate, rngs=rngs)
-        self.video_norm = nnx.LayerNorm(size, epsilon=1e-5, rngs=rngs)
-        self.audio_norm = nnx.LayerNorm(size, epsilon=1e-5, rngs=rngs)
+        self.video_norm = LayerNorm(size, epsilon=1e-5, rngs=rngs)
+        self.audio_norm = LayerNorm(size, epsilon=1e-5, rngs=rngs)
         if config.head == "concat":
             self.head: NormHead | None = NormHead(2 * size, 256, classes, "relu", 0.0, norm=False, rngs=rngs)
             return

@@ -7,6 +7,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from serjax.models.layers.activations import dropout, gelu
+from serjax.models.layers.layer_norm import LayerNorm
 
 Activation = Literal["gelu", "relu", "identity"]
 
@@ -31,7 +32,7 @@ class NormHead(nnx.Module):
         norm: bool = True,
         rngs: nnx.Rngs,
     ):
-        self.layer_norm = nnx.LayerNorm(features, epsilon=1e-5, rngs=rngs) if norm else None
+        self.layer_norm = LayerNorm(features, epsilon=1e-5, rngs=rngs) if norm else None
         self.dense = nnx.Linear(features, size, rngs=rngs)
         self.out_proj = nnx.Linear(size, classes, rngs=rngs)
         self.activation = _ACTIVATIONS[activation]

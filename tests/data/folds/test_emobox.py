@@ -18,7 +18,7 @@ def write(path: Path, names: str, *, key: str = "corpus-{}", wav: str = "downloa
     """Write a list as EmoBox has them, keys with the corpus in front."""
     path.parent.mkdir(exist_ok=True, parents=True)
     rows = [{"key": key.format(name), "dataset": "corpus", "wav": wav.format(name), "emo": "Sad"} for name in names]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + "\n")
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + "\n", encoding="utf-8")
 
 
 def test_clips_are_found_by_the_names_of_their_files(tmp_path):

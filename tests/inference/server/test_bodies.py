@@ -60,8 +60,10 @@ def test_json_has_base64_and_parameters():
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        (b"{", "not JSON"),
-        (b"[" * 100_000, "not JSON"),
+        (b"{", "cannot be read as JSON"),
+        (b"[" * 100_000, "nested more than"),
+        (b'{"parameters": {"\\ud800": 1}}', "half a character"),
+        (b'{"inputs": "aGk=", "inputs": "aGk="}', "inputs is there twice"),
         (b"[]", "inputs: it is missing"),
         (b'{"inputs": 3}', "inputs: it is missing"),
         (b'{"inputs": "aGk=", "parameters": 3}', "inputs: it is missing"),

@@ -1,13 +1,16 @@
 """Our encoders against transformers' in PyTorch: same weights, same waves, same answers."""
 
+import copy
 import json
 import warnings
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import soundfile
 from flax import nnx
 from hard_waves import hard_waves
 from torch_encoders import (
@@ -101,6 +104,29 @@ def test_adapters_of_a_language(tmp_path, family, first):
     save_pretrained(loaded.encoder, tmp_path / "ours", preprocessor=loaded.preprocessor)
     again = theirs_of(family, "Model").from_pretrained(tmp_path / "ours")
     np.testing.assert_array_equal(theirs(again.eval(), wave)[-1], expected[-1])
+
+
+RECORDINGS = Path(__file__).parents[4] / "shared" / "data"
+
+
+@pytest.mark.skipif(not RECORDINGS.is_dir(), reason=f"no recordings in {RECORDINGS}")
+def test_real_clips_cost_no_more_than_theirs(tmp_path):
+    model = reference("hubert", **GROUP)
+    model.save_pretrained(tmp_path)
+    encoder, exact_model = load_encoder(str(tmp_path)).encoder, copy.deepcopy(model).double()
+    clips = [
+        *sorted(RECORDINGS.glob("emodb4/train/*/*.flac"))[::85],
+        *sorted(RECORDINGS.glob("ravdess/*/*.flac"))[::400],
+    ]
+    assert clips
+    worst = np.zeros(2)
+    for clip in clips:
+        wave = soundfile.read(clip, 16_000, dtype="float32")[0][None]
+        exact = theirs(exact_model, wave.astype(np.float64))
+        found = encoder(wave, jnp.array([16_000])).hidden_states, theirs(model, wave)
+        errors = [max(np.abs(a - b).max() for a, b in zip(one, exact, strict=True)) for one in found]
+        worst = np.maximum(worst, errors)
+    assert worst[0] <= 1.5 * worst[1], worst
 
 
 def test_hubert_without_the_projections_norm(tmp_path):

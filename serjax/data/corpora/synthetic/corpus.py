@@ -102,7 +102,7 @@ def render(folder: Path, *, seed: int, speakers: int = 10, clips_per_class: int 
             for emotion in EMOTIONS:
                 (new / emotion).mkdir()
             list(pool.map(lambda task: _write(new, seed, speakers, texts, *task), tasks))
-            (new / "manifest.json").write_text(json.dumps(manifest, indent=2))
+            (new / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
     except OSError as error:
         raise unwritable(folder.parent, error, "--data.root") from None
     return folder

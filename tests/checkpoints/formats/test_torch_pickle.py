@@ -205,5 +205,5 @@ def test_a_state_dict_is_found_where_a_training_has_put_it(tmp_path):
     (found,) = read_torch_file(path, within=("state_dict", "model"), without=("ema",)).items()
     assert found[0] == "a"
     np.testing.assert_array_equal(found[1], values)
-    with pytest.raises(UserError, match="key epoch is of type int, no tensor"):
+    with pytest.raises(UserError, match="key 'epoch' is of type int, no tensor"):
         read_torch_file(path)

@@ -90,11 +90,15 @@ def load_tensors(
         UserError: names every key that is missing, left over or wrongly shaped.
         TypeError: the module holds a Flax layer for which there is no rule.
     """
+
+    def stored(key: str) -> str:
+        return prefix + re.sub(r"^speech_encoder\.", encoder, key)
+
     fitting: dict[tuple[Any, ...], nnx.Variable] = {}
     left_over = dict.fromkeys(tensors)
     missing, misfits = [], []
     for leaf in _leaves(module):
-        keys = [prefix + re.sub(r"^speech_encoder\.", encoder, key) for key in leaf.keys]
+        keys = [stored(key) for key in leaf.keys]
         key = next((key for key in keys if key in tensors), None)
         if key is None:
             missing.append(keys[0])
@@ -108,7 +112,7 @@ def load_tensors(
             value = jnp.array(tensor.transpose(leaf.axes), dtype=leaf.variable.dtype)
             fitting[leaf.path] = leaf.variable.replace(value)
     for key in _counters(module):
-        left_over.pop(prefix + key, None)
+        left_over.pop(stored(key), None)
     missing = [key for key in missing if not matches(key, allow_missing)]
     extra = [key for key in left_over if not matches(key, allow_extra)]
     if missing or extra or misfits:

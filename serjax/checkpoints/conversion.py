@@ -92,12 +92,16 @@ def load_tensors(
         UserError: names every key that is missing, left over or wrongly shaped.
         TypeError: the module holds a Flax layer for which there is no rule.
     """
+
+    def stored(key: str) -> str:
+        return prefix + re.sub(r"^speech_encoder\.", encoder, key)
+
     fitting: dict[tuple[Any, ...], nnx.Variable] = {}
     left_over = dict.fromkeys(tensors)
     missing, misfits = [], []
     scratch = np.empty(0, np.uint8)
     for leaf in _leaves(module):
-        keys = [prefix + re.sub(r"^speech_encoder\.", encoder, key) for key in leaf.keys]
+        keys = [stored(key) for key in leaf.keys]
         key = next((key for key in keys if key in tensors), None)
         if key is None:
             missing.append(keys[0])
@@ -113,7 +117,7 @@ def load_tensors(
             fitting[leaf.path] = leaf.variable.replace(value)
             let_go(tensor)
     for key in _counters(module):
-        left_over.pop(prefix + key, None)
+        left_over.pop(stored(key), None)
     missing = [key for key in missing if not matches(key, allow_missing)]
     extra = [key for key in left_over if not matches(key, allow_extra)]
     if missing or extra or misfits:

@@ -45,7 +45,7 @@ def stacked_banks(wave: Float[Array, "b t"], lengths: Int[Array, "b"], mels: int
     variance = total(jnp.square(centred)) / jnp.maximum(count - 1, 1)
     normal = jnp.where(within, centred * lax.rsqrt(variance + 1e-7), 0)
     pairs = bank.shape[1] // STACKED
-    return normal[:, : STACKED * pairs].reshape(len(bank), pairs, STACKED * mels)
+    return normal[:, : STACKED * pairs].reshape(bank.shape[0], pairs, STACKED * mels)
 
 
 class FeatureProjection(nnx.Module):

@@ -113,13 +113,13 @@ def assert_close(output, expected, row=None):
             np.testing.assert_allclose(mine[index, :count], peer[:count], rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(("kind", "options"), LAYOUTS)
-def test_hidden_states_of_every_layer(tmp_path, kind, options, size):
-    model = reference(kind, options | SIZES[size], folder=tmp_path)
+@pytest.mark.parametrize(("kind", "options"), LAYOUTS + [(kind, one | SIZES["wide"]) for kind, one in FIRST])
+def test_hidden_states_of_every_layer(tmp_path, kind, options):
+    model = reference(kind, options, folder=tmp_path)
     encoder, waves = load_encoder(str(tmp_path)).encoder, clips()
-    assert_close(ours(encoder, waves), theirs(model, waves))
     exact = ours(encoder, waves, "exact")
+    # Of w2v-BERT both ways of padding are one.
+    assert_close(exact if kind == "Bert" else ours(encoder, waves), theirs(model, waves))
     for row, wave in enumerate(waves):
         alone = theirs(model, [wave])
         # An odd last frame of the filter bank makes a frame there that attention never sees.

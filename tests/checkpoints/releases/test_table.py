@@ -5,7 +5,8 @@ from importlib import import_module
 import pytest
 from releases import RECIPE
 
-from serjax.checkpoints.releases.table import RELEASES, find_release, is_published
+from serjax.checkpoints.hub import is_checkpoint
+from serjax.checkpoints.releases.table import RELEASES, find_release
 from serjax.runtime.errors import UserError
 
 
@@ -26,7 +27,7 @@ def test_the_release_of_a_folder(tmp_path, files, name):
         (tmp_path / file).write_text(text)
     found = find_release(tmp_path)
     assert (found and found.name) == name
-    assert is_published(tmp_path) == bool(files)
+    assert is_checkpoint(tmp_path) == bool(files)
 
 
 def test_every_release_reads_and_answers():

@@ -1,6 +1,7 @@
 """Models of one member, from a published checkpoint and a network that fits it."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from serjax.checkpoints.bundle import Models, Outputs
 from serjax.checkpoints.checkpoint import Checkpoint
 from serjax.checkpoints.conversion import load_tensors
 from serjax.models.published import LayerSum
-from serjax.runtime.errors import UserError
+from serjax.runtime.errors import UserError, brief, one_of, printable
 
 Network = TypeVar("Network", bound=nnx.Module)
 OUTPUTS: dict[str, Outputs] = {

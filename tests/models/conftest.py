@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
@@ -23,7 +23,7 @@ GROUP = Wav2Vec2Config(
     layerdrop=0.0,
 )
 LAYER = replace(GROUP, model_type="wav2vec2", feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True)
-_FIELDS = set(LAYER.__dataclass_fields__) - {"model_type", "num_hidden_layers", "do_stable_layer_norm"}
+_FIELDS = {field.name for field in fields(LAYER)} - {"model_type", "num_hidden_layers", "do_stable_layer_norm"}
 CONFORMER = Wav2Vec2ConformerConfig(
     **{key: getattr(LAYER, key) for key in _FIELDS}, num_hidden_layers=1, conv_depthwise_kernel_size=3
 )

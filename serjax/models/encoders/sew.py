@@ -6,7 +6,7 @@ Attributes are called what transformers' PyTorch modules call them, so that a ch
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from serjax.models.encoders import wav2vec2
 from serjax.models.encoders.attention import linear

@@ -79,7 +79,7 @@ def ours(kind: str, options: Options) -> dict[str, Callable[[], Any]]:
     model = settings.resolved(Resolution(options["seconds"], layout))
     folds, make = options["folds"], lambda rngs: model.build(CLASSES, rngs=rngs)
     once = model.encoded_once
-    together, _ = choose_together("auto", backend=jax.default_backend(), encoded_once=once)
+    together, _ = choose_together("auto", backend=jax.default_backend(), frozen_encoder=model.frozen_encoder)
     axis = fold_axis(folds, options["batch"], together=together, devices=jax.devices()[:1])
     keys = jax.random.split(jax.random.key(0), folds)
     frozen_path = make_is_frozen(model, ())
@@ -93,7 +93,7 @@ def ours(kind: str, options: Options) -> dict[str, Callable[[], Any]]:
     step = make_step(
         graphdef, one, frozen, train=TrainConfig(), optimizer=optimizer, augment=AugmentConfig(), dtype="float32"
     )
-    compiled = axis.jit_step(step, (FOLD, BATCH, FOLD, SHARED), 1 if once and jax.default_backend() == "cpu" else None)
+    compiled = axis.jit_step(step, (FOLD, BATCH, FOLD, SHARED))
     frozen = axis.replicate(frozen)
     waves, labels = batches(options)
     full = np.full(labels.shape, waves.shape[-1], np.int32)

@@ -179,7 +179,7 @@ def _heads_cost(experiment: Experiment, data: Data, trials: int) -> Table:
 
 def _step_cost(experiment: Experiment, data: Data, folds: Sequence[Fold], trials: int) -> RenderableType:
     """Return memory and time of a step on the devices at hand, compiled and timed where it fits."""
-    together, why = choose_together(experiment.folds.together, backend=jax.default_backend(), encoded_once=False)
+    together, why = choose_together(experiment.folds.together, backend=jax.default_backend(), frozen_encoder=False)
     at_once = trials if together else 1
     extent = Extent(
         at_once,

@@ -34,8 +34,8 @@ def group_trials(
         trials: of one run, or of several side by side, which are not parted.
         shared: what is frozen is one for all.
     """
-    once = model.encoded_once
-    together, _ = choose_together(experiment.folds.together, backend=jax.default_backend(), encoded_once=once)
+    once, frozen = model.encoded_once, model.frozen_encoder
+    together, _ = choose_together(experiment.folds.together, backend=jax.default_backend(), frozen_encoder=frozen)
     units: dict[tuple[int, int], list[Trial]] = {}
     for trial in trials:
         units.setdefault((trial.fold, trial.seed), []).append(trial)

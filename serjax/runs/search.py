@@ -135,7 +135,7 @@ def side_by_side(experiments: Sequence[Experiment]) -> list[list[Experiment]]:
     for one in experiments:
         alike, (together, _) = (
             _without_values(one),
-            choose_together(one.folds.together, backend=jax.default_backend(), encoded_once=one.model.encoded_once),
+            choose_together(one.folds.together, backend=jax.default_backend(), frozen_encoder=one.model.frozen_encoder),
         )
         found = [group for key, group in groups if key == alike] if together else []
         if found:

@@ -217,7 +217,7 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
     if data.unlabelled is not None:
         check_lengths(experiment, data._replace(store=data.unlabelled), model.min_samples, model.max_samples)
     wish, once = experiment.folds.together, model.encoded_once
-    together, why = choose_together(wish, backend=jax.default_backend(), encoded_once=once)
+    together, why = choose_together(wish, backend=jax.default_backend(), frozen_encoder=model.frozen_encoder)
     log.info(why)
     keys, shared_key = jnp.stack([trial_key(experiment.seed, one) for one in trials]), jax.random.key(experiment.seed)
     classes, train = data.outputs, [trial.train for trial in trials]
@@ -259,9 +259,9 @@ def set_up(experiment: Experiment, data: Data, trials: Sequence[Trial], plan: Pl
         )
         one = axis.shape(heads.params)
         _check_trained(one)
-        engine: Engine = ResidentEngine(
-            heads.graphdef, one, heads.frozen, trials, heads.features, classes, axis, **settings, other=heads.other
-        )
+        settings |= {"other": heads.other, "step_by_step": not model.frozen_encoder}
+        parts = heads.graphdef, one, heads.frozen, trials, heads.features
+        engine: Engine = ResidentEngine(*parts, classes, axis, **settings)
         trained = count(one) - domain_weights(one)
         return Setup(engine, heads.params, heads.graphdef, heads.frozen, trained, trained + count(heads.frozen))
 

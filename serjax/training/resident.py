@@ -68,7 +68,8 @@ def make_epoch(
             # Folds of fewer clips than the largest end the epoch with batches of nothing.
             return jax.tree.map(lambda a, b: jnp.where(weight.sum() > 0, a, b), new, state), metrics
 
-        return jax.lax.scan(body, state, (clip, weight))
+        # XLA's CPU runs a compiled loop's body on one core; of one step there is no loop.
+        return jax.lax.scan(body, state, (clip, weight), unroll=len(clip) == 1)
 
     return epoch
 
@@ -105,6 +106,7 @@ class ResidentEngine:
         targets: Targets | None = None,
         target: TargetConfig = ONE_CLASS,
         other: OtherCorpus | None = None,
+        step_by_step: bool = False,
     ) -> None:
         """Place the features on the devices.
 
@@ -124,7 +126,9 @@ class ResidentEngine:
             targets: of every clip of the store, where they are other than one class.
             target: their loss.
             other: clips without labels, behind the others in `features`, that heads are adapted to.
+            step_by_step: layers with adapters are trained too, which use all cores of a CPU in a step alone.
         """
+        self.step_by_step = step_by_step and target_platform() == "cpu"
         if targets is not None:
             features = features._replace(target=targets.values)
         self.trials, self.classes, self.axis = trials, classes, axis
@@ -144,10 +148,13 @@ class ResidentEngine:
         def predict(
             params: Params, clip: Int[Array, "s b"], features: Features, frozen: Params
         ) -> Float[Array, "s b c"]:
+            if len(clip) == 1:
+                return call(params, _stored(features, clip[0]), frozen)[None]
             return jax.lax.map(lambda c: call(params, _stored(features, c), frozen), clip)
 
         epoch = make_epoch(step) if other is None else make_epoch(with_progress(step), two_domains)
-        self._epoch = axis.jit_step(epoch, EPOCH_AXES, heads_at_once(params))
+        block = None if self.step_by_step else heads_at_once(params)
+        self._epoch = axis.jit_step(epoch, EPOCH_AXES, block)
         self._predict = axis.jit(predict, (FOLD, FOLD, SHARED, SHARED))
 
     def epoch_clips(self, active: Bool[np.ndarray, "k"]) -> int:
@@ -186,15 +193,27 @@ class ResidentEngine:
         if self.other is not None:
             orders = [self.other.order([self.seed, t.seed, t.fold, epoch, 1], weight[0].size) for t in self.trials]
             clip = np.concatenate([clip, np.array(orders, np.int32).reshape(clip.shape)], axis=2)
-        inputs = self.axis.shard(clip), self.axis.shard(weight)
-        state, metrics = self._epoch(active, state, *inputs, self.constants, self.features, self.frozen)
+        found = []
+        for steps in self._portions(clip.shape[1]):
+            inputs = self.axis.shard(clip[:, steps]), self.axis.shard(weight[:, steps])
+            state, metrics = self._epoch(active, state, *inputs, self.constants, self.features, self.frozen)
+            found.append(metrics)
         tick(self.epoch_clips(active))
         made = active[:, None] & (weight.sum(2) > 0)
-        return state, sums.plus(self.axis.gather(metrics), made, complete=True)
+        whole = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *map(self.axis.gather, found))
+        return state, sums.plus(whole, made, complete=True)
+
+    def _portions(self, steps: int) -> list[slice]:
+        """Return the steps of an epoch as they are computed: all at once, or one by one."""
+        return [slice(s, s + 1) for s in range(steps)] if self.step_by_step else [slice(0, steps)]
 
     def predict(self, params: PerFold, part: str) -> list[Float[np.ndarray, "_ c"]]:
         """Return each trial's answers for its own clips of `validation` or `test`, in their order."""
         rows = [np.array(trial.clips(part), np.int32) for trial in self.trials]
         clip, _ = self._batches(rows)
-        probability = self.axis.gather(self._predict(params, self.axis.shard(clip), self.features, self.frozen))
+        answers = [
+            self.axis.gather(self._predict(params, self.axis.shard(clip[:, steps]), self.features, self.frozen))
+            for steps in self._portions(clip.shape[1])
+        ]
+        probability = np.concatenate(answers, axis=1)
         return [probability[k].reshape(-1, self.classes)[: len(row)] for k, row in enumerate(rows)]

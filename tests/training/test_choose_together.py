@@ -9,13 +9,13 @@ from serjax.training.choose_together import choose_together
     ("wish", "backend", "frozen", "together", "why"),
     [
         ("auto", "cpu", False, False, "on a CPU a trained encoder is faster so"),
-        ("auto", "cpu", True, True, "clips are encoded once"),
+        ("auto", "cpu", True, True, "only heads are trained"),
         ("auto", "gpu", False, True, "one gpu step keeps the device busier"),
         ("yes", "cpu", False, True, "as asked"),
         ("no", "gpu", True, False, "as asked"),
     ],
 )
 def test_folds_train_together_or_not_with_a_reason(wish, backend, frozen, together, why):
-    chosen, reason = choose_together(wish, backend=backend, encoded_once=frozen)
+    chosen, reason = choose_together(wish, backend=backend, frozen_encoder=frozen)
     assert chosen is together
     assert why in reason

@@ -67,7 +67,7 @@ def predict_masked(
             waiting.append((part, own))
     together, config = False, experiment.masked
     if len(waiting) > 1:
-        together, why = choose_together(experiment.folds.together, backend=jax.default_backend(), encoded_once=False)
+        together, why = choose_together(experiment.folds.together, backend=jax.default_backend(), frozen_encoder=False)
         log.info(why)
     groups = [waiting] if together else [[one] for one in waiting]
     count, devices = len(waiting) if together else 1, len(jax.devices())

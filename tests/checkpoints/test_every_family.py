@@ -68,7 +68,7 @@ def _changes():
         for field in fields(model):
             if field.name in {*FROM_THE_RUN, "audio", "video", "seconds"}:
                 continue
-            for value in SOME.get(field.name) or values(hints[field.name], getattr(model, field.name)):
+            for value in SOME.get(field.name) or values(field.name, hints[field.name], getattr(model, field.name)):
                 yield f"{name}, {field.name} {value}", model, {field.name: value}
     for name, model in LARGE.items():
         yield name, model, {}

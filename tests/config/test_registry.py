@@ -84,7 +84,7 @@ def test_fields_are_changed_by_their_dotted_names(tmp_path):
         ({"train.epochs.x": 1}, r"^train\.epochs\.x: there is no such field; train\.epochs is a value by itself"),
         ({"train.epochs": 0}, r"^train\.epochs is 0; it must be 1 or more"),
         ({"train.epochs": "many"}, r"^train\.epochs is 'many'; it must be"),
-        ({"model.family": "lstm"}, r"^model\.family is 'lstm'; it must be one of 'hubert'"),
+        ({"model.family": "lstm"}, r"^model\.family is 'lstm'; it must be one of 'data2vec-audio'"),
         ({"model": 3}, r"^model is 3; it must be"),
     ],
 )

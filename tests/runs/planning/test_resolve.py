@@ -56,7 +56,7 @@ def test_a_checkpoint_without_weights(tmp_path):
 @pytest.mark.parametrize(
     ("model", "told"),
     [
-        (Speech(size="tiny", freeze="encoder"), "heads alone"),
+        (Speech(size="tiny", freeze="encoder"), "heads .and adapters. are trained"),
         (Speech(), "both missing"),
         (Speech(checkpoint="no/such/place/at all"), "no such directory"),
     ],

@@ -23,7 +23,7 @@ def test_encoders_are_named_after_their_source_unless_a_name_is_given(tmp_path):
         ("serjax-tinny", r"no such directory or checkpoint \(did you mean serjax-tiny\?\)"),
         ("./nowhere/at/all", "--encoders ./nowhere/at/all: there is no such directory or checkpoint; give"),
         ("random:hubert:huge", "for hubert with a size of tiny, small, base, large"),
-        ("random:hubbert:tiny", "with a family of hubert"),
+        ("random:hubbert:tiny", "with a family of data2vec-audio"),
     ],
 )
 def test_an_encoder_that_is_none_gets_a_sentence(word, message):

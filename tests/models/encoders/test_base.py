@@ -11,7 +11,9 @@ from serjax.models.encoders.families import FAMILIES
 def test_one_more_frame_follows_every_hop(family):
     config = preset(family, "base")
     lengths = config.min_samples + np.array([-1, 0, config.frame_hop - 1, config.frame_hop, 9 * config.frame_hop])
-    assert config.frames(lengths).tolist() == [0, 1, 1, 2, 10] == [config.frames(int(length)) for length in lengths]
+    first = config.squeezed  # frames that the shortest clip has
+    expected = [first - 1, first, first, first + 1, first + 9]
+    assert config.frames(lengths).tolist() == expected == [config.frames(int(length)) for length in lengths]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -7,12 +7,6 @@ from serjax.models.encoders.config import OWN, EncoderConfig, from_dict, preset
 from serjax.models.encoders.families import FAMILIES
 from serjax.runtime.errors import UserError
 
-CLASSES = {
-    "whisper": WhisperConfig,
-    "wav2vec2-bert": Wav2Vec2BertConfig,
-    "wav2vec2-conformer": Wav2Vec2ConformerConfig,
-}
-
 
 def test_model_type_must_be_said():
     with pytest.raises(UserError, match="model_type is missing"):

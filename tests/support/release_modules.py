@@ -14,7 +14,7 @@ def shaken(model, seed=0):
     torch.manual_seed(seed)
     with torch.no_grad():
         for value in model.parameters():
-            value.copy_(value + 0.1 * torch.randn(value.shape))
+            value.copy_(value + 0.3 * torch.randn(value.shape))
     return model.eval()
 
 

@@ -9,7 +9,8 @@ product. The error of a side is the root mean square difference of its last hidd
 over their standard deviation. Needs the extra `bench`.
 
 Whisper in PyTorch is its encoder on clips padded to 30 s, spectrogram included, as its users run it; serjax encodes the
-clips' own length, and in "serjax 30 s" the same as PyTorch, of which alone there is an error. There is no ONNX Runtime.
+clips' own length, and in "serjax 30 s" the same as PyTorch, of which alone there is an error. w2v-BERT in PyTorch
+includes its filter bank. Of both there is no ONNX Runtime.
 """
 
 import copy
@@ -62,18 +63,20 @@ def torch_side(folder: Path, cases: list[str], dtype: str = "float32", compiled:
     whisper = model.config.model_type == "whisper"
     model = model.encoder if whisper else model
     forward = torch.compile(model) if compiled else model
-    extractor = transformers.AutoFeatureExtractor.from_pretrained(folder) if whisper else None
+    hears = model.config.model_type in SPECTROGRAMS
+    extractor = transformers.AutoFeatureExtractor.from_pretrained(folder) if hears else None
 
-    def spectrograms(clips: list[np.ndarray]) -> Any:
+    def spectrograms(clips: list[np.ndarray]) -> dict[str, Any]:
         assert extractor is not None
-        return extractor(clips, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features.to(model.dtype)
+        found = dict(extractor(clips, sampling_rate=SAMPLE_RATE, return_tensors="pt"))
+        return found | {"input_features": found["input_features"].to(model.dtype)}
 
     def inference(clips: list[np.ndarray]) -> Callable[[], Any]:
-        if whisper:
+        if hears:
 
             def answer() -> Any:
                 with torch.inference_mode():
-                    return forward(spectrograms(clips)).last_hidden_state.float().numpy()
+                    return forward(**spectrograms(clips)).last_hidden_state.float().numpy()
 
             return answer
         wave, mask = padded(clips)
@@ -88,7 +91,7 @@ def torch_side(folder: Path, cases: list[str], dtype: str = "float32", compiled:
 
     def training(frozen: bool) -> Callable[[], Any]:
         clips, label = waves([3.0] * 8), torch.arange(8) % 4
-        tensor = None if whisper else torch.from_numpy(padded(clips)[0])
+        wave = {} if hears else {"input_values": torch.from_numpy(padded(clips)[0])}
         cast = torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16")
         head = torch.nn.Linear(model.config.hidden_size, 4)
 
@@ -101,9 +104,9 @@ def torch_side(folder: Path, cases: list[str], dtype: str = "float32", compiled:
                     parameter.requires_grad_(not (still or stem))
                 kept = [p for p in state["model"].parameters() if p.requires_grad]
                 state["adam"] = torch.optim.AdamW([*kept, *head.parameters()], lr=1e-5, fused=True)
-            given = spectrograms(clips) if whisper else tensor  # in float32: NumPy has no bfloat16
+            given = spectrograms(clips) if hears else wave  # in float32: NumPy has no bfloat16
             with cast:
-                logits = head(state["model"](given).last_hidden_state.mean(1))
+                logits = head(state["model"](**given).last_hidden_state.mean(1))
             loss = torch.nn.functional.cross_entropy(logits, label)
             state["adam"].zero_grad()
             loss.backward()
@@ -228,7 +231,11 @@ WHISPER = {
     "serjax 30 s": ["PyTorch eager"],
     "serjax bf16": ["PyTorch bf16"],
 }
+W2V_BERT = {"serjax": ["PyTorch eager", "PyTorch compiled"], "serjax bf16": ["PyTorch bf16"]}
+GROUPS = {"whisper": WHISPER, "wav2vec2-bert": W2V_BERT}
 """Whom each of our sides stands beside; the groups run one after the other, or memory would not do."""
+SPECTROGRAMS = ("whisper", "wav2vec2-bert")
+"""Families that are given spectrograms in PyTorch, which are part of what is measured."""
 NEEDS = {
     torch_side: ["torch", "transformers"],
     onnx_side: ["torch", "transformers", "onnx", "onnxscript", "onnxruntime"],
@@ -295,7 +302,7 @@ def main() -> None:
     found: dict[str, dict[str, Found]] = {family: {} for family in options.families}
     for family, groups in found.items():
         with weights(family, options.size) as folder:
-            for own, peers in (WHISPER if family == "whisper" else PEERS).items():
+            for own, peers in GROUPS.get(family, PEERS).items():
                 print(f"{family} {options.size}: {own}", file=sys.stderr, flush=True)
                 groups[own] = measure(folder, own, [name for name in peers if name in names], options)
     rate, parts = harness.matrix_rate(), []

@@ -16,9 +16,6 @@ else:
     Families = Literal[of_layout("wav2vec2_conformer")]
 """A model_type of this layout."""
 
-_OTHERS = frozenset({"do_stable_layer_norm", "feat_proj_layer_norm", "num_buckets", "max_bucket_distance"})
-"""Fields that decide nothing here."""
-
 
 @dataclass(frozen=True)
 class Wav2Vec2ConformerConfig(Wav2Vec2Config):
@@ -29,6 +26,7 @@ class Wav2Vec2ConformerConfig(Wav2Vec2Config):
     """
 
     absent = {"add_adapter": False}  # noqa: RUF012
+    fixed = frozenset({"do_stable_layer_norm"})
 
     model_type: Families = "wav2vec2-conformer"
     position_embeddings_type: Literal["rotary", "relative"] | None = "relative"
@@ -50,11 +48,6 @@ class Wav2Vec2ConformerConfig(Wav2Vec2Config):
     def batch_padding_counts(self) -> bool:
         """The depthwise convolutions see the padding in transformers, whatever the norm of the first one is."""
         return True
-
-    @classmethod
-    def keys(cls, model_type: str) -> frozenset[str]:
-        """Return the fields that the family heeds."""
-        return super().keys(model_type) - _OTHERS
 
     def contradiction(self) -> str | None:
         """Return a sentence on fields that contradict each other, if there are any."""

@@ -1,5 +1,6 @@
 """Every option of the other families: its run is written and loaded again, as that of a speech model is."""
 
+import contextlib
 from dataclasses import fields, replace
 from typing import get_type_hints
 
@@ -17,6 +18,7 @@ from serjax.models.fusion.config import Fusion
 from serjax.models.spectrogram import Functionals, Spectrogram
 from serjax.models.speech import Speech
 from serjax.models.video import Video
+from serjax.runtime.errors import UserError
 from serjax.video.config import VideoConfig
 
 FACES = VideoConfig(face_features="features.npz", num_face_features=4)
@@ -47,7 +49,17 @@ SOME = {
 
 
 def options():
-    """Yield models, each with one option changed."""
+    """Yield models, each with one option changed that it has."""
+    for name, model, change in _changes():
+        if change.get("frozen_layers"):
+            change = {"freeze": "layers", "frozen_layers": 1}
+        changed = replace(model, **change)
+        with contextlib.suppress(UserError):
+            getattr(changed, "check", lambda: None)()
+            yield name, changed
+
+
+def _changes():
     for name, model in {**MODELS, "concat": replace(WAVLM, kind="concat"), "late": replace(CNN, kind="late")}.items():
         if isinstance(model, Speech):
             yield from ((f"{name}, {option} {value}", model, {option: value}) for option, value in OPTIONS)
@@ -83,10 +95,6 @@ def test_a_run_of_any_family_is_saved_and_loaded(tmp_path, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "model", "change"), [pytest.param(*one, id=one[0]) for one in options()])
-def test_a_run_of_any_family_with_any_option_is_saved_and_loaded(tmp_path, name, model, change):
-    changed = replace(model, **change)
-    if isinstance(changed, Speech) and "frozen_layers" in change:
-        changed = replace(changed, freeze="layers", frozen_layers=1)
-    changed.check()
-    check(tmp_path, changed)
+@pytest.mark.parametrize("model", [pytest.param(model, id=name) for name, model in options()])
+def test_a_run_of_any_family_with_any_option_is_saved_and_loaded(tmp_path, model):
+    check(tmp_path, model)

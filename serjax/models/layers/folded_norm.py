@@ -95,8 +95,10 @@ def _taken_apart(x: Float[Array, "b t i"], taps: int, stride: int) -> Float[Arra
 
 def _in_parts(x: Float[Array, "b n d"]) -> Float[Array, "b p m d"]:
     """Return parts of m rows, filled up with zeros: a sum of their sums is rounded less than one sum of all."""
+    if not isinstance(x.shape[1], int):  # exported for any length
+        return x[:, None]
     x = jnp.pad(x, ((0, 0), (0, -x.shape[1] % _PART), (0, 0)))
-    return x.reshape(len(x), -1, _PART, x.shape[2])
+    return x.reshape(x.shape[0], -1, _PART, x.shape[2])
 
 
 def _cosines(taps: int) -> Float[np.ndarray, "k k-1"]:

@@ -34,6 +34,8 @@ class Parser(argparse.ArgumentParser):
             if name == "--":
                 break
             if name.startswith("--") and name not in self.option_names:
+                if name == "--data.root" and any(action.dest == "root" for action in self._actions):
+                    raise UserError(f"{name}: here the folder or list is given by itself; {self.prog} DIR.")
                 near = difflib.get_close_matches(name, self.option_names, 1)
                 found = f"did you mean {near[0]}?" if near else f"there are {', '.join(self.option_names)}."
                 raise UserError(f"{name}: there is no such option; {found}")

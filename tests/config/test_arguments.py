@@ -42,3 +42,11 @@ def test_a_value_that_does_not_fit_gets_a_sentence_without_usage(capsys):
     with pytest.raises(UserError, match=r"^--top: invalid int value: 'x'; predict --help tells more\.$"):
         parser.parse_args(["--top", "x"])
     assert not capsys.readouterr().err
+
+
+def test_the_root_of_training_is_an_argument_of_its_own_here():
+    parser = arguments.Parser(prog="look")
+    parser.add_argument("root")
+    parser.add_argument("--data.audio-root")
+    with pytest.raises(UserError, match=r"--data\.root: here the folder or list is given by itself; look DIR\."):
+        parser.parse_args(["--data.root", "x"])

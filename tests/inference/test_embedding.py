@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from saved_runs import FROZEN, SPEECH, write_run
 
-from serjax.checkpoints.huggingface import save_pretrained
+from serjax.checkpoints.huggingface import Pretrained, save_pretrained
 from serjax.checkpoints.preprocessor import Preprocessor
 from serjax.inference.embedding import ClassifierInputs, EncoderLayers, digest, load_embedder
-from serjax.inference.encoder import load_encoder
+from serjax.inference.encoder import PretrainedEncoder, load_encoder
 from serjax.inference.inputs import Sample
 from serjax.inference.load import load
 from serjax.models.encoders.build import build_encoder
+from serjax.models.encoders.sew_config import SEWConfig
 from serjax.models.video import Video
 from serjax.runtime.errors import UserError
 
@@ -99,6 +100,16 @@ def test_parts_of_a_long_clip_repeat_and_miss_no_frame(encoder, length):
         first += grid.frames(len(part))
     assert first == grid.frames(length)
     assert part[-1] == wave[-1]
+
+
+def test_parts_of_a_clip_leave_no_frame_over_where_frames_are_squeezed(tiny_encoder):
+    fields = {key: value for key, value in vars(tiny_encoder).items() if key != "model_type"}
+    squeezed = build_encoder(SEWConfig(**fields, squeeze_factor=2), rngs=nnx.Rngs(0))
+    embedder = EncoderLayers(PretrainedEncoder(Pretrained(squeezed, Preprocessor(), ())), "x", (1,), "none")
+    parts = [squeezed.config.frames(len(part)) for part in embedder.pieces(np.zeros(70 * 16_000, np.float32))]
+    # 30 s have 1,499 frames.
+    assert parts == [1_498, 1_498, 503]
+    assert sum(parts) == squeezed.config.frames(70 * 16_000)
 
 
 def test_frames_of_a_long_clip_are_those_of_its_parts(encoder):

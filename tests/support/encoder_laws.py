@@ -1,4 +1,6 @@
-"""Laws that every encoder obeys, for those with layers of their own."""
+"""Laws that every encoder obeys, and what the tests of encoders build and feed them with."""
+
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -8,13 +10,27 @@ from flax import nnx
 from serjax.models.encoders.build import build_encoder
 from serjax.models.layers.masking import length_mask
 
-LENGTHS = jnp.array([600, 311, 50, 0])
 KEY = jax.random.key(7)
 
 
-def waves(size, filler=0.0, seed=0):
-    noise = np.random.default_rng(seed).normal(size=(len(LENGTHS), 1000)).astype(np.float32)[:, :size]
-    return jnp.where(length_mask(LENGTHS, size), noise, filler)
+@cache
+def build(config, seed=0):
+    """Return the definition and the parameters of an encoder."""
+    return nnx.split(build_encoder(config, rngs=nnx.Rngs(seed)))
+
+
+@cache
+def encode(config, **options):
+    """Return the jitted encoder as a function of parameters, wave, lengths and key."""
+    graphdef, _ = build(config)
+    return jax.jit(lambda state, wave, lengths, key=None: nnx.merge(graphdef, state)(wave, lengths, key, **options))
+
+
+def waves(lengths, size, filler=0.0, seed=0, scale=1.0):
+    """Return noise of so many samples a row, `filler` behind it; longer rows begin as shorter ones do."""
+    drawn = 1000 if size <= 1000 else 12_000
+    noise = scale * np.random.default_rng(seed).normal(size=(len(lengths), drawn)).astype(np.float32)[:, :size]
+    return jnp.where(length_mask(jnp.asarray(lengths), size), noise, filler)
 
 
 def within(output):
@@ -23,32 +39,70 @@ def within(output):
     return jnp.where(length_mask(output.lengths, states.shape[2])[None, :, :, None], states, 0)
 
 
-def check_padding(config):
-    """Hold that more padding, what it contains and the other clips change nothing."""
-    graphdef, state = nnx.split(build_encoder(config, rngs=nnx.Rngs(0)))
-    run = jax.jit(lambda state, wave, lengths: nnx.merge(graphdef, state)(wave, lengths))
-    short = within(run(state, waves(640), LENGTHS))
-    long = within(run(state, waves(1000, filler=3.0), LENGTHS))
+def check_padding(config, lengths, size=640):
+    """Hold that more padding, what it contains and the other clips change nothing; the second clip is also alone."""
+    state, run, lengths = build(config)[1], encode(config), jnp.array(lengths)
+    short = within(run(state, waves(lengths, size), lengths))
+    long = within(run(state, waves(lengths, 1000, filler=3.0), lengths))
     np.testing.assert_allclose(long[:, :, : short.shape[2]], short, atol=1e-5)
     assert not long[:, :, short.shape[2] :].any()
-    alone = run(state, waves(640)[1:2, :311], LENGTHS[1:2])
-    assert int(alone.lengths[0]) == config.frames(311)
-    np.testing.assert_allclose(short[:, 1, : config.frames(311)], within(alone)[:, 0], atol=1e-5)
+    length = int(lengths[1])
+    alone = run(state, waves(lengths, size)[1:2, :length], lengths[1:2])
+    count = config.frames(length)
+    assert int(alone.lengths[0]) == count
+    np.testing.assert_allclose(short[:, 1, :count], within(alone)[:, 0, :count], atol=1e-5)
 
 
-def check_folds(config):
-    """Hold that gradients of training are finite, and that folds in one vmap equal a loop over folds."""
-    models = [build_encoder(config, rngs=nnx.Rngs(seed)) for seed in (1, 2)]
-    graphdef, folds = nnx.split(models[0])[0], [nnx.state(model) for model in models]
-    wave, keys = jnp.stack([waves(640, seed=seed) for seed in (1, 2)]), jax.random.split(KEY)
+def check_finite(config, lengths, size=640):
+    """Hold that states and gradients of training are finite, of silence too; return the gradient of noise."""
+    graphdef, state = build(config)
+    lengths = jnp.array(lengths)
+
+    def loss(state, wave, key):
+        return jnp.sum(jnp.square(jnp.stack(nnx.merge(graphdef, state)(wave, lengths, key).hidden_states)))
+
+    run = jax.jit(jax.value_and_grad(loss))
+    for wave in (jnp.zeros((len(lengths), size)), waves(lengths, size)):
+        value, gradient = run(state, wave, KEY)
+        assert jnp.isfinite(value)
+        assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+    return gradient
+
+
+def check_folds(config, lengths, size=640):
+    """Hold that the gradients of folds in one vmap equal those of a loop over folds."""
+    graphdef, _ = build(config)
+    folds, lengths = [build(config, seed)[1] for seed in (1, 2)], jnp.array(lengths)
+    wave, keys = jnp.stack([waves(lengths, size, seed=seed) for seed in (1, 2)]), jax.random.split(KEY)
 
     def gradient(state, wave, key):
-        return jax.grad(lambda s: jnp.sum(jnp.sin(within(nnx.merge(graphdef, s)(wave, LENGTHS, key)))))(state)
+        return jax.grad(lambda s: jnp.sum(jnp.sin(within(nnx.merge(graphdef, s)(wave, lengths, key)))))(state)
 
     together = jax.jit(jax.vmap(gradient))(jax.tree.map(lambda *leaves: jnp.stack(leaves), *folds), wave, keys)
     one = jax.jit(gradient)
     for fold, (state, row, key) in enumerate(zip(folds, wave, keys, strict=True)):
-        alone = jax.tree.leaves(one(state, row, key))
-        for a, b in zip(jax.tree.leaves(together), alone, strict=True):
-            assert jnp.isfinite(b).all()
+        for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(one(state, row, key)), strict=True):
             np.testing.assert_allclose(a[fold], b, atol=1e-4 * max(1, np.abs(b).max()))
+
+
+def check_key(config, frozen, lengths, size=640):
+    """Hold that training changes all states, and with so many frozen layers those behind them alone."""
+    state, wave, lengths = build(config)[1], waves(lengths, size), jnp.array(lengths)
+    evaluation = within(encode(config)(state, wave, lengths))
+    for count in (None, *frozen):
+        training = within(encode(config, frozen_layers=count)(state, wave, lengths, KEY))
+        changed = [np.abs(a - b).max() > 1e-3 for a, b in zip(evaluation, training, strict=True)]
+        still = 0 if count is None else count + 1
+        assert changed == [False] * still + [True] * (len(changed) - still)
+
+
+def check_above(config, first, lengths, size=640):
+    """Hold that the layers from one on, given its input, make the states that the whole encoder makes."""
+    graphdef, state = build(config)
+    model, lengths = nnx.merge(graphdef, state), jnp.array(lengths)
+    whole = model(waves(lengths, size), lengths)
+    above = model.above(whole.hidden_states[first], whole.lengths, first=first)
+    assert len(above) == len(whole.hidden_states) - first
+    masks = length_mask(whole.lengths, above[0].shape[1])[:, :, None]
+    for a, b in zip(above, whole.hidden_states[first:], strict=True):
+        np.testing.assert_allclose(jnp.where(masks, a, 0), jnp.where(masks, b, 0), atol=1e-5)

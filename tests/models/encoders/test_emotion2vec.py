@@ -1,20 +1,19 @@
 from dataclasses import replace
-from functools import cache
 from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from encoder_laws import KEY, build, check_finite, check_folds, check_key, encode, waves, within
 from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serjax.models.encoders import attention
-from serjax.models.encoders.emotion2vec import SpeechEncoder, alibi_slopes
+from serjax.models.encoders.emotion2vec import alibi_slopes
 from serjax.models.encoders.emotion2vec_config import Emotion2vecConfig
 from serjax.models.layers import attention as layers_attention
-from serjax.models.layers.masking import length_mask
 
 # A frame sees 30 samples and the next one starts 20 later.
 TINY = Emotion2vecConfig(
@@ -38,35 +37,13 @@ TINY = Emotion2vecConfig(
     mask_feature_length=2,
     apply_spec_augment=True,
 )
-KEY = jax.random.key(7)
 LENGTHS = jnp.array([600, 311, 30])
-
-
-@cache
-def build(config=TINY, seed=0):
-    return nnx.split(SpeechEncoder(config, rngs=nnx.Rngs(seed)))
-
-
-@cache
-def encode(config=TINY, **options):
-    graphdef, _ = build(config)
-    return jax.jit(lambda state, wave, lengths, key=None: nnx.merge(graphdef, state)(wave, lengths, key, **options))
-
-
-def waves(lengths, size, filler=0.0, seed=0):
-    noise = np.random.default_rng(seed).normal(size=(len(lengths), 1000)).astype(np.float32)[:, :size]
-    return jnp.where(length_mask(jnp.asarray(lengths), size), noise, filler)
-
-
-def within(output):
-    states = jnp.stack(output.hidden_states)
-    return jnp.where(length_mask(output.lengths, states.shape[2])[None, :, :, None], states, 0)
 
 
 @settings(max_examples=8, deadline=None)
 @given(lengths=st.lists(st.integers(0, 640), min_size=2, max_size=2))
 def test_more_padding_and_its_content_change_nothing(lengths):
-    state, run, count = build()[1], encode(), jnp.array(lengths)
+    state, run, count = build(TINY)[1], encode(TINY), jnp.array(lengths)
     short = within(run(state, waves(lengths, 640), count))
     long = within(run(state, waves(lengths, 1000, filler=3.0), count))
     np.testing.assert_allclose(long[:, :, : short.shape[2]], short, atol=1e-5)
@@ -74,55 +51,27 @@ def test_more_padding_and_its_content_change_nothing(lengths):
 
 
 def test_a_clip_alone_equals_the_clip_in_a_batch_with_either_padding():
-    state = build()[1]
-    batch = encode(padding="transformers")(state, waves(LENGTHS, 640), LENGTHS)
+    state = build(TINY)[1]
+    batch = encode(TINY, padding="transformers")(state, waves(LENGTHS, 640), LENGTHS)
     assert batch.lengths.tolist() == [29, 15, 1]
-    alone = encode()(state, waves(LENGTHS, 640)[1:2, :311], LENGTHS[1:2])
+    alone = encode(TINY)(state, waves(LENGTHS, 640)[1:2, :311], LENGTHS[1:2])
     for together, single in zip(batch.hidden_states, alone.hidden_states, strict=True):
         np.testing.assert_allclose(together[1, :15], single[0], atol=1e-5)
 
 
 def test_no_row_becomes_nan():
-    graphdef, state = build()
-    lengths = jnp.array([0, 29, 30, 640])
-
-    def loss(state, wave, key):
-        return jnp.sum(jnp.square(jnp.stack(nnx.merge(graphdef, state)(wave, lengths, key).hidden_states)))
-
-    run = jax.jit(jax.value_and_grad(loss))
-    for wave in (jnp.zeros((4, 640)), waves(lengths, 640)):
-        value, gradient = run(state, wave, KEY)
-        assert jnp.isfinite(value)
-        assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+    gradient = check_finite(TINY, [0, 29, 30, 640])
     # Tokens and factors of ALiBi learn, too.
     assert np.abs(gradient["encoder"]["alibi_scale"][...]).min() > 0
     assert np.abs(gradient["encoder"]["extra_tokens"][...]).max() > 0
 
 
 def test_folds_in_one_vmap_equal_folds_one_by_one():
-    graphdef, _ = build()
-    folds = [build(seed=seed)[1] for seed in (1, 2)]
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *folds)
-    wave, keys = jnp.stack([waves(LENGTHS, 640, seed=seed) for seed in (1, 2)]), jax.random.split(KEY)
-
-    def gradient(state, wave, key):
-        return jax.grad(lambda s: jnp.sum(jnp.sin(within(nnx.merge(graphdef, s)(wave, LENGTHS, key)))))(state)
-
-    together, one = jax.jit(jax.vmap(gradient))(stacked, wave, keys), jax.jit(gradient)
-    for fold in range(2):
-        alone = one(folds[fold], wave[fold], keys[fold])
-        for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
-            np.testing.assert_allclose(a[fold], b, atol=1e-4 * max(1, np.abs(b).max()))
+    check_folds(TINY, LENGTHS)
 
 
 def test_training_follows_its_key_and_frozen_layers_do_not():
-    config = replace(TINY, apply_spec_augment=False)
-    state, wave = build(config)[1], waves(LENGTHS, 640)
-    evaluation = within(encode(config)(state, wave, LENGTHS))
-    for frozen in (None, 0, 1):
-        training = within(encode(config, frozen_layers=frozen)(state, wave, LENGTHS, KEY))
-        changed = [np.abs(a - b).max() > 1e-3 for a, b in zip(evaluation, training, strict=True)]
-        assert changed == ([True] * 3 if frozen is None else [False] * (frozen + 1) + [True] * (2 - frozen))
+    check_key(replace(TINY, apply_spec_augment=False), (0, 1), LENGTHS)
 
 
 def test_layerdrop_has_a_rate_in_the_prenet_and_one_in_the_blocks():
@@ -147,7 +96,7 @@ def test_masks_put_zero_over_spans_of_frames_or_features(feature):
 
 
 def test_long_clips_are_encoded_in_parts_as_the_whole_is(monkeypatch):
-    model = nnx.merge(*build())
+    model = nnx.merge(*build(TINY))
     wave, lengths = waves([610, 400], 610), jnp.array([610, 400])
     whole = model(wave, lengths)
     monkeypatch.setattr(attention, "LONG", 12)
@@ -156,7 +105,7 @@ def test_long_clips_are_encoded_in_parts_as_the_whole_is(monkeypatch):
 
 
 def test_attention_is_that_between_frames():
-    output = encode(attentions=True)(build()[1], waves(LENGTHS, 640), LENGTHS)
+    output = encode(TINY, attentions=True)(build(TINY)[1], waves(LENGTHS, 640), LENGTHS)
     assert [one.shape for one in output.attentions] == [(3, 2, 31, 31)] * 2
     shares = np.asarray(output.attentions[0][1])
     assert shares[:, :, 15:].max() == 0
@@ -165,10 +114,10 @@ def test_attention_is_that_between_frames():
 
 
 def test_bfloat16_stays_near_float32():
-    state, wave = build()[1], waves(LENGTHS, 640)
-    low = encode()(jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), state), wave, LENGTHS)
+    state, wave = build(TINY)[1], waves(LENGTHS, 640)
+    low = encode(TINY)(jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), state), wave, LENGTHS)
     assert {x.dtype for x in low.hidden_states} == {jnp.dtype(jnp.bfloat16)}
-    full = within(encode()(state, wave, LENGTHS))
+    full = within(encode(TINY)(state, wave, LENGTHS))
     # A norm of 16 features without a scale makes much of a little: the mean is told, not the largest.
     error = np.sqrt(np.mean(np.square(within(low).astype(jnp.float32) - full), axis=(1, 2, 3)))
     assert (error < 0.03 * np.sqrt(np.mean(np.square(full)))).all(), error

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from encoder_laws import check_folds, check_padding
+from encoder_laws import check_finite, check_folds, check_padding
 from flax import nnx
 
 from serjax.models.encoders.build import build_encoder
@@ -11,13 +11,16 @@ from serjax.models.encoders.sew_config import SEWConfig
 from serjax.models.encoders.wav2vec2 import WeightNormConv
 from serjax.runtime.errors import UserError
 
+LENGTHS = [600, 311, 50, 0]
+
 
 def test_padding_changes_nothing(sew_config):
-    check_padding(sew_config)
+    check_padding(sew_config, LENGTHS)
 
 
 def test_gradients_are_finite_and_folds_in_one_vmap_equal_a_loop(sew_config):
-    check_folds(sew_config)
+    check_finite(sew_config, LENGTHS)
+    check_folds(sew_config, LENGTHS)
 
 
 @pytest.mark.parametrize(("taps", "factor"), [(6, 2), (5, 2), (7, 3), (4, 3), (2, 4), (6, 1)])

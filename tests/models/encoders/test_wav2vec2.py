@@ -1,11 +1,12 @@
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from encoder_laws import KEY, build, check_above, check_finite, check_folds, check_key, encode, waves, within
 from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,34 +14,9 @@ from hypothesis import strategies as st
 from serjax.models.encoders import attention, conformer_attention, feature_extractor
 from serjax.models.encoders.build import build_encoder
 from serjax.models.layers import attention as layers_attention
-from serjax.models.layers.masking import length_mask
 from serjax.runtime.errors import UserError
 
-KEY = jax.random.key(7)
 LENGTHS = jnp.array([600, 311, 30])
-
-
-@cache
-def build(config):
-    return nnx.split(build_encoder(config, rngs=nnx.Rngs(0)))
-
-
-@cache
-def encode(config, **options):
-    """Return the jitted encoder as a function of parameters, wave, lengths and key."""
-    graphdef, _ = build(config)
-    return jax.jit(lambda state, wave, lengths, key=None: nnx.merge(graphdef, state)(wave, lengths, key, **options))
-
-
-def waves(lengths, size, filler=0.0, seed=0):
-    noise = np.random.default_rng(seed).normal(size=(len(lengths), 1000)).astype(np.float32)[:, :size]
-    return jnp.where(length_mask(jnp.asarray(lengths), size), noise, filler)
-
-
-def within(output):
-    """Return the states of true frames, those beyond set to zero."""
-    states = jnp.stack(output.hidden_states)
-    return jnp.where(length_mask(output.lengths, states.shape[2])[None, :, :, None], states, 0)
 
 
 @settings(max_examples=15)
@@ -86,33 +62,15 @@ def test_padding_as_transformers_is_seen_by_group_norm_and_depthwise_convolution
 
 
 def test_no_row_becomes_nan(config):
-    graphdef, state = build(config)
-    lengths = jnp.array([0, 29, 30, 640])
-
-    def loss(state, wave, key):
-        return jnp.sum(jnp.square(jnp.stack(nnx.merge(graphdef, state)(wave, lengths, key).hidden_states)))
-
-    for wave in (jnp.zeros((4, 640)), waves(lengths, 640)):
-        value, gradient = jax.jit(jax.value_and_grad(loss))(state, wave, KEY)
-        assert jnp.isfinite(value)
-        assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+    check_finite(config, [0, 29, 30, 640])
 
 
 def test_folds_in_one_vmap_equal_folds_one_by_one(config):
-    graphdef, _ = build(config)
-    folds = [nnx.state(build_encoder(config, rngs=nnx.Rngs(seed))) for seed in (1, 2)]
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *folds)
-    wave, keys = jnp.stack([waves(LENGTHS, 640, seed=seed) for seed in (1, 2)]), jax.random.split(KEY)
+    check_folds(config, LENGTHS)
 
-    def gradient(state, wave, key):
-        return jax.grad(lambda s: jnp.sum(jnp.sin(within(nnx.merge(graphdef, s)(wave, LENGTHS, key)))))(state)
 
-    together = jax.jit(jax.vmap(gradient))(stacked, wave, keys)
-    one = jax.jit(gradient)
-    for fold in range(2):
-        alone = one(folds[fold], wave[fold], keys[fold])
-        for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
-            np.testing.assert_allclose(a[fold], b, atol=1e-4 * max(1, np.abs(b).max()))
+def test_layers_run_apart_from_what_comes_before_them(config):
+    check_above(config, config.num_hidden_layers - 1, LENGTHS)
 
 
 def test_training_follows_its_key_and_evaluation_has_none(config):
@@ -172,12 +130,7 @@ def test_spec_augment_can_be_switched_off(config):
 
 def test_frozen_layers_run_as_in_evaluation(layer_config):
     config = replace(layer_config, mask_time_prob=0.0, feat_proj_dropout=0.3, layerdrop=0.3)
-    state, wave = build(config)[1], waves(LENGTHS, 640)
-    evaluation = within(encode(config)(state, wave, LENGTHS))
-    for frozen in (0, 1):
-        training = within(encode(config, frozen_layers=frozen)(state, wave, LENGTHS, KEY))
-        changed = [np.abs(a - b).max() > 1e-3 for a, b in zip(evaluation, training, strict=True)]
-        assert changed == [False] * (frozen + 1) + [True] * (2 - frozen)
+    check_key(config, (0, 1), LENGTHS)
 
 
 @pytest.mark.slow

@@ -1,17 +1,16 @@
 from dataclasses import replace
-from functools import cache
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from encoder_laws import KEY, build, check_above, check_finite, check_folds, check_key, encode, waves, within
 from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serjax.models.encoders.whisper import SpeechEncoder, log_mel, sinusoids
+from serjax.models.encoders.whisper import log_mel, sinusoids
 from serjax.models.encoders.whisper_config import WhisperConfig
-from serjax.models.layers.masking import length_mask
 
 # Positions for half a second.
 TINY = WhisperConfig(
@@ -26,36 +25,14 @@ TINY = WhisperConfig(
     mask_time_length=2,
     apply_spec_augment=True,
 )
-KEY = jax.random.key(7)
 LENGTHS = jnp.array([8000, 3333, 320])
-
-
-@cache
-def build(config=TINY, seed=0):
-    return nnx.split(SpeechEncoder(config, rngs=nnx.Rngs(seed)))
-
-
-@cache
-def encode(config=TINY, **options):
-    graphdef, _ = build(config)
-    return jax.jit(lambda state, wave, lengths, key=None: nnx.merge(graphdef, state)(wave, lengths, key, **options))
-
-
-def waves(lengths, size, filler=0.0, seed=0):
-    noise = np.random.default_rng(seed).normal(size=(len(lengths), 12_000)).astype(np.float32)[:, :size]
-    return jnp.where(length_mask(jnp.asarray(lengths), size), noise, filler)
-
-
-def within(output):
-    states = jnp.stack(output.hidden_states)
-    return jnp.where(length_mask(output.lengths, states.shape[2])[None, :, :, None], states, 0)
 
 
 @pytest.mark.parametrize("padding", ["exact", "transformers"])
 @settings(max_examples=8, deadline=None)
 @given(lengths=st.lists(st.integers(320, 6400), min_size=2, max_size=2))
 def test_more_padding_and_its_content_change_nothing(padding, lengths):
-    state, run, count = build()[1], encode(padding=padding), jnp.array(lengths)
+    state, run, count = build(TINY)[1], encode(TINY, padding=padding), jnp.array(lengths)
     short = within(run(state, waves(lengths, 6400), count))
     # Buckets may be longer than all positions.
     for size in (7900, 12_000):
@@ -65,7 +42,7 @@ def test_more_padding_and_its_content_change_nothing(padding, lengths):
 
 
 def test_a_clip_alone_equals_the_clip_in_a_batch():
-    state, run = build()[1], encode()
+    state, run = build(TINY)[1], encode(TINY)
     batch = run(state, waves(LENGTHS, 8000), LENGTHS)
     assert batch.lengths.tolist() == [25, 10, 1]
     for row, length in enumerate(LENGTHS.tolist()):
@@ -76,51 +53,27 @@ def test_a_clip_alone_equals_the_clip_in_a_batch():
 
 
 def test_both_paddings_agree_below_the_layers_and_on_the_longest_clip():
-    state, wave = build()[1], waves(LENGTHS, 8000)
-    exact, whole = encode()(state, wave, LENGTHS), encode(padding="transformers")(state, wave, LENGTHS)
+    state, wave = build(TINY)[1], waves(LENGTHS, 8000)
+    exact, whole = encode(TINY)(state, wave, LENGTHS), encode(TINY, padding="transformers")(state, wave, LENGTHS)
     np.testing.assert_allclose(within(exact)[0], within(whole)[0], atol=1e-6)
     np.testing.assert_allclose(exact.hidden_states[-1][0], whole.hidden_states[-1][0], atol=1e-5)
     assert np.abs(within(exact)[-1, 1] - within(whole)[-1, 1]).max() > 1e-2
 
 
 def test_no_row_becomes_nan():
-    graphdef, state = build()
-    lengths = jnp.array([0, 320, 7999])
-
-    def loss(state, wave, key):
-        return jnp.sum(jnp.square(jnp.stack(nnx.merge(graphdef, state)(wave, lengths, key).hidden_states)))
-
-    run = jax.jit(jax.value_and_grad(loss))
-    for wave in (jnp.zeros((3, 8000)), waves(lengths, 8000)):
-        value, gradient = run(state, wave, KEY)
-        assert jnp.isfinite(value)
-        assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+    check_finite(TINY, [0, 320, 7999], 8000)
 
 
 def test_folds_in_one_vmap_equal_folds_one_by_one():
-    graphdef, _ = build()
-    folds = [build(seed=seed)[1] for seed in (1, 2)]
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *folds)
-    wave, keys = jnp.stack([waves(LENGTHS, 8000, seed=seed) for seed in (1, 2)]), jax.random.split(KEY)
+    check_folds(TINY, LENGTHS, 8000)
 
-    def gradient(state, wave, key):
-        return jax.grad(lambda s: jnp.sum(jnp.sin(within(nnx.merge(graphdef, s)(wave, LENGTHS, key)))))(state)
 
-    together, one = jax.jit(jax.vmap(gradient))(stacked, wave, keys), jax.jit(gradient)
-    for fold in range(2):
-        alone = one(folds[fold], wave[fold], keys[fold])
-        for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
-            np.testing.assert_allclose(a[fold], b, atol=1e-4 * max(1, np.abs(b).max()))
+def test_layers_run_apart_from_what_comes_before_them():
+    check_above(replace(TINY, encoder_layers=2), 1, LENGTHS, 8000)
 
 
 def test_training_follows_its_key_and_frozen_layers_do_not():
-    config = replace(TINY, encoder_layers=2, mask_time_prob=0.0)
-    state, wave = build(config)[1], waves(LENGTHS, 8000)
-    evaluation = within(encode(config)(state, wave, LENGTHS))
-    for frozen in (None, 0, 1):
-        training = within(encode(config, frozen_layers=frozen)(state, wave, LENGTHS, KEY))
-        changed = [np.abs(a - b).max() > 1e-3 for a, b in zip(evaluation, training, strict=True)]
-        assert changed == ([True] * 3 if frozen is None else [False] * (frozen + 1) + [True] * (2 - frozen))
+    check_key(replace(TINY, encoder_layers=2, mask_time_prob=0.0), (0, 1), LENGTHS, 8000)
 
 
 @pytest.mark.parametrize("feature", [False, True])
@@ -138,11 +91,11 @@ def test_masks_put_zero_over_spans_of_the_spectrogram(feature):
 
 
 def test_bfloat16_stays_near_float32_and_takes_whole_waves():
-    state, wave = build()[1], waves(LENGTHS, 8000)
+    state, wave = build(TINY)[1], waves(LENGTHS, 8000)
     cast = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), state)
-    low = encode()(cast, wave, LENGTHS)
+    low = encode(TINY)(cast, wave, LENGTHS)
     assert {x.dtype for x in low.hidden_states} == {jnp.dtype(jnp.bfloat16)}
-    full = within(encode()(state, wave, LENGTHS))
+    full = within(encode(TINY)(state, wave, LENGTHS))
     assert np.abs(within(low).astype(jnp.float32) - full).max() < 0.05 * np.abs(full).max()
 
 

@@ -1,7 +1,7 @@
 """Interface of an encoder's layout: what the rest of serjax asks of any family's configuration."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
@@ -35,6 +35,8 @@ class BaseEncoderConfig:
 
     absent: ClassVar[Mapping[str, Any]] = {}
     """Keys that would change what is computed, with the one value that serjax computes."""
+    drops: ClassVar[tuple[str, ...]] = ("layerdrop",)
+    """Keys of the probabilities to skip a layer in training."""
 
     model_type: str
     hidden_size: int
@@ -159,20 +161,36 @@ class BaseEncoderConfig:
         return False
 
     def for_training(self, mask_time: float | None, mask_feature: float | None, layerdrop: float | None) -> Self:
-        """Return the configuration with SpecAugment's shares and layerdrop; None: its own."""
-        raise NotImplementedError  # each family has its own
+        """Return the configuration with SpecAugment's shares and layerdrop; None: its own.
 
-    def _mask_shares(self, mask_time: float | None, mask_feature: float | None) -> dict[str, Any]:
-        """Return the fields of SpecAugment; a checkpoint that does not apply it masks what is asked for."""
+        A checkpoint that does not apply SpecAugment masks what is asked for.
+        """
 
         def chosen(override: float | None, own: float) -> float:
             return override if override is not None else own if self.apply_spec_augment else 0.0
 
-        return {
+        changes: dict[str, Any] = {} if layerdrop is None else dict.fromkeys(self.drops, layerdrop)
+        changes |= {
             "apply_spec_augment": True,
             "mask_time_prob": chosen(mask_time, self.mask_time_prob),
             "mask_feature_prob": chosen(mask_feature, self.mask_feature_prob),
         }
+        return replace(self, **changes)  # type: ignore[type-var]
+
+    def undivided(self, width: str, *parts: str) -> str | None:
+        """Return a sentence on the first of some fields that does not divide another one, if there is one."""
+        for key in parts:
+            if getattr(self, width) % getattr(self, key):
+                return f"{key} is {getattr(self, key)}, which does not divide {width} ({getattr(self, width)})."
+        return None
+
+
+def at_least_none(count: Length) -> Length:
+    """Return a number of frames, or 0 where it is below: a number or an array; a symbolic one stays as it is."""
+    if isinstance(count, int):
+        return max(count, 0)
+    # Arrays of both kinds have this method, without jax; the symbolic length of an exported program has not.
+    return count.clip(0) if hasattr(count, "clip") else count
 
 
 @cache

@@ -1,7 +1,7 @@
 """Layout of emotion2vec, which is that of data2vec 2.0 for sound: the keys of its config.json."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from serjax.models.encoders.base import BaseEncoderConfig, Length, Size
@@ -31,6 +31,8 @@ class Emotion2vecConfig(BaseEncoderConfig):
         dropout_input: between prenet and blocks.
         post_mlp_dropout: behind the feed-forward, whose own is `activation_dropout`.
     """
+
+    drops = ("layerdrop", "prenet_layerdrop")
 
     model_type: Families = "emotion2vec"
     hidden_size: Width = 768
@@ -123,9 +125,8 @@ class Emotion2vecConfig(BaseEncoderConfig):
 
     def contradiction(self) -> str | None:
         """Return a sentence on fields that contradict each other, if there are any."""
-        for key in ("num_attention_heads", "num_conv_pos_embedding_groups"):
-            if self.hidden_size % getattr(self, key):
-                return f"{key} is {getattr(self, key)}, which does not divide hidden_size ({self.hidden_size})."
+        if undivided := self.undivided("hidden_size", "num_attention_heads", "num_conv_pos_embedding_groups"):
+            return undivided
         if self.prenet_depth > self.num_hidden_layers:
             return f"prenet_depth is {self.prenet_depth}, more than num_hidden_layers ({self.num_hidden_layers})."
         return self.convolutions.contradiction()
@@ -137,11 +138,6 @@ class Emotion2vecConfig(BaseEncoderConfig):
     def is_fixed(self, path: tuple[str | int, ...]) -> bool:
         """Return whether a parameter is of ALiBi's factors, where these are not learned."""
         return not self.learned_alibi_scale and path[:2] == ("encoder", "alibi_scale")
-
-    def for_training(self, mask_time: float | None, mask_feature: float | None, layerdrop: float | None) -> Self:
-        """Return the configuration with SpecAugment's shares and layerdrop, prenet's too; None: its own."""
-        drops: dict[str, Any] = {} if layerdrop is None else {"layerdrop": layerdrop, "prenet_layerdrop": layerdrop}
-        return replace(self, **drops, **self._mask_shares(mask_time, mask_feature))
 
 
 def preset(family: str, size: Size) -> Emotion2vecConfig | None:

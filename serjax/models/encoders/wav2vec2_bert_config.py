@@ -1,11 +1,11 @@
 """Layout of w2v-BERT 2.0's encoder: the keys of its config.json."""
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 
-from serjax.models.encoders.base import Activation, BaseEncoderConfig, Length, Size
+from serjax.models.encoders.base import Activation, BaseEncoderConfig, Length, Size, at_least_none
 from serjax.models.encoders.families import of_layout
 from serjax.runtime.constraints import Count, Layers, Positive, Rate, Share, Width
 
@@ -82,29 +82,18 @@ class Wav2Vec2BertConfig(BaseEncoderConfig):
 
     def frames(self, samples: Length) -> Length:
         """Return how many frames are of so many samples; an odd last frame of the filter bank is none."""
-        count = (samples - self.min_samples) // self.frame_hop + 1
-        if isinstance(count, int):
-            return max(count, 0)
-        # Arrays of both kinds have this method; the symbolic length of an exported program has not.
-        return count.clip(0) if hasattr(count, "clip") else count
+        return at_least_none((samples - self.min_samples) // self.frame_hop + 1)
 
     def contradiction(self) -> str | None:
         """Return a sentence on fields that contradict each other, if there are any."""
-        heads, inputs = self.num_attention_heads, self.feature_projection_input_dim
+        inputs = self.feature_projection_input_dim
         if inputs % STACKED:
             return f"feature_projection_input_dim is {inputs}; it must be even, for {STACKED} frames of a filter bank."
-        if self.hidden_size % heads:
-            return f"num_attention_heads is {heads}, which does not divide hidden_size ({self.hidden_size})."
-        return conformer_contradiction(self)
+        return self.undivided("hidden_size", "num_attention_heads") or conformer_contradiction(self)
 
     def is_stem(self, path: tuple[str | int, ...]) -> bool:
         """Return False: the filter bank has no parameters, and no convolutions stand before the layers."""
         return False
-
-    def for_training(self, mask_time: float | None, mask_feature: float | None, layerdrop: float | None) -> Self:
-        """Return the configuration with SpecAugment's shares and layerdrop; None: its own."""
-        drop = self.layerdrop if layerdrop is None else layerdrop
-        return replace(self, layerdrop=drop, **self._mask_shares(mask_time, mask_feature))
 
 
 def conformer_contradiction(config: Any) -> str | None:

@@ -1,12 +1,12 @@
 """Layout of wav2vec2, HuBERT, WavLM and UniSpeech, which agree on the keys of config.json."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import pydantic
 
-from serjax.models.encoders.base import Activation, BaseEncoderConfig, Length, Size
+from serjax.models.encoders.base import Activation, BaseEncoderConfig, Length, Size, at_least_none
 from serjax.models.encoders.families import FAMILIES, foreign_keys, of_layout
 from serjax.runtime.constraints import Count, Layers, Positive, Rate, Share, Width
 
@@ -104,10 +104,7 @@ class Wav2Vec2Config(BaseEncoderConfig):
         """
         for kernel, stride in list(zip(self.conv_kernel, self.conv_stride, strict=True))[:layers]:
             samples = (samples - kernel) // stride + 1
-        if isinstance(samples, int):
-            return max(samples, 0)
-        # Arrays of both kinds have this method, without jax; the symbolic length of an exported program has not.
-        return samples.clip(0) if hasattr(samples, "clip") else samples
+        return at_least_none(samples)
 
     @classmethod
     def keys(cls, model_type: str) -> frozenset[str]:
@@ -120,9 +117,8 @@ class Wav2Vec2Config(BaseEncoderConfig):
 
     def contradiction(self) -> str | None:
         """Return a sentence on fields that contradict each other, if there are any."""
-        for key in ("num_attention_heads", "num_conv_pos_embedding_groups"):
-            if self.hidden_size % getattr(self, key):
-                return f"{key} is {getattr(self, key)}, which does not divide hidden_size ({self.hidden_size})."
+        if undivided := self.undivided("hidden_size", "num_attention_heads", "num_conv_pos_embedding_groups"):
+            return undivided
         if self.max_bucket_distance <= self.num_buckets // 4:
             return (
                 f"max_bucket_distance is {self.max_bucket_distance}; it must be above a quarter of num_buckets "
@@ -141,11 +137,6 @@ class Wav2Vec2Config(BaseEncoderConfig):
     def is_stem(self, path: tuple[str | int, ...]) -> bool:
         """Return whether a parameter is of the convolutions."""
         return path[0] == "feature_extractor"
-
-    def for_training(self, mask_time: float | None, mask_feature: float | None, layerdrop: float | None) -> Self:
-        """Return the configuration with SpecAugment's shares and layerdrop; None: its own."""
-        drop = self.layerdrop if layerdrop is None else layerdrop
-        return replace(self, layerdrop=drop, **self._mask_shares(mask_time, mask_feature))
 
 
 def preset(family: str, size: Size) -> Wav2Vec2Config | None:

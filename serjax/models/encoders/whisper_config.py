@@ -1,7 +1,7 @@
 """Layout of Whisper's encoder: the keys of its config.json."""
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from serjax.models.encoders.base import Activation, BaseEncoderConfig, Length, Size
 from serjax.models.encoders.families import of_layout
@@ -20,6 +20,8 @@ HOP = 160
 @dataclass(frozen=True)
 class WhisperConfig(BaseEncoderConfig):
     """Layout of the encoder, as `WhisperConfig` of transformers names it; the decoder's keys are ignored."""
+
+    drops = ("encoder_layerdrop",)
 
     model_type: Families = "whisper"
     num_mel_bins: Width = 80
@@ -97,10 +99,7 @@ class WhisperConfig(BaseEncoderConfig):
 
     def contradiction(self) -> str | None:
         """Return a sentence on fields that contradict each other, if there are any."""
-        heads, width = self.encoder_attention_heads, self.d_model
-        if width % heads:
-            return f"encoder_attention_heads is {heads}, which does not divide d_model ({width})."
-        return None
+        return self.undivided("d_model", "encoder_attention_heads")
 
     def is_stem(self, path: tuple[str | int, ...]) -> bool:
         """Return whether a parameter is of the two convolutions."""
@@ -109,11 +108,6 @@ class WhisperConfig(BaseEncoderConfig):
     def is_fixed(self, path: tuple[str | int, ...]) -> bool:
         """Return whether a parameter is of the sinusoids, which no training changes."""
         return path[:2] == ("encoder", "embed_positions")
-
-    def for_training(self, mask_time: float | None, mask_feature: float | None, layerdrop: float | None) -> Self:
-        """Return the configuration with SpecAugment's shares and layerdrop; None: its own."""
-        drop = self.encoder_layerdrop if layerdrop is None else layerdrop
-        return replace(self, encoder_layerdrop=drop, **self._mask_shares(mask_time, mask_feature))
 
 
 def preset(family: str, size: Size) -> WhisperConfig:

@@ -104,7 +104,7 @@ def test_help_is_a_page_and_all_of_it_on_request(capsys, monkeypatch):
         main(["--help"])
     page = capsys.readouterr().out
     assert stopped.value.code == 0
-    assert len(page.splitlines()) <= 55
+    assert len(page.splitlines()) <= 50
     assert "--help all" in page
     with pytest.raises(SystemExit) as stopped:
         main(["--exp", "bilstm", "--model.family", "audio_cnn", "--help", "all"])

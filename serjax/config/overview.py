@@ -73,7 +73,8 @@ def overview(program: str, kind: type[Kind], name: str | None) -> str:
     lines += [f"  {program} {arguments}" for arguments in EXAMPLES[kind]]
     path = None if name is None else locate(name, kind)
     settings: Any = None if path is None else read(path, kind)
-    lines += ["", "options:" if name is None else f"options, and their values in {name}:"]
+    values = "" if name is None else f" with their values in {name}"
+    lines += ["", f"options{values} (all: {program} --exp {name or 'NAME'} --help all):"]
     used = USED[kind]
     if settings is not None:
         # Those of a model depend on its family.
@@ -85,7 +86,7 @@ def overview(program: str, kind: type[Kind], name: str | None) -> str:
         lines += _rows([(one, summary(locate(one, kind)), "") for one in names(kind)])
     else:
         lines += ["", f"{name}: {summary(path)}"]
-    return "\n".join([*lines, "", f"All options: {program} --exp {name or 'NAME'} --help all"]) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def summary(path: Path) -> str:

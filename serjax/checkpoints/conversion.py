@@ -135,13 +135,15 @@ def _copied(tensor: np.ndarray, dtype: Any, scratch: np.ndarray) -> tuple[np.nda
 
     All go through the same memory: `jnp.array` makes a copy more of each, whose gaps are a fifth of a large encoder.
     JAX makes memory that is aligned to 64 bytes its own and copies all other, so that the tensor begins beside that.
+    It is copied now, inside of a trace too, where `device_put` would only be noted down and the memory read too late.
     """
     size = tensor.size * jnp.dtype(dtype).itemsize
     scratch = scratch if scratch.size >= size + 64 else np.empty(size + 64, np.uint8)
     start = (16 - scratch.ctypes.data) % 64
     own = scratch[start : start + size].view(dtype).reshape(tensor.shape)
     np.copyto(own, tensor, casting="unsafe")
-    return scratch, jax.device_put(own).block_until_ready()
+    with jax.ensure_compile_time_eval():
+        return scratch, jax.device_put(own).block_until_ready()
 
 
 def matches(key: str, patterns: Sequence[str]) -> bool:

@@ -116,6 +116,12 @@ def test_weights_are_copied_out_of_what_was_read():
     np.testing.assert_array_equal(model.scale[...], before)
 
 
+def test_weights_loaded_in_a_trace_are_those_of_the_file():
+    tensors = random_tensors()
+    traced = jax.jit(lambda: nnx.state(loaded(tensors)))()
+    jax.tree.map(np.testing.assert_array_equal, traced, nnx.state(loaded(tensors)))
+
+
 def test_the_older_spelling_of_weight_norm_is_read():
     tensors = random_tensors()
     older = {

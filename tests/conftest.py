@@ -5,9 +5,11 @@ import os
 # Nearly all time of small networks is XLA's; what they compute stays the same. Read when JAX is imported.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
+import gc
 from fractions import Fraction
 from functools import reduce
 from operator import or_
+from pathlib import Path
 from types import FunctionType, UnionType
 from typing import get_args, get_origin
 
@@ -56,6 +58,19 @@ def compilation_cache(tmp_path_factory):
     os.environ["SERJAX_CACHE"] = folder
     jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def room_for_programs():
+    """Let compiled programs go between files once there are many.
+
+    Each takes parts of a process's memory map, of which Linux allows 65,530; at the next one the process is killed.
+    """
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.is_file() and maps.read_bytes().count(b"\n") > 10_000:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ lint:
 # The benchmarks of docs/results (extra `bench`): a file NAME-RATE.md each, RATE in GFLOP/s.
 bench tables="benchmarks/tables":
     {{python}} benchmarks/encoders.py --tables {{tables}}
+    {{python}} benchmarks/encoders.py --families whisper wav2vec2-bert wav2vec2-conformer data2vec-audio sew --tables {{tables}}/families
     {{python}} benchmarks/encoder_start.py --tables {{tables}}
     {{python}} benchmarks/formulations.py --tables {{tables}}
     {{python}} benchmarks/front_ends.py --tables {{tables}}

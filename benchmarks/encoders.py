@@ -10,7 +10,8 @@ over their standard deviation. Needs the extra `bench`.
 
 Whisper in PyTorch is its encoder on clips padded to 30 s, spectrogram included, as its users run it; serjax encodes the
 clips' own length, and in "serjax 30 s" the same as PyTorch, of which alone there is an error. w2v-BERT in PyTorch
-includes its filter bank. Of both there is no ONNX Runtime.
+includes its filter bank. emotion2vec in PyTorch is FunASR's (its package is needed), which answers clips of several
+lengths one by one. Of these three there is no ONNX Runtime.
 """
 
 import copy
@@ -19,6 +20,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
 from statistics import median
@@ -56,10 +58,14 @@ def padded(clips: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 def torch_side(folder: Path, cases: list[str], dtype: str = "float32", compiled: bool = False) -> Calls:
     """Return PyTorch's cases."""
+    import emotion2vec_peer
     import torch
     import transformers
 
-    model = transformers.AutoModel.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+    if (folder / emotion2vec_peer.SETTINGS).is_file():
+        model = emotion2vec_peer.load(folder, getattr(torch, dtype)).eval()
+    else:
+        model = transformers.AutoModel.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
     whisper = model.config.model_type == "whisper"
     model = model.encoder if whisper else model
     forward = torch.compile(model) if compiled else model
@@ -100,7 +106,7 @@ def torch_side(folder: Path, cases: list[str], dtype: str = "float32", compiled:
                 state["model"] = copy.deepcopy(model).float().train()
                 for name, parameter in state["model"].named_parameters():
                     still = name.startswith("embed_positions")
-                    stem = frozen and name.startswith(("feature_extractor", "conv"))
+                    stem = frozen and name.startswith(STEMS)
                     parameter.requires_grad_(not (still or stem))
                 kept = [p for p in state["model"].parameters() if p.requires_grad]
                 state["adam"] = torch.optim.AdamW([*kept, *head.parameters()], lr=1e-5, fused=True)
@@ -231,11 +237,13 @@ WHISPER = {
     "serjax 30 s": ["PyTorch eager"],
     "serjax bf16": ["PyTorch bf16"],
 }
-W2V_BERT = {"serjax": ["PyTorch eager", "PyTorch compiled"], "serjax bf16": ["PyTorch bf16"]}
-GROUPS = {"whisper": WHISPER, "wav2vec2-bert": W2V_BERT}
+NO_ONNX = {"serjax": ["PyTorch eager", "PyTorch compiled"], "serjax bf16": ["PyTorch bf16"]}
+GROUPS = {"whisper": WHISPER, "wav2vec2-bert": NO_ONNX, "emotion2vec": NO_ONNX}
 """Whom each of our sides stands beside; the groups run one after the other, or memory would not do."""
 SPECTROGRAMS = ("whisper", "wav2vec2-bert")
 """Families that are given spectrograms in PyTorch, which are part of what is measured."""
+STEMS = ("feature_extractor", "conv", "modality_encoders.AUDIO.local_encoder")
+"""Beginnings of the names in PyTorch of the parameters before the first block, or of the CNN."""
 NEEDS = {
     torch_side: ["torch", "transformers"],
     onnx_side: ["torch", "transformers", "onnx", "onnxscript", "onnxruntime"],
@@ -246,6 +254,7 @@ NEEDS = {
 @contextmanager
 def weights(family: str, size: str) -> Iterator[Path]:
     """Write a checkpoint with random weights that all sides load."""
+    import emotion2vec_peer
     from flax import nnx
 
     from serjax.checkpoints.huggingface import save_pretrained
@@ -254,6 +263,10 @@ def weights(family: str, size: str) -> Iterator[Path]:
     from serjax.models.encoders.config import preset
 
     with tempfile.TemporaryDirectory() as name:
+        if family == "emotion2vec":
+            emotion2vec_peer.write(Path(name), size)
+            yield Path(name)
+            return
         encoder = build_encoder(preset(family, size), rngs=nnx.Rngs(0))
         save_pretrained(encoder, name, preprocessor=Preprocessor())
         yield Path(name)
@@ -298,6 +311,8 @@ def main() -> None:
     parser.add_argument("--size", default="base")
     parser.add_argument("--cases", nargs="+", default=[*CASES, *TRAINING], choices=[*CASES, *TRAINING])
     options = parser.parse_args()
+    if "emotion2vec" in options.families and find_spec("funasr") is None:
+        parser.error("emotion2vec is written and answered by FunASR; pip install funasr, or leave it out.")
     names, told = harness.installed({name: NEEDS[maker] for name, (maker, *_) in SIDES.items()})
     found: dict[str, dict[str, Found]] = {family: {} for family in options.families}
     for family, groups in found.items():
@@ -312,7 +327,7 @@ def main() -> None:
             # Whisper's clips at their own length are encoded by another function.
             exact = whole if family != "whisper" or own == "serjax 30 s" else None
             parts += [f"{family} {options.size}, {own}:", *paragraphs(group, own, exact, rate)]
-    harness.publish([*parts, *told], options, ["torch", "transformers", "onnxruntime"], rate)
+    harness.publish([*parts, *told], options, ["torch", "transformers", "funasr", "onnxruntime"], rate)
 
 
 if __name__ == "__main__":

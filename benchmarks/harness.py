@@ -33,6 +33,7 @@ PACKAGES = {
     "torch": "torch",
     "transformers": "transformers",
     "peft": "peft",
+    "funasr": "funasr",
     "onnxruntime": "onnxruntime",
     "librosa": "librosa",
 }

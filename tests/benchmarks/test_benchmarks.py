@@ -36,6 +36,7 @@ SMALLEST = {
     "loading_memory": "--layouts tiny --file-dtypes bfloat16",
     "masked_prediction": "--rounds 1 --turn 0 --sizes tiny --seconds 2 --clip 1",
     "million_clips": "--clips 400 --speakers 20 --files 50",
+    "parity": "--families sew --sizes tiny",
     "serve_load": "--model FOLDER/run --requests 60 --clients 8 --clips 6 --kill-every 0.5",
     "timeline": "--rounds 1 --minutes 0.1 --size tiny --dtypes float32",
     "study": "--encoders 1 --corpora 1 --folds 2 --seeds 1 --rates 2 --clips 40 --epochs 1 --rounds 1",
@@ -45,9 +46,9 @@ SMALLEST = {
 """Arguments; FOLDER has a video, or a run and its clips."""
 UNHURRIED = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "TORCH_COMPILE_DISABLE": "1", "OMP_NUM_THREADS": "1"}
 """Speed does not matter, and nearly all time is the compilers'; `torch.compile` then leaves a function as it is."""
-NEEDED = {"export_int8": "onnxruntime"}
+NEEDED = {"export_int8": "onnxruntime", "parity": "torch"}
 """Modules without which there is no table."""
-PARTS = {"harness", "training_step", "fusion_peer"}
+PARTS = {"harness", "training_step", "fusion_peer", "emotion2vec_peer"}
 """Modules that benchmarks share."""
 
 

@@ -54,7 +54,7 @@ class BaseEncoderConfig:
 
     @property
     def min_samples(self) -> int:
-        """Fewest samples that give a frame; one more frame follows every `frame_hop` samples."""
+        """Fewest samples of a clip; they give `squeezed` frames, and one more follows every `frame_hop` samples."""
         raise NotImplementedError  # each family has its own
 
     @property

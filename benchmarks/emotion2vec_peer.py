@@ -83,14 +83,18 @@ def _model(settings: dict[str, Any]) -> Any:
             model_type="emotion2vec", hidden_size=settings["model_conf"]["embed_dim"], _attn_implementation=None
         )
 
-        def forward(self, wave: Any, attention_mask: Any = None) -> Any:
+        @property
+        def dtype(self) -> Any:
+            return self.modality_encoders["AUDIO"].extra_tokens.dtype
+
+        def forward(self, input_values: Any, attention_mask: Any = None) -> Any:
             import torch
 
             if attention_mask is None:
-                found = super().forward(wave, mask=False, features_only=True)["x"]
+                found = super().forward(input_values, mask=False, features_only=True)["x"]
             else:
-                lengths = attention_mask.sum(1).tolist()
-                rows = [self(row[None, :length]).last_hidden_state for row, length in zip(wave, lengths, strict=True)]
+                pairs = zip(input_values, attention_mask.sum(1).tolist(), strict=True)
+                rows = [self(row[None, :length]).last_hidden_state for row, length in pairs]
                 found = torch.cat(rows, 1)
             return SimpleNamespace(last_hidden_state=found)
 

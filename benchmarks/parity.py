@@ -53,22 +53,27 @@ def theirs(folder: Path, clips: list[np.ndarray], dtype: str) -> States:
 
 def ours(folder: Path, clips: list[np.ndarray], *, together: bool) -> States:
     """Return serjax's states of clips one by one, or of a padded batch."""
+    import jax
+    from flax import nnx
+
     from serjax.checkpoints.huggingface import load_encoder
 
     encoder: Any = load_encoder(str(folder)).encoder
+    padding = "transformers" if encoder.config.model_type == "whisper" and not together else "exact"
+    graphdef, weights = nnx.split(encoder)
+    call = jax.jit(lambda weights, *batch: nnx.merge(graphdef, weights)(*batch, padding=padding))
     lengths = np.array([len(clip) for clip in clips])
     found = []
     if together:
         wave = np.zeros((len(clips), lengths.max()), np.float32)
         for row, clip in zip(wave, clips, strict=True):
             row[: len(clip)] = clip
-        output = encoder(wave, lengths, padding="exact")
+        output = call(weights, wave, lengths)
         for row, count in enumerate(np.asarray(output.lengths)):
             found.append([np.asarray(state[row, :count]) for state in output.hidden_states])
         return found
-    padding = "transformers" if encoder.config.model_type == "whisper" else "exact"
     for clip in clips:
-        output = encoder(clip[None], np.array([len(clip)]), padding=padding)
+        output = call(weights, clip[None], np.array([len(clip)]))
         found.append([np.asarray(state[0]) for state in output.hidden_states])
     return found
 

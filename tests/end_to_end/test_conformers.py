@@ -46,7 +46,9 @@ ENCODERS = {
         preset("wav2vec2-conformer", "tiny"), **SMALL, **WAVES, position_embeddings_type="rotary"
     ),
 }
-families = pytest.mark.parametrize("family", ENCODERS)
+families = pytest.mark.parametrize(
+    "family", ["wav2vec2-bert", pytest.param("wav2vec2-conformer", marks=pytest.mark.slow)]
+)
 
 
 def layout(family):

@@ -135,6 +135,7 @@ def test_a_two_stage_search_trains_side_by_side(corpus, tmp_path, monkeypatch):
     assert not np.array_equal(*found.values())
 
 
+@pytest.mark.slow
 def test_extended_run_ends_as_one_of_as_many_epochs_with_all_seeds(corpus, tmp_path, caplog):
     caplog.set_level("INFO", "serjax")
     constant = {"search": (), "optimizer": OptimizerConfig(schedule="constant", max_lr=1e-2)}

@@ -104,7 +104,7 @@ def copied(jobs, tmp_path):
     "options",
     [
         lambda corpus: {},
-        rates_and_seeds,
+        pytest.param(rates_and_seeds, marks=pytest.mark.slow),
         pytest.param(sound_and_video, marks=pytest.mark.slow),
     ],
     ids=["plain", "rates and seeds", "sound and video"],

@@ -167,7 +167,7 @@ def test_signal_that_is_ignored_stays_so():
     assert run(code, signal.SIGHUP, hangup="SIG_IGN") == (0, "")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("which", [(0,), (1,), (0, 1)])
 def test_signal_to_one_process_ends_all_of_them(number, which):
     """The first computes what the other waits for, in a call of C."""

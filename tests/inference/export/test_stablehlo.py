@@ -41,7 +41,8 @@ CASES = {
 
 
 @pytest.mark.parametrize(
-    "name", [case if case != "bilstm" else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
+    "name",
+    [case if case in ("five_folds", "spectrogram") else pytest.param(case, marks=pytest.mark.slow) for case in CASES],
 )
 def test_a_process_without_serjax_computes_the_ensembles_logits(tmp_path, monkeypatch, name):
     model, layout = CASES[name]

@@ -53,7 +53,12 @@ def test_published_sizes(family, classes, parameters):
 
 
 @pytest.mark.parametrize(
-    ("family", "window"), [("audio_cnn", None), ("bilstm", None), pytest.param("bilstm", 0.2, marks=pytest.mark.slow)]
+    ("family", "window"),
+    [
+        ("audio_cnn", None),
+        pytest.param("bilstm", None, marks=pytest.mark.slow),
+        pytest.param("bilstm", 0.2, marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize("pad_mode", ["zeros", "repeat"])
 def test_neighbours_and_padding_change_nothing(family, pad_mode, window):

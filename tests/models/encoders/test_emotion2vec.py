@@ -66,6 +66,7 @@ def test_no_row_becomes_nan():
     assert np.abs(gradient["encoder"]["extra_tokens"][...]).max() > 0
 
 
+@pytest.mark.slow
 def test_folds_in_one_vmap_equal_folds_one_by_one():
     check_folds(TINY, LENGTHS)
 

@@ -18,8 +18,12 @@ def test_padding_changes_nothing(sew_config):
     check_padding(sew_config, LENGTHS)
 
 
-def test_gradients_are_finite_and_folds_in_one_vmap_equal_a_loop(sew_config):
+def test_gradients_are_finite(sew_config):
     check_finite(sew_config, LENGTHS)
+
+
+@pytest.mark.slow
+def test_folds_in_one_vmap_equal_a_loop(sew_config):
     check_folds(sew_config, LENGTHS)
 
 

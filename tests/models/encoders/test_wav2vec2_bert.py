@@ -55,6 +55,7 @@ def test_no_row_becomes_nan():
     check_finite(TINY, [0, 559, 7999], 8000)
 
 
+@pytest.mark.slow
 def test_folds_in_one_vmap_equal_folds_one_by_one():
     check_folds(TINY, LENGTHS, 8000)
 

@@ -99,7 +99,9 @@ def answer(graphdef, state, *given, **names):
 LENGTHS, COUNTS = [8000, 4100, 8000, 0], [3, 2, 0, 3]
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "form", [pytest.param(form, marks=pytest.mark.slow) if "wavlm" in form else form for form in FORMS]
+)
 def test_padding_and_neighbours_change_nothing(build, forms, form):
     graphdef, *state = build(forms[form])
     (wave, video), lengths, counts = clips(4), jnp.array(LENGTHS), jnp.array(COUNTS)
@@ -203,7 +205,7 @@ def batch():
     return cut(wave, lengths), lengths, video, counts
 
 
-@pytest.mark.parametrize("form", ["late", "gated", "xattn", "xattn conv wavlm"])
+@pytest.mark.parametrize("form", ["late", "gated", "xattn", pytest.param("xattn conv wavlm", marks=pytest.mark.slow)])
 def test_gradients_reach_all_that_is_used_and_rows_without_weight_count_for_nothing(build, forms, is_unused, form):
     config, (graphdef, *state) = forms[form], build(forms[form])
     wave, lengths, video, counts = batch()

@@ -53,6 +53,7 @@ def test_memory_holds_states_and_grows_with_rows(planner):
     assert two == pytest.approx(planner.memory(1, 8) - size(step.frozen))
 
 
+@pytest.mark.slow
 def test_remat_saves_memory_and_costs_work(experiment, tiny_encoder):
     deep = EncoderLayout(replace(tiny_encoder, num_hidden_layers=8, intermediate_size=128), normalize=True)
     what = replace(experiment, model=replace(experiment.model, layout=deep))

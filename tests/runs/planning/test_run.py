@@ -42,6 +42,7 @@ def test_gpus_are_counted(caplog):
     assert "5 x 1" in text
 
 
+@pytest.mark.slow
 def test_a_tpu_without_libtpu_is_counted_and_that_is_said(caplog, monkeypatch):
     monkeypatch.setattr(topology.importlib.util, "find_spec", lambda name: None)
     with caplog.at_level(logging.INFO, "serjax"):

@@ -49,6 +49,7 @@ def test_every_fold_has_labels_centroids_and_an_encoder_of_its_own(run, corpus):
         assert len(part.train) + len(part.test) == 24
 
 
+@pytest.mark.slow
 def test_clips_that_are_not_kept_give_the_same_encoders(run, corpus, tmp_path):
     again = small(corpus, tmp_path)
     again = replace(again, data=replace(again.data, keep_decoded=False))

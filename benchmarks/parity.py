@@ -46,8 +46,11 @@ def theirs(folder: Path, clips: list[np.ndarray], dtype: str) -> States:
             given = {"input_values": torch.from_numpy(clip[None]).to(kind)}
         with torch.inference_mode():
             output = model(**given, output_hidden_states=True)
-        # Of pre-LN encoders, the last state is without the final norm in some versions.
-        found.append([state[0].numpy() for state in (*output.hidden_states[:-1], output.last_hidden_state)])
+        # SEW's layers have one state for several frames, which are all of that state in serjax.
+        factor = getattr(model.config, "squeeze_factor", 1)
+        states = [state.repeat_interleave(factor, 1) for state in output.hidden_states[:-1]]
+        # Of pre-LN encoders, the last of `hidden_states` is without the final norm in some versions.
+        found.append([state[0].numpy() for state in (*states, output.last_hidden_state)])
     return found
 
 

@@ -15,12 +15,12 @@ PARTS = frozenset({"lora_A", "lora_B", "ia3_l", "adapter_down", "adapter_up"})
 
 SECOND = r"output_dense|output_projection|fc2|mlp\.2"
 """Second Linear layers of feed-forward blocks, by the families' names."""
-_QUERY, _KEY, _VALUE = "q_proj|linear_q", "k_proj|linear_k", "v_proj|linear_v"
+_QUERY, _KEY, _VALUE = "q_proj|linear_q", "k_proj|linear_k", "v_proj|linear_v|qkv"
 _TARGETS = {
     "none": "",
     "lora": f"{_QUERY}|{_VALUE}",
     "ia3": f"{_KEY}|{_VALUE}|{SECOND}",
-    "bottleneck": rf"out_proj|linear_out|{SECOND}",
+    "bottleneck": rf"out_proj|linear_out|attn\.proj|{SECOND}",
 }
 _USES = {
     "none": frozenset[str](),
@@ -55,7 +55,7 @@ class AdapterConfig:
     targets: str | None = None
     """Regular expression of the Linear layers that are adapted: of the whole name in the encoder, or of its end behind
     a dot. By default queries and values (lora), keys, values and the second feed-forward layer (ia3), or the last layer
-    of attention and feed-forward (bottleneck)."""
+    of attention and feed-forward (bottleneck); in emotion2vec, queries, keys and values are one layer."""
     feedforward: str | None = None
     """Regular expression, among the targets of ia3, of those whose inputs are scaled; by default the second layers of
     feed-forward blocks."""
@@ -133,6 +133,6 @@ def named(pattern: str, name: str) -> bool:
 
 
 def layer_of(name: str) -> int | None:
-    """Return the number of the transformer layer in which a module lies, by its name; None: in none."""
-    found = re.match(r"(?:.*\.)?(?:layers|blocks)\.(\d+)\.", name)
+    """Return the number of the transformer layer in which a module lies, by its name in the encoder; None: in none."""
+    found = re.match(r"encoder\.layers\.(\d+)\.", name)
     return None if found is None else int(found[1])

@@ -183,12 +183,20 @@ class Speech(Model):
         """Return the settings with the encoder's layout, and the layer as a number from 0, or None for the last.
 
         Raises:
-            UserError: there is no such layer.
+            UserError: there is no such layer, or layers that run apart from what comes before them would hear padding.
         """
         found = replace(self, layout=resolution.layout, adapter=resolution.adapter or self.adapter)
-        if found.layout is None or found.layer is None:
+        if found.layout is None:
             return found
-        return replace(found, layer=None if found.top == found.encoder.config.num_hidden_layers else found.top)
+        config = found.layout.config
+        if found.adapter.encode_once and found.padding != "exact" and config.layers_hear_padding:
+            raise UserError(
+                "model.adapter.encode_once is given, but with model.padding transformers the layers of "
+                f"{config.model_type} hear what follows a clip in its batch; leave one of them out."
+            )
+        if found.layer is None:
+            return found
+        return replace(found, layer=None if found.top == config.num_hidden_layers else found.top)
 
     def build(
         self, num_classes: int, *, augmentation: Augmentation | None = None, rngs: "nnx.Rngs"
@@ -237,6 +245,8 @@ class Speech(Model):
                 return int(index) >= self.top
             case ("speech_encoder", "encoder", "layer_norm", *_):
                 return self.encoder.config.norm_first and self.top < self.encoder.config.num_hidden_layers
+            case ("speech_encoder", "encoder", "upsample", *_):
+                return self.top < self.encoder.config.num_hidden_layers
         return False
 
     def heads_only(self) -> Self:
@@ -264,8 +274,8 @@ class Speech(Model):
                 "leave one of them out."
             )
         masked = self.mask_time_prob or self.mask_feature_prob
-        if self.adapter.encode_once and (masked or (self.family == "whisper" and self.padding != "exact")):
+        if self.adapter.encode_once and masked:
             raise UserError(
-                "model.adapter.encode_once is given, but SpecAugment (mask_time_prob, mask_feature_prob) and Whisper's "
-                "padding of transformers change with each batch; leave one of them out."
+                "model.adapter.encode_once is given, but SpecAugment (mask_time_prob, mask_feature_prob) changes with "
+                "each batch; leave one of them out."
             )

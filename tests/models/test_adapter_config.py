@@ -1,6 +1,8 @@
 import pytest
 
 from serjax.models.adapter_config import AdapterConfig, layer_of, named
+from serjax.models.base import EncoderLayout, Resolution
+from serjax.models.encoders.config import preset
 from serjax.models.speech import Speech
 from serjax.runtime.constraints import validate
 from serjax.runtime.errors import UserError
@@ -36,15 +38,18 @@ def test_settings_that_mean_something_are_not(settings):
     [
         (Speech(freeze="cnn", adapter=AdapterConfig(kind="lora")), "freeze is cnn, but with model.adapter all of the"),
         (Speech(mask_time_prob=0.1, adapter=AdapterConfig(kind="lora", encode_once=True)), "but SpecAugment"),
-        (
-            Speech(family="whisper", padding="transformers", adapter=AdapterConfig(kind="lora", encode_once=True)),
-            "Whisper's padding",
-        ),
     ],
 )
 def test_a_model_that_cannot_be_is_refused(model, message):
     with pytest.raises(UserError, match=message):
         validate(model)
+
+
+@pytest.mark.parametrize("family", ["sew", "wav2vec2-conformer", "whisper"])
+def test_stored_states_are_refused_where_layers_hear_padding(family):
+    model = Speech(padding="transformers", adapter=AdapterConfig(kind="lora", encode_once=True))
+    with pytest.raises(UserError, match=rf"with model\.padding transformers the layers of {family} hear what follows"):
+        model.resolved(Resolution(1.0, EncoderLayout(preset(family, "tiny"))))
 
 
 def test_a_pattern_is_of_the_whole_name_or_of_its_end():
@@ -55,7 +60,7 @@ def test_a_pattern_is_of_the_whole_name_or_of_its_end():
 
 def test_layers_are_numbered_by_their_names():
     assert layer_of("encoder.layers.11.feed_forward.output_dense") == 11
-    assert layer_of("blocks.2.attn.qkv") == 2
+    assert layer_of("encoder.pos_conv_embed.layers.2.conv") is None
     assert layer_of("feature_projection.projection") is None
 
 

@@ -14,6 +14,7 @@ from serjax.models.adapter_config import AdapterConfig
 from serjax.models.adapters import adapt, adapted_layers, first_adapted
 from serjax.models.base import EncoderLayout
 from serjax.models.encoders.build import build_encoder
+from serjax.models.encoders.emotion2vec_config import Emotion2vecConfig
 from serjax.models.encoders.whisper_config import WhisperConfig
 from serjax.models.functional import logits_of
 from serjax.models.inputs import Inputs
@@ -30,6 +31,22 @@ WAVE = np.where(np.arange(640) < LENGTHS[:, None], np.random.default_rng(0).norm
 INPUTS = Inputs(WAVE, LENGTHS)
 WHISPER = WhisperConfig(
     d_model=16, encoder_layers=2, encoder_attention_heads=2, encoder_ffn_dim=24, num_mel_bins=8, max_source_positions=20
+)
+
+EMOTION2VEC = Emotion2vecConfig(
+    hidden_size=16,
+    num_hidden_layers=2,
+    prenet_depth=1,
+    num_attention_heads=2,
+    intermediate_size=24,
+    conv_dim=(8, 8, 8),
+    conv_kernel=(10, 3, 2),
+    conv_stride=(5, 2, 2),
+    num_conv_pos_embeddings=5,
+    conv_pos_kernel_size=5,
+    num_conv_pos_embedding_groups=4,
+    num_extra_tokens=3,
+    dropout_input=0.2,
 )
 
 
@@ -123,7 +140,10 @@ STORED = {
     "WavLM, last layer": ("wavlm_config", 1, False),
     "pre-LN, all states": ("layer_config", 1, True),
     "pre-LN, all layers": ("layer_config", None, True),
-    "Whisper": (None, 1, False),
+    "SEW": ("sew_config", 1, False),
+    "Whisper": (WHISPER, 1, False),
+    "emotion2vec, blocks": (EMOTION2VEC, 1, False),
+    "emotion2vec, all states": (EMOTION2VEC, None, True),
 }
 
 
@@ -131,13 +151,14 @@ STORED = {
 def test_stored_states_are_answered_as_the_clips_are(request, name):
     """In training too, with the same key: dropout falls on the layers from the first adapted one on alone."""
     layout, last_layers, weighted = STORED[name]
-    encoder = WHISPER
-    if layout is not None:
-        encoder = replace(request.getfixturevalue(layout), hidden_dropout=0.3, mask_time_prob=0.0)
+    encoder = request.getfixturevalue(layout) if isinstance(layout, str) else layout
+    if encoder is not WHISPER:
+        encoder = replace(encoder, hidden_dropout=0.3, mask_time_prob=0.0)
     adapter = replace(KINDS["lora"], encode_once=True, last_layers=last_layers)
     settings = model_of(encoder, adapter=adapter, weighted_layers=weighted)
     graphdef, *state = parts_of(settings)
     states, frames = jax.jit(lambda state: nnx.merge(graphdef, *state).shared_states(*INPUTS.sound))(state)
+    assert (np.diff(frames) < 0).all()
     assert states.shape[1] == (2 if weighted and last_layers else 1)
     stored = Inputs(hidden_states=states, hidden_lengths=frames)
     key = jax.random.key(1)
@@ -149,6 +170,15 @@ def test_stored_states_are_answered_as_the_clips_are(request, name):
     np.testing.assert_allclose(*trained, atol=1e-5)
     np.testing.assert_allclose(*plain, atol=1e-5)
     assert np.abs(trained[0] - plain[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"), {"lora": ["attn.qkv"], "ia3": ["attn.qkv", "mlp.fc2"], "bottleneck": ["attn.proj", "mlp.fc2"]}.items()
+)
+def test_layers_of_emotion2vec_are_counted_without_its_positional_convolutions(kind, names):
+    encoder = encoder_of(EMOTION2VEC)
+    adapt(encoder, replace(KINDS[kind], last_layers=1), rngs=nnx.Rngs(1))
+    assert list(adapted_layers(encoder)) == [f"encoder.layers.1.{name}" for name in names]
 
 
 def test_folds_side_by_side_are_the_folds_one_by_one(layer_config):

@@ -97,11 +97,13 @@ def check_key(config, frozen, lengths, size=640):
 
 
 def check_above(config, first, lengths, size=640):
-    """Hold that the layers from one on, given its input, make the states that the whole encoder makes."""
+    """Hold that the layers from one on, given its input in a longer batch, make the whole encoder's states."""
     graphdef, state = build(config)
-    model, lengths = nnx.merge(graphdef, state), jnp.array(lengths)
-    whole = model(waves(lengths, size), lengths)
-    above = model.above(whole.hidden_states[first], whole.lengths, first=first)
+    lengths = jnp.array(lengths)
+    whole = encode(config)(state, waves(lengths, size), lengths)
+    given = jnp.pad(whole.whole(first), ((0, 0), (0, 3), (0, 0)), constant_values=3.0)
+    run = jax.jit(lambda state, *given: nnx.merge(graphdef, state).above(*given, first=first))
+    above = [one[:, :-3] for one in run(state, given, whole.lengths)]
     assert len(above) == len(whole.hidden_states) - first
     masks = length_mask(whole.lengths, above[0].shape[1])[:, :, None]
     for a, b in zip(above, whole.hidden_states[first:], strict=True):

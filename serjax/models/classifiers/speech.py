@@ -97,7 +97,8 @@ class SpeechClassifier(nnx.Module):
         """Return the states of a clip that are the same in all folds and epochs, and its number of true frames.
 
         Those are what the head takes of a frozen encoder; with adapters the input of the first adapted layer, and with
-        `weighted_layers` the states before it, too.
+        `weighted_layers` the states before it, too. With adapters an encoder's extra tokens stand before the frames,
+        and count as such.
         """
         if not self.config.adapter.encode_once:
             return self.features(wave, lengths)
@@ -105,8 +106,8 @@ class SpeechClassifier(nnx.Module):
         wave = self._normalized(wave, lengths)
         hidden = self.speech_encoder(wave, lengths, padding=self.config.padding)
         first = self._first()
-        states = hidden.hidden_states[0 if self.config.weighted_layers else first : first + 1]
-        return jnp.stack(states, axis=1), hidden.lengths
+        states = [hidden.whole(index) for index in range(0 if self.config.weighted_layers else first, first + 1)]
+        return jnp.stack(states, axis=1), hidden.lengths + self.config.encoder.config.extra_tokens
 
     def _normalized(self, wave: Float[Array, "b t"], lengths: Int[Array, "b"]) -> Float[Array, "b t"]:
         encoder = self.config.encoder
@@ -115,21 +116,22 @@ class SpeechClassifier(nnx.Module):
     def _first(self) -> int:
         if self.frozen_layers is None:
             raise UserError(
-                "model.adapter.encode_once: what comes before the transformer layers is adapted too, so that no part "
-                "is the same in all folds; leave it out, or give other targets."
+                "model.adapter.encode_once: a layer outside the transformer layers is adapted too, so that no part is "
+                "known to be the same in all folds; leave it out, or give other targets."
             )
         return self.frozen_layers
 
     def _above(
-        self, states: Float[Array, "b l n d"], frames: Int[Array, "b"], key: PRNGKeyArray | None
-    ) -> Float[Array, "b m n d"]:
-        """Return the hidden states that the head takes, from those of `shared_states` below adapters."""
-        first = self._first()
+        self, states: Float[Array, "b l m d"], frames: Int[Array, "b"], key: PRNGKeyArray | None
+    ) -> tuple[Float[Array, "b k n d"], Int[Array, "b"]]:
+        """Return the hidden states that the head takes, and true frames, from those of `shared_states`."""
+        first, tokens = self._first(), self.config.encoder.config.extra_tokens
+        frames = frames - tokens
         with adapter_dropout(self.speech_encoder, _of_adapters(key)):
             above = self.speech_encoder.above(states[:, -1], frames, key, first=first, remat=self.config.remat)
         if not self.config.weighted_layers:
-            return above[-1][:, None]
-        return jnp.concatenate([states, jnp.stack(above[1:], axis=1)], axis=1)
+            return above[-1][:, None], frames
+        return jnp.concatenate([states[:, :, tokens:], jnp.stack(above[1:], axis=1)], axis=1), frames
 
     def __call__(
         self, inputs: Inputs, key: PRNGKeyArray | None = None, weight: Float[Array, "b"] | None = None
@@ -146,7 +148,7 @@ class SpeechClassifier(nnx.Module):
         if stored is not None and frames is not None:
             if not self.config.adapter.encode_once:
                 return self.head(stored, frames, key)
-            return self.head(self._above(stored, frames, encoder), frames, head)
+            return self.head(*self._above(stored, frames, encoder), head)
         wave, lengths = inputs.sound
         if key is not None and self.augmentation.changes_waves:
             wave, lengths = augmented(wave, lengths, jax.random.fold_in(key, 2), self.augmentation, self.banks)

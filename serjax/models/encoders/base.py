@@ -73,6 +73,16 @@ class BaseEncoderConfig:
         return 1
 
     @property
+    def extra_tokens(self) -> int:
+        """Learned vectors that stand before a clip's frames in every layer."""
+        return 0
+
+    @property
+    def layers_hear_padding(self) -> bool:
+        """True where padding="transformers" lets the layers take what follows a clip in its batch for a part of it."""
+        return False
+
+    @property
     def norm_first(self) -> bool:
         """True where norms stand before the layers, and one after the last."""
         raise NotImplementedError  # each family has its own

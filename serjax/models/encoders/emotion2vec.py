@@ -168,33 +168,37 @@ class Encoder(nnx.Module):
 
     def __call__(
         self,
-        x: Float[Array, "b n d"],
+        x: Float[Array, "b k d"],
         mask: Bool[Array, "b n"],
         key: PRNGKeyArray | None,
         *,
         frozen_layers: int | None,
         remat: bool,
         attentions: bool = False,
-    ) -> tuple[tuple[Float[Array, "b n d"], ...], tuple[Float[Array, "b h n n"], ...]]:
-        """Return hidden states of the frames (the first layer's input, each layer's output) and attention.
+        first: int | None = None,
+    ) -> tuple[tuple[Float[Array, "b m d"], ...], tuple[Float[Array, "b h n n"], ...]]:
+        """Return hidden states of tokens and frames (the first layer's input, each layer's output) and attention.
 
         Args:
-            x: Projected features.
+            x: Projected features, k = n; with `first` the input of that layer, k = m = tokens + n, and what comes
+                before it is left out.
             mask: True where a frame is a frame of the clip.
             key: Random key for dropout and layerdrop; None for neither.
             frozen_layers: So many layers, and what is before them, run without either; None for no frozen part.
             remat: Recompute each layer in the backward pass.
             attentions: Return attention between frames; what tokens have of it is left out.
+            first: Number of the layer to begin with; None for what comes before the layers, too.
         """
         config, tokens = self.config, self.config.num_extra_tokens
         stem, between, *keys = split(key, 2 + len(self.layers))
-        x = x + self.pos_conv_embed(x, mask)
-        front = jnp.broadcast_to(self.extra_tokens[...].astype(x.dtype), (len(x), tokens, x.shape[2]))
-        x = self.layer_norm(jnp.concatenate([front, x], axis=1))
+        if first is None:
+            x = x + self.pos_conv_embed(x, mask)
+            front = jnp.broadcast_to(self.extra_tokens[...].astype(x.dtype), (len(x), tokens, x.shape[2]))
+            x = self.layer_norm(jnp.concatenate([front, x], axis=1))
+            x = x if frozen_layers is not None else dropout(x, config.prenet_dropout, stem)
         mask = jnp.pad(mask, ((0, 0), (tokens, 0)), constant_values=True)
-        x = x if frozen_layers is not None else dropout(x, config.prenet_dropout, stem)
-        states, shares = [x[:, tokens:]], []
-        for index, layer in enumerate(self.layers):
+        states, shares = [x], []
+        for index, layer in tuple(enumerate(self.layers))[first or 0 :]:
             frozen = frozen_layers is not None and index < frozen_layers
             if index == config.prenet_depth and not frozen:
                 x = dropout(x, config.dropout_input, between)
@@ -208,7 +212,7 @@ class Encoder(nnx.Module):
                 layerdrop=config.prenet_layerdrop if index < config.prenet_depth else config.layerdrop,
                 remat=remat,
             )
-            states.append(x[:, tokens:])
+            states.append(x)
             shares += [] if weights is None else [weights[:, :, tokens:, tokens:]]
         return tuple(states), tuple(shares)
 
@@ -234,7 +238,7 @@ class FeatureProjection(nnx.Module):
 
 
 class SpeechEncoder(BaseEncoder):
-    """Convolutions, projection, SpecAugment and `Encoder`; the extra tokens do not come out.
+    """Convolutions, projection, SpecAugment and `Encoder`; hidden states are of frames, the extra tokens beside them.
 
     FunASR encodes one clip at a time, without padding, which is what a clip gives here in any batch.
     """
@@ -269,7 +273,24 @@ class SpeechEncoder(BaseEncoder):
         within = length_mask(count, x.shape[1])
         options: dict[str, Any] = {"frozen_layers": frozen_layers, "remat": remat, "attentions": attentions}
         states, shares = self.encoder(x, within, layers, **options)
-        return EncoderOutput(states, count, shares)
+        tokens = self.config.num_extra_tokens
+        frames, front = (tuple(state[:, part] for state in states) for part in (slice(tokens, None), slice(tokens)))
+        return EncoderOutput(frames, count, shares, front)
+
+    def above(
+        self,
+        x: Float[Array, "b m d"],
+        count: Int[Array, "b"],
+        key: PRNGKeyArray | None = None,
+        *,
+        first: int,
+        remat: bool = False,
+    ) -> tuple[Float[Array, "b n d"], ...]:
+        """Return the frames' last hidden states, from that of index `first`, which is given; see `BaseEncoder`."""
+        tokens, layers = self.config.num_extra_tokens, split(key, 2)[1]
+        within = length_mask(count, x.shape[1] - tokens)
+        states, _ = self.encoder(x, within, layers, frozen_layers=first, remat=remat, first=first)
+        return tuple(state[:, tokens:] for state in states)
 
     def _augment(self, x: Float[Array, "b n d"], count: Int[Array, "b"], key: PRNGKeyArray) -> Float[Array, "b n d"]:
         """Put zero over spans of frames, as in its pretraining, and over spans of features (Park et al., 2019)."""

@@ -89,6 +89,11 @@ class Emotion2vecConfig(BaseEncoderConfig):
         return self.convolutions.min_samples
 
     @property
+    def extra_tokens(self) -> int:
+        """Learned vectors that stand before a clip's frames in every layer."""
+        return self.num_extra_tokens
+
+    @property
     def norm_first(self) -> bool:
         """Norms stand behind the layers."""
         return False

@@ -12,7 +12,6 @@ from serjax.models.encoders import wav2vec2
 from serjax.models.encoders.attention import linear
 from serjax.models.encoders.feature_extractor import FeatureExtractor
 from serjax.models.encoders.sew_config import SEWConfig
-from serjax.models.encoders.stack import BaseEncoder
 from serjax.models.layers.activations import ACTIVATIONS
 from serjax.models.layers.convolution import grouped
 from serjax.models.layers.layer_norm import LayerNorm
@@ -86,7 +85,7 @@ class Encoder(wav2vec2.Encoder):
         zero in all states, as `last_hidden_state` is in transformers. Attention is between squeezed frames.
 
         Args:
-            x: Projected features.
+            x: Projected features; with `first` the input of that layer, frame by frame as it comes out.
             mask: True where a frame is a frame of the clip.
             key: Random key for dropout and layerdrop; None for neither.
             exact: A clip is squeezed as if it was alone. Otherwise frames left over at its end are squeezed with the
@@ -95,12 +94,11 @@ class Encoder(wav2vec2.Encoder):
             remat: Recompute each layer in the backward pass.
             attentions: Return attention; else there is none.
             normalize_last: False leaves the last state as its layer gives it: not upsampled.
-            first: None; `above` is refused.
+            first: Number of the layer to begin with, of `exact` alone; None for what comes before the layers, too.
         """
-        assert first is None
-        squeezed, within = self.squeeze(x, mask, exact)
+        squeezed, within = self.squeeze(x, mask, exact) if first is None else self.squeezed(x, mask)
         states, shares = self.layered(
-            squeezed, within, key, frozen_layers=frozen_layers, remat=remat, attentions=attentions
+            squeezed, within, key, first=first, frozen_layers=frozen_layers, remat=remat, attentions=attentions
         )
         rest = ((0, 0), (0, x.shape[1] - squeezed.shape[1] * self.factor), (0, 0))
         within = jnp.repeat(within, self.factor, axis=1)[:, :, None]
@@ -114,21 +112,26 @@ class Encoder(wav2vec2.Encoder):
     ) -> tuple[Float[Array, "b m d"], Bool[Array, "b m"]]:
         """Return the layers' input and where it is of the clip; m = n // factor."""
         x = jnp.where(mask[:, :, None], x, 0)
-        count = x.shape[1] // self.factor
-
-        def parts(y: Array) -> Array:
-            return y[:, : count * self.factor].reshape(y.shape[0], count, self.factor, *y.shape[2:])
-
-        within = parts(mask)
-        y = parts(x).mean(axis=2) + self.pos_conv_embed(x, None)
+        within = self._parts(mask)
+        y = self._parts(x).mean(axis=2) + self.pos_conv_embed(x, None)
         return self.layer_norm(y), within.all(axis=2) if exact else within.any(axis=2)
+
+    def squeezed(
+        self, x: Float[Array, "b n d"], mask: Bool[Array, "b n"]
+    ) -> tuple[Float[Array, "b m d"], Bool[Array, "b m"]]:
+        """Return squeezed frames of those that stand beside each other, and where they are of the clip."""
+        return self._parts(x)[:, :, 0], self._parts(mask).all(axis=2)
+
+    def _parts(self, x: Array) -> Array:
+        """Return the frames [b n ...] that are squeezed into one beside each other: [b m factor ...]."""
+        count = x.shape[1] // self.factor
+        return x[:, : count * self.factor].reshape(x.shape[0], count, self.factor, *x.shape[2:])
 
 
 class SpeechEncoder(wav2vec2.SpeechEncoder):
     """Convolutions, projection (where widths differ), SpecAugment and transformer."""
 
     config: SEWConfig
-    above = BaseEncoder.above  # refused: what is given would be squeezed again
 
     def __init__(self, config: SEWConfig, *, rngs: nnx.Rngs):
         channels, size = config.conv_dim[-1], config.hidden_size

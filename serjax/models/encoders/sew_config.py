@@ -38,6 +38,11 @@ class SEWConfig(Wav2Vec2Config):
         return self.receptive_field + (self.squeeze_factor - 1) * self.frame_hop
 
     @property
+    def layers_hear_padding(self) -> bool:
+        """True: frames left over at a clip's end are squeezed with the padding."""
+        return True
+
+    @property
     def batch_padding_counts(self) -> bool:
         """True: frames left over by the squeeze are zero at the end of a batch, and squeezed with padding before it."""
         return True

@@ -22,11 +22,18 @@ class EncoderOutput(NamedTuple):
         lengths: Number of true frames of each clip.
         attentions: Attention weights of every layer: the share of each frame (last axis) in each frame's mixture; empty
             unless asked for.
+        tokens: States of the learned vectors that stand before the frames in each layer; empty where there are none.
     """
 
     hidden_states: tuple[Float[Array, "b n d"], ...]
     lengths: Int[Array, "b"]
     attentions: tuple[Float[Array, "b h n n"], ...] = ()
+    tokens: tuple[Float[Array, "b t d"], ...] = ()
+
+    def whole(self, index: int) -> Float[Array, "b m d"]:
+        """Return a hidden state with the tokens before its frames, m = t + n, as `BaseEncoder.above` takes it."""
+        state = self.hidden_states[index]
+        return jnp.concatenate([self.tokens[index], state], axis=1) if self.tokens else state
 
 
 class BaseEncoder(nnx.Module):
@@ -70,7 +77,7 @@ class BaseEncoder(nnx.Module):
 
     def above(
         self,
-        x: Float[Array, "b n d"],
+        x: Float[Array, "b m d"],
         count: Int[Array, "b"],
         key: PRNGKeyArray | None = None,
         *,
@@ -80,20 +87,15 @@ class BaseEncoder(nnx.Module):
         """Return the hidden states from that of index `first` on, which is given and may have been computed before.
 
         Args:
-            x: That state, the input of layer `first`, of padding="exact".
-            count: Number of true frames of each clip.
+            x: That state, the input of layer `first`, as `EncoderOutput.whole` gives it; of padding="exact" where
+                `config.layers_hear_padding`.
+            count: Number of true frames of each clip, without tokens.
             key: Random key for dropout and layerdrop of the layers from `first` on, where a call with the same key and
                 `frozen_layers` of `first` draws the same; None for evaluation.
             first: Number of the layer to begin with.
             remat: Recompute transformer layers in the backward pass.
-
-        Raises:
-            UserError: the family computes its layers with what comes before them alone.
         """
-        raise UserError(
-            f"model.adapter.encode_once: the layers of {self.config.model_type} are not run apart from what comes "
-            "before them; leave it out."
-        )
+        raise NotImplementedError  # each family has its own
 
 
 def check_waves(config: EncoderConfig, wave: Float[Array, "b t"]) -> None:

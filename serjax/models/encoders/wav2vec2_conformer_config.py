@@ -45,6 +45,11 @@ class Wav2Vec2ConformerConfig(Wav2Vec2Config):
         return True
 
     @property
+    def layers_hear_padding(self) -> bool:
+        """True: the depthwise convolutions see the padding in transformers."""
+        return True
+
+    @property
     def batch_padding_counts(self) -> bool:
         """The depthwise convolutions see the padding in transformers, whatever the norm of the first one is."""
         return True

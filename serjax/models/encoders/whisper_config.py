@@ -74,6 +74,11 @@ class WhisperConfig(BaseEncoderConfig):
         return self.frame_hop * self.max_source_positions
 
     @property
+    def layers_hear_padding(self) -> bool:
+        """True: clips are padded to 30 s, which are looked at as a whole."""
+        return True
+
+    @property
     def norm_first(self) -> bool:
         """Norms stand before the layers."""
         return True

@@ -185,6 +185,7 @@ def heads_epoch(experiment: Experiment, classes: int, *, clips: int, steps: int)
     step = training_step(experiment, classes)
     encoder = model.encoder.config
     count = encoder.frames(round(experiment.data.max_seconds * SAMPLE_RATE))
+    count += encoder.extra_tokens if model.adapter.encode_once else 0
     layers = encoder.num_hidden_layers + 1 if model.weighted_layers else 1
     if model.adapter.encode_once and model.weighted_layers:
         built = abstract(lambda rngs: model.build(classes, rngs=rngs))

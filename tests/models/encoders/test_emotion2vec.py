@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from encoder_laws import KEY, build, check_finite, check_folds, check_key, encode, waves, within
+from encoder_laws import KEY, build, check_above, check_finite, check_folds, check_key, encode, waves, within
 from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -69,6 +69,11 @@ def test_no_row_becomes_nan():
 @pytest.mark.slow
 def test_folds_in_one_vmap_equal_folds_one_by_one():
     check_folds(TINY, LENGTHS)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_layers_of_prenet_and_blocks_run_apart_from_what_comes_before_them(first):
+    check_above(TINY, first, LENGTHS)
 
 
 def test_training_follows_its_key_and_frozen_layers_do_not():

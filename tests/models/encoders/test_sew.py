@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from encoder_laws import check_finite, check_folds, check_padding
+from encoder_laws import check_above, check_finite, check_folds, check_padding
 from flax import nnx
 
 from serjax.models.encoders.build import build_encoder
@@ -25,6 +25,10 @@ def test_gradients_are_finite(sew_config):
 @pytest.mark.slow
 def test_folds_in_one_vmap_equal_a_loop(sew_config):
     check_folds(sew_config, LENGTHS)
+
+
+def test_layers_run_apart_from_what_comes_before_them(sew_config):
+    check_above(sew_config, 1, LENGTHS)
 
 
 @pytest.mark.parametrize(("taps", "factor"), [(6, 2), (5, 2), (7, 3), (4, 3), (2, 4), (6, 1)])

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+from jax.interpreters.partial_eval import dce_jaxpr
 
 
 class Count(NamedTuple):
@@ -25,15 +26,18 @@ class Count(NamedTuple):
 
 
 def count(jaxpr: ClosedJaxpr, donated: int = 0) -> Count:
-    """Return the counts of a function that `jax.make_jaxpr` has traced.
+    """Return the counts of a function that `jax.make_jaxpr` has traced, without what no result hangs on.
+
+    Compilers leave that out, too: layers above the one that a head takes are traced and never run.
 
     Args:
         jaxpr: of the function.
         donated: so many of its flat arguments, from the first on, may be overwritten after their last use.
     """
-    flops, moved = _work(jaxpr.jaxpr)
-    own, given = jaxpr.jaxpr.invars[:donated], (*jaxpr.jaxpr.invars[donated:], *jaxpr.jaxpr.constvars)
-    return Count(flops, moved, sum(map(_bytes, given)) + _peak(jaxpr.jaxpr, {one: _bytes(one) for one in own}))
+    run, _ = dce_jaxpr(jaxpr.jaxpr, True, instantiate=True)
+    flops, moved = _work(run)
+    own, given = run.invars[:donated], (*run.invars[donated:], *run.constvars)
+    return Count(flops, moved, sum(map(_bytes, given)) + _peak(run, {one: _bytes(one) for one in own}))
 
 
 def size(tree: Any) -> int:

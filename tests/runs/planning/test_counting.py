@@ -47,8 +47,17 @@ def test_a_function_with_a_rule_of_its_own_counts_once():
 
     square.defvjp(lambda x: (square(x), x), lambda x, g: (g @ x.T + x.T @ g,))
     assert counted(square, (4, 4)).flops == 2 * 4**3
-    gradient = counted(jax.grad(lambda x: square(x).sum()), (4, 4))
+    gradient = counted(jax.value_and_grad(lambda x: square(x).sum()), (4, 4))
     assert gradient.flops == 3 * 2 * 4**3
+
+
+def test_what_no_result_hangs_on_is_not_counted():
+    def function(x):
+        layer = jax.checkpoint(jax.jit(lambda x: (x @ x, x @ x @ x)))
+        (x, _), unused = layer(x), jax.lax.scan(lambda x, _: (x @ x, None), x, None, length=6)
+        return x
+
+    assert counted(function, (4, 4)) == (2 * 4**3, F32 * 48, F32 * 32)
 
 
 def test_values_are_freed_after_their_last_use():

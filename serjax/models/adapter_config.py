@@ -60,7 +60,7 @@ class AdapterConfig:
     """Regular expression, among the targets of ia3, of those whose inputs are scaled; by default the second layers of
     feed-forward blocks."""
     last_layers: Annotated[int, Ge(1), Le(256)] | None = None
-    """Adapt no more than this many transformer layers, the last ones."""
+    """Adapt no more than this many transformer layers, the last ones (up to `model.layer`, where it is given)."""
     encode_once: bool = False
     """Encode every clip once, up to the first adapted layer, for all folds and epochs, and train on what comes out: no
     SpecAugment, no augmentation of waves, and the same stretch of a long clip in each epoch."""

@@ -85,19 +85,20 @@ def _zeros(inputs: int, outputs: int, rngs: nnx.Rngs, *, bias: bool) -> Linear:
     return Linear(inputs, outputs, use_bias=bias, kernel_init=nnx.initializers.zeros, rngs=rngs)
 
 
-def adapt(encoder: nnx.Module, config: AdapterConfig, *, rngs: nnx.Rngs) -> None:
+def adapt(encoder: nnx.Module, config: AdapterConfig, *, top: int | None = None, rngs: nnx.Rngs) -> None:
     """Put adapters into an encoder; as they are drawn, it computes what it did before.
 
     Args:
         encoder: abstract or not; its layers are replaced.
         config: of which kind, and where.
+        top: so many transformer layers are run, and no others adapted; None: all.
         rngs: source of their weights.
 
     Raises:
         UserError: the targets match nothing, or something else than Linear layers.
     """
     modules: dict[str, Any] = {".".join(map(str, path)): module for path, module in nnx.iter_modules(encoder)}
-    for name in target_names(modules, config):
+    for name in target_names(modules, config, top):
         base = modules[name]
         *path, last = name.split(".")
         owner = modules[".".join(path)]
@@ -115,12 +116,13 @@ def adapt(encoder: nnx.Module, config: AdapterConfig, *, rngs: nnx.Rngs) -> None
             setattr(owner, last, adapted)
 
 
-def target_names(modules: dict[str, Any], config: AdapterConfig) -> list[str]:
+def target_names(modules: dict[str, Any], config: AdapterConfig, top: int | None = None) -> list[str]:
     """Return the names of the layers that are adapted, in the order of the names.
 
     Args:
         modules: of the encoder by name.
         config: which of them.
+        top: so many transformer layers are run; None: all.
 
     Raises:
         UserError: there is none, or one is no Linear layer.
@@ -141,20 +143,25 @@ def target_names(modules: dict[str, Any], config: AdapterConfig) -> list[str]:
             f"model.adapter.targets {brief(repr(config.pattern))}: it matches no module of the encoder; the nearest "
             f"Linear layers are {one_of(near)}."
         )
-    if config.last_layers is None:
-        return sorted(found, key=_numbers_in_order)
-    layers = 1 + max((layer for name in modules if (layer := layer_of(name)) is not None), default=-1)
-    if config.last_layers > layers:
+    count = 1 + max((layer for name in modules if (layer := layer_of(name)) is not None), default=-1)
+    layers = count if top is None else top
+    run = [name for name in found if (layer := layer_of(name)) is None or layer < layers]
+    if not run:
         raise UserError(
-            f"model.adapter.last_layers is {config.last_layers}, but the encoder has {layers} layers; give at most "
-            "that many."
+            f"model.layer is {layers}, and model.adapter.targets {brief(repr(config.pattern))} matches nothing below "
+            f"it, only {found[0]} and the like; give a higher layer, or other targets."
         )
+    if config.last_layers is None:
+        return sorted(run, key=_numbers_in_order)
+    if config.last_layers > layers:
+        has = f"the encoder has {layers} layers" if layers == count else f"model.layer leaves {layers} layers"
+        raise UserError(f"model.adapter.last_layers is {config.last_layers}, but {has}; give at most that many.")
     first = layers - config.last_layers
-    kept = [name for name in found if (layer := layer_of(name)) is not None and layer >= first]
+    kept = [name for name in run if (layer := layer_of(name)) is not None and layer >= first]
     if not kept:
         raise UserError(
             f"model.adapter.targets {brief(repr(config.pattern))}: it matches nothing in the last {config.last_layers} "
-            f"layers, only {found[0]} and the like; leave out model.adapter.last_layers."
+            f"layers, only {run[0]} and the like; leave out model.adapter.last_layers."
         )
     return sorted(kept, key=_numbers_in_order)
 

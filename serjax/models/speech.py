@@ -51,7 +51,8 @@ class Speech(Model):
     """Learn a softmax-weighted sum of the hidden states of all layers; otherwise the last layer is used."""
     layer: Annotated[int, Ge(-(2**31)), Lt(2**31)] | None = None
     """Use the hidden states of this layer, counted as transformers does: 0 is the first block's input, 9 the output of
-    the ninth, -1 that of the last. Blocks above it are left as they are. By default the last layer is used."""
+    the ninth, -1 that of the last. Blocks above it are left as they are, without adapters. By default the last layer is
+    used."""
     freeze: Literal["auto", "nothing", "cnn", "layers", "encoder"] = "auto"
     """Frozen parts get no gradient and no dropout. auto: the CNN of a checkpoint, nothing of random weights. encoder:
     clips are encoded once and only heads are trained."""
@@ -263,10 +264,10 @@ class Speech(Model):
             raise UserError(
                 f"model.layer is {self.layer}, but model.weighted_layers sums all layers; leave out one of them."
             )
-        if self.layer is not None and self.adapter.given:
+        if self.layer is not None and self.adapter.checkpoint is not None:
             raise UserError(
-                f"model.layer is {self.layer}, but adapters are for all layers up to the last, which the head then "
-                "takes; leave out one of model.layer and model.adapter."
+                f"model.layer is {self.layer}, but an adapter from model.adapter.checkpoint was trained below the last "
+                "layer; leave out one of them."
             )
         if self.adapter.given and self.freeze != "auto":
             raise UserError(

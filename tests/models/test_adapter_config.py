@@ -37,6 +37,10 @@ def test_settings_that_mean_something_are_not(settings):
     ("model", "message"),
     [
         (Speech(freeze="cnn", adapter=AdapterConfig(kind="lora")), "freeze is cnn, but with model.adapter all of the"),
+        (
+            Speech(layer=3, adapter=AdapterConfig(checkpoint="peft")),
+            "layer is 3, but an adapter from model.adapter.check",
+        ),
         (Speech(mask_time_prob=0.1, adapter=AdapterConfig(kind="lora", encode_once=True)), "but SpecAugment"),
     ],
 )

@@ -130,9 +130,17 @@ def test_targets_that_are_no_linear_layers_are_refused(layer_config, targets):
     assert "\n" not in str(caught.value)
 
 
-def test_more_layers_than_there_are_are_refused(layer_config):
-    settings = model_of(layer_config, adapter=AdapterConfig(kind="lora", last_layers=3))
-    with pytest.raises(UserError, match=r"last_layers is 3, but the encoder has 2 layers; give at most that many\."):
+@pytest.mark.parametrize(
+    ("last_layers", "layer", "message"),
+    [
+        (3, None, r"last_layers is 3, but the encoder has 2 layers; give at most that many\."),
+        (2, 1, r"last_layers is 2, but model\.layer leaves 1 layers; give at most that many\."),
+        (None, 0, r"layer is 0, and model\.adapter\.targets '.*' matches nothing below it, only encoder\.layers\.0\."),
+    ],
+)
+def test_layers_that_there_are_not_are_refused(layer_config, last_layers, layer, message):
+    settings = model_of(layer_config, layer=layer, adapter=AdapterConfig(kind="lora", last_layers=last_layers))
+    with pytest.raises(UserError, match=message):
         parts_of(settings)
 
 
@@ -142,6 +150,7 @@ STORED = {
     "pre-LN, all layers": ("layer_config", None, True),
     "SEW": ("sew_config", 1, False),
     "Whisper": (WHISPER, 1, False),
+    "Whisper, a layer": (replace(WHISPER, encoder_layers=3), 1, 2),
     "emotion2vec, blocks": (EMOTION2VEC, 1, False),
     "emotion2vec, all states": (EMOTION2VEC, None, True),
 }
@@ -150,12 +159,15 @@ STORED = {
 @pytest.mark.parametrize("name", STORED)
 def test_stored_states_are_answered_as_the_clips_are(request, name):
     """In training too, with the same key: dropout falls on the layers from the first adapted one on alone."""
-    layout, last_layers, weighted = STORED[name]
+    layout, last_layers, chosen = STORED[name]
+    weighted = chosen is True
     encoder = request.getfixturevalue(layout) if isinstance(layout, str) else layout
-    if encoder is not WHISPER:
+    if not isinstance(encoder, WhisperConfig):
         encoder = replace(encoder, hidden_dropout=0.3, mask_time_prob=0.0)
     adapter = replace(KINDS["lora"], encode_once=True, last_layers=last_layers)
-    settings = model_of(encoder, adapter=adapter, weighted_layers=weighted)
+    settings = model_of(
+        encoder, adapter=adapter, weighted_layers=weighted, layer=None if chosen in (True, False) else chosen
+    )
     graphdef, *state = parts_of(settings)
     states, frames = jax.jit(lambda state: nnx.merge(graphdef, *state).shared_states(*INPUTS.sound))(state)
     assert (np.diff(frames) < 0).all()
@@ -172,8 +184,18 @@ def test_stored_states_are_answered_as_the_clips_are(request, name):
     assert np.abs(trained[0] - plain[0]).max() > 1e-3
 
 
+def test_layers_above_the_one_that_is_taken_are_not_adapted(layer_config):
+    deep = replace(layer_config, num_hidden_layers=3)
+    for last_layers, layers in ((None, [0, 1]), (1, [1])):
+        encoder = encoder_of(deep)
+        lora = AdapterConfig(kind="lora", targets="q_proj", last_layers=last_layers)
+        adapt(encoder, lora, top=2, rngs=nnx.Rngs(1))
+        assert list(adapted_layers(encoder)) == [f"encoder.layers.{layer}.attention.q_proj" for layer in layers]
+
+
 @pytest.mark.parametrize(
-    ("kind", "names"), {"lora": ["attn.qkv"], "ia3": ["attn.qkv", "mlp.fc2"], "bottleneck": ["attn.proj", "mlp.fc2"]}.items()
+    ("kind", "names"),
+    {"lora": ["attn.qkv"], "ia3": ["attn.qkv", "mlp.fc2"], "bottleneck": ["attn.proj", "mlp.fc2"]}.items(),
 )
 def test_layers_of_emotion2vec_are_counted_without_its_positional_convolutions(kind, names):
     encoder = encoder_of(EMOTION2VEC)

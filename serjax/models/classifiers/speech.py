@@ -59,7 +59,7 @@ class SpeechClassifier(nnx.Module):
         self.speech_encoder = build_encoder(trained, rngs=rngs)
         self.frozen_layers = config.frozen_layers if config.frozen == "layers" else None
         if config.adapter.given:
-            adapt(self.speech_encoder, config.adapter, rngs=rngs)
+            adapt(self.speech_encoder, config.adapter, top=config.top, rngs=rngs)
             self.frozen_layers = first_adapted(self.speech_encoder)
         self.head = build_head(config, num_classes, rngs=rngs)
 
@@ -130,7 +130,7 @@ class SpeechClassifier(nnx.Module):
         with adapter_dropout(self.speech_encoder, _of_adapters(key)):
             above = self.speech_encoder.above(states[:, -1], frames, key, first=first, remat=self.config.remat)
         if not self.config.weighted_layers:
-            return above[-1][:, None], frames
+            return above[self.top - first][:, None], frames
         return jnp.concatenate([states[:, :, tokens:], jnp.stack(above[1:], axis=1)], axis=1), frames
 
     def __call__(

@@ -97,6 +97,10 @@ class EncoderSettings(Protocol):
         """Pretrained weights."""
 
     @property
+    def adapter(self) -> AdapterConfig:
+        """Adapters in it."""
+
+    @property
     def encoder(self) -> EncoderLayout:
         """Layout, once resolved."""
 

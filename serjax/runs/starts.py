@@ -234,12 +234,13 @@ def find_adapter(model: ModelConfig, encoder: EncoderConfig | None) -> AdapterSt
     Raises:
         UserError: it cannot be used with the encoder.
     """
-    if not isinstance(model, Speech) or model.adapter.checkpoint is None or encoder is None:
+    speech = model.encoder_settings
+    if speech is None or speech.adapter.checkpoint is None or encoder is None:
         return AdapterStart()
-    wanted = model.adapter
-    found = read_peft(str(wanted.checkpoint), encoder, model.checkpoint if model.size is None else None)
+    wanted, branch = speech.adapter, "" if isinstance(model, Speech) else "audio."
+    found = read_peft(str(wanted.checkpoint), encoder, speech.checkpoint if speech.size is None else None)
     settings = replace(found.settings, dropout=wanted.dropout or found.settings.dropout, encode_once=wanted.encode_once)
-    given = {f"speech_encoder.{name}": jnp.asarray(leaf) for name, leaf in as_leaves(found.tensors).items()}
+    given = {f"{branch}speech_encoder.{name}": jnp.asarray(leaf) for name, leaf in as_leaves(found.tensors).items()}
     return AdapterStart(settings, given, (f"adapters ({settings.kind}) start from {wanted.checkpoint}.", *found.notes))
 
 

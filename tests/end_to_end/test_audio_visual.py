@@ -13,6 +13,7 @@ from serjax.audio.config import AugmentConfig
 from serjax.config.experiment import Experiment, WarmStart
 from serjax.data.config import DataConfig, FoldsConfig
 from serjax.evaluation.out_of_fold import read_oof_csv
+from serjax.models.adapter_config import AdapterConfig
 from serjax.models.fusion.config import Fusion
 from serjax.models.spectrogram import Spectrogram
 from serjax.models.speech import Speech
@@ -135,6 +136,22 @@ def test_every_combination_is_tried_once(corpus, tmp_path):
         with pytest.raises(UserError, match=message):
             serjax.run(replace(experiment, name="wrong", search=tried))
     assert not (experiment.run_dir.parent / "wrong").exists()
+
+
+@pytest.mark.slow
+def test_adapters_of_wavlm_are_trained_saved_and_asked(corpus, tmp_path):
+    adapter = AdapterConfig(kind="lora", rank=2, dropout=0.1, last_layers=1)
+    model = gated(corpus, audio=Speech(family="wavlm", size="tiny", adapter=adapter))
+    experiment = fused(corpus, tmp_path, model=model, train=TrainConfig(epochs=1, batch_size=8))
+    train(experiment, "the command")
+    oof = read_oof_csv(experiment.run_dir / "oof.csv")
+    ask = serjax.load(experiment.run_dir, [1.0, 0.0], raw=True)
+    row = int(np.flatnonzero(oof.fold == 1)[0])
+    path = corpus / f"{oof.ids[row]}.wav"
+    with np.load(corpus.parent / "units.npz") as archive:
+        values = archive["au"][archive["ids"].tolist().index(path.stem)]
+    answer = {entry["label"]: entry["score"] for entry in ask({"audio": path, "video": values[None]})}
+    np.testing.assert_allclose([answer[label] for label in oof.labels], oof.probability[row], atol=1e-4)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 import pydantic
 from annotated_types import Ge, Le
 
+from serjax.models.adapter_config import AdapterConfig
 from serjax.models.base import Augmentation, Checkpoint, DType, Modality, Model, Path, Resolution, Standardized
 from serjax.models.spectrogram import Spectrogram
 from serjax.models.speech import Speech
@@ -176,7 +177,8 @@ class Fusion(Model):
     def trainable(self, path: Path) -> bool:
         """Return whether training changes a parameter or a statistic.
 
-        The last layers of both branches are always trained, and standardisation is every fold's own. Without encoders
+        The last layers of both branches are always trained, and standardisation is every fold's own. Of a WavLM with
+        adapters these are trained, and the rest of it is frozen. Without encoders
         (`heads_only`) that leaves them and the fusion; with `audio_layers=2, video_blocks=1` WavLM's last two layers
         and the ResNet's last stage come in addition.
         """
@@ -194,7 +196,8 @@ class Fusion(Model):
     def heads_only(self) -> Self:
         """Return the settings with both encoders frozen, whose heads alone are trained, at a rate of their own."""
         rates = {f"{name}_rate": 1.0 for name in RATE_PATTERNS}
-        return replace(self, audio_layers=0, video_blocks=0, **rates)  # type: ignore[arg-type]
+        audio = replace(self.audio, adapter=AdapterConfig()) if isinstance(self.audio, Speech) else self.audio
+        return replace(self, audio=audio, audio_layers=0, video_blocks=0, **rates)  # type: ignore[arg-type]
 
     def check(self) -> None:
         """Refuse combinations that cannot be.
@@ -210,6 +213,16 @@ class Fusion(Model):
         for name in _OWN:
             if wavlm and getattr(self.audio, name) != getattr(_PLAIN, name):
                 raise UserError(f"model.audio.{name} is given, but a fusion decides it itself; leave it out.")
+        if isinstance(self.audio, Speech) and self.audio.adapter.encode_once:
+            raise UserError(
+                "model.audio.adapter.encode_once is given, but a fusion encodes each clip anew, beside its video; leave "
+                "it out."
+            )
+        if isinstance(self.audio, Speech) and self.audio.adapter.given and self.audio_layers is not None:
+            raise UserError(
+                f"model.audio_layers is {self.audio_layers}, but with model.audio.adapter all of WavLM but its "
+                "adapters is frozen; leave one of them out."
+            )
         if self.d_model % self.heads:
             raise UserError(f"model.d_model is {self.d_model}; it must be a multiple of model.heads ({self.heads}).")
         if not wavlm and self.audio_layers not in (None, 0):

@@ -10,10 +10,12 @@ from saved_runs import LABELS, SPEECH, write_run
 
 from serjax.checkpoints.huggingface import load_encoder
 from serjax.checkpoints.published import load_published
+from serjax.inference.ensemble import Ensemble
 from serjax.inference.export.transformers_folder import write_transformers
 from serjax.inference.load import read_models
 from serjax.models.base import EncoderLayout
 from serjax.models.encoders.config import preset
+from serjax.models.inputs import Inputs
 from serjax.models.speech import Speech
 
 ENCODER = replace(preset("emotion2vec", "tiny"), hidden_size=16, conv_dim=(8, 8, 8), intermediate_size=24)
@@ -39,6 +41,31 @@ def test_a_run_goes_to_a_directory_and_back(tmp_path, head):
         np.testing.assert_array_equal(
             models.params["projector"]["kernel"][...][0], members[2].head.classifier.out_proj.kernel[...]
         )
+
+
+@pytest.mark.parametrize("freeze", ["encoder", "cnn"])
+def test_a_sum_of_layers_is_each_folds_own_and_comes_back(tmp_path, freeze):
+    speech = replace(SPEECH, family="emotion2vec", weighted_layers=True, freeze=freeze)
+    members, _ = write_run(tmp_path / "run", speech, layout=LAYOUT)
+    models = read_models(tmp_path / "run")
+    shares = models.params["head"]["layer_weights"][...]
+    assert shares.shape == (2, ENCODER.num_hidden_layers + 1)
+    wave = np.random.default_rng(0).normal(0, 0.1, 4000).astype(np.float32)
+    answers = Ensemble(models).logits([wave])[0]
+    inputs = Inputs(wave[None], np.array([4000]))
+    for fold, answer in zip(members, answers, strict=True):
+        head, whole = members[fold].head, nnx.jit(lambda model: model(inputs))(members[fold])
+        np.testing.assert_allclose(answer, whole[0], atol=1e-5)
+        np.testing.assert_array_equal(shares[fold - 1], head.layer_weights[...])
+        # As a training on stored states hears it, which keeps one mean a layer of a frozen encoder.
+        states, frames = nnx.jit(lambda model: model.shared_states(*inputs.sound))(members[fold])
+        assert states.shape[1] == ENCODER.num_hidden_layers + 1
+        mean = states.mean(axis=2, keepdims=True)
+        np.testing.assert_allclose(head(mean, np.ones_like(frames))[0], answer, atol=1e-5)
+    (tmp_path / "out").mkdir()
+    write_transformers(tmp_path / "run", tmp_path / "out", 2)
+    alone = Ensemble(load_published(str(tmp_path / "out")))
+    np.testing.assert_allclose(alone.logits([wave])[0][0], answers[1], atol=1e-5)
 
 
 @pytest.mark.parametrize("freeze", ["nothing", "cnn", "layers", "encoder"])

@@ -3,10 +3,16 @@
 import re
 from dataclasses import replace
 
+import jax
+import jax.numpy as jnp
 import pytest
+from flax import nnx
+from jax.interpreters.partial_eval import dce_jaxpr
 
 from serjax.models.base import Checkpoint, EncoderLayout, Resolution
+from serjax.models.encoders.build import build_encoder
 from serjax.models.encoders.config import preset
+from serjax.models.functional import abstract
 from serjax.models.speech import Speech
 from serjax.runtime.constraints import validate
 from serjax.runtime.errors import UserError
@@ -67,6 +73,29 @@ def test_what_stands_above_the_chosen_layer_is_not_trained(size, norm):
     for layer, more in ((1, {"first"}), (0, set()), (last, {"first", "second", "norm"}), (-last, {"first"})):
         config = Speech(freeze="nothing", layer=layer).resolved(Resolution(1.0, layout))
         assert {name for name, path in PATHS.items() if config.trainable(path)} == trained | more
+
+
+@pytest.mark.parametrize("family", ["emotion2vec", "sew", "wav2vec2-bert", "wav2vec2-conformer", "whisper"])
+def test_what_stands_above_a_layer_is_what_the_layer_does_not_hang_on(family):
+    config = preset(family, "tiny")
+    graphdef, state = nnx.split(abstract(lambda rngs: build_encoder(config, rngs=rngs)))
+    paths, leaves = zip(*nnx.to_flat_state(state), strict=True)
+    wave, lengths = jnp.zeros((1, 4000)), jnp.array([4000])
+
+    def states(leaves):
+        model = nnx.merge(graphdef, nnx.from_flat_state(list(zip(paths, leaves, strict=True))))
+        return [model(wave, lengths).hidden_states[layer] for layer in (1, -1)]
+
+    traced = jax.make_jaxpr(states)(leaves).jaxpr
+    low, high = (
+        {path for path, used in zip(paths, dce_jaxpr(traced, wanted)[1], strict=True) if used}
+        for wanted in ([True, False], [False, True])
+    )
+    settings = Speech(freeze="nothing", layer=1, layout=EncoderLayout(config))
+    trained = {path for path in paths if settings.trainable(("speech_encoder", *path))}
+    assert high - low
+    assert not trained & (high - low)
+    assert all(path in trained or config.is_fixed(path) for path in low)
 
 
 def test_a_layer_is_counted_from_either_end_and_others_are_named():

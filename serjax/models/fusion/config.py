@@ -215,8 +215,8 @@ class Fusion(Model):
                 raise UserError(f"model.audio.{name} is given, but a fusion decides it itself; leave it out.")
         if isinstance(self.audio, Speech) and self.audio.adapter.encode_once:
             raise UserError(
-                "model.audio.adapter.encode_once is given, but a fusion encodes each clip anew, beside its video; leave "
-                "it out."
+                "model.audio.adapter.encode_once is given, but a fusion encodes each clip anew, beside its video; "
+                "leave it out."
             )
         if isinstance(self.audio, Speech) and self.audio.adapter.given and self.audio_layers is not None:
             raise UserError(

@@ -57,7 +57,8 @@ def _scored(oof: OutOfFold, name: str, seed: int, draws: int, level: float) -> d
         low, high = np.quantile(of[~np.isnan(of)], [(1 - level) / 2, (1 + level) / 2])
         return {"low": float(low), "high": float(high)}
 
-    best, worst = int(ua.argmax()), int(ua.argmin())
+    # The first and the last of equal ones, so that the gap is never between a group and itself.
+    best, worst = int(ua.argmax()), len(ua) - 1 - int(ua[::-1].argmin())
     return {
         "attribute": name,
         "groups": [

@@ -51,6 +51,12 @@ def test_where_there_is_no_difference_the_gap_may_be_negative():
     assert one["gap"]["ua"] >= 0 > one["gap"]["low"]
 
 
+def test_the_gap_of_equal_groups_is_between_two():
+    oof = answers()
+    (one,) = scored(replace(oof, probability=np.eye(4, dtype=np.float32)[oof.label]))
+    assert (one["gap"]["best"], one["gap"]["worst"], one["gap"]["ua"]) == ("female", "male", 0)
+
+
 def test_speakers_are_drawn_whole():
     # Speakers who are always right or always wrong: drawing clips would find a narrow interval.
     oof = answers()

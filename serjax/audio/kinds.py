@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from serjax.runtime.errors import UserError
+from serjax.runtime.pointers import refuse_pointer
 
 AUDIO_SUFFIXES = frozenset(
     (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64")
@@ -67,7 +68,6 @@ _PACKET = 188
 """Bytes of a packet of an MPEG transport stream, each of which begins with a G."""
 
 _APPLE_DOUBLE = b"\0\x05\x16\x07"
-_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def kind_of(path: Path) -> Kind:
@@ -77,12 +77,11 @@ def kind_of(path: Path) -> Kind:
         UserError: it cannot be read, or is a pointer that Git LFS has left in a recording's place.
     """
     try:
+        refuse_pointer(path, "the recording")
         with path.open("rb") as file:
             head = file.read(_PACKET + 1)
     except OSError as error:
         raise UserError(f"{path}: it cannot be opened ({error.strerror}); see to its permissions.") from None
-    if head.startswith(_POINTER):
-        raise UserError(f"{path}: it is a pointer of Git LFS, not the recording; fetch that with `git lfs pull`.")
     if head.startswith(_APPLE_DOUBLE):
         raise UserError(f"{path}: it is no recording, but what macOS keeps beside one (AppleDouble); delete it.")
     if any(head.startswith(magic, place) for place, magic in _SOUND):

@@ -16,6 +16,7 @@ from serjax.checkpoints.formats.torch_pickle import read_torch_file
 from serjax.runtime.constraints import FileName, read_as
 from serjax.runtime.errors import UserError, brief, reason
 from serjax.runtime.json_files import contents_of, parse_json
+from serjax.runtime.pointers import refuse_pointer
 
 WEIGHT_FILES = (
     ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors"),
@@ -114,6 +115,7 @@ def _read_shards(index: Path) -> dict[str, np.ndarray]:
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     """Map the file: safetensors' own loaders copy each tensor, and the one for numpy cannot read bfloat16."""
     try:
+        refuse_pointer(path, "the weights")
         with safetensors.safe_open(path, framework="numpy") as file:  # checks header and offsets
             made_by = (file.metadata() or {}).get("format")
     except (OSError, safetensors.SafetensorError) as error:
@@ -136,7 +138,10 @@ def _read_msgpack(path: Path) -> dict[str, np.ndarray]:
     from flax import serialization, traverse_util
 
     try:
+        refuse_pointer(path, "the weights")
         tree = serialization.msgpack_restore(path.read_bytes())
         return from_flax_names(traverse_util.flatten_dict(tree, sep="."))
+    except UserError:
+        raise
     except Exception as error:  # a damaged file can raise anything
         raise UserError(f"{path}: it is truncated or no Flax weights file ({brief(error)}); fetch it again.") from None

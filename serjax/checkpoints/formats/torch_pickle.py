@@ -18,9 +18,11 @@ import numpy as np
 
 from serjax.checkpoints.formats.pickles import Unpickler
 from serjax.runtime.errors import UserError, brief
+from serjax.runtime.pointers import refuse_pointer
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
+_ZIP = b"PK\x03\x04"
 _STORAGE_DTYPES: dict[str, Any] = {
     "DoubleStorage": np.float64,
     "FloatStorage": np.float32,
@@ -68,6 +70,7 @@ def read_torch_file(path: Path, within: Sequence[str] = (), without: Sequence[st
             tensors; such a callable is not run.
     """
     try:
+        refuse_pointer(path, "the weights")
         tensors, storage_bytes = _read_zip(path) if zipfile.is_zipfile(path) else _read_legacy(path)
         for key in within:
             if isinstance(tensors, Mapping) and isinstance(tensors.get(key), Mapping):
@@ -112,6 +115,9 @@ def _read_zip(path: Path) -> tuple[Any, _Bytes]:
 def _read_legacy(path: Path) -> tuple[Any, _Bytes]:
     """Return what the pickle holds, and the function of a storage's bytes."""
     with path.open("rb") as file:
+        if file.read(len(_ZIP)) == _ZIP:
+            raise ValueError("a zip archive that breaks off")
+        file.seek(0)
         if _Unpickler(file, path).load() != _LEGACY_MAGIC or _Unpickler(file, path).load() != _LEGACY_PROTOCOL:
             raise ValueError("no magic number")
         if not _Unpickler(file, path).load()["little_endian"]:

@@ -106,6 +106,13 @@ def test_a_truncated_file_is_one_sentence(tmp_path_factory, cut):
         assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "flax_model.msgpack"])
+def test_a_pointer_of_git_lfs_is_named(tmp_path, name):
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n")
+    with pytest.raises(UserError, match=rf"{name}: it is a pointer of Git LFS, not the weights; .*`git lfs pull`\.$"):
+        read_tensors(tmp_path)
+
+
 def test_a_dtype_without_a_numpy_name_is_said(tmp_path):
     header = json.dumps({"w": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}).encode()
     (tmp_path / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0")

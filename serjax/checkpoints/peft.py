@@ -25,7 +25,7 @@ from serjax.models.encoders.build import build_encoder
 from serjax.models.encoders.config import EncoderConfig
 from serjax.models.encoders.families import FAMILIES
 from serjax.models.functional import abstract
-from serjax.runtime.constraints import Finite, read_as
+from serjax.runtime.constraints import Finite, Rate, read_as
 from serjax.runtime.disk import write_text
 from serjax.runtime.errors import UserError, brief, one_of
 from serjax.runtime.json_files import read_json
@@ -53,7 +53,7 @@ class _Lora:
 
     r: Annotated[int, Ge(1)] = 8
     lora_alpha: Annotated[Finite, Gt(0)] = 8.0
-    lora_dropout: Annotated[Finite, Ge(0)] = 0.0
+    lora_dropout: Rate = 0.0
     use_rslora: bool = False
     rank_pattern: dict[str, Annotated[int, Ge(1)]] = field(default_factory=dict)
     alpha_pattern: dict[str, Annotated[Finite, Gt(0)]] = field(default_factory=dict)
@@ -119,6 +119,12 @@ def read_peft(source: str, encoder: EncoderConfig, checkpoint: str | None = None
         raise UserError(
             f"{source}: it is an adapter of {base}, but the encoder is {checkpoint}; give that one, or its own."
         )
+    noted = _family_of(entries)
+    if noted is not None and noted != encoder.model_type:
+        raise UserError(
+            f"{path}: auto_mapping says that it is an adapter of a {noted}, but the encoder is a {encoder.model_type}; "
+            "give an adapter of this encoder."
+        )
     if not (folder / WEIGHTS).is_file():
         raise UserError(f"{folder / WEIGHTS}: this file is missing; save the adapter as safetensors.")
     family = FAMILIES[encoder.model_type]
@@ -155,7 +161,7 @@ def _kind(path: Path, entries: Mapping[str, Any]) -> str:
         UserError: it is of another kind, or has a part that would not be computed.
     """
     found = entries.get("peft_type")
-    if found not in _KINDS:
+    if not isinstance(found, str) or found not in _KINDS:
         raise UserError(
             f"{path}: peft_type is {brief(repr(found))}; serjax reads {' and '.join(_KINDS)}; give one of these."
         )
@@ -216,8 +222,14 @@ def _lora_settings(
     """
     ranks, alphas = [], []
     for name, full in files.items():
-        rank = _of_pattern(lora.rank_pattern, full, lora.r)
-        alpha = _of_pattern(lora.alpha_pattern, full, lora.lora_alpha)
+        try:
+            rank = _of_pattern(lora.rank_pattern, full, lora.r)
+            alpha = _of_pattern(lora.alpha_pattern, full, lora.lora_alpha)
+        except re.error as error:
+            raise UserError(
+                f"{path}: rank_pattern or alpha_pattern has {brief(repr(error.pattern))}, which is no regular "
+                f"expression ({error}); save the adapter again."
+            ) from None
         shapes = [getattr(tensors.get(f"{name}.{part}.weight"), "shape", None) for part in ("lora_A", "lora_B")]
         if shapes[0] is None or shapes[1] is None or not rank == shapes[0][0] == shapes[1][1]:
             raise UserError(
@@ -238,8 +250,21 @@ def _lora_settings(
 
 
 def _of_pattern(patterns: Mapping[str, Any], name: str, default: Any) -> Any:
-    """Return the value of the first pattern that matches a layer's name, as PEFT matches them."""
+    """Return the value of the first pattern that matches a layer's name, as PEFT matches them.
+
+    Raises:
+        re.error: a pattern is no regular expression.
+    """
     return next((value for key, value in patterns.items() if re.match(rf"(.*\.)?({key})$", name)), default)
+
+
+def _family_of(entries: Mapping[str, Any]) -> str | None:
+    """Return the family of the class that PEFT notes it was put on; None: it notes none, or one of no family."""
+    noted = entries.get("auto_mapping")
+    name = noted.get("base_model_class") if isinstance(noted, Mapping) else None
+    # Wav2Vec2 begins the names of Wav2Vec2Bert's classes too.
+    fitting = [key for key, one in FAMILIES.items() if isinstance(name, str) and name.startswith(one.architecture)]
+    return max(fitting, key=lambda key: len(FAMILIES[key].architecture), default=None)
 
 
 def _aimed(settings: AdapterConfig, modules: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> AdapterConfig:

@@ -12,6 +12,7 @@ from saved_runs import ENCODER
 from serjax.checkpoints.adapter_weights import merged
 from serjax.checkpoints.conversion import load_tensors, to_tensors
 from serjax.checkpoints.formats.tensors import read_file, write_tensors
+from serjax.checkpoints.huggingface import read_checkpoint
 from serjax.checkpoints.peft import CONFIG, WEIGHTS, read_peft, write_peft
 from serjax.models.adapter_config import PARTS, AdapterConfig
 from serjax.models.adapters import adapt, adapted_layers
@@ -117,6 +118,16 @@ BROKEN = {
     "biases": (entries(bias="all"), r"bias is 'all', which serjax does not compute"),
     "new option": (entries(use_tomorrow={"a": 1}), r"use_tomorrow is .* does not compute"),
     "changed base": (entries(init_lora_weights="pissa"), r"init_lora_weights is 'pissa', which has changed"),
+    "another family": (
+        entries(auto_mapping={"base_model_class": "Wav2Vec2BertModel"}),
+        r"auto_mapping says that it is an adapter of a wav2vec2-bert, but the encoder is a wav2vec2; give an adapter",
+    ),
+    "kind of a list": (entries(peft_type=["LORA"]), r"peft_type is \['LORA'\]; serjax reads LORA and IA3"),
+    "dropout of 1.5": (entries(lora_dropout=1.5), r"lora_dropout does not fit .*less than 1"),
+    "no expression": (
+        entries(rank_pattern={"(": 4}),
+        r"has '\(.*', which is no regular expression \(missing",
+    ),
     "no adapter": (
         lambda config, tensors: {"classifier.weight": np.zeros((2, 2), np.float32)},
         r"holds no adapter of a layer",
@@ -150,6 +161,13 @@ def test_adapter_of_another_hub_model_is_refused(peft_folder):
     with pytest.raises(UserError, match=r"it is an adapter of org/base, but the encoder is org/other; give that one"):
         read_peft(str(peft_folder), DEEP, "org/other")
     assert read_peft(str(peft_folder), DEEP, "org/base").settings.rank == 4
+
+
+def test_adapter_of_an_adapter_is_refused(tmp_path, peft_folder):
+    config = json.loads((peft_folder / CONFIG).read_text()) | {"base_model_name_or_path": str(tmp_path)}
+    (tmp_path / CONFIG).write_text(json.dumps(config))
+    with pytest.raises(UserError, match=rf"^{tmp_path}: its base model, {tmp_path}, is an adapter too; merge that one"):
+        read_checkpoint(str(tmp_path))
 
 
 def test_folder_without_an_adapter_is_refused(tmp_path):

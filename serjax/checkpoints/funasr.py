@@ -30,6 +30,8 @@ _PREFIXES = ("module.", "d2v_model.")
 _PASSED_OVER = ("modality_encoders.AUDIO.decoder.", "shared_decoder.", "recon_proj.")
 """Beginnings of the keys that pretraining leaves behind."""
 _MOST_CONVOLUTIONS = 32
+_WIDEST = 1000
+"""Most times that a feed-forward layer may be wider than the others; published ones are 4 times as wide."""
 
 _PLAIN = {
     "depth": "depth",
@@ -53,6 +55,13 @@ _PLAIN = {
     "learned_alibi_scale_per_layer": "modalities.audio.learned_alibi_scale_per_layer",
 }
 """Keys of config.json, and FunASR's below model_conf."""
+_THEIRS = {key: name for key, name in _PLAIN.items() if key not in ("depth", "layerdrop")} | {
+    "num_hidden_layers": "depth + modalities.audio.prenet_depth",
+    "intermediate_size": "embed_dim * mlp_ratio",
+    **dict.fromkeys(("conv_dim", "conv_kernel", "conv_stride"), "modalities.audio.feature_encoder_spec"),
+    "conv_pos_kernel_size": "modalities.audio.conv_pos_width",
+}
+"""Keys of config.yaml by those of config.json, for messages."""
 _COMPUTED: dict[str, Any] = {
     "norm_affine": True,
     "layer_norm_first": False,
@@ -112,10 +121,16 @@ def read_config(directory: Path, source: str) -> dict[str, Any]:
     config = {ours: _of(conf, theirs, path) for ours, theirs in _PLAIN.items()}
     numbers = {key: config[key] for key in ("depth", "prenet_depth", "hidden_size", "num_conv_pos_embeddings")}
     numbers["conv_pos_width"] = _of(conf, "modalities.audio.conv_pos_width", path)
+    for key, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int):
+            name = _PLAIN.get(key, f"modalities.audio.{key}")
+            raise UserError(f"{path}: {name} is {brief(value)}; it must be a whole number.")
     ratio, heads = _of(conf, "mlp_ratio", path), _of(conf, "modalities.audio.num_alibi_heads", path)
-    for key, value in {**numbers, "mlp_ratio": ratio}.items():
-        if isinstance(value, bool) or not isinstance(value, int if key != "mlp_ratio" else (int, float)):
-            raise UserError(f"{path}: {key} is {brief(value)}; it must be a number.")
+    if isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not 0 < ratio <= _WIDEST:
+        raise UserError(f"{path}: mlp_ratio is {brief(ratio)}; it must be a number above 0, and {_WIDEST} at most.")
+    normalize = _of(conf, "normalize", path)
+    if not isinstance(normalize, bool):
+        raise UserError(f"{path}: normalize is {brief(normalize)}; it must be true or false.")
     if heads != config["num_attention_heads"]:
         raise UserError(
             f"{path}: num_alibi_heads is {brief(heads)}, but there are {brief(config['num_attention_heads'])} heads; "
@@ -129,12 +144,22 @@ def read_config(directory: Path, source: str) -> dict[str, Any]:
         "num_hidden_layers": config.pop("depth") + config["prenet_depth"],
         "intermediate_size": int(config["hidden_size"] * ratio),
         **{"conv_dim": width, "conv_kernel": kernel, "conv_stride": stride, "conv_pos_kernel_size": kernel_size},
-        "normalize": bool(_of(conf, "normalize", path)),
+        "normalize": normalize,
         "tokens": _tokens(directory, found),
         "scope_map": found.get("scope_map"),
     }
     labels = kept_labels(config["tokens"])
+    if (config["tokens"] and not labels) or "" in labels or len(set(labels)) < len(labels):
+        raise UserError(
+            f"{source}/{TOKENS}: a class must have a name of its own, and one of them another than {_UNUSED}; fetch it "
+            "again."
+        )
     return config | ({"id2label": dict(enumerate(labels))} if labels else {})
+
+
+def in_their_words(message: str) -> str:
+    """Return a sentence on the object that `read_config` makes with the keys of config.yaml in it."""
+    return re.sub(rf"(?<![\w./-])({'|'.join(_THEIRS)})(?![\w/-])", lambda found: _THEIRS[found[0]], message)
 
 
 def _of(conf: Any, key: str, path: str) -> Any:
@@ -182,7 +207,7 @@ def _convolutions(text: Any, path: str) -> list[tuple[int, int, int]]:
 
 
 def _tokens(directory: Path, found: Mapping[str, Any]) -> list[str]:
-    """Return the names of proj's rows: the lines of tokens.txt, else tokenizer_conf.token_list; none: no classes."""
+    """Return the names of proj's rows: the lines of tokens.txt, else tokenizer_conf.token_list; none: no names."""
     path = directory / TOKENS
     if path.is_file():
         try:

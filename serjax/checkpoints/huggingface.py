@@ -78,8 +78,14 @@ def read_checkpoint(source: str) -> Checkpoint:
             a decoder without an encoder.
     """
     directory = resolve(source)
-    if is_peft(directory) and not (directory / "config.json").is_file():
-        return _with_adapter(source, read_checkpoint(read_base(directory)))
+    if _is_adapter(directory):
+        base = read_base(directory)
+        if _is_adapter(resolve(base)):
+            raise UserError(
+                f"{source}: its base model, {base}, is an adapter too; merge that one with PEFT, and name the result "
+                "in base_model_name_or_path."
+            )
+        return _with_adapter(source, read_checkpoint(base))
     release = find_release(directory)
     if release is not None:
         reader = import_module(f"serjax.checkpoints.releases.{release.name}")
@@ -97,12 +103,24 @@ def read_checkpoint(source: str) -> Checkpoint:
             f"{source}: its weights are a decoder's, without the encoder; give the checkpoint of a whole "
             f"{FAMILIES[encoder.model_type].architecture}, or of its encoder."
         )
+    languages = getattr(encoder, "adapter_attn_dim", None) if encoder.norm_first else None
+    if languages is not None and not any("adapter_layer" in key.split(".") for key in tensors):
+        raise UserError(
+            f"{source}/config.json: adapter_attn_dim is {languages}, but the weights hold no adapter of a "
+            "language, which MMS has in files of their own (adapter.*.safetensors) too; save the model with one of "
+            "them by transformers (target_lang), and give that."
+        )
     if ADAPTER in config:
         settings = from_json(AdapterConfig, json.dumps(config[ADAPTER]), f"{source}/config.json")
         tensors = merged(tensors, settings, FAMILIES[encoder.model_type].prefix, source)
     if config.get("auto_map"):
         notes = (*notes, f"{source}: config.json names code that comes with it (auto_map), which is never run.")
     return Checkpoint(source, config, encoder, preprocessor, tensors, notes)
+
+
+def _is_adapter(directory: Path) -> bool:
+    """Return whether a directory holds an adapter of PEFT alone."""
+    return is_peft(directory) and not (directory / "config.json").is_file()
 
 
 def _with_adapter(source: str, base: Checkpoint) -> Checkpoint:
@@ -131,7 +149,11 @@ def read_layout(directory: Path, source: str) -> tuple[dict[str, Any], EncoderCo
     if funasr.is_funasr(directory):
         config = funasr.read_config(directory, source)
         normalize = Preprocessor(config["normalize"], return_attention_mask=True)
-        return config, encoder_config.from_dict(config, f"{source}/{FUNASR}"), normalize, ()
+        path = f"{source}/{FUNASR}"
+        try:
+            return config, encoder_config.from_dict(config, path), normalize, ()
+        except UserError as error:
+            raise UserError(path + funasr.in_their_words(str(error).removeprefix(path))) from None
     config = read_json(directory / "config.json")
     encoder = encoder_config.from_dict(config, f"{source}/config.json")
     return config, encoder, *read_preprocessor(directory, encoder)

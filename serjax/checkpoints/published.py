@@ -1,6 +1,7 @@
 """Classifiers that others have published as Hugging Face checkpoints, told apart by their heads' keys."""
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
@@ -11,6 +12,7 @@ import numpy as np
 from serjax.checkpoints.bundle import Models
 from serjax.checkpoints.checkpoint import Checkpoint
 from serjax.checkpoints.conversion import matches
+from serjax.checkpoints.funasr import TOKENS
 from serjax.checkpoints.huggingface import read_checkpoint
 from serjax.checkpoints.single_model import labels_of, problem_type, refuse_layer_sum, single_model
 from serjax.models.encoders.config import EncoderConfig
@@ -23,6 +25,8 @@ _UNUSED = tuple(
     rf"{name}(\..*)?" for name in ("lm_head", "quantizer", "project_hid", "project_q", "decoder", "proj_out")
 )
 """Keys that pretraining and speech recognition leave behind in the checkpoint of a classifier."""
+HEAD_SETTINGS = "head.json"
+"""File of a head's settings, where an export has it apart from its encoder."""
 _POOLINGS: dict[str, Pooling] = {"mean": "mean", "sum": "sum", "max": "max"}
 
 
@@ -50,6 +54,11 @@ def load_published(source: str, layer_sum: LayerSum | None = None) -> Models:
     config, family = checkpoint.encoder, FAMILIES[checkpoint.encoder.model_type]
     head = {key: tensor for key, tensor in checkpoint.tensors.items() if not key.startswith(family.own)}
     layout, notes = _with_layer_sum(checkpoint, _layout(checkpoint, head), config, layer_sum)
+    if config.model_type == "emotion2vec" and checkpoint.config.get("tokens") == []:
+        raise UserError(
+            f"{source}/{TOKENS}: there is no such file, or it is empty, and its {layout.classes} classes have their "
+            "names there; fetch it too."
+        )
     unused = [key for key in head if matches(key, _UNUSED)]
     if unused:
         names = ", ".join(sorted({key.split(".")[0] for key in unused}))
@@ -85,13 +94,21 @@ def _layout(checkpoint: Checkpoint, head: Mapping[str, np.ndarray]) -> HeadLayou
         raise UserError(f"{source}: this is one fold of a run; give the run's folder, {Path(source).parent}.")
     head = {key: tensor for key, tensor in head.items() if not matches(key, _UNUSED)}
     alone = not head or len(head) == len(checkpoint.tensors)  # an encoder alone is stored without its prefix
-    problem = "it is an encoder without a head" if alone else "its head is of no layout that serjax knows"
+    train = (
+        f"to train a head of your own, say python -m serjax.train --exp hubert_kfold --model.family "
+        f"{checkpoint.encoder.model_type} --model.checkpoint {shlex.quote(source)} --data.root DIR."
+    )
+    if alone and (Path(source) / HEAD_SETTINGS).is_file():
+        raise UserError(
+            f"{source}: its head stands apart ({HEAD_SETTINGS}), as transformers has none like it; give the run that "
+            "it was exported from, or take the encoder with serjax.load_encoder."
+        )
+    if alone:
+        raise UserError(f"{source}: it is an encoder without a head, so it has no classes to answer with; {train}")
     raise UserError(
-        f"{source}: {problem}.\nfound: {', '.join(sorted(head)) if not alone else 'no key of a head'}\n"
+        f"{source}: its head is of no layout that serjax knows.\nfound: {', '.join(sorted(head))}\n"
         "expected: projector.* and classifier.* (transformers), classifier.dense.* and classifier.out_proj.* (soxan, "
-        "audEERING), or classifier.dense.* and classifier.output.* (ehcalabres); to train a head of your own, say "
-        f"python -m serjax.train --exp hubert_kfold --model.family {settings['model_type']} "
-        f"--model.checkpoint {source}."
+        f"audEERING), or classifier.dense.* and classifier.output.* (ehcalabres); {train}"
     )
 
 

@@ -150,8 +150,14 @@ def test_the_layout_is_read_as_funasr_computes_it(tmp_path):
         ({"extractor_mode": "default"}, "modalities.audio.extractor_mode is default"),
         ({"learned_alibi": True}, "modalities.audio.learned_alibi is True"),
         ({"num_alibi_heads": 8}, "num_alibi_heads is 8, but there are 4 heads"),
-        ({"depth": "many"}, "depth is many; it must be a number"),
-        ({"encoder_dropout": 2.0}, "hidden_dropout is 2.0, which serjax cannot use"),
+        ({"depth": "many"}, "depth is many; it must be a whole number"),
+        ({"prenet_depth": 1.5}, "modalities.audio.prenet_depth is 1.5; it must be a whole number"),
+        ({"mlp_ratio": float("nan")}, "mlp_ratio is nan; it must be a number above 0"),
+        ({"mlp_ratio": float("inf")}, "mlp_ratio is inf; it must be a number above 0"),
+        ({"normalize": "false"}, "normalize is false; it must be true or false"),
+        ({"encoder_dropout": 2.0}, "encoder_dropout is 2.0, which serjax cannot use"),
+        ({"num_heads": 7, "num_alibi_heads": 7}, r"num_heads is 7, which does not divide embed_dim \(32\)"),
+        ({"feature_encoder_spec": "[(0, 10, 5)]"}, r"modalities\.audio\.feature_encoder_spec is \[0\], which serjax"),
         ({"feature_encoder_spec": "[(512, 10, 5)] + open('x')"}, r"feature_encoder_spec is \[\(512, 10, 5\)\] \+ open"),
         ({"feature_encoder_spec": "[(512, 10, 5)] * 9999999999"}, "feature_encoder_spec is"),
     ],
@@ -187,6 +193,21 @@ def test_a_head_of_another_width_is_refused(tmp_path, options, message):
     with pytest.raises(UserError, match=message) as raised:
         read_checkpoint(str(tmp_path))
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("tokens", [("unuse_0", "unuse_1"), ("a", "b", "a"), ("a", "", "c")])
+def test_names_that_tell_no_classes_apart_are_refused(tmp_path, tokens):
+    write_settings(tmp_path, settings(), tokens)
+    with pytest.raises(UserError, match=r"^here/tokens\.txt: a class must have a name of its own, and one .*again\.$"):
+        read_config(tmp_path, "here")
+
+
+def test_classes_without_names_do_not_answer(tmp_path):
+    publish(tmp_path)
+    (tmp_path / "tokens.txt").unlink()
+    assert load_encoder(str(tmp_path)).encoder.config.hidden_size == 16
+    with pytest.raises(UserError, match=r"/tokens\.txt: there is no such file, or it is empty, and its 6 classes have"):
+        serjax.load(str(tmp_path))
 
 
 def test_weights_that_are_missing_are_named(tmp_path):

@@ -206,6 +206,10 @@ def test_weights_of_another_config_are_named_key_by_key(saved):
         ({"model_type": None}, "model_type is missing"),
         ({"hidden_act": "mish"}, "hidden_act is 'mish'"),
         ({"add_adapter": True}, "add_adapter"),
+        (
+            {"model_type": "wav2vec2", "do_stable_layer_norm": True, "adapter_attn_dim": 4},
+            "adapter_attn_dim is 4, but the weights hold no adapter of a language, ",
+        ),
     ],
 )
 def test_another_architecture_is_refused_by_its_config(saved, changes, words):

@@ -146,7 +146,7 @@ def test_a_head_of_no_known_layout_is_refused_with_both_lists(tmp_path):
     with pytest.raises(UserError, match=r"(?s)found: classifier\.dense\.bias, .*expected: projector\.\*"):
         serjax.load(folder)
     save_pretrained(SpeechEncoder(CONFIG, rngs=nnx.Rngs(0)), tmp_path / "bare", preprocessor=Preprocessor())
-    with pytest.raises(UserError, match=r"(?s)it is an encoder without a head\..*--model\.family wav2vec2"):
+    with pytest.raises(UserError, match=r"it is an encoder without a head, .*--model\.family wav2vec2.*DIR\.$"):
         serjax.load(tmp_path / "bare")
 
 

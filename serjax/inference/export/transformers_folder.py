@@ -8,6 +8,7 @@ from pathlib import Path
 from serjax.checkpoints.formats.tensors import read_tensors, write_tensors
 from serjax.checkpoints.huggingface import load_encoder, save_pretrained
 from serjax.checkpoints.peft import write_peft
+from serjax.checkpoints.published import HEAD_SETTINGS
 from serjax.checkpoints.run_models import HEARD, OLD_ENCODER, RunModels, fold_folder, load_fold, read_run
 from serjax.checkpoints.sequence_classification import in_transformers, label_names, save_classifier
 from serjax.models.adapter_config import AdapterConfig
@@ -87,8 +88,8 @@ def write_transformers(
     write_tensors(folder / HEAD, {k: v for k, v in read_tensors(origin).items() if k.startswith("head.")})
     names = ("pooling", "head", "weighted_layers", *(() if run.model.layer is None else ("layer",)))
     settings = {name: getattr(run.model, name) for name in names}
-    write_text(folder / "head.json", json.dumps({"labels": run.labels, **settings}, indent=2) + "\n")
-    files |= {HEAD: "parameters of the head, by serjax's names", "head.json": "its settings and labels"}
+    write_text(folder / HEAD_SETTINGS, json.dumps({"labels": run.labels, **settings}, indent=2) + "\n")
+    files |= {HEAD: "parameters of the head, by serjax's names", HEAD_SETTINGS: "its settings and labels"}
     beside = " (and makes a decoder without layers beside it)" if family.layout == "whisper" else ""
     kept = ", ".join(f"{name} {value}" for name, value in settings.items())
     if not family.in_transformers:

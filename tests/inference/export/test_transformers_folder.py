@@ -9,6 +9,7 @@ from saved_runs import FROZEN, LABELS, SPEECH, write_run
 
 from serjax.checkpoints.formats.tensors import read_file, read_tensors
 from serjax.checkpoints.huggingface import load_encoder
+from serjax.checkpoints.published import load_published
 from serjax.inference.ensemble import Ensemble
 from serjax.inference.export.transformers_folder import write_transformers
 from serjax.inference.load import read_models
@@ -50,6 +51,8 @@ def test_another_head_stands_beside_the_encoder(tmp_path):
     assert encoder.notes == ()
     assert json.loads((tmp_path / "out" / "config.json").read_text())["architectures"] == ["Wav2Vec2Model"]
     told = json.loads((tmp_path / "out" / "head.json").read_text())
+    with pytest.raises(UserError, match=r"/out: its head stands apart \(head\.json\), .* give the run that it was exp"):
+        load_published(str(tmp_path / "out"))
     assert told == {"labels": list(LABELS), "pooling": "attentive", "head": "relu", "weighted_layers": False}
 
 

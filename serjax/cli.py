@@ -296,7 +296,11 @@ def _leave(status: int) -> None:
     """End after an interruption, as soon as threads that write are done.
 
     What was interrupted in JAX is not taken apart: where it still compiles in a thread of its own, that would crash.
+    All is said by now: what Orbax's threads print of a write that broke off with its event loop is not shown.
     """
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     with contextlib.suppress(KeyboardInterrupt):
         threading._shutdown()  # type: ignore[attr-defined] # what the interpreter itself waits for
     for stream in (sys.stdout, sys.stderr):

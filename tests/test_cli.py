@@ -3,8 +3,10 @@
 import errno
 import io
 import logging
+import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -169,3 +171,13 @@ def test_a_cache_that_cannot_be_written_is_skipped_with_a_sentence(tmp_path, mon
     monkeypatch.setenv("SERJAX_CACHE", str(tmp_path / "file" / "cache"))
     cli.compilation_cache()
     assert "so that each start compiles anew" in capsys.readouterr().err
+
+
+def test_threads_that_break_off_print_nothing_after_the_last_sentence(monkeypatch, capfd):
+    left = []
+    monkeypatch.setattr(os, "_exit", left.append)
+    monkeypatch.setattr(threading, "_shutdown", lambda: os.write(2, b"RuntimeError: Event loop is closed"))
+    print("stopped", file=sys.stderr)
+    cli._leave(130)
+    assert left == [130]
+    assert capfd.readouterr().err == "stopped\n"

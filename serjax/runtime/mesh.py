@@ -17,6 +17,10 @@ from jaxtyping import Shaped
 from serjax.runtime.distributed import several, wait_for_all
 from serjax.runtime.errors import UserError
 
+# On a CPU a call then returns when all is computed. Else the steps of several folds are handed over at once, and each
+# takes memory of its own.
+jax.config.update("jax_cpu_enable_async_dispatch", False)
+
 ROWS = ("data", "shard")
 """Mesh axes along which the clips of a batch lie."""
 

@@ -73,3 +73,27 @@ def test_a_fold_does_not_depend_on_its_neighbours(found):
 @pytest.mark.slow
 def test_accumulated_parts_are_the_whole_batch(found):
     agree(found["batch in 1"], found["batch in 2"])
+
+
+DONE = """
+import jax, jax.numpy as jnp, numpy as np
+from serjax.training.fold_axis import BATCH, FOLD, fold_axis
+
+
+def step(state, batch):
+    product = batch @ batch.T
+    return state + jnp.sin(product @ product).sum(0), product[0]
+
+
+axis = fold_axis(4, 2048, together=False, devices=jax.devices()[:1])
+state, batch = axis.shard(jnp.ones((4, 2048))), axis.feed(np.ones((4, 2048, 2), np.float32))
+compiled, everyone = axis.jit_step(step, (FOLD, BATCH)), np.ones(4, bool)
+state, _ = jax.block_until_ready(compiled(everyone, state, batch))
+print([one.is_ready() for one in compiled(everyone, state, batch)[0]])
+"""
+
+
+def test_a_folds_step_is_done_before_the_next_one_takes_memory():
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", DONE], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["[True,", "True,", "True,", "True]"]

@@ -8,6 +8,9 @@ from matplotlib.ticker import MaxNLocator
 from serjax.evaluation.plots import COLOURS, FAINT, INK
 from serjax.evaluation.report import Report
 
+_LONGEST = 40
+"""Letters of an encoder's name in a title: of a longer path the end is given, which tells it apart."""
+
 
 def probes_figure(report: Report, metric: str = "ua") -> Figure:
     """Draw a score of every layer's probe as a line in its interval, with chance and the layer that validation chose.
@@ -39,7 +42,8 @@ def probes_figure(report: Report, metric: str = "ua") -> Figure:
         zorder=3,
         label=f"layer {report['chosen']}, chosen by validation",
     )
-    axes.set_title(f"{report['encoder']}: a linear probe on each layer", fontsize=11, color=INK, parse_math=False)
+    name = report["encoder"] if len(report["encoder"]) <= _LONGEST else f"...{report['encoder'][-_LONGEST:]}"
+    axes.set_title(f"{name}: a linear probe on each layer", fontsize=11, color=INK, parse_math=False)
     _dress(axes, f"{metric.upper()} (%)", len(rows))
     figure.legend(loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     return figure

@@ -309,6 +309,7 @@ def main() -> None:
     parser = harness.parser(__doc__, rounds=5)
     parser.add_argument("--families", nargs="+", default=["hubert", "wavlm"])
     parser.add_argument("--size", default="base")
+    parser.add_argument("--own", nargs="+", help="sides of serjax, such as serjax; by default all that a family has")
     parser.add_argument("--cases", nargs="+", default=[*CASES, *TRAINING], choices=[*CASES, *TRAINING])
     options = parser.parse_args()
     if "emotion2vec" in options.families and find_spec("funasr") is None:
@@ -318,12 +319,14 @@ def main() -> None:
     for family, groups in found.items():
         with weights(family, options.size) as folder:
             for own, peers in GROUPS.get(family, PEERS).items():
+                if options.own and own not in options.own:
+                    continue
                 print(f"{family} {options.size}: {own}", file=sys.stderr, flush=True)
                 groups[own] = measure(folder, own, [name for name in peers if name in names], options)
     rate, parts = harness.matrix_rate(), []
     for family, groups in found.items():
-        whole = groups.get("serjax 30 s", groups["serjax"]).states.get("PyTorch eager")
         for own, group in groups.items():
+            whole = groups.get("serjax 30 s", groups.get("serjax", group)).states.get("PyTorch eager")
             # Whisper's clips at their own length are encoded by another function.
             exact = whole if family != "whisper" or own == "serjax 30 s" else None
             parts += [f"{family} {options.size}, {own}:", *paragraphs(group, own, exact, rate)]

@@ -68,7 +68,7 @@ def room_for_programs():
     """
     yield
     maps = Path("/proc/self/maps")
-    if maps.is_file() and maps.read_bytes().count(b"\n") > 10_000:
+    if maps.is_file() and maps.read_bytes().count(b"\n") > 20_000:
         jax.clear_caches()
         gc.collect()
 

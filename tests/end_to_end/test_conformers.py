@@ -46,9 +46,8 @@ ENCODERS = {
         preset("wav2vec2-conformer", "tiny"), **SMALL, **WAVES, position_embeddings_type="rotary"
     ),
 }
-families = pytest.mark.parametrize(
-    "family", ["wav2vec2-bert", pytest.param("wav2vec2-conformer", marks=pytest.mark.slow)]
-)
+families = pytest.mark.parametrize("family", ENCODERS)
+pytestmark = pytest.mark.slow
 
 
 def layout(family):
@@ -109,7 +108,6 @@ def test_a_run_starts_from_weights_and_running_statistics(tmp_path, family):
     assert plan.model.encoder.normalize == (family == "wav2vec2-conformer")
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the recordings in ../shared/data are not here")
 @families
 def test_real_recordings_from_training_to_answers(tmp_path, family, stop_after_an_epoch):

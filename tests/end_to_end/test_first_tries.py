@@ -49,6 +49,7 @@ def train(tmp_path, root, *options):
     return json.loads((tmp_path / "run/report.json").read_text()), tested
 
 
+@pytest.mark.slow
 def test_folders_of_classes_with_speakers_in_names_take_the_pattern_that_is_offered(tmp_path):
     people = ("SM1", "SF2", "SM3", "SM4", "SF5", "SM6")
     names = [f"{label}/{who}_C{n}_{label[0]}{n}" for label in ("Angry", "Sad") for who in people for n in range(2)]

@@ -17,6 +17,7 @@ WAVE = np.random.default_rng(0).normal(0, 0.1, 8_000).astype(np.float32)
 FACE = np.random.default_rng(1).normal(0, 1, (1, 4)).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_shares_are_the_weighted_mean_of_the_members(tmp_path):
     video = VideoConfig(face_features="values.npz")
     write_run(tmp_path, Fusion(kind="xattn", audio=Spectrogram(family="audio_cnn"), video=video, d_model=8, heads=2))

@@ -215,6 +215,7 @@ def test_convolutions_are_frozen_or_scaled(mult):
             np.testing.assert_allclose(scaled[name] / clip[1], 0.1 * one[name] / clip[0], rtol=2e-3, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_parts_add_up_to_the_whole_batch():
     batch = clips([6000, 5000, 4000, 5500, 3000, 4500])
     found = []

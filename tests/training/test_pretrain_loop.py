@@ -57,6 +57,7 @@ def runs(config=SETTINGS, encoder=TINY, count=1):
     return set_up(config, encoder, CLUSTERS, normalize=True, keys=keys, axis=axis)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(tmp_path):
     setup, reports = runs(encoder=DROPPING), []
     resume = ResumePoint(tmp_path / "whole")

@@ -1,7 +1,6 @@
 """Files below a folder: found, named, and refused where two would be one clip."""
 
 import os
-import string
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -26,7 +25,8 @@ def read(root, seed=0, **fields):
     return read_corpus(DataConfig(root=str(root), **fields), seed=seed)
 
 
-words = st.text(string.ascii_lowercase, min_size=6, max_size=8)
+# Without vowels: no word that stands for a missing label, a part or a speaker.
+words = st.text("bdfghkqxz", min_size=6, max_size=8)
 places = st.tuples(words, st.lists(words, max_size=2), words).map(lambda p: "/".join((p[0], *p[1], p[2])))
 
 

@@ -61,6 +61,7 @@ def test_what_fill_up_rows_hold_changes_no_statistic(tiny):
     assert all_differ(found[1], found[2])
 
 
+@pytest.mark.slow
 def test_every_norm_leaves_padding_out(tiny):
     graphdef, *state = tiny
     found = [jitted_step(graphdef, state, images(*SHAPE), frames, ONES, KEY)[1][1] for frames in (FRAMES, FRAMES // 3)]

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import jax
 import numpy as np
+import pytest
 from jax.sharding import Mesh
 
 from serjax.config.experiment import Experiment
@@ -17,6 +18,7 @@ from serjax.training.config import TrainConfig
 from serjax.training.fold_axis import FoldAxis
 
 
+@pytest.mark.slow
 def test_a_step_of_two_folds(tiny_encoder):
     model = Speech(size="tiny", head_size=8, attention_size=8)
     model = model.resolved(Resolution(0.4, EncoderLayout(tiny_encoder, normalize=True)))

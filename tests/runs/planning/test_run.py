@@ -50,6 +50,7 @@ def test_a_tpu_without_libtpu_is_counted_and_that_is_said(caplog, monkeypatch):
     assert "pip install 'serjax[tpu]'" in caplog.text
 
 
+@pytest.mark.slow
 def test_the_devices_at_hand(caplog):
     with caplog.at_level(logging.INFO, "serjax"):
         text = printed(plan(replace(TINY, folds=replace(TINY.folds, only=(1, 2))), "local", mesh="1x1"))

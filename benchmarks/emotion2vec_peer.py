@@ -10,6 +10,8 @@ import numpy as np
 import yaml
 
 SETTINGS = "config.yaml"
+_SCALES = ("learned_alibi_scale", "learned_alibi_scale_per_head", "learned_alibi_scale_per_layer")
+"""Keys that serjax and FunASR have in common."""
 
 
 def _settings(size: str) -> dict[str, Any]:
@@ -39,7 +41,7 @@ def _settings(size: str) -> dict[str, Any]:
         "num_alibi_heads": ours.num_attention_heads,
         "alibi_scale": 1.0,
         "learned_alibi": False,
-        **{f"learned_alibi_scale{part}": getattr(ours, f"learned_alibi_scale{part}") for part in PARTS},
+        **{key: getattr(ours, key) for key in _SCALES},
         "ema_local_encoder": False,
         "local_grad_mult": 1.0,
         "decoder": None,
@@ -65,9 +67,6 @@ def _settings(size: str) -> dict[str, Any]:
         "modalities": {"audio": audio},
     }
     return {"model": "Emotion2vec", "model_conf": conf}
-
-
-PARTS = ("", "_per_head", "_per_layer")
 
 
 def _model(settings: dict[str, Any]) -> Any:

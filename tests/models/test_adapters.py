@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from encoder_laws import EMOTION2VEC
 from flax import nnx
 from noise import noisy
 
@@ -14,7 +15,6 @@ from serjax.models.adapter_config import AdapterConfig
 from serjax.models.adapters import adapt, adapted_layers, first_adapted
 from serjax.models.base import EncoderLayout
 from serjax.models.encoders.build import build_encoder
-from serjax.models.encoders.emotion2vec_config import Emotion2vecConfig
 from serjax.models.encoders.whisper_config import WhisperConfig
 from serjax.models.functional import logits_of
 from serjax.models.inputs import Inputs
@@ -31,22 +31,6 @@ WAVE = np.where(np.arange(640) < LENGTHS[:, None], np.random.default_rng(0).norm
 INPUTS = Inputs(WAVE, LENGTHS)
 WHISPER = WhisperConfig(
     d_model=16, encoder_layers=2, encoder_attention_heads=2, encoder_ffn_dim=24, num_mel_bins=8, max_source_positions=20
-)
-
-EMOTION2VEC = Emotion2vecConfig(
-    hidden_size=16,
-    num_hidden_layers=2,
-    prenet_depth=1,
-    num_attention_heads=2,
-    intermediate_size=24,
-    conv_dim=(8, 8, 8),
-    conv_kernel=(10, 3, 2),
-    conv_stride=(5, 2, 2),
-    num_conv_pos_embeddings=5,
-    conv_pos_kernel_size=5,
-    num_conv_pos_embedding_groups=4,
-    num_extra_tokens=3,
-    dropout_input=0.2,
 )
 
 

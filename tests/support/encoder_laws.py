@@ -8,9 +8,25 @@ import numpy as np
 from flax import nnx
 
 from serjax.models.encoders.build import build_encoder
+from serjax.models.encoders.emotion2vec_config import Emotion2vecConfig
 from serjax.models.layers.masking import length_mask
 
 KEY = jax.random.key(7)
+EMOTION2VEC = Emotion2vecConfig(
+    hidden_size=16,
+    num_hidden_layers=2,
+    prenet_depth=1,
+    num_attention_heads=2,
+    intermediate_size=24,
+    conv_dim=(8, 8, 8),
+    conv_kernel=(10, 3, 2),
+    conv_stride=(5, 2, 2),
+    num_conv_pos_embeddings=5,
+    conv_pos_kernel_size=5,
+    num_conv_pos_embedding_groups=4,
+    num_extra_tokens=3,
+    dropout_input=0.2,
+)
 
 
 @cache

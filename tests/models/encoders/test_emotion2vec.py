@@ -5,31 +5,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from encoder_laws import KEY, build, check_above, check_finite, check_folds, check_key, encode, waves, within
+from encoder_laws import (
+    EMOTION2VEC,
+    KEY,
+    build,
+    check_above,
+    check_finite,
+    check_folds,
+    check_key,
+    encode,
+    waves,
+    within,
+)
 from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serjax.models.encoders import attention
 from serjax.models.encoders.emotion2vec import alibi_slopes
-from serjax.models.encoders.emotion2vec_config import Emotion2vecConfig
 from serjax.models.layers import attention as layers_attention
 
 # A frame sees 30 samples and the next one starts 20 later.
-TINY = Emotion2vecConfig(
-    hidden_size=16,
-    num_hidden_layers=2,
-    prenet_depth=1,
-    num_attention_heads=2,
-    intermediate_size=24,
-    conv_dim=(8, 8, 8),
-    conv_kernel=(10, 3, 2),
-    conv_stride=(5, 2, 2),
+TINY = replace(
+    EMOTION2VEC,
     num_conv_pos_embeddings=2,
-    conv_pos_kernel_size=5,
-    num_conv_pos_embedding_groups=4,
-    num_extra_tokens=3,
-    dropout_input=0.2,
     layerdrop=0.0,
     prenet_layerdrop=0.0,
     mask_time_prob=0.3,

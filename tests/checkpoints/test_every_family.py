@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from option_values import FROM_THE_RUN, OPTIONS, values
-from saved_runs import ENCODER, LAYOUT, SPEECH, write_run
+from saved_runs import LAYOUT, SPEECH, layout_with, write_run
 
 from serjax.checkpoints.run_models import load_run, read_run
 from serjax.models.base import EncoderLayout
@@ -27,7 +27,7 @@ WAVLM = replace(CNN, audio=Speech(family="wavlm"))
 WHISPER = EncoderLayout(
     WhisperConfig(d_model=16, encoder_layers=1, encoder_attention_heads=2, encoder_ffn_dim=16, max_source_positions=50)
 )
-LAYOUTS = {"whisper": WHISPER, "wavlm": replace(LAYOUT, config=replace(ENCODER, model_type="wavlm", num_buckets=8))}
+LAYOUTS = {"whisper": WHISPER, "wavlm": layout_with(model_type="wavlm", num_buckets=8)}
 MODELS = {
     "audio_cnn": Spectrogram(family="audio_cnn"),
     "bilstm": Functionals(),

@@ -25,6 +25,13 @@ ENCODER = Wav2Vec2Config(
     num_conv_pos_embedding_groups=2,
 )
 LAYOUT = EncoderLayout(ENCODER, normalize=True)
+
+
+def layout_with(**changes):
+    """Return the layout with changes of the encoder's configuration."""
+    return replace(LAYOUT, config=replace(ENCODER, **changes))
+
+
 SPEECH = Speech(pooling="mean", head="linear", freeze="nothing")
 LABELS = ("angry", "happy", "sad")
 

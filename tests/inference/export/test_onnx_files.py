@@ -5,10 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import saved_runs
 from exported_clips import clips
 from onnx_runs import session
-from saved_runs import ENCODER, FROZEN, LABELS, SPEECH, write_run
+from saved_runs import FROZEN, LABELS, SPEECH, layout_with, write_run
 
 from serjax.inference.ensemble import Ensemble
 from serjax.inference.export import onnx_files
@@ -45,10 +44,9 @@ def made_of(folder, model=SPEECH, **options):
 
 
 @pytest.mark.parametrize("name", [pytest.param(one, marks=pytest.mark.slow) if one in SLOW else one for one in CASES])
-def test_onnx_runtime_computes_the_ensembles_logits_at_three_lengths(tmp_path, monkeypatch, name):
-    model, layout = CASES[name]
-    monkeypatch.setattr(saved_runs, "ENCODER", replace(ENCODER, **layout))
-    made, ensemble = made_of(tmp_path / "run", model)
+def test_onnx_runtime_computes_the_ensembles_logits_at_three_lengths(tmp_path, name):
+    model, changes = CASES[name]
+    made, ensemble = made_of(tmp_path / "run", model, layout=layout_with(**changes))
     write_onnx(made, tmp_path)
     running = session(str(tmp_path / "model.onnx"))
     for lengths in ((3200,), (8000, 2500, 6100), (5000, 5000)):
@@ -132,9 +130,8 @@ def test_audonnx_reads_the_folder(tmp_path):
     assert model.labels("scores") == list(LABELS)
 
 
-def test_eight_bits_are_smaller_and_nearly_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr(saved_runs, "ENCODER", replace(ENCODER, hidden_size=128, intermediate_size=256))
-    made, ensemble = made_of(tmp_path / "run", FROZEN)
+def test_eight_bits_are_smaller_and_nearly_the_same(tmp_path):
+    made, ensemble = made_of(tmp_path / "run", FROZEN, layout=layout_with(hidden_size=128, intermediate_size=256))
     write_onnx(made, tmp_path, int8=True)
     sizes = [(tmp_path / name).stat().st_size for name in ("model.onnx", "model.int8.onnx")]
     assert sizes[1] < 0.5 * sizes[0]

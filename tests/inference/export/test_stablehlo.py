@@ -7,9 +7,8 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
-import saved_runs
 from exported_clips import clips
-from saved_runs import ENCODER, FROZEN, SPEECH, write_run
+from saved_runs import FROZEN, SPEECH, layout_with, write_run
 
 from serjax.inference.ensemble import Ensemble
 from serjax.inference.export.program import program
@@ -44,10 +43,9 @@ CASES = {
     "name",
     [case if case in ("five_folds", "spectrogram") else pytest.param(case, marks=pytest.mark.slow) for case in CASES],
 )
-def test_a_process_without_serjax_computes_the_ensembles_logits(tmp_path, monkeypatch, name):
-    model, layout = CASES[name]
-    monkeypatch.setattr(saved_runs, "ENCODER", replace(ENCODER, **layout))
-    write_run(tmp_path / "run", model)
+def test_a_process_without_serjax_computes_the_ensembles_logits(tmp_path, name):
+    model, changes = CASES[name]
+    write_run(tmp_path / "run", model, layout=layout_with(**changes))
     models = read_models(tmp_path / "run")
     ensemble = Ensemble(models)
     made = program(models, ensemble.scoring, "little")

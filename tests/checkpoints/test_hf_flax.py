@@ -20,7 +20,7 @@ with warnings.catch_warnings():
     reason = "transformers has Flax classes up to 4.57 only; install serjax[hf-flax] in an environment of its own"
     conversion = pytest.importorskip("transformers.modeling_flax_pytorch_utils", reason=reason)
     flax_models = pytest.importorskip("transformers.models.wav2vec2.modeling_flax_wav2vec2", reason=reason)
-    from transformers import Wav2Vec2Config
+    from transformers import Wav2Vec2Config as PeersConfig
 
 # These classes are older than the jax and flax beneath them, and warn of it.
 pytestmark = [pytest.mark.hf_flax, pytest.mark.filterwarnings("default")]
@@ -85,7 +85,7 @@ def test_our_conversion_is_theirs(spelling, family, prefixed, layout):
 
 
 def test_their_own_parameters_have_our_paths_and_shapes():
-    model = flax_models.FlaxWav2Vec2Model(Wav2Vec2Config(**TINY, **LAYER, conv_bias=True), input_shape=(1, 1000))
+    model = flax_models.FlaxWav2Vec2Model(PeersConfig(**TINY, **LAYER, conv_bias=True), input_shape=(1, 1000))
     config = Wav2Vec2Config(model_type="wav2vec2", **TINY, **LAYER, conv_bias=True)
     ours = leaves(SpeechEncoder(config, rngs=nnx.Rngs(0)))
     peers = traverse_util.flatten_dict(model.params)
@@ -95,7 +95,7 @@ def test_their_own_parameters_have_our_paths_and_shapes():
 @pytest.mark.parametrize("name", CLASSES)
 @pytest.mark.parametrize("safe", [False, True], ids=["msgpack", "safetensors"])
 def test_what_a_flax_model_saves_gives_its_hidden_states(tmp_path, name, safe):
-    config = Wav2Vec2Config(**TINY, **LAYER, conv_bias=True, codevector_dim=8, mask_time_prob=0.05)
+    config = PeersConfig(**TINY, **LAYER, conv_bias=True, codevector_dim=8, mask_time_prob=0.05)
     model = getattr(flax_models, name)(config, input_shape=(1, 1000))
     flat, structure = jax.tree.flatten(model.params)
     keys = jax.random.split(jax.random.key(0), len(flat))

@@ -14,11 +14,12 @@ from serjax.runtime.errors import UserError
 @pytest.fixture
 def recordings(tmp_path):
     """Return RAVDESS clips of two actors by their names, of another rate."""
+    tone = np.sin(2 * np.pi * 440 * np.arange(8000) / 48_000)
     for actor in (1, 2):
         for emotion in (3, 4):
             path = tmp_path / "RAVDESS" / f"03-01-0{emotion}-01-01-01-{actor:02d}.wav"
             path.parent.mkdir(exist_ok=True)
-            soundfile.write(path, np.full(8000, 0.1 * actor), 48_000)
+            soundfile.write(path, 0.1 * actor * tone, 48_000)
     return tmp_path / "RAVDESS"
 
 

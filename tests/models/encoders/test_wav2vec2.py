@@ -176,7 +176,7 @@ def test_long_clips_are_encoded_in_parts_as_the_whole_is(monkeypatch, config):
     whole, parted = (jax.jit(lambda *given: nnx.merge(graphdef, given[0])(*given[1:])) for _ in range(2))
     whole = whole(state, wave, lengths)
     for module in (attention, layers_attention, feature_extractor):
-        monkeypatch.setattr(module, "LONG", 12, raising=False)
+        monkeypatch.setattr(module, "LONG", 12)
     for module in (layers_attention, conformer_attention):
         monkeypatch.setattr(module, "BLOCK", 8)
     parted = parted(state, wave, lengths)

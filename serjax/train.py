@@ -37,7 +37,8 @@ def main(argv: Sequence[str]) -> int:
         from serjax.runs.dry_run import dry_run
         from serjax.runtime.progress import console
 
-        console.print(dry_run(experiment))
+        for table in dry_run(experiment):
+            console.print(table)
         return 0
 
     from serjax.evaluation.tables import score_tables

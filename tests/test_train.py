@@ -52,7 +52,7 @@ def test_run_is_uploaded_when_it_has_ended(monkeypatch, tmp_path):
 
 def test_a_look_before_training_trains_nothing(monkeypatch, capsys):
     seen = []
-    monkeypatch.setattr("serjax.runs.dry_run.dry_run", lambda experiment: seen.append(experiment) or "the look")
+    monkeypatch.setattr("serjax.runs.dry_run.dry_run", lambda experiment: seen.append(experiment) or ["the look"])
     monkeypatch.setattr("serjax.runs.run.run", None)
     assert main(["--dry-run", "--exp", "quickstart", "--train.epochs", "3"]) == 0
     assert seen[0].train.epochs == 3

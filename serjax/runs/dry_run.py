@@ -45,14 +45,15 @@ _LABEL = 12
 """and for the name of a class."""
 
 
-def dry_run(experiment: Experiment) -> RenderableType:
-    """Return tables of what training would use and take, for a terminal; no run folder is made.
+def dry_run(experiment: Experiment) -> Iterator[RenderableType]:
+    """Yield tables of what training would use and take, for a terminal; no run folder is made.
 
     Clips are decoded into the cache, from which training takes them. Of a model that is trained, one step is compiled
     and timed on zeros on the devices at hand.
 
     Raises:
-        UserError: settings, clips or folds that training would refuse; or several processes.
+        UserError: settings, clips or folds that training would refuse; or several processes. A model that is refused is
+            told of behind the tables of clips and folds.
     """
     if distributed.several():
         raise UserError("--dry-run looks at one machine; leave out --hosts, and start it as one process.")
@@ -62,15 +63,12 @@ def dry_run(experiment: Experiment) -> RenderableType:
     log.info(f"Clips are decoded and kept in {cache_folder(experiment)}, where training finds them.")
     if experiment.search:
         log.info("The search is left out: one of its runs is looked at.")
-    suspicions = list(_suspicions(experiment, data, folds))
-    return Group(
-        _class_table(data),
-        _fold_table(data, folds),
-        *_sound_table(experiment, data),
-        _list("Suspicious", suspicions or ["Nothing."]),
-        _cost(experiment, data, folds),
-        Text("Nothing was trained (--dry-run)."),
-    )
+    yield _class_table(data)
+    yield _fold_table(data, folds)
+    yield from _sound_table(experiment, data)
+    yield _list("Suspicious", list(_suspicions(experiment, data, folds)) or ["Nothing."])
+    yield _cost(experiment, data, folds)
+    yield Text("Nothing was trained (--dry-run).")
 
 
 def _suspicions(experiment: Experiment, data: Data, folds: Sequence[Fold]) -> Iterator[str]:
@@ -154,10 +152,7 @@ def _sound_table(experiment: Experiment, data: Data) -> list[RenderableType]:
 
 def _cost(experiment: Experiment, data: Data, folds: Sequence[Fold]) -> RenderableType:
     trials = len(experiment_trials(experiment, data.folds))
-    try:
-        whole = resolved(experiment, heads=True)
-    except UserError as error:
-        return _list("Memory and time", [f"They are not planned: {error}"])
+    whole = resolved(experiment, heads=True)
     check_lengths(whole, data, whole.model.min_samples, whole.model.max_samples)
     if whole.model.encoded_once:
         return _heads_cost(whole, data, trials)

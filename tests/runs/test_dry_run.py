@@ -1,6 +1,7 @@
 """A look before training: its tables hold the corpus's own numbers, and no run folder is left."""
 
 import io
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -42,8 +43,13 @@ def experiment(tmp_path_factory):
 
 def printed(experiment):
     file = io.StringIO()
-    Console(file=file, width=80).print(dry_run(experiment))
+    show(experiment, file)
     return file.getvalue()
+
+
+def show(experiment, file):
+    for table in dry_run(experiment):
+        Console(file=file, width=80).print(table)
 
 
 def rows(text):
@@ -96,19 +102,21 @@ def test_what_does_not_fit_is_not_timed(experiment, monkeypatch):
     assert "measured" not in text
 
 
-def test_what_cannot_be_planned_is_told_beside_the_rest(experiment, tmp_path):
-    text = " ".join(printed(replace(experiment, model=Speech(checkpoint=str(tmp_path)))).split())
-    assert "They are not planned:" in text
-    assert "Nothing was trained (--dry-run)." in text
+def test_a_model_that_is_refused_is_told_behind_clips_and_folds(experiment, tmp_path):
+    file = io.StringIO()
+    with pytest.raises(UserError, match=re.escape(str(tmp_path))):
+        show(replace(experiment, model=Speech(checkpoint=str(tmp_path))), file)
+    assert ["all", "16", "4", "0.2"] in rows(file.getvalue())
+    assert "Suspicious" in file.getvalue()
 
 
 def test_what_training_refuses_is_refused(experiment, monkeypatch):
     with pytest.raises(UserError, match=r"train\.epochs is 0"):
-        dry_run(replace(experiment, train=TrainConfig(epochs=0)))
+        printed(replace(experiment, train=TrainConfig(epochs=0)))
     with pytest.raises(UserError, match="there is no fold 7"):
-        dry_run(replace(experiment, folds=FoldsConfig(count=2, only=(7,))))
+        printed(replace(experiment, folds=FoldsConfig(count=2, only=(7,))))
     with pytest.raises(UserError, match="the model's first frame takes"):
-        dry_run(replace(experiment, data=replace(experiment.data, max_seconds=0.02)))
+        printed(replace(experiment, data=replace(experiment.data, max_seconds=0.02)))
     monkeypatch.setattr(distributed, "several", lambda: True)
     with pytest.raises(UserError, match="--dry-run looks at one machine"):
-        dry_run(experiment)
+        printed(experiment)

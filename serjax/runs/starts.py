@@ -214,9 +214,9 @@ def find_encoder(family: EncoderFamily, size: Size | None, checkpoint: str | Non
     encoders = find_encoders(checkpoint)
     encoder, preprocessor, notes = encoders.of(min(encoders.folders))
     found = encoder.config.model_type
-    other = "" if found == family else f" (not {family}, as the experiment says)"
+    other = "" if found == family else f"; its own family counts, not model.family {family}"
     whose = "" if encoders.shared else ", each fold from its own encoder"
-    note = f"{found}{other} starts from {checkpoint}{whose}."
+    note = f"{found} starts from {checkpoint}{whose}{other}."
     return EncoderStart(encoder.config, preprocessor, encoder if encoders.shared else None, (note, *notes), encoders)
 
 

@@ -318,7 +318,8 @@ def test_another_family_than_the_experiments_is_said(corpus, tmp_path, pretraine
     caplog.set_level("INFO", "serjax")
     model = Speech(checkpoint=pretrained, freeze="encoder", pooling="mean")
     train(small(corpus, tmp_path, model=model, train=TrainConfig(epochs=1)), "x")
-    assert "wavlm (not hubert, as the experiment says) starts from" in caplog.text
+    assert "wavlm starts from" in caplog.text
+    assert "; its own family counts, not model.family hubert." in caplog.text
 
 
 def test_one_fold_of_a_run_is_no_model_by_itself(run):

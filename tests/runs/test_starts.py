@@ -67,7 +67,8 @@ def test_checkpoint_serves_all_folds_and_another_family_is_said(tmp_path):
     found = find_encoder("hubert", None, str(tmp_path / "published"))
     assert found.encoders.shared
     assert found.config == encoder.config
-    assert found.notes[0].startswith("wav2vec2 (not hubert, as the experiment says) starts from")
+    assert found.notes[0].startswith("wav2vec2 starts from")
+    assert found.notes[0].endswith("; its own family counts, not model.family hubert.")
     assert found.layout.normalize
     for (_, one), (_, other) in zip(
         nnx.to_flat_state(nnx.state(found.pretrained, nnx.Param)),
@@ -93,7 +94,7 @@ def test_pretraining_has_an_encoder_a_fold(pretraining):
     assert found.warning is None
     start = find_encoder("hubert", None, str(pretraining))
     assert start.pretrained is None
-    assert start.notes[0].endswith(", each fold from its own encoder.")
+    assert start.notes[0].endswith(", each fold from its own encoder; its own family counts, not model.family hubert.")
 
 
 def test_encoder_that_heard_all_clips_has_a_warning(pretraining):

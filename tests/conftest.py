@@ -1,9 +1,13 @@
 """Shapes checked at run time, and one cache of compiled programs for the whole session, other processes included."""
 
 import os
+from importlib.metadata import version
 
 # Nearly all time of small networks is XLA's; what they compute stays the same. Read when JAX is imported.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# It takes a third of that off. An XLA that does not know a flag ends its process, so only one gets it that is known to.
+if os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1" and version("jaxlib").startswith("0.10."):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
 
 import gc
 from fractions import Fraction

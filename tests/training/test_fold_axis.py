@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from devices import environment
 
 TOLERANCE = 2e-4
 """Two epochs of updates carry float32's rounding further than one product does."""
@@ -15,11 +16,8 @@ TOLERANCE = 2e-4
 
 @pytest.fixture(scope="module")
 def found():
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
-    # Many layouts are compiled, and compared with each other.
-    environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
     script = Path(__file__).with_name("eight_devices.py")
-    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, script], env=environment(8), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
 
@@ -94,6 +92,6 @@ print([one.is_ready() for one in compiled(everyone, state, batch)[0]])
 
 
 def test_a_folds_step_is_done_before_the_next_one_takes_memory():
-    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
-    done = subprocess.run([sys.executable, "-c", DONE], env=environment, capture_output=True, text=True, check=True)
+    cpu = os.environ | {"JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", DONE], env=cpu, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["[True,", "True,", "True,", "True]"]

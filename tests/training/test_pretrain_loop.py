@@ -1,7 +1,6 @@
 """The loop of masked prediction: stopped and resumed, several runs side by side, on a mesh, and what it leaves."""
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from devices import environment
 from flax import nnx
 
 from serjax.models.encoders.config import preset
@@ -183,13 +183,8 @@ def test_runs_with_starts_of_their_own_train_as_each_does_alone(tmp_path, togeth
 
 @pytest.fixture(scope="module")
 def on_devices():
-    environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
-        "JAX_PLATFORMS": "cpu",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    }
     script = Path(__file__).with_name("four_devices.py")
-    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, script], env=environment(4), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
 

@@ -14,7 +14,11 @@ _PLAIN = (
     (r"could not convert string to float: (.*)$", r"\1 is no number"),
     ("^invalid choice (.*) for argument '(.*?)'", r"\2: there is no \1"),
     (r"\. Expected one of \((.*?),?\)$", r"; there are \1"),
+    (r"no type matching \{None\}\|INT could be instantiated from \[(.*)\]$", r"\1 is no whole number, nor None"),
+    (r"no type matching \{None\}\|FLOAT could be instantiated from \[(.*)\]$", r"\1 is no number, nor None"),
+    (r"no type matching .*\[INT .* could be instantiated from \[(.*)\]$", r"\1: whole numbers are expected"),
     ("^Missing value for argument '(.*)'. Expected 1 values$", r"\1 has no value"),
+    ("^Missing value for argument '(.*)'. Expected ([0-9]+) values$", r"\1 takes \2 values"),
 )
 """Python's words, and those of a user."""
 

@@ -16,6 +16,10 @@ class Settings:
     kind: Literal["class", "soft"] = "class"
     epochs: int = 1
     rate: float = 0.5
+    layer: int | None = None
+    highpass: float | None = None
+    only: tuple[int, ...] | None = None
+    pair: tuple[float, float] = (0.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +29,10 @@ class Settings:
         ("--epochs two", "--epochs: 'two' is no whole number; train --help tells more."),
         ("--rate x", "--rate: 'x' is no number; train --help tells more."),
         ("--epochs", "--epochs has no value; train --help tells more."),
+        ("--layer 1.5", "--layer: '1.5' is no whole number, nor None; train --help tells more."),
+        ("--highpass x", "--highpass: 'x' is no number, nor None; train --help tells more."),
+        ("--only 1 x", "--only: '1', 'x': whole numbers are expected; train --help tells more."),
+        ("--pair 3", "--pair takes 2 values; train --help tells more."),
         ("maybe", "Unrecognized options: maybe; train --help tells more."),
     ],
 )
